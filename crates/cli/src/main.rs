@@ -1,0 +1,3 @@
+//! The command line of Uni-Instruct.
+
+fn main() {}

@@ -1,0 +1,60 @@
+//! The two seams of this workspace: what denoises, and what tells teacher from student.
+//!
+//! Everything that a distillation step asks of a network goes through these traits, so that
+//! closed-form worlds run through the very step that trains images.
+
+use candle_core::{Result, Tensor};
+
+/// What a network is told beside the noised image and its level.
+#[derive(Clone, Debug, Default)]
+pub struct Conditioning {
+    /// Class labels, one-hot or soft, `[B, K]`. `None` on an unconditional network.
+    pub labels: Option<Tensor>,
+    /// Parameters of the augmentation that was applied, `[B, A]`; `None` means not augmented.
+    pub augment: Option<Tensor>,
+    /// Present while training with dropout; `None` evaluates the network.
+    pub dropout: Option<DropoutKey>,
+}
+
+impl Conditioning {
+    /// Labels alone, evaluation mode.
+    pub fn labels(labels: Option<Tensor>) -> Self {
+        Self { labels, ..Self::default() }
+    }
+}
+
+/// Where the masks of dropout are read from: see [`crate::ops::noise`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropoutKey {
+    /// Seed of the run. Each layer of a network takes a stream of its own from it.
+    pub seed: u64,
+    /// Position of the batch's first sample.
+    pub position: u64,
+}
+
+/// A denoiser `D(x; σ) = E[x₀ | x = x₀ + σ n]` (Karras et al. 2022, arXiv:2206.00364, Eq. 3).
+///
+/// A one-step generator is one too: called at `(σ_init z, σ_init)` it returns its sample.
+pub trait Denoiser {
+    /// The denoised images.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[B, C, H, W]` (or `[B, N]`), data units; `sigma`: `[B]`, same units, positive
+    /// - returns: the shape of `x`
+    ///
+    /// # Errors
+    ///
+    /// If shapes or conditioning do not fit the network.
+    fn denoise(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor>;
+}
+
+/// An estimate of `l(x, σ) = ln(p_σ(x) / q_σ(x))`, teacher over student.
+pub trait LogRatio {
+    /// The log-ratio of each sample: `[B]`, differentiable in `x`.
+    ///
+    /// # Errors
+    ///
+    /// If shapes or conditioning do not fit the network.
+    fn log_ratio(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor>;
+}

@@ -1,0 +1,3 @@
+//! Operations with kernels of their own.
+
+pub mod noise;
