@@ -7,11 +7,7 @@ use super::*;
 fn philox_gives_the_known_answers() {
     let table = [
         ([0; 4], [0; 2], [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
-        (
-            [0xffff_ffff; 4],
-            [0xffff_ffff; 2],
-            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd],
-        ),
+        ([0xffff_ffff; 4], [0xffff_ffff; 2], [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]),
         (
             [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
             [0xa409_3822, 0x299f_31d0],
@@ -43,9 +39,8 @@ fn normals_have_the_moments_of_the_normal_law() {
     let stream = NoiseStream::new(1, 0);
     let mut numbers = vec![0f32; 400_000];
     stream.fill_normal(0, &mut numbers);
-    let moment = |k: i32| {
-        numbers.iter().map(|&x| f64::from(x).powi(k)).sum::<f64>() / numbers.len() as f64
-    };
+    let moment =
+        |k: i32| numbers.iter().map(|&x| f64::from(x).powi(k)).sum::<f64>() / numbers.len() as f64;
     // Five standard errors of each moment at this sample size.
     for (k, expected, variance) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
         let tolerance = 5.0 * f64::sqrt(variance / numbers.len() as f64);

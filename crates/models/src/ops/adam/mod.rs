@@ -1,0 +1,93 @@
+//! Adam and the moving average of weights, in place.
+
+use candle_core::{Result, Tensor, Var, bail};
+
+/// Settings of one Adam update (Kingma and Ba 2015, arXiv:1412.6980, Algorithm 1), with decoupled
+/// weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101, Algorithm 2).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamConfig {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Share of the weight, times the step size, that every update takes away; 0 is plain Adam.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+/// One Adam update of `param` and its moments `m` and `v`, in place.
+///
+/// ```text
+/// m ← β₁ m + (1 − β₁) g,    v ← β₂ v + (1 − β₂) g²
+/// θ ← θ − η (m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + ε) + λ θ)
+/// ```
+///
+/// `t` counts updates from 1, this one included. Moments start at zero.
+///
+/// # Shapes
+///
+/// - `param`, `m`, `v`, `grad`: the same
+///
+/// # Errors
+///
+/// If shapes differ or `t` is 0. Nothing is changed then.
+pub fn step(
+    config: &AdamConfig,
+    t: u64,
+    param: &Var,
+    m: &Var,
+    v: &Var,
+    grad: &Tensor,
+) -> Result<()> {
+    if t == 0 {
+        bail!("adam: updates are counted from 1");
+    }
+    for (name, tensor) in [("m", m.as_tensor()), ("v", v.as_tensor()), ("grad", grad)] {
+        if tensor.dims() != param.dims() {
+            bail!("adam: {name} {:?} does not fit {:?}", tensor.shape(), param.shape());
+        }
+    }
+    composed(config, t, param, m, v, &grad.detach())
+}
+
+/// Moves `ema` towards `param`, in place: `ema ← β ema + (1 − β) param`.
+///
+/// # Errors
+///
+/// If shapes differ. Nothing is changed then.
+pub fn ema_update(ema: &Var, param: &Tensor, beta: f64) -> Result<()> {
+    if ema.dims() != param.dims() {
+        bail!("ema: {:?} and {:?} differ", ema.shape(), param.shape());
+    }
+    ema.set(&((ema.as_detached_tensor() * beta)? + (param.detach() * (1.0 - beta))?)?)
+}
+
+/// [`step`] of plain candle operations: any device, any dtype.
+pub(super) fn composed(
+    config: &AdamConfig,
+    t: u64,
+    param: &Var,
+    m: &Var,
+    v: &Var,
+    grad: &Tensor,
+) -> Result<()> {
+    let AdamConfig { learning_rate, beta1, beta2, eps, weight_decay } = *config;
+    let first = ((m.as_detached_tensor() * beta1)? + (grad * (1.0 - beta1))?)?;
+    let second = ((v.as_detached_tensor() * beta2)? + (grad.sqr()? * (1.0 - beta2))?)?;
+    let t = t as f64;
+    let mean = (&first / (1.0 - beta1.powf(t)))?;
+    let root = (&second / (1.0 - beta2.powf(t)))?.sqrt()?;
+    let decayed = (param.as_detached_tensor() * (1.0 - learning_rate * weight_decay))?;
+    param.set(&(decayed - ((mean / (root + eps)?)? * learning_rate)?)?)?;
+    m.set(&first)?;
+    v.set(&second)
+}

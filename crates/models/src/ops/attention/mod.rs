@@ -1,0 +1,44 @@
+//! Self-attention over the pixels of an image.
+
+use candle_core::{D, Result, Tensor, bail};
+
+/// Self-attention over pixels, from a packed projection, as EDM packs it.
+///
+/// Channel `(h · C/heads + c) · 3 + j` of `qkv` is channel `c` of head `h` of the query (`j = 0`),
+/// key (1) or value (2). With `q, k, v: [C/heads, H·W]` of one head,
+///
+/// ```text
+/// y = v · softmax(qᵀ k / √(C/heads))ᵀ
+/// ```
+///
+/// # Shapes
+///
+/// - `qkv`: `[B, 3C, H, W]`; `heads` divides `C`
+/// - returns: `[B, C, H, W]`
+///
+/// # Errors
+///
+/// If the channels are not a multiple of `3 · heads`.
+pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    let (_, packed, _, _) = qkv.dims4()?;
+    if heads == 0 || packed % (3 * heads) != 0 {
+        bail!("attention: {packed} channels are no query, key and value of {heads} heads");
+    }
+    composed(qkv, heads)
+}
+
+/// The same of plain candle operations: any device, any dtype.
+pub(super) fn composed(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, packed, height, width) = qkv.dims4()?;
+    let channels = packed / 3;
+    let head = channels / heads;
+    let qkv = qkv.reshape((batch * heads, head, 3, height * width))?;
+    let part = |j: usize| qkv.narrow(2, j, 1)?.squeeze(2)?.contiguous();
+    let (q, k, v) = (part(0)?, part(1)?, part(2)?);
+    let logits = (q.transpose(1, 2)?.matmul(&k)? / (head as f64).sqrt())?;
+    // The shift cancels in the quotient, so no gradient goes through it.
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
+    let exp = shifted.exp()?;
+    let weights = exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?;
+    v.matmul(&weights.transpose(1, 2)?)?.reshape((batch, channels, height, width))
+}

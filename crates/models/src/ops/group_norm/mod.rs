@@ -1,0 +1,127 @@
+//! Group normalisation, alone and fused with what follows it in the networks.
+
+use candle_core::{D, Result, Tensor, bail};
+
+/// Group normalisation (Wu and He 2018, arXiv:1803.08494).
+///
+/// ```text
+/// y = weight_c · (x − mean) / √(var + eps) + bias_c
+/// ```
+///
+/// with mean and (biased) variance over the pixels of the `C / groups` channels of a group.
+///
+/// # Shapes
+///
+/// - `x`: `[B, C, H, W]`; `weight`, `bias`: `[C]`; `groups` divides `C`
+/// - returns: the shape of `x`
+///
+/// # Errors
+///
+/// If the shapes do not fit.
+pub fn group_norm(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    groups: usize,
+    eps: f64,
+) -> Result<Tensor> {
+    check(x, weight, bias, groups)?;
+    composed(x, weight, bias, groups, eps)
+}
+
+/// `silu(`[`group_norm`]`)`, with `silu(z) = z / (1 + e⁻ᶻ)`; shapes and errors as there.
+pub fn group_norm_silu(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    groups: usize,
+    eps: f64,
+) -> Result<Tensor> {
+    check(x, weight, bias, groups)?;
+    composed(x, weight, bias, groups, eps)?.silu()
+}
+
+/// `silu((scale + 1) · group_norm(x) + shift)`: ADM's adaptive group normalisation (Dhariwal and
+/// Nichol 2021, arXiv:2105.05233, Sec. 3.1).
+///
+/// # Shapes
+///
+/// As [`group_norm`]; `scale`, `shift`: `[B, C]`.
+///
+/// # Errors
+///
+/// If the shapes do not fit.
+pub fn group_norm_scale_shift_silu(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    scale: &Tensor,
+    shift: &Tensor,
+    groups: usize,
+    eps: f64,
+) -> Result<Tensor> {
+    check(x, weight, bias, groups)?;
+    check_modulation(x, scale, shift)?;
+    composed_modulated(x, weight, bias, scale, shift, groups, eps)
+}
+
+/// [`group_norm`] of plain candle operations: any device, any dtype.
+pub(super) fn composed(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    groups: usize,
+    eps: f64,
+) -> Result<Tensor> {
+    let batch = x.dim(0)?;
+    let grouped = x.reshape((batch, groups, ()))?;
+    let centred = grouped.broadcast_sub(&grouped.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    let normal = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.reshape(x.shape())?;
+    normal.broadcast_mul(&weight.reshape((1, (), 1, 1))?)?.broadcast_add(&bias.reshape((
+        1,
+        (),
+        1,
+        1,
+    ))?)
+}
+
+/// [`group_norm_scale_shift_silu`] of plain candle operations.
+pub(super) fn composed_modulated(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    scale: &Tensor,
+    shift: &Tensor,
+    groups: usize,
+    eps: f64,
+) -> Result<Tensor> {
+    let (batch, channels) = scale.dims2()?;
+    let scale = (scale.reshape((batch, channels, 1, 1))? + 1.0)?;
+    let shift = shift.reshape((batch, channels, 1, 1))?;
+    let normal = composed(x, weight, bias, groups, eps)?;
+    normal.broadcast_mul(&scale)?.broadcast_add(&shift)?.silu()
+}
+
+fn check(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize) -> Result<()> {
+    let (_, channels, _, _) = x.dims4()?;
+    if groups == 0 || channels % groups != 0 {
+        bail!("group_norm: {groups} groups do not divide the {channels} channels");
+    }
+    for (name, tensor) in [("weight", weight), ("bias", bias)] {
+        if tensor.dims() != [channels] {
+            bail!("group_norm: {name} {:?} does not fit x {:?}", tensor.shape(), x.shape());
+        }
+    }
+    Ok(())
+}
+
+fn check_modulation(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<()> {
+    let (batch, channels, _, _) = x.dims4()?;
+    for (name, tensor) in [("scale", scale), ("shift", shift)] {
+        if tensor.dims() != [batch, channels] {
+            bail!("group_norm: {name} {:?} does not fit x {:?}", tensor.shape(), x.shape());
+        }
+    }
+    Ok(())
+}
