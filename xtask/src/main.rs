@@ -1,3 +1,54 @@
-//! Development tasks.
+//! Development tasks: `cargo xtask ci` and `cargo xtask tidy`.
+//!
+//! This crate depends on no other crate of the workspace, so that its checks are built in seconds
+//! and still run when the rest does not compile.
 
-fn main() {}
+mod ci;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  ci [stage...]  all checks, cheapest first: format, tidy, clippy, doc, test
+                 (or only the named stages, in that order)
+  tidy           the workspace's own rules: layers, file length, module docs, wording, links
+  help           this text
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let root = root();
+    let outcome = match words.as_slice() {
+        ["ci", stages @ ..] => ci::run(&root, stages),
+        ["tidy"] => tidy::run(&root).map(|files| println!("tidy: {files} files, no faults")),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root: the parent of this crate's folder.
+///
+/// Cargo states the folder when it runs the program, so a binary that was built elsewhere and
+/// restored from a cache still checks the tree it is called in.
+fn root() -> PathBuf {
+    let own = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    own.parent().map_or_else(|| own.clone(), Path::to_path_buf)
+}

@@ -1,0 +1,154 @@
+//! `cargo xtask ci`: every check that a change must pass, cheapest first.
+//!
+//! The stages stop at the first failure: a slip in formatting is told in seconds, not after the
+//! tests. The output of each tool goes through unchanged, so that what reads the closing lines of
+//! `cargo test` finds them on standard output.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::tidy;
+
+/// One check.
+struct Stage {
+    name: &'static str,
+    /// What is run: the arguments given to cargo, or none for a check inside this program.
+    cargo: &'static [&'static str],
+    /// Environment of the command.
+    env: &'static [(&'static str, &'static str)],
+}
+
+/// All checks in the order in which they run.
+///
+/// `--locked` also proves that the committed `Cargo.lock` matches the manifests.
+const STAGES: [Stage; 5] = [
+    Stage { name: "format", cargo: &["fmt", "--all", "--check"], env: &[] },
+    Stage { name: "tidy", cargo: &[], env: &[] },
+    Stage {
+        name: "clippy",
+        cargo: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        env: &[],
+    },
+    Stage {
+        name: "doc",
+        cargo: &["doc", "--workspace", "--no-deps", "--locked"],
+        env: &[("RUSTDOCFLAGS", "-D warnings")],
+    },
+    Stage { name: "test", cargo: &["test", "--workspace", "--no-fail-fast", "--locked"], env: &[] },
+];
+
+/// Runs the named stages, or all of them if none is named.
+///
+/// # Errors
+///
+/// If a name is unknown, or a stage fails; the stages after it are not run.
+pub fn run(root: &Path, names: &[&str]) -> anyhow::Result<()> {
+    let stages = select(names)?;
+    let mut times = Vec::new();
+    let mut failure = None;
+    for stage in &stages {
+        println!("==> {}: {}", stage.name, describe(stage));
+        let start = Instant::now();
+        let outcome = run_stage(root, stage);
+        times.push(start.elapsed());
+        if let Err(error) = outcome {
+            failure = Some(error.context(format!("stage `{}`", stage.name)));
+            break;
+        }
+    }
+    let rows: Vec<_> = stages.iter().map(|it| it.name).collect();
+    print!("{}", summary(&rows, &times, failure.is_some()));
+    failure.map_or(Ok(()), Err)
+}
+
+/// The stages with these names in the table's order; all of them for an empty list.
+fn select(names: &[&str]) -> anyhow::Result<Vec<&'static Stage>> {
+    for name in names {
+        if !STAGES.iter().any(|it| it.name == *name) {
+            let known = STAGES.map(|it| it.name).join(", ");
+            bail!("no stage `{name}`; there are: {known}");
+        }
+    }
+    Ok(STAGES.iter().filter(|it| names.is_empty() || names.contains(&it.name)).collect())
+}
+
+/// The command as one would type it.
+fn describe(stage: &Stage) -> String {
+    if stage.cargo.is_empty() {
+        return format!("cargo xtask {}", stage.name);
+    }
+    let env: String = stage.env.iter().map(|(key, value)| format!("{key}=\"{value}\" ")).collect();
+    format!("{env}cargo {}", stage.cargo.join(" "))
+}
+
+fn run_stage(root: &Path, stage: &Stage) -> anyhow::Result<()> {
+    if stage.cargo.is_empty() {
+        let files = tidy::run(root)?;
+        println!("{files} files, no faults");
+        return Ok(());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(stage.cargo)
+        .envs(stage.env.iter().copied())
+        .current_dir(root)
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(status.success(), "`{}` failed ({status})", describe(stage));
+    Ok(())
+}
+
+/// A line a stage: its time, and whether it passed, failed or was not reached.
+fn summary(names: &[&str], times: &[Duration], failed: bool) -> String {
+    let mut text = String::from("==> summary\n");
+    for (index, name) in names.iter().enumerate() {
+        let last = index + 1 == times.len();
+        let outcome = match times.get(index) {
+            None => "not run".to_owned(),
+            Some(time) if failed && last => format!("FAILED after {:.1} s", time.as_secs_f64()),
+            Some(time) => format!("ok in {:.1} s", time.as_secs_f64()),
+        };
+        text += &format!("  {name:<8} {outcome}\n");
+    }
+    let total: Duration = times.iter().sum();
+    text + &format!("  {:<8} {:.1} s\n", "total", total.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_selected_in_the_tables_order() {
+        let names = |words: &[&str]| -> Vec<&str> {
+            select(words).unwrap().iter().map(|it| it.name).collect()
+        };
+        assert_eq!(names(&[]), ["format", "tidy", "clippy", "doc", "test"]);
+        assert_eq!(names(&["test", "format"]), ["format", "test"]);
+    }
+
+    #[test]
+    fn an_unknown_stage_is_named_with_what_exists() {
+        let error = select(&["lint"]).err().unwrap().to_string();
+        assert!(error.contains("`lint`") && error.contains("clippy"), "{error}");
+    }
+
+    #[test]
+    fn the_summary_tells_what_failed_and_what_was_not_run() {
+        let seconds = [Duration::from_millis(1200), Duration::from_millis(300)];
+        let text = summary(&["format", "tidy", "clippy"], &seconds, true);
+        let expected = "==> summary\n  format   ok in 1.2 s\n  tidy     FAILED after 0.3 s\n  \
+                        clippy   not run\n  total    1.5 s\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_stage_is_described_as_it_would_be_typed() {
+        assert_eq!(describe(&STAGES[1]), "cargo xtask tidy");
+        let doc = "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps --locked";
+        assert_eq!(describe(&STAGES[3]), doc);
+    }
+}

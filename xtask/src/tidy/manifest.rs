@@ -1,0 +1,149 @@
+//! Rules on `Cargo.toml`.
+//!
+//! Versions are stated once, in the workspace's table, so that two members cannot ask for two
+//! versions and a reader finds every dependency in one place.
+
+use toml::{Table, Value};
+
+/// Keys of `[package]` that every member inherits.
+const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "publish"];
+
+/// Tables of dependencies, in a manifest or under one of its targets.
+const TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
+
+/// Keys that a member's dependency may have; what is fetched is told by the workspace.
+const MEMBER_KEYS: [&str; 4] = ["workspace", "optional", "features", "default-features"];
+
+/// Third-party crates whose internals we rely on: pinned to one version.
+const PINNED: [&str; 2] = ["candle-core", "candle-nn"];
+
+/// Rules for a member's manifest.
+pub fn check_member(path: &str, text: &str, faults: &mut Vec<String>) {
+    let Some(manifest) = parse(path, text, faults) else { return };
+    let package = manifest.get("package").and_then(Value::as_table);
+    for key in INHERITED {
+        if !package.and_then(|it| it.get(key)).is_some_and(is_inherited) {
+            faults.push(format!("{path}: `package.{key}` is not inherited from the workspace"));
+        }
+    }
+    if !manifest.get("lints").is_some_and(is_inherited) {
+        faults.push(format!("{path}: `lints` is not inherited from the workspace"));
+    }
+    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
+    let tables = targets.filter_map(|(_, target)| target.as_table());
+    for table in std::iter::once(&manifest).chain(tables) {
+        for (name, entry) in TABLES.iter().filter_map(|it| table.get(*it)?.as_table()).flatten() {
+            check_entry(path, name, entry, faults);
+        }
+    }
+}
+
+fn check_entry(path: &str, name: &str, entry: &Value, faults: &mut Vec<String>) {
+    if !is_inherited(entry) {
+        let advice = format!("write `{name}.workspace = true`");
+        faults.push(format!("{path}: `{name}` states its own version or path; {advice}"));
+        return;
+    }
+    let keys = entry.as_table().into_iter().flatten().map(|(key, _)| key);
+    for key in keys.filter(|it| !MEMBER_KEYS.contains(&it.as_str())) {
+        faults.push(format!("{path}: `{name}.{key}` belongs in the workspace's manifest"));
+    }
+}
+
+/// Rules for the workspace's manifest.
+pub fn check_root(path: &str, text: &str, faults: &mut Vec<String>) {
+    for (name, entry) in dependencies(path, text, faults) {
+        let version = entry.as_str().or_else(|| entry.get("version").and_then(Value::as_str));
+        let is_member = entry.get("path").is_some();
+        match version {
+            None if !is_member => faults.push(format!("{path}: `{name}` has no version")),
+            Some(version) if PINNED.contains(&name.as_str()) && !version.starts_with('=') => {
+                faults.push(format!("{path}: `{name}` must be pinned: `={version}`"));
+            }
+            _ => (),
+        }
+    }
+}
+
+/// The names of the third-party crates in the workspace's table.
+pub fn third_party(text: &str) -> Vec<String> {
+    let entries = dependencies("", text, &mut Vec::new());
+    let foreign = entries.into_iter().filter(|(_, entry)| entry.get("path").is_none());
+    foreign.map(|(name, _)| name).collect()
+}
+
+fn dependencies(path: &str, text: &str, faults: &mut Vec<String>) -> Vec<(String, Value)> {
+    let Some(manifest) = parse(path, text, faults) else { return Vec::new() };
+    let workspace = manifest.get("workspace").and_then(|it| it.get("dependencies"));
+    let table = workspace.and_then(Value::as_table).cloned().unwrap_or_default();
+    table.into_iter().collect()
+}
+
+fn parse(path: &str, text: &str, faults: &mut Vec<String>) -> Option<Table> {
+    text.parse::<Table>().map_err(|error| faults.push(format!("{path}: {error}"))).ok()
+}
+
+fn is_inherited(value: &Value) -> bool {
+    value.get("workspace").and_then(Value::as_bool) == Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "[package]\nname = \"data\"\nversion.workspace = true\n\
+        edition.workspace = true\nrust-version.workspace = true\nlicense.workspace = true\n\
+        publish.workspace = true\n[lints]\nworkspace = true\n";
+
+    #[track_caller]
+    fn check(rest: &str, expected: &[&str]) {
+        let mut faults = Vec::new();
+        check_member("Cargo.toml", &format!("{HEAD}{rest}"), &mut faults);
+        assert_eq!(faults.len(), expected.len(), "{faults:?}");
+        for (fault, part) in faults.iter().zip(expected) {
+            assert!(fault.contains(part), "{fault} lacks {part}");
+        }
+    }
+
+    #[test]
+    fn members_inherit_every_dependency() {
+        check("[dependencies]\npng.workspace = true", &[]);
+        check("[dependencies]\npng = { workspace = true, optional = true }", &[]);
+        check("[dependencies]\npng = \"0.18\"", &["`png` states its own"]);
+        check("[dev-dependencies]\npng = { path = \"../png\" }", &["`png` states its own"]);
+        check("[target.'cfg(unix)'.dependencies]\nlibc = \"0.2\"", &["`libc` states its own"]);
+        let renamed = "[dependencies]\npng = { workspace = true, package = \"x\" }";
+        check(renamed, &["`png.package` belongs"]);
+    }
+
+    #[test]
+    fn members_inherit_package_keys_and_lints() {
+        let mut faults = Vec::new();
+        check_member("Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"", &mut faults);
+        assert_eq!(faults.len(), INHERITED.len() + 1, "{faults:?}");
+    }
+
+    #[test]
+    fn a_manifest_that_does_not_parse_is_a_fault() {
+        let mut faults = Vec::new();
+        check_member("Cargo.toml", "[package", &mut faults);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+    }
+
+    #[test]
+    fn the_root_states_versions_and_pins_candle() {
+        let text = "[workspace.dependencies]\ndata = { path = \"crates/data\" }\npng = \"0.18\"\n\
+            zip = { features = [] }\ncandle-core = \"0.11.1\"\ncandle-nn = \"=0.11.1\"\n";
+        let mut faults = Vec::new();
+        check_root("Cargo.toml", text, &mut faults);
+        let expected = [
+            "Cargo.toml: `candle-core` must be pinned: `=0.11.1`",
+            "Cargo.toml: `zip` has no version",
+        ];
+        faults.sort();
+        assert_eq!(faults, expected);
+        let mut names = third_party(text);
+        names.sort();
+        assert_eq!(names, ["candle-core", "candle-nn", "png", "zip"]);
+    }
+}

@@ -1,0 +1,196 @@
+//! Rules on the text of one file.
+
+use super::lexer::{self, is_word};
+
+/// Longest Rust file, in lines: what a reader takes in whole.
+const MAX_LINES: usize = 400;
+
+/// Module names that say nothing of what is inside.
+const VAGUE_NAMES: [&str; 6] = ["utils", "util", "helpers", "common", "types", "base"];
+
+/// Folders at the root of one machine's disk; a committed file that names one works only there.
+const MACHINE_FOLDERS: [&str; 4] = ["home", "root", "tmp", "work"];
+
+/// Macros that stand for code that is not there, or that were left behind.
+const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
+
+/// Macros that print. Libraries emit events instead.
+const PRINTING: [&str; 4] = ["println", "eprintln", "print", "eprint"];
+
+/// Programs: they may print.
+const PROGRAMS: [&str; 3] = ["crates/cli/", "xtask/", "benches/"];
+
+/// The only place for kernels, `unsafe` and features.
+const KERNELS: &str = "crates/models/src/ops/";
+
+/// The one feature outside [`KERNELS`]: without it `divergence` is pure `f64`.
+const TENSOR_FEATURE: (&str, &str) = ("crates/divergence/", "tensor");
+
+/// Names of single methods. The loop is written for all of them at once.
+const METHODS: [&str; 3] = ["sid", "sida", "dmd"];
+
+/// Rules for every text file.
+pub fn check_text(path: &str, text: &str, faults: &mut Vec<String>) {
+    for (number, line) in numbered(text) {
+        if let Some(folder) = MACHINE_FOLDERS.iter().find(|it| names_folder(line, it)) {
+            faults.push(format!("{path}:{number}: `/{folder}` is a path of one machine"));
+        }
+        if line.contains(concat!("../", "shared")) {
+            faults.push(format!("{path}:{number}: a path outside the repository"));
+        }
+        if line.ends_with([' ', '\t', '\r']) && !path.ends_with(".json") {
+            faults.push(format!("{path}:{number}: blanks at the end of the line"));
+        }
+    }
+    if !text.is_empty() && !text.ends_with('\n') && !path.ends_with(".json") {
+        faults.push(format!("{path}: no line break at the end"));
+    }
+}
+
+/// Rules for Rust files.
+pub fn check_rust(path: &str, text: &str, faults: &mut Vec<String>) {
+    let lines = text.lines().count();
+    if MAX_LINES < lines {
+        faults.push(format!("{path}: {lines} lines, at most {MAX_LINES}"));
+    }
+    if !text.starts_with("//!") {
+        faults.push(format!("{path}: no module doc (`//!`) on line 1"));
+    }
+    let is_vague = |part: &str| VAGUE_NAMES.contains(&part.trim_end_matches(".rs"));
+    if let Some(part) = path.split('/').find(|it| is_vague(it)) {
+        faults.push(format!("{path}: `{part}` says nothing of what is inside"));
+    }
+    let views = lexer::views(text);
+    for (number, line) in numbered(&views.bare) {
+        check_code(path, number, line, faults);
+    }
+    check_features(path, &views, faults);
+    if path.starts_with("crates/train/src/") && !is_test(path) {
+        for (number, line) in numbered(&views.without_comments) {
+            if let Some(word) = segments(line).find(|it| is_method(it)) {
+                let advice = "a method is a row of `divergence`, not code of the loop";
+                faults.push(format!("{path}:{number}: `{word}`: {advice}"));
+            }
+        }
+    }
+}
+
+/// Rules for one line of code, comments and literals blanked.
+fn check_code(path: &str, number: usize, line: &str, faults: &mut Vec<String>) {
+    if let Some(name) = UNFINISHED.iter().find(|it| calls_macro(line, it)) {
+        faults.push(format!("{path}:{number}: `{name}!`"));
+    }
+    let prints = PRINTING.iter().find(|it| calls_macro(line, it));
+    let may_print = path.ends_with("/build.rs") || PROGRAMS.iter().any(|it| path.starts_with(it));
+    if let Some(name) = prints.filter(|_| !may_print) {
+        faults.push(format!("{path}:{number}: `{name}!` in a library; emit an event or an error"));
+    }
+    for attribute in ["ignore", "should_panic"] {
+        let open = line.find("#[").is_some_and(|at| has_word(&line[at..], attribute));
+        if open {
+            faults.push(format!("{path}:{number}: `#[{attribute}]`"));
+        }
+    }
+    if has_word(line, "unsafe") && !path.starts_with(KERNELS) {
+        faults.push(format!("{path}:{number}: `unsafe` outside {KERNELS}"));
+    }
+}
+
+/// Conditions on features outside the kernels.
+fn check_features(path: &str, views: &lexer::Views, faults: &mut Vec<String>) {
+    if path.starts_with(KERNELS) {
+        return;
+    }
+    let bytes = views.bare.as_bytes();
+    for (at, _) in views.bare.match_indices("cfg") {
+        let (Some(open), false) = (views.bare[at..].find('('), at > 0 && is_word(bytes[at - 1]))
+        else {
+            continue;
+        };
+        // `cfg(`, `cfg!(` and `cfg_attr(`, but not some other word that begins so.
+        if !["cfg", "cfg!", "cfg_attr"].contains(&views.bare[at..at + open].trim_end()) {
+            continue;
+        }
+        let end = at + open + closing(&bytes[at + open..]);
+        let (inside, with_names) = (&views.bare[at..end], &views.without_comments[at..end]);
+        let (folder, name) = TENSOR_FEATURE;
+        let is_tensor =
+            path.starts_with(folder) && with_names.contains(&format!("feature = \"{name}\""));
+        if has_word(inside, "feature") && !is_tensor {
+            let number = 1 + views.bare[..at].matches('\n').count();
+            faults.push(format!("{path}:{number}: a condition on a feature outside {KERNELS}"));
+        }
+    }
+}
+
+/// Offset behind the parenthesis that closes the one at 0.
+fn closing(bytes: &[u8]) -> usize {
+    let mut depth = 0_usize;
+    for (index, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'(' => depth += 1,
+            b')' if depth == 1 => return index + 1,
+            b')' => depth -= 1,
+            _ => (),
+        }
+    }
+    bytes.len()
+}
+
+/// Lines with their numbers, from 1. The line break is cut, a carriage return is not.
+fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.split('\n').enumerate().map(|(index, line)| (index + 1, line))
+}
+
+/// Whether a line names `/folder` as the beginning of a path.
+fn names_folder(line: &str, folder: &str) -> bool {
+    let path = format!("/{folder}");
+    let continues = |byte: u8| is_word(byte) || b"./-~}".contains(&byte);
+    line.match_indices(&path).any(|(at, _)| {
+        let before = at.checked_sub(1).map(|it| line.as_bytes()[it]);
+        let after = line.as_bytes().get(at + path.len());
+        !before.is_some_and(continues) && !after.is_some_and(|&it| is_word(it) || it == b'-')
+    })
+}
+
+/// Whether `word` stands in a line as a whole word.
+fn has_word(line: &str, word: &str) -> bool {
+    let bytes = line.as_bytes();
+    line.match_indices(word).any(|(at, _)| {
+        let before = at.checked_sub(1).map(|it| bytes[it]);
+        !before.is_some_and(is_word) && !bytes.get(at + word.len()).is_some_and(|&it| is_word(it))
+    })
+}
+
+/// Whether a line calls the macro `name!`.
+fn calls_macro(line: &str, name: &str) -> bool {
+    let call = format!("{name}!");
+    line.match_indices(&call).any(|(at, _)| at == 0 || !is_word(line.as_bytes()[at - 1]))
+}
+
+fn is_test(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/")
+}
+
+/// The words of the identifiers of a line: `SidLoss2` and `sid_loss2` give `Sid`, `Loss2`, ...
+fn segments(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|it: char| !it.is_alphanumeric()).flat_map(|word| {
+        let humps = word.char_indices().filter(|(_, it)| it.is_uppercase()).map(|(at, _)| at);
+        // A run of capitals is one segment.
+        let before_is_upper =
+            |at: usize| at > 0 && word[..at].chars().next_back().is_some_and(char::is_uppercase);
+        let mut cuts: Vec<usize> = humps.filter(|&at| at > 0 && !before_is_upper(at)).collect();
+        cuts.insert(0, 0);
+        cuts.push(word.len());
+        cuts.windows(2).map(|pair| &word[pair[0]..pair[1]]).collect::<Vec<_>>()
+    })
+}
+
+/// Whether a segment names a single method, with or without a version.
+fn is_method(segment: &str) -> bool {
+    let name = segment.trim_end_matches(|it: char| it.is_ascii_digit()).to_lowercase();
+    METHODS.contains(&name.as_str())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Tables of texts and the faults that they have.
+
+use super::*;
+
+/// Checks a Rust file (its module doc is added) and compares what the faults say.
+#[track_caller]
+fn check(path: &str, code: &str, expected: &[&str]) {
+    let text = format!("//! Doc.\n{code}\n");
+    let mut faults = Vec::new();
+    check_text(path, &text, &mut faults);
+    check_rust(path, &text, &mut faults);
+    assert_eq!(faults.len(), expected.len(), "{faults:?}");
+    for (fault, part) in faults.iter().zip(expected) {
+        assert!(fault.starts_with(path) && fault.contains(part), "{fault} lacks {part}");
+    }
+}
+
+const LIBRARY: &str = "crates/data/src/idx.rs";
+const LOOP: &str = "crates/train/src/run.rs";
+const OP: &str = "crates/models/src/ops/conv2d/cpu.rs";
+
+#[test]
+fn a_tidy_file_has_no_faults() {
+    check(LIBRARY, "/// Images.\npub fn read() {}", &[]);
+}
+
+#[test]
+fn long_files_and_files_without_a_doc_are_found() {
+    check(LIBRARY, &"\n".repeat(398), &[]);
+    check(LIBRARY, &"\n".repeat(399), &["401 lines"]);
+    let mut faults = Vec::new();
+    check_rust(LIBRARY, "\n//! Late.\n", &mut faults);
+    assert_eq!(faults, ["crates/data/src/idx.rs: no module doc (`//!`) on line 1"]);
+}
+
+#[test]
+fn vague_names_are_found() {
+    check("crates/data/src/utils.rs", "", &["`utils.rs`"]);
+    check("crates/data/src/common/idx.rs", "", &["`common`"]);
+    check("crates/data/src/base64.rs", "", &[]);
+}
+
+#[test]
+fn paths_of_one_machine_are_found_wherever_they_stand() {
+    for folder in MACHINE_FOLDERS {
+        check(LIBRARY, &format!("// see /{folder}/x"), &["path of one machine"]);
+        check(LIBRARY, &format!("const A: &str = \"/{folder}\";"), &[":2:"]);
+        check(LIBRARY, &format!("// https://example.org/{folder}/x, a/{folder}, ./{folder}"), &[]);
+        check(LIBRARY, &format!("// /{folder}shop"), &[]);
+    }
+    check(LIBRARY, concat!("// ..", "/shared/x"), &["outside the repository"]);
+}
+
+#[test]
+fn ends_of_lines_are_checked() {
+    check(LIBRARY, "fn a() {} ", &[":2: blanks"]);
+    check(LIBRARY, "fn a() {}\r", &[":2: blanks"]);
+    let mut faults = Vec::new();
+    check_text("a.md", "text", &mut faults);
+    check_text("a.json", "{}", &mut faults);
+    assert_eq!(faults, ["a.md: no line break at the end"]);
+}
+
+#[test]
+fn unfinished_code_is_found_and_talk_of_it_is_not() {
+    check(LIBRARY, "fn a() { todo!() }", &["`todo!`"]);
+    check(LIBRARY, "fn a() { unimplemented!(\"x\") }", &["`unimplemented!`"]);
+    check(LIBRARY, "fn a() { dbg!(1) }", &["`dbg!`"]);
+    check(LIBRARY, "// no todo!() here\nconst A: &str = \"dbg!\";", &[]);
+    check(LIBRARY, "#[ignore = \"slow\"]", &["`#[ignore]`"]);
+    check(LIBRARY, "#[test] #[should_panic]", &["`#[should_panic]`"]);
+    check(LIBRARY, "fn a(ignore: bool) {}", &[]);
+}
+
+#[test]
+fn only_programs_print() {
+    for name in PRINTING {
+        let code = format!("fn a() {{ {name}!(\"x\") }}");
+        check(LIBRARY, &code, &[&format!("`{name}!` in a library")]);
+        check("crates/cli/src/main.rs", &code, &[]);
+        check("xtask/src/main.rs", &code, &[]);
+        check("crates/models/build.rs", &code, &[]);
+    }
+    check(LIBRARY, "/// ```\n/// println!(\"x\");\n/// ```", &[]);
+}
+
+#[test]
+fn unsafe_stays_with_the_kernels() {
+    check(LIBRARY, "fn a() { unsafe { b() } }", &["`unsafe` outside"]);
+    check(OP, "fn a() { unsafe { b() } }", &[]);
+    check(LIBRARY, "// unsafe\n#![forbid(unsafe_code)]", &[]);
+}
+
+#[test]
+fn features_stay_with_the_kernels() {
+    let fault = ["condition on a feature"];
+    check(LIBRARY, "#[cfg(feature = \"cuda\")]\nmod a;", &fault);
+    check(LIBRARY, "#[cfg(all(unix,\n  not(feature = \"cuda\")))]", &[":2: a condition"]);
+    check(LIBRARY, "#[cfg_attr(feature = \"x\", derive(Debug))]", &fault);
+    check(LIBRARY, "fn a() -> bool { cfg!(feature = \"cuda\") }", &fault);
+    check(OP, "#[cfg(feature = \"cuda\")]\nmod a;", &[]);
+    check(LIBRARY, "#[cfg(test)]\nmod tests;\nlet feature = b(1);", &[]);
+    let divergence = "crates/divergence/src/lib.rs";
+    check(divergence, "#[cfg(feature = \"tensor\")]\nmod a;", &[]);
+    check(divergence, "#[cfg(feature = \"cuda\")]\nmod a;", &fault);
+    check(LIBRARY, "#[cfg(feature = \"tensor\")]\nmod a;", &fault);
+}
+
+#[test]
+fn the_loop_names_no_single_method() {
+    for code in ["fn sid_loss() {}", "struct SidLoss;", "let a = \"dmd2\";", "DMD", "useSida(1)"] {
+        check(LOOP, code, &["a method is a row"]);
+        check("crates/divergence/src/method.rs", code, &[]);
+        check("crates/train/src/step/tests.rs", code, &[]);
+    }
+    check(LOOP, "// as in SiD\nlet inside = beside(residual, consider);", &[]);
+}

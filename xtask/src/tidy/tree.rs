@@ -1,0 +1,107 @@
+//! The text files of the working tree.
+//!
+//! The tree is walked without git: a checkout that another user owns, or an unpacked archive, is
+//! checked like any other. What the root's `.gitignore` excludes by name is skipped.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Context;
+
+/// Extensions that are read; everything else is data.
+const TEXT: [&str; 14] = [
+    "rs", "toml", "md", "json", "jsonl", "sh", "py", "yml", "yaml", "cu", "cuh", "metal", "txt",
+    "svg",
+];
+
+/// Folders of files that have no extension but are text.
+const TEXT_FOLDERS: [&str; 1] = [".ci"];
+
+/// Names beginning with a dot that belong to the project.
+const DOTTED: [&str; 4] = [".ci", ".cargo", ".github", ".gitignore"];
+
+/// A text file: its path from the root, with `/` between the parts, and its contents.
+pub struct File {
+    pub path: String,
+    pub text: String,
+}
+
+/// What is in the tree.
+pub struct Tree {
+    /// The text files, in the order of their paths.
+    pub files: Vec<File>,
+    /// The paths of all files and folders.
+    pub paths: BTreeSet<String>,
+}
+
+/// Reads the tree under `root`.
+///
+/// # Errors
+///
+/// If a folder or a file cannot be read, or a text file is not UTF-8.
+pub fn read(root: &Path) -> anyhow::Result<Tree> {
+    let ignore = std::fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
+    let mut tree = Tree { files: Vec::new(), paths: BTreeSet::new() };
+    walk(root, "", &ignored_names(&ignore), &mut tree)?;
+    tree.files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(tree)
+}
+
+/// The names that a `.gitignore` excludes from the root: its lines of the form `/name`.
+fn ignored_names(text: &str) -> Vec<&str> {
+    let names = text.lines().filter_map(|line| line.trim().strip_prefix('/'));
+    names.map(|name| name.trim_end_matches('/')).filter(|it| !it.is_empty()).collect()
+}
+
+fn walk(root: &Path, folder: &str, ignored: &[&str], tree: &mut Tree) -> anyhow::Result<()> {
+    let here = root.join(folder);
+    let entries = std::fs::read_dir(&here).with_context(|| format!("{}", here.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("{}", here.display()))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let path = if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
+        let hidden = name.starts_with('.') && !DOTTED.contains(&&*name);
+        if hidden || (folder.is_empty() && ignored.contains(&&*name)) {
+            continue;
+        }
+        tree.paths.insert(path.clone());
+        let kind = entry.file_type().with_context(|| path.clone())?;
+        if kind.is_dir() {
+            walk(root, &path, ignored, tree)?;
+        } else if kind.is_file() && is_text(&path) {
+            let text = std::fs::read_to_string(entry.path()).with_context(|| path.clone())?;
+            tree.files.push(File { path, text });
+        }
+    }
+    Ok(())
+}
+
+fn is_text(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() => TEXT.contains(&extension),
+        _ => TEXT_FOLDERS.iter().any(|it| path.starts_with(&format!("{it}/"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_known_by_extension_or_folder() {
+        for path in ["a.rs", "crates/x/Cargo.toml", "docs/a.md", ".ci/run", "k/add.cu"] {
+            assert!(is_text(path), "{path}");
+        }
+        for path in ["a.png", "t10k.gz", "LICENSE-MIT", "assets/teacher.safetensors", ".gitignore"]
+        {
+            assert!(!is_text(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn ignored_names_are_those_anchored_at_the_root() {
+        assert_eq!(ignored_names("/target\n/runs/\n*.profraw\n\n/\n"), ["target", "runs"]);
+    }
+}
