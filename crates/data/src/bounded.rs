@@ -1,0 +1,66 @@
+//! Reads that cannot be made to fill memory, and names that cannot be made to leave their folder.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Component, Path};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::Error;
+
+/// The most bytes of pixels that a data set may hold: ImageNet at 64x64x3 (15.7 GB) fits.
+pub(crate) const MAX_PIXELS: u64 = 1 << 34;
+
+/// The first two bytes of every gzip file (RFC 1952, sec. 2.3.1).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Opens a file to read.
+pub(crate) fn open(path: &Path) -> Result<BufReader<File>, Error> {
+    match File::open(path) {
+        Ok(file) => Ok(BufReader::new(file)),
+        Err(source) => Err(Error::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// Opens a file to read, through gzip if it is compressed.
+pub(crate) fn open_plain_or_gzip(path: &Path) -> Result<Box<dyn Read>, Error> {
+    let mut head = Vec::new();
+    open(path)?
+        .take(GZIP_MAGIC.len() as u64)
+        .read_to_end(&mut head)
+        .map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let file = open(path)?;
+    Ok(if head == GZIP_MAGIC { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+}
+
+/// Reads bytes through gzip if they are compressed.
+pub(crate) fn plain_or_gzip(bytes: &[u8]) -> Box<dyn Read + '_> {
+    if bytes.starts_with(&GZIP_MAGIC) {
+        Box::new(MultiGzDecoder::new(bytes))
+    } else {
+        Box::new(bytes)
+    }
+}
+
+/// All that is left of `reader`, refused if it is more than `limit` bytes.
+///
+/// Memory grows with what was truly read, never with what a header claims.
+pub(crate) fn read_all(reader: impl Read, limit: u64, file: &str) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    reader
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|source| Error::Unreadable { file: file.to_owned(), source })?;
+    if limit < bytes.len() as u64 {
+        return Err(Error::TooLarge { file: file.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
+/// Whether a name from an archive stays inside the folder that it is unpacked to, on any system.
+pub(crate) fn is_safe_name(name: &str) -> bool {
+    let foreign = name.contains('\\') || name.contains('\0') || name.contains(':');
+    !name.is_empty()
+        && !foreign
+        && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
+}
