@@ -12,6 +12,14 @@ pub mod device;
 pub mod noise;
 pub mod runtime;
 
+mod buffer;
+mod isa;
+mod product;
+mod reduce;
+mod storage;
+#[cfg(test)]
+mod testing;
+
 mod attention;
 mod concat;
 mod conv2d;

@@ -21,7 +21,7 @@ use candle_core::{D, Result, Tensor, bail};
 /// If the channels are not a multiple of `3 · heads`.
 pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let (_, packed, _, _) = qkv.dims4()?;
-    if heads == 0 || packed % (3 * heads) != 0 {
+    if heads == 0 || !packed.is_multiple_of(3 * heads) {
         bail!("attention: {packed} channels are no query, key and value of {heads} heads");
     }
     composed(qkv, heads)

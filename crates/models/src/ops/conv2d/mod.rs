@@ -2,6 +2,28 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::isa::Isa;
+use super::storage::has_kernel;
+
+mod cpu;
+mod geometry;
+mod portable;
+mod weight;
+
+#[cfg(target_arch = "x86_64")]
+mod direct;
+#[cfg(target_arch = "x86_64")]
+mod padded;
+#[cfg(target_arch = "x86_64")]
+mod tile;
+#[cfg(target_arch = "x86_64")]
+mod weight_grad;
+#[cfg(target_arch = "x86_64")]
+mod winograd;
+
+#[cfg(test)]
+mod tests;
+
 /// Convolution (cross-correlation) with an odd square kernel, stride 1 and zero padding that keeps
 /// the size.
 ///
@@ -19,7 +41,11 @@ use candle_core::{Result, Tensor, bail};
 /// If the shapes do not fit or the kernel is not odd and square.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     check(x, weight, bias)?;
-    composed(x, weight, bias)
+    match bias {
+        Some(bias) if has_kernel(&[x, weight, bias]) => fused(Isa::detect(), x, weight, Some(bias)),
+        None if has_kernel(&[x, weight]) => fused(Isa::detect(), x, weight, None),
+        _ => composed(x, weight, bias),
+    }
 }
 
 /// [`conv2d`] without bias and with `padding` zeros on every side instead of `k/2`.
@@ -39,8 +65,17 @@ pub fn conv2d_padded(x: &Tensor, weight: &Tensor, padding: usize) -> Result<Tens
     conv2d(&x, weight, None)
 }
 
+/// By the kernels of this crate, on the CPU in f32.
+fn fused(isa: Isa, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    match bias {
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, cpu::Conv2d { isa }),
+        None => x.apply_op2(&weight, cpu::Conv2d { isa }),
+    }
+}
+
 /// The same of plain candle operations: any device, any dtype.
-pub(super) fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let y = x.conv2d(weight, weight.dim(3)? / 2, 1, 1, 1)?;
     match bias {
         Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
@@ -49,9 +84,12 @@ pub(super) fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Re
 }
 
 fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
-    let (_, channels, _, _) = x.dims4()?;
+    let (_, channels, height, width) = x.dims4()?;
     let (out, channels_in, rows, cols) = weight.dims4()?;
-    if channels != channels_in || rows != cols || rows % 2 == 0 {
+    if channels * height * width * out == 0 {
+        bail!("conv2d: x {:?} or weight {:?} has no numbers", x.shape(), weight.shape());
+    }
+    if channels != channels_in || rows != cols || rows.is_multiple_of(2) {
         bail!("conv2d: weight {:?} does not fit x {:?}", weight.shape(), x.shape());
     }
     match bias {

@@ -105,7 +105,7 @@ pub(super) fn composed_modulated(
 
 fn check(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize) -> Result<()> {
     let (_, channels, _, _) = x.dims4()?;
-    if groups == 0 || channels % groups != 0 {
+    if groups == 0 || !channels.is_multiple_of(groups) {
         bail!("group_norm: {groups} groups do not divide the {channels} channels");
     }
     for (name, tensor) in [("weight", weight), ("bias", bias)] {

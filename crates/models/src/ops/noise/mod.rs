@@ -65,7 +65,7 @@ impl NoiseStream {
         let words = self.words(position, element / 4);
         let pair = (element % 4 / 2) as usize * 2;
         let (cos, sin) = box_muller(words[pair], words[pair + 1]);
-        if element % 2 == 0 { cos } else { sin }
+        if element.is_multiple_of(2) { cos } else { sin }
     }
 
     /// Fills `out` with the standard normal numbers of one position, elements `0..out.len()`.

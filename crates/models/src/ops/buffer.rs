@@ -1,0 +1,111 @@
+//! Memory of the CPU kernels: outputs that are not zeroed first, and scratch that is kept.
+
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+/// The output of a kernel before it is written: zeroing it first would cost up to a third of an
+/// element-wise kernel's time.
+pub(super) struct Output(Vec<MaybeUninit<f32>>);
+
+impl Output {
+    /// Room for `len` numbers.
+    pub(super) fn new(len: usize) -> Self {
+        let mut buffer = Vec::with_capacity(len);
+        // SAFETY: the capacity is `len`, and a `MaybeUninit` needs no initialisation.
+        unsafe { buffer.set_len(len) };
+        Self(buffer)
+    }
+
+    /// The numbers in chunks of `size`, to be written in parallel.
+    pub(super) fn par_chunks(
+        &mut self,
+        size: usize,
+    ) -> rayon::slice::ChunksMut<'_, MaybeUninit<f32>> {
+        self.0.par_chunks_mut(size.max(1))
+    }
+
+    /// The numbers.
+    ///
+    /// # Safety
+    ///
+    /// All of them have been written.
+    pub(super) unsafe fn assume_written(self) -> Vec<f32> {
+        let mut buffer = std::mem::ManuallyDrop::new(self.0);
+        let (ptr, len, capacity) = (buffer.as_mut_ptr(), buffer.len(), buffer.capacity());
+        // SAFETY: `MaybeUninit<f32>` has the layout of `f32`, the vector's parts are its own, and
+        // the caller vouches for the contents.
+        unsafe { Vec::from_raw_parts(ptr.cast(), len, capacity) }
+    }
+}
+
+/// A pointer that threads share to write parts of one buffer that do not overlap.
+#[derive(Clone, Copy)]
+pub(super) struct SharedPtr(*mut f32);
+
+// SAFETY: it is only an address; who writes through it must see to it that no two threads write
+// the same number, as every `unsafe` use states.
+unsafe impl Send for SharedPtr {}
+// SAFETY: as above.
+unsafe impl Sync for SharedPtr {}
+
+impl SharedPtr {
+    /// The address of the first number of `buffer`.
+    pub(super) fn new(buffer: &mut [f32]) -> Self {
+        Self(buffer.as_mut_ptr())
+    }
+
+    /// The address `offset` numbers on.
+    ///
+    /// # Safety
+    ///
+    /// It is within the buffer or one past its end.
+    pub(super) unsafe fn add(self, offset: usize) -> *mut f32 {
+        // SAFETY: passed on to the caller.
+        unsafe { self.0.add(offset) }
+    }
+}
+
+/// Runs `f` on `len` numbers of scratch with arbitrary contents, which the thread keeps for the
+/// next call.
+pub(super) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    // Taken out while in use: a kernel that waits for others may be given a task of its own kind.
+    let mut scratch = SCRATCH.take();
+    if scratch.len() < len {
+        scratch.resize(len, 0.0);
+    }
+    let result = f(&mut scratch[..len]);
+    SCRATCH.set(scratch);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_scratches_do_not_overlap() {
+        let sum = with_scratch(3, |outer| {
+            outer.fill(1.0);
+            with_scratch(5, |inner| inner.fill(7.0));
+            outer.iter().sum::<f32>()
+        });
+        assert_eq!(sum, 3.0);
+    }
+
+    #[test]
+    fn what_is_written_comes_back() {
+        let mut output = Output::new(5);
+        output.par_chunks(2).enumerate().for_each(|(i, chunk)| {
+            chunk.iter_mut().for_each(|it| {
+                it.write(i as f32);
+            });
+        });
+        // SAFETY: the chunks cover the buffer.
+        assert_eq!(unsafe { output.assume_written() }, [0.0, 0.0, 1.0, 1.0, 2.0]);
+    }
+}

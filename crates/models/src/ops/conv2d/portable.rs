@@ -1,0 +1,99 @@
+//! Convolution as a matrix product, on any processor and for any odd kernel.
+//!
+//! An image is unrolled into the matrix `[I · k², H · W]` of what each kernel position reads
+//! (unless `k = 1`, where it is that matrix already); the weight `[O, I · k²]` times it is the
+//! output. It is also what convolutions with `k = 1` and many channels run on everywhere.
+
+use rayon::prelude::*;
+
+use super::geometry::Geometry;
+use super::weight::Weight;
+use crate::ops::buffer::{Output, with_scratch};
+use crate::ops::product::{Matrix, add_product, product};
+
+/// Images are summed in at most this many parts for the weight's gradient: a constant, so that
+/// results do not depend on the number of threads.
+const PARTS: usize = 8;
+
+/// `y = weight * x + bias`.
+pub(super) fn convolve(
+    x: &[f32],
+    weight: &Weight<'_>,
+    bias: Option<&[f32]>,
+    geometry: &Geometry,
+) -> Vec<f32> {
+    let (pixels, rows) = (geometry.pixels(), geometry.inputs * geometry.taps());
+    let matrix = weight.matrix();
+    let mut output = Output::new(geometry.output_len());
+    output.par_chunks(geometry.outputs * pixels).enumerate().for_each(|(image, y)| {
+        let x = &x[image * geometry.inputs * pixels..][..geometry.inputs * pixels];
+        with_unrolled(x, geometry, |columns| {
+            let (a, b) = (Matrix::rows(&matrix, rows), Matrix::rows(columns, pixels));
+            product(y, pixels, [geometry.outputs, pixels, rows], a, b, 1.0);
+        });
+        for (y, bias) in y.chunks_mut(pixels).zip(bias.unwrap_or_default()) {
+            // SAFETY: the product has written all of the image.
+            y.iter_mut().for_each(|it| *unsafe { it.assume_init_mut() } += bias);
+        }
+    });
+    // SAFETY: each product has written all of its image.
+    unsafe { output.assume_written() }
+}
+
+/// The gradient `[O, I, k, k]` by the weight, from the input and the output's gradient.
+pub(super) fn weight_gradient(x: &[f32], grad: &[f32], geometry: &Geometry) -> Vec<f32> {
+    let (pixels, rows) = (geometry.pixels(), geometry.inputs * geometry.taps());
+    let len = geometry.outputs * rows;
+    let part_images = geometry.batch.div_ceil(PARTS).max(1);
+    let parts = geometry.batch.div_ceil(part_images);
+    let mut sums = vec![0f32; parts * len];
+    sums.par_chunks_mut(len.max(1)).enumerate().for_each(|(part, sum)| {
+        let images = part * part_images..geometry.batch.min((part + 1) * part_images);
+        for image in images {
+            let x = &x[image * geometry.inputs * pixels..][..geometry.inputs * pixels];
+            let grad = &grad[image * geometry.outputs * pixels..][..geometry.outputs * pixels];
+            with_unrolled(x, geometry, |columns| {
+                let (a, b) = (Matrix::rows(grad, pixels), Matrix::rows(columns, pixels).t());
+                add_product(sum, rows, [geometry.outputs, rows, pixels], a, b);
+            });
+        }
+    });
+    let mut total = vec![0f32; len];
+    for sum in sums.chunks(len.max(1)) {
+        total.iter_mut().zip(sum).for_each(|(total, part)| *total += part);
+    }
+    total
+}
+
+/// Runs `f` on the matrix `[I · k², H · W]` of one image.
+fn with_unrolled(x: &[f32], geometry: &Geometry, f: impl FnOnce(&[f32])) {
+    if geometry.kernel == 1 {
+        return f(x);
+    }
+    let &Geometry { height, width, kernel, .. } = geometry;
+    let (pixels, half) = (geometry.pixels(), kernel / 2);
+    with_scratch(geometry.inputs * geometry.taps() * pixels, |columns| {
+        for (row, column) in columns.chunks_mut(pixels).enumerate() {
+            let (channel, tap) = (row / geometry.taps(), row % geometry.taps());
+            let (down, right) = (tap / kernel, tap % kernel);
+            let x = &x[channel * pixels..][..pixels];
+            // The columns of the output for which this tap reads within the image.
+            let first = half.saturating_sub(right).min(width);
+            let end = (width + half).saturating_sub(right).clamp(first, width);
+            for (i, out) in column.chunks_mut(width).enumerate() {
+                match (i + down).checked_sub(half) {
+                    Some(source) if source < height => {
+                        out[..first].fill(0.0);
+                        out[end..].fill(0.0);
+                        if first < end {
+                            let start = source * width + first + right - half;
+                            out[first..end].copy_from_slice(&x[start..][..end - first]);
+                        }
+                    }
+                    _ => out.fill(0.0),
+                }
+            }
+        }
+        f(columns);
+    });
+}

@@ -1,0 +1,93 @@
+//! Weights as the kernels read them.
+
+use rayon::prelude::*;
+
+use super::geometry::Geometry;
+
+/// Output channels that a kernel computes at once.
+pub(super) const BLOCK: usize = 4;
+
+/// A weight `[O, I, k, k]`, seen by the convolution that it defines or by that one's gradient.
+///
+/// The gradient by the input is a convolution of the output's gradient, with the roles of the
+/// channels exchanged and the kernels rotated by half a turn.
+#[derive(Clone, Copy)]
+pub(super) struct Weight<'a> {
+    numbers: &'a [f32],
+    outputs: usize,
+    inputs: usize,
+    taps: usize,
+    output_stride: usize,
+    input_stride: usize,
+    rotated: bool,
+}
+
+impl<'a> Weight<'a> {
+    /// The weight of `geometry`, as it is.
+    pub(super) fn forward(numbers: &'a [f32], geometry: &Geometry) -> Self {
+        let (outputs, inputs, taps) = (geometry.outputs, geometry.inputs, geometry.taps());
+        let (output_stride, input_stride) = (inputs * taps, taps);
+        Self { numbers, outputs, inputs, taps, output_stride, input_stride, rotated: false }
+    }
+
+    /// The weight of `geometry.backward()`, where `numbers` are those of `geometry`.
+    pub(super) fn backward(numbers: &'a [f32], geometry: &Geometry) -> Self {
+        let (outputs, inputs, taps) = (geometry.inputs, geometry.outputs, geometry.taps());
+        let (output_stride, input_stride) = (taps, outputs * taps);
+        Self { numbers, outputs, inputs, taps, output_stride, input_stride, rotated: true }
+    }
+
+    /// The kernel from channel `input` to channel `output`, row by row.
+    pub(super) fn kernel(&self, output: usize, input: usize) -> impl Fn(usize) -> f32 + use<'a> {
+        let start = output * self.output_stride + input * self.input_stride;
+        let kernel = &self.numbers[start..start + self.taps];
+        let (last, rotated) = (self.taps - 1, self.rotated);
+        move |tap| kernel[if rotated { last - tap } else { tap }]
+    }
+
+    /// Blocks of output channels; the last one may be ragged.
+    pub(super) fn blocks(&self) -> usize {
+        self.outputs.div_ceil(BLOCK)
+    }
+
+    /// Channels that the convolution sums over.
+    pub(super) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Channels of the output.
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// A matrix `[O, I · k²]`, row by row.
+    pub(super) fn matrix(&self) -> Vec<f32> {
+        let row = self.inputs * self.taps;
+        let mut matrix = vec![0.0; self.outputs * row];
+        matrix.par_chunks_mut(row.max(1)).enumerate().for_each(|(output, row)| {
+            for (input, kernel) in row.chunks_mut(self.taps).enumerate() {
+                let source = self.kernel(output, input);
+                kernel.iter_mut().enumerate().for_each(|(tap, it)| *it = source(tap));
+            }
+        });
+        matrix
+    }
+
+    /// `[O / 4, I, k², 4]`: for each step of the sum, the four numbers that a block multiplies by.
+    /// Channels beyond the last are zero.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn blocked(&self) -> Vec<f32> {
+        let block_len = self.inputs * self.taps * BLOCK;
+        let mut packed = vec![0.0; self.blocks() * block_len];
+        packed.par_chunks_mut(block_len.max(1)).enumerate().for_each(|(block, packed)| {
+            let first = block * BLOCK;
+            for lane in 0..BLOCK.min(self.outputs - first) {
+                for (input, packed) in packed.chunks_mut(self.taps * BLOCK).enumerate() {
+                    let source = self.kernel(first + lane, input);
+                    (0..self.taps).for_each(|tap| packed[tap * BLOCK + lane] = source(tap));
+                }
+            }
+        });
+        packed
+    }
+}

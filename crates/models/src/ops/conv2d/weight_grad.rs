@@ -1,0 +1,210 @@
+//! The direct convolution's gradient by the weight.
+//!
+//! ```text
+//! dw[o, c, u, v] = Σ_{b,i,j} grad[b, o, i, j] · x[b, c, i + u − k/2, j + v − k/2]
+//! ```
+//!
+//! A tile keeps twelve such sums as vectors along the pixels: four output channels by three
+//! columns of a kernel (`k = 3`) or three input channels (`k = 1`). Tasks share out the weight,
+//! never the sum, so that the result does not depend on the number of threads.
+
+use std::arch::x86_64::*;
+
+use rayon::prelude::*;
+
+use super::geometry::Geometry;
+use super::padded::{LANES, Padded};
+use super::tile::{VECTORS, horizontal_sum, mask};
+use super::weight::BLOCK;
+use crate::ops::buffer::SharedPtr;
+use crate::ops::isa::Avx2Fma;
+
+/// Numbers of the output's gradient that are gone over for all input channels in turn: 16 KiB,
+/// half of the first cache.
+const CACHED: usize = 4096;
+
+/// The gradient `[O, I, k, k]` by the weight, `k` 1 or 3.
+pub(super) fn weight_gradient(
+    proof: Avx2Fma,
+    x: &[f32],
+    grad: &[f32],
+    geometry: &Geometry,
+) -> Vec<f32> {
+    let padded = Padded::new(geometry);
+    let image_in = geometry.inputs * geometry.pixels();
+    let source = if padded.is_plain() {
+        None
+    } else {
+        let image = geometry.inputs * padded.channel;
+        let mut source = vec![0f32; geometry.batch * image];
+        let images = source.par_chunks_mut(image).zip(x.par_chunks(image_in));
+        images.for_each(|(target, x)| padded.fill(x, target));
+        Some(source)
+    };
+    let source = source.as_deref().unwrap_or(x);
+    let mut weight = vec![0f32; geometry.outputs * geometry.inputs * geometry.taps()];
+    let blocks = geometry.outputs.div_ceil(BLOCK);
+    // A task takes neighbouring blocks of outputs; with too few of them, also part of the inputs.
+    let threads = rayon::current_num_threads();
+    let task_blocks = blocks.div_ceil(threads);
+    let splits = (threads / blocks).clamp(1, geometry.inputs);
+    let task_inputs = geometry.inputs.div_ceil(splits).next_multiple_of(VECTORS);
+    let target = SharedPtr::new(&mut weight);
+    (0..blocks.div_ceil(task_blocks) * splits).into_par_iter().for_each(|task| {
+        let (first_block, first_input) = (task / splits * task_blocks, task % splits * task_inputs);
+        let task = Task {
+            geometry,
+            padded,
+            source,
+            grad,
+            blocks: first_block..blocks.min(first_block + task_blocks),
+            inputs: first_input..geometry.inputs.min(first_input + task_inputs),
+            target,
+        };
+        // SAFETY: `target` is the whole weight, of which no two tasks have a block and an input
+        // in common.
+        unsafe { task.run(proof) };
+    });
+    weight
+}
+
+/// Some of the weight's output and input channels.
+struct Task<'a> {
+    geometry: &'a Geometry,
+    padded: Padded,
+    source: &'a [f32],
+    grad: &'a [f32],
+    blocks: std::ops::Range<usize>,
+    inputs: std::ops::Range<usize>,
+    target: SharedPtr,
+}
+
+impl Task<'_> {
+    /// # Safety
+    ///
+    /// `target` is valid for reading and writing the weight, of which no other thread uses the
+    /// task's part.
+    unsafe fn run(&self, _: Avx2Fma) {
+        let &Geometry { batch, inputs, outputs, kernel, .. } = self.geometry;
+        let pixels = self.geometry.pixels();
+        let images = (CACHED / (BLOCK * pixels)).max(1);
+        let mut ragged = Vec::new();
+        for first in (0..batch).step_by(images) {
+            let images = images.min(batch - first);
+            for block in self.blocks.clone() {
+                let output = block * BLOCK;
+                let rows = BLOCK.min(outputs - output);
+                let (grad, image_stride) = if rows == BLOCK {
+                    (&self.grad[(first * outputs + output) * pixels..], outputs * pixels)
+                } else {
+                    self.gather(first, images, output, &mut ragged);
+                    (&ragged[..], BLOCK * pixels)
+                };
+                let sum = Sum { padded: &self.padded, grad, image_stride, images };
+                let image_in = inputs * self.padded.channel;
+                let mut channel = self.inputs.start;
+                while channel < self.inputs.end {
+                    let start = first * image_in + channel * self.padded.channel;
+                    let source = &self.source[start..];
+                    let count = if kernel == 3 { 1 } else { VECTORS.min(inputs - channel) };
+                    for u in 0..kernel {
+                        let offsets: [usize; VECTORS] = std::array::from_fn(|q| match kernel {
+                            3 => u * self.padded.pitch + q,
+                            _ => q.min(count - 1) * self.padded.channel,
+                        });
+                        // SAFETY: the processor has the features (`Avx2Fma`), and both slices
+                        // reach to the end of the last image.
+                        let sums = unsafe { sum.run(source, image_in, offsets) };
+                        let columns = if kernel == 3 { VECTORS } else { count };
+                        for (r, sums) in sums.iter().enumerate().take(rows) {
+                            let at = ((output + r) * inputs + channel) * kernel * kernel;
+                            for (q, sum) in sums.iter().enumerate().take(columns) {
+                                // SAFETY: within the task's part of the weight.
+                                unsafe { *self.target.add(at + u * kernel + q) += sum };
+                            }
+                        }
+                    }
+                    channel += count;
+                }
+            }
+        }
+    }
+
+    /// The gradient of the channels from `output` on, with channels of zeros to make a block.
+    fn gather(&self, first: usize, images: usize, output: usize, target: &mut Vec<f32>) {
+        let (pixels, outputs) = (self.geometry.pixels(), self.geometry.outputs);
+        target.clear();
+        target.resize(images * BLOCK * pixels, 0.0);
+        for (i, target) in target.chunks_mut(BLOCK * pixels).enumerate() {
+            let rows = (outputs - output) * pixels;
+            let start = ((first + i) * outputs + output) * pixels;
+            target[..rows].copy_from_slice(&self.grad[start..][..rows]);
+        }
+    }
+}
+
+/// A sum over the pixels of some images.
+struct Sum<'a> {
+    padded: &'a Padded,
+    /// Gradient of a block of output channels: its first image, and on.
+    grad: &'a [f32],
+    /// Numbers of `grad` from an image to the next.
+    image_stride: usize,
+    images: usize,
+}
+
+impl Sum<'_> {
+    /// `[r][q]`: the sum of products of channel `r` of the gradient and `source` shifted by
+    /// `offsets[q]`, where `source_stride` numbers lie between images.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2 and FMA. `grad` has `images` blocks, `source` as many padded images
+    /// with every offset.
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn run(
+        &self,
+        source: &[f32],
+        source_stride: usize,
+        offsets: [usize; VECTORS],
+    ) -> [[f32; VECTORS]; BLOCK] {
+        let (padded, pixels) = (self.padded, self.padded.height * self.padded.width);
+        let whole = padded.width / LANES * LANES;
+        let ragged = padded.width - whole;
+        let tail = mask(ragged);
+        let mut acc = [[_mm256_setzero_ps(); VECTORS]; BLOCK];
+        for image in 0..self.images {
+            for row in 0..padded.height {
+                // SAFETY: row `row` of image `image` is within both. A vector is read at each of
+                // its whole vectors; of a ragged one the gradient's is masked, and the source's
+                // is within the padded row.
+                unsafe {
+                    let grad =
+                        self.grad.as_ptr().add(image * self.image_stride + row * padded.width);
+                    let source = source.as_ptr().add(image * source_stride + row * padded.pitch);
+                    let mut column = 0;
+                    while column < whole {
+                        let x = offsets.map(|it| _mm256_loadu_ps(source.add(it + column)));
+                        for r in 0..BLOCK {
+                            let g = _mm256_loadu_ps(grad.add(r * pixels + column));
+                            for q in 0..VECTORS {
+                                acc[r][q] = _mm256_fmadd_ps(g, x[q], acc[r][q]);
+                            }
+                        }
+                        column += LANES;
+                    }
+                    if ragged != 0 {
+                        let x = offsets.map(|it| _mm256_loadu_ps(source.add(it + column)));
+                        for r in 0..BLOCK {
+                            let g = _mm256_maskload_ps(grad.add(r * pixels + column), tail);
+                            for q in 0..VECTORS {
+                                acc[r][q] = _mm256_fmadd_ps(g, x[q], acc[r][q]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        acc.map(|acc| acc.map(|it| horizontal_sum(it)))
+    }
+}
