@@ -47,6 +47,16 @@ pub trait Denoiser {
     ///
     /// If shapes or conditioning do not fit the network.
     fn denoise(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor>;
+
+    /// Least and greatest level that the denoiser may be asked for: any, unless it says otherwise.
+    fn sigma_range(&self) -> [f64; 2] {
+        [0.0, f64::INFINITY]
+    }
+
+    /// The nearest level that the denoiser knows: `sigma` itself, unless it knows a table only.
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
+    }
 }
 
 /// An estimate of `l(x, σ) = ln(p_σ(x) / q_σ(x))`, teacher over student.

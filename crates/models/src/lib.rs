@@ -1,6 +1,22 @@
 //! EDM diffusion networks and the kernels under them.
+//!
+//! A network is a [`NetworkConfig`] (what it is), a [`ParamSet`] (its numbers) and the
+//! [`Network`] built from both (what it computes). The same numbers serve several networks at
+//! once: a trainable one and any number of frozen views. There is no loss and no optimiser here,
+//! and nothing tells a teacher from a student.
 
 pub mod denoiser;
+pub mod edm;
+pub mod error;
+mod layout;
+pub mod network;
 pub mod ops;
+pub mod params;
+pub mod tensor_file;
+pub mod unet;
 
 pub use denoiser::{Conditioning, Denoiser, DropoutKey, LogRatio};
+pub use error::{Error, Result};
+pub use network::{Architecture, Network, NetworkConfig, NetworkFile, Provenance};
+pub use params::{ParamSet, Params};
+pub use tensor_file::TensorFile;

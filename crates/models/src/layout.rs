@@ -1,0 +1,219 @@
+//! The layout of a network: which tensors it owns, how they are called and how they start.
+//!
+//! # Why one walk serves three ends
+//!
+//! A network's constructor asks a [`Scope`] for each tensor by name, shape and initialisation.
+//! Behind the scope stand either real tensors ([`Params`]) or a recorder, which only writes
+//! down what it is asked for. So shapes, initial weights and the network itself come from one
+//! walk and cannot disagree, and an architecture of 300 M parameters can be listed without
+//! allocating it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::error::{Error, Result};
+use crate::ops::noise::NoiseStream;
+use crate::params::{ParamSet, Params};
+
+/// Noise stream of initial weights; the position within it is the hash of the tensor's name.
+const INIT_STREAM: u32 = 0x494e_4954;
+
+/// How a tensor starts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Init {
+    /// All entries the same.
+    Constant(f64),
+    /// Uniform in `[-bound, bound]`.
+    Uniform(f64),
+    /// Normal with mean zero and this standard deviation.
+    Normal(f64),
+    /// These very numbers.
+    Values(Vec<f64>),
+}
+
+impl Init {
+    /// Glorot's uniform law times `gain`: bound `gain · √(6 / (fan_in + fan_out))`.
+    pub fn xavier_uniform(fan_in: usize, fan_out: usize, gain: f64) -> Self {
+        Self::Uniform(gain * (6.0 / (fan_in + fan_out) as f64).sqrt())
+    }
+
+    /// He's uniform law with unit gain, times `gain`: bound `gain · √(3 / fan_in)`.
+    pub fn kaiming_uniform(fan_in: usize, gain: f64) -> Self {
+        Self::Uniform(gain * (3.0 / fan_in as f64).sqrt())
+    }
+
+    /// He's normal law with unit gain, times `gain`: deviation `gain / √fan_in`.
+    pub fn kaiming_normal(fan_in: usize, gain: f64) -> Self {
+        Self::Normal(gain / (fan_in as f64).sqrt())
+    }
+
+    fn tensor(&self, key: &str, shape: &[usize], seed: u64) -> Result<Tensor> {
+        let count = shape.iter().product::<usize>();
+        let stream = NoiseStream::new(seed, INIT_STREAM);
+        let flat = match self {
+            Self::Constant(value) => Tensor::full(*value as f32, count, &Device::Cpu)?,
+            Self::Uniform(bound) => {
+                let unit = stream.uniform_tensor(hash(key), (1, count), &Device::Cpu)?;
+                unit.affine(2.0 * bound, -bound)?
+            }
+            Self::Normal(deviation) => {
+                (stream.normal_tensor(hash(key), (1, count), &Device::Cpu)? * *deviation)?
+            }
+            Self::Values(values) => {
+                Tensor::from_slice(values, count, &Device::Cpu)?.to_dtype(DType::F32)?
+            }
+        };
+        Ok(flat.reshape(shape)?)
+    }
+}
+
+/// One tensor of a layout.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub shape: Vec<usize>,
+    pub init: Init,
+    /// Whether it is trained; the others (resampling filters, Fourier frequencies) are constants.
+    pub trained: bool,
+}
+
+/// All tensors of a network, by full name.
+#[derive(Debug, Default)]
+pub(crate) struct Layout(pub BTreeMap<String, Spec>);
+
+impl Layout {
+    /// What `build` asks for.
+    pub fn of<N>(build: impl FnOnce(&Scope<'_>) -> Result<N>) -> Result<Self> {
+        let recorder = Recorder::default();
+        build(&Scope { source: &recorder, prefix: String::new() })?;
+        Ok(Self(recorder.0.into_inner()))
+    }
+
+    /// Initial weights.
+    pub fn init(&self, seed: u64) -> Result<ParamSet> {
+        let mut set = ParamSet::default();
+        for (key, spec) in &self.0 {
+            let tensor = Var::from_tensor(&spec.init.tensor(key, &spec.shape, seed)?)?;
+            set.insert(key.clone(), tensor, spec.trained);
+        }
+        Ok(set)
+    }
+
+    /// A set made of the given tensors, in f32 on the CPU.
+    ///
+    /// Constants that are missing are made anew.
+    ///
+    /// # Errors
+    ///
+    /// Naming the key: a tensor missing, in excess, of another shape, or not finite.
+    pub fn fill(&self, tensors: &BTreeMap<String, Tensor>) -> Result<ParamSet> {
+        if let Some((key, tensor)) = tensors.iter().find(|(key, _)| !self.0.contains_key(*key)) {
+            return Err(Error::Unexpected { key: key.clone(), found: tensor.dims().to_vec() });
+        }
+        let mut set = ParamSet::default();
+        for (key, spec) in &self.0 {
+            let tensor = match (tensors.get(key), &spec.init) {
+                (Some(tensor), init) => {
+                    let tensor = checked(key, tensor, &spec.shape)?;
+                    if let Init::Values(values) = init {
+                        check_constant(key, &tensor, values)?;
+                    }
+                    tensor
+                }
+                (None, Init::Values(_)) => spec.init.tensor(key, &spec.shape, 0)?,
+                (None, _) => {
+                    let expected = spec.shape.clone();
+                    return Err(Error::Missing { key: key.clone(), expected });
+                }
+            };
+            set.insert(key.clone(), Var::from_tensor(&tensor)?, spec.trained);
+        }
+        Ok(set)
+    }
+}
+
+/// The tensor in f32 on the CPU, if it has the shape and is finite.
+fn checked(key: &str, tensor: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    if tensor.dims() != shape {
+        let (expected, found) = (shape.to_vec(), tensor.dims().to_vec());
+        return Err(Error::Shape { key: key.to_owned(), expected, found });
+    }
+    let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+    if !crate::params::is_finite(&tensor)? {
+        return Err(Error::NonFinite { key: key.to_owned() });
+    }
+    Ok(tensor)
+}
+
+/// A stored constant must be the one that the configuration implies, up to f32 arithmetic.
+fn check_constant(key: &str, tensor: &Tensor, values: &[f64]) -> Result<()> {
+    const TOLERANCE: f64 = 1e-3;
+    let found = tensor.flatten_all()?.to_vec1::<f32>()?;
+    let close = |(&a, &b): (&f32, &f64)| (f64::from(a) - b).abs() <= TOLERANCE * b.abs();
+    match found.iter().zip(values).all(close) {
+        true => Ok(()),
+        false => Err(Error::Constant { key: key.to_owned() }),
+    }
+}
+
+/// FNV-1a, 64 bits: the same name starts with the same weights for ever.
+fn hash(key: &str) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    key.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+}
+
+/// Where a constructor gets its tensors from, under a prefix.
+#[derive(Clone)]
+pub(crate) struct Scope<'a> {
+    source: &'a dyn Source,
+    prefix: String,
+}
+
+impl<'a> Scope<'a> {
+    /// The root of a set of tensors.
+    pub fn root(params: &'a Params) -> Self {
+        Self { source: params, prefix: String::new() }
+    }
+
+    /// The tensors under `name`.
+    pub fn at(&self, name: impl AsRef<str>) -> Self {
+        Self { source: self.source, prefix: format!("{}{}.", self.prefix, name.as_ref()) }
+    }
+
+    /// A trained tensor.
+    pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
+        self.get(name, Spec { shape: shape.to_vec(), init, trained: true })
+    }
+
+    /// A constant that belongs to the network and its file.
+    pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
+        self.get(name, Spec { shape: shape.to_vec(), init, trained: false })
+    }
+
+    fn get(&self, name: &str, spec: Spec) -> Result<Tensor> {
+        self.source.get(&format!("{}{name}", self.prefix), spec)
+    }
+}
+
+trait Source {
+    fn get(&self, key: &str, spec: Spec) -> Result<Tensor>;
+}
+
+impl Source for Params {
+    fn get(&self, key: &str, spec: Spec) -> Result<Tensor> {
+        Params::get(self, key, spec.shape)
+    }
+}
+
+#[derive(Default)]
+struct Recorder(RefCell<BTreeMap<String, Spec>>);
+
+impl Source for Recorder {
+    /// An empty stand-in: constructors store tensors and never compute with them.
+    fn get(&self, key: &str, spec: Spec) -> Result<Tensor> {
+        self.0.borrow_mut().insert(key.to_owned(), spec);
+        Ok(Tensor::zeros(0, DType::F32, &Device::Cpu)?)
+    }
+}

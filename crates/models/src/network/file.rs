@@ -1,0 +1,111 @@
+//! A network's file: weights under their PyTorch names, configuration, provenance.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::NetworkConfig;
+use crate::error::{Error, Result};
+use crate::params::ParamSet;
+use crate::tensor_file::TensorFile;
+
+/// Version of the format: raised when older programs could misread a file.
+const FORMAT_VERSION: &str = "1";
+/// What the file holds, next to checkpoints and other kinds.
+const KIND: &str = "network";
+
+/// Where a network comes from: licence, source, images trained, hash of the run's configuration...
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Provenance {
+    /// Free text by key, in the order of the keys.
+    pub entries: BTreeMap<String, String>,
+}
+
+/// A network with all that is needed to rebuild it.
+#[derive(Clone, Debug)]
+pub struct NetworkFile {
+    /// The network.
+    pub config: NetworkConfig,
+    /// Its weights.
+    pub params: ParamSet,
+    /// Where they come from.
+    pub provenance: Provenance,
+}
+
+impl NetworkFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// Naming the file, and the tensor or entry that is at fault.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::from_tensor_file(TensorFile::load(path)?).map_err(|err| err.in_file(path.display()))
+    }
+
+    /// Reads a file's bytes; `name` is what errors call it.
+    ///
+    /// # Errors
+    ///
+    /// Naming the file, and the tensor or entry that is at fault.
+    pub fn from_bytes(name: impl Display, bytes: &[u8]) -> Result<Self> {
+        let file = TensorFile::from_bytes(&name, bytes)?;
+        Self::from_tensor_file(file).map_err(|err| err.in_file(name))
+    }
+
+    /// Writes the file; an older one of the same name is replaced when the new one is complete.
+    ///
+    /// # Errors
+    ///
+    /// Naming the file: if it cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let file = self.to_tensor_file().map_err(|err| err.in_file(path.display()))?;
+        file.save(path)
+    }
+
+    /// The bytes of the file: equal for equal contents.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor cannot be read from its device.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.to_tensor_file()?.to_bytes()
+    }
+
+    fn to_tensor_file(&self) -> Result<TensorFile> {
+        let json = |key, source| Error::Json { key, source };
+        let config = serde_json::to_string(&self.config).map_err(|err| json("config", err))?;
+        let provenance =
+            serde_json::to_string(&self.provenance).map_err(|err| json("provenance", err))?;
+        let metadata = [
+            ("format_version", FORMAT_VERSION.to_owned()),
+            ("kind", KIND.to_owned()),
+            ("config", config),
+            ("provenance", provenance),
+        ];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+        Ok(TensorFile { tensors: self.params.tensors(), metadata })
+    }
+
+    fn from_tensor_file(file: TensorFile) -> Result<Self> {
+        let entry = |key| file.metadata.get(key).ok_or(Error::NoMetadata { key });
+        for (key, expected) in [("format_version", FORMAT_VERSION), ("kind", KIND)] {
+            let found = entry(key)?;
+            if found != expected {
+                let (expected, found) = (expected.to_owned(), found.clone());
+                return Err(Error::Metadata { key, expected, found });
+            }
+        }
+        let json = |key, source| Error::Json { key, source };
+        let config: NetworkConfig =
+            serde_json::from_str(entry("config")?).map_err(|err| json("config", err))?;
+        let provenance =
+            serde_json::from_str(entry("provenance")?).map_err(|err| json("provenance", err))?;
+        let params = config.layout()?.fill(&file.tensors)?;
+        Ok(Self { config, params, provenance })
+    }
+}

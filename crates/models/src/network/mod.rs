@@ -1,0 +1,124 @@
+//! A preconditioned U-Net: the denoiser that teacher, generator and fake score all are.
+
+use candle_core::{Result, Tensor};
+
+pub mod config;
+pub mod file;
+
+pub use config::{Architecture, NetworkConfig};
+pub use file::{NetworkFile, Provenance};
+
+use crate::denoiser::{Conditioning, Denoiser};
+use crate::edm::precond::{Coefficients, Preconditioner};
+use crate::unet::Output;
+use crate::unet::dhariwal::DhariwalUNet;
+use crate::unet::song::SongUNet;
+
+/// A network over the tensors that it was built from ([`NetworkConfig::build`]).
+///
+/// From trainable tensors it is trained; from frozen ones it follows them and passes gradients to
+/// its input alone.
+#[derive(Debug)]
+pub struct Network {
+    config: NetworkConfig,
+    precond: Preconditioner,
+    unet: UNet,
+}
+
+#[derive(Debug)]
+pub(crate) enum UNet {
+    Song(Box<SongUNet>),
+    Dhariwal(Box<DhariwalUNet>),
+}
+
+/// A network's output and, of the same pass, the features that a discriminator reads.
+#[derive(Clone, Debug)]
+pub struct Denoised {
+    /// The denoised images: `[B, C, H, W]`.
+    pub x0: Tensor,
+    /// The activation of the last encoder block: `[B, C', h, w]`.
+    pub features: Tensor,
+}
+
+impl Network {
+    pub(crate) fn new(config: NetworkConfig, unet: UNet) -> Self {
+        let precond = Preconditioner::new(config.precond, config.sigma_data);
+        Self { config, precond, unet }
+    }
+
+    /// What it was built from.
+    pub fn config(&self) -> &NetworkConfig {
+        &self.config
+    }
+
+    /// The activation of the last encoder block (the bottleneck) at a noised image: `[B, C', h, w]`.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[B, C, H, W]`; `sigma`: `[B]`
+    ///
+    /// # Errors
+    ///
+    /// If shapes or conditioning do not fit the network.
+    pub fn encode(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
+        let c = self.coefficients(x, sigma)?;
+        let x = per_sample(x, &c.c_in)?;
+        match &self.unet {
+            UNet::Song(unet) => unet.bottleneck(&x, &c.c_noise, cond),
+            UNet::Dhariwal(unet) => unet.bottleneck(&x, &c.c_noise, cond),
+        }
+    }
+
+    /// [`Denoiser::denoise`] and [`Self::encode`] in one pass.
+    ///
+    /// # Errors
+    ///
+    /// If shapes or conditioning do not fit the network.
+    pub fn denoise_and_encode(
+        &self,
+        x: &Tensor,
+        sigma: &Tensor,
+        cond: &Conditioning,
+    ) -> Result<Denoised> {
+        let c = self.coefficients(x, sigma)?;
+        let input = per_sample(x, &c.c_in)?;
+        let Output { raw, bottleneck } = match &self.unet {
+            UNet::Song(unet) => unet.forward(&input, &c.c_noise, cond)?,
+            UNet::Dhariwal(unet) => unet.forward(&input, &c.c_noise, cond)?,
+        };
+        // iDDPM networks also output a variance, which nothing here uses.
+        let raw = match raw.dim(1)? == self.config.img_channels {
+            true => raw,
+            false => raw.narrow(1, 0, self.config.img_channels)?,
+        };
+        let x0 = (per_sample(x, &c.c_skip)? + per_sample(&raw, &c.c_out)?)?;
+        Ok(Denoised { x0, features: bottleneck })
+    }
+
+    fn coefficients(&self, x: &Tensor, sigma: &Tensor) -> Result<Coefficients> {
+        let batch = x.dim(0)?;
+        if sigma.dims() != [batch] {
+            candle_core::bail!("sigma is {:?}, expected [{batch}]", sigma.shape());
+        }
+        self.precond.coefficients(&sigma.to_dtype(x.dtype())?)
+    }
+}
+
+impl Denoiser for Network {
+    fn denoise(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
+        Ok(self.denoise_and_encode(x, sigma, cond)?.x0)
+    }
+
+    fn sigma_range(&self) -> [f64; 2] {
+        [self.config.sigma_min, self.config.sigma_max]
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        self.precond.round_sigma(sigma)
+    }
+}
+
+/// `x: [B, C, H, W]` times `c: [B]`.
+fn per_sample(x: &Tensor, c: &Tensor) -> Result<Tensor> {
+    x.broadcast_mul(&c.reshape(((), 1, 1, 1))?)
+}

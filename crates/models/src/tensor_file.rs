@@ -1,0 +1,158 @@
+//! Named tensors and metadata in one safetensors file, written whole or not at all.
+//!
+//! The bytes are a function of the contents alone (names in order, metadata in order), so that two
+//! equal states have equal hashes. Any safetensors reader of any language reads the file.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use candle_core::safetensors::Load;
+use candle_core::{DType, Device, Tensor};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+
+/// Tensors by name, and what the file says about them.
+#[derive(Clone, Debug, Default)]
+pub struct TensorFile {
+    /// The tensors, on the CPU.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// Free text by key.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl TensorFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// Naming the file: if it cannot be read, or is no complete safetensors file.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let name = path.display();
+        let bytes = fs::read(path).map_err(|err| Error::from(err).in_file(&name))?;
+        Self::from_bytes(name, &bytes)
+    }
+
+    /// Reads a file's bytes; `name` is what errors call it.
+    ///
+    /// # Errors
+    ///
+    /// Naming the file: if it is no complete safetensors file.
+    pub fn from_bytes(name: impl std::fmt::Display, bytes: &[u8]) -> Result<Self> {
+        parse(bytes).map_err(|err| err.in_file(name))
+    }
+
+    /// Writes the file through a sibling that replaces it only when complete.
+    ///
+    /// # Errors
+    ///
+    /// Naming the file: if the disk is full or not writable. An older file is then untouched.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.replace(path).map_err(|err| err.in_file(path.display()))
+    }
+
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor is of a type that is not kept (f32, f64, u8, u32, i64 are).
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn replace(&self, path: &Path) -> Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.tmp", std::process::id()));
+        let sibling = path.with_file_name(name);
+        let write = || -> Result<()> {
+            let mut file = io::BufWriter::new(File::create(&sibling)?);
+            self.write(&mut file)?;
+            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            fs::rename(&sibling, path)?;
+            Ok(())
+        };
+        write().inspect_err(|_| {
+            // The first error is the one to report; a leftover sibling does no harm.
+            fs::remove_file(&sibling).ok();
+        })
+    }
+
+    fn write(&self, out: &mut impl Write) -> Result<()> {
+        let mut header = Map::new();
+        header.insert("__metadata__".to_owned(), json!(self.metadata));
+        let mut offset = 0;
+        for (key, tensor) in &self.tensors {
+            let end = offset + tensor.elem_count() * tensor.dtype().size_in_bytes();
+            let dtype = dtype_name(key, tensor.dtype())?;
+            let entry =
+                json!({"dtype": dtype, "shape": tensor.dims(), "data_offsets": [offset, end]});
+            header.insert(key.clone(), entry);
+            offset = end;
+        }
+        let mut header = Value::Object(header).to_string().into_bytes();
+        // The format asks for data aligned to 8 bytes.
+        header.resize(header.len().next_multiple_of(8), b' ');
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        for tensor in self.tensors.values() {
+            write_data(out, &tensor.flatten_all()?.to_device(&Device::Cpu)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<TensorFile> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let metadata = header.metadata().iter().flatten();
+    let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut tensors = BTreeMap::new();
+    for (key, view) in SafeTensors::deserialize(bytes)?.tensors() {
+        let known =
+            [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64, Dtype::U8, Dtype::U32, Dtype::I64];
+        if !known.contains(&view.dtype()) {
+            return Err(Error::Dtype { key, dtype: format!("{:?}", view.dtype()) });
+        }
+        let tensor = view.load(&Device::Cpu)?;
+        tensors.insert(key, tensor);
+    }
+    Ok(TensorFile { tensors, metadata })
+}
+
+fn dtype_name(key: &str, dtype: DType) -> Result<&'static str> {
+    Ok(match dtype {
+        DType::F32 => "F32",
+        DType::F64 => "F64",
+        DType::U8 => "U8",
+        DType::U32 => "U32",
+        DType::I64 => "I64",
+        other => {
+            return Err(Error::Dtype { key: key.to_owned(), dtype: other.as_str().to_owned() });
+        }
+    })
+}
+
+fn write_data(out: &mut impl Write, flat: &Tensor) -> Result<()> {
+    fn put<T: Copy, const N: usize>(
+        out: &mut impl Write,
+        numbers: Vec<T>,
+        bytes: impl Fn(T) -> [u8; N],
+    ) -> Result<()> {
+        let bytes: Vec<u8> = numbers.into_iter().flat_map(bytes).collect();
+        Ok(out.write_all(&bytes)?)
+    }
+    match flat.dtype() {
+        DType::F32 => put(out, flat.to_vec1()?, f32::to_le_bytes),
+        DType::F64 => put(out, flat.to_vec1()?, f64::to_le_bytes),
+        DType::U8 => put(out, flat.to_vec1()?, u8::to_le_bytes),
+        DType::U32 => put(out, flat.to_vec1()?, u32::to_le_bytes),
+        DType::I64 => put(out, flat.to_vec1()?, i64::to_le_bytes),
+        other => Err(Error::Dtype { key: String::new(), dtype: other.as_str().to_owned() }),
+    }
+}

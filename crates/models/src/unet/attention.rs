@@ -1,0 +1,40 @@
+//! Self-attention over the pixels of a feature map, with a residual path around it.
+
+use candle_core::Tensor;
+
+use super::block::Style;
+use super::conv::{Conv, Norm, Resample};
+use crate::error::Result;
+use crate::layout::Scope;
+use crate::ops;
+
+/// `y = (x + proj(attend(qkv(norm(x))))) · scale`.
+#[derive(Debug)]
+pub(crate) struct Attention {
+    norm: Norm,
+    qkv: Conv,
+    proj: Conv,
+    heads: usize,
+    scale: f64,
+}
+
+impl Attention {
+    /// Its tensors are those of the block it ends, hence `norm2`.
+    pub fn new(scope: &Scope<'_>, channels: usize, heads: usize, style: &Style) -> Result<Self> {
+        let keep = Resample::Keep;
+        let packed = [channels, 3 * channels, 1];
+        let square = [channels, channels, 1];
+        Ok(Self {
+            norm: Norm::new(&scope.at("norm2"), channels, style.eps)?,
+            qkv: Conv::new(&scope.at("qkv"), packed, keep, style.start_attention)?,
+            proj: Conv::new(&scope.at("proj"), square, keep, style.start_zero)?,
+            heads,
+            scale: style.skip_scale,
+        })
+    }
+
+    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let attended = ops::attention(&self.qkv.forward(&self.norm.forward(x)?)?, self.heads)?;
+        ops::add_scaled(&self.proj.forward(&attended)?, x, self.scale)
+    }
+}

@@ -1,0 +1,140 @@
+//! The residual block of both U-Nets (Karras et al. 2022, arXiv:2206.00364, Fig. 8 and Table 7).
+
+use candle_core::Tensor;
+
+use super::attention::Attention;
+use super::conv::{Conv, Linear, Norm, Resample, Skip, Start};
+use crate::denoiser::DropoutKey;
+use crate::error::Result;
+use crate::layout::Scope;
+use crate::ops::{self, Filter};
+
+/// What all blocks of a network share.
+#[derive(Clone, Debug)]
+pub(crate) struct Style {
+    /// Width of the conditioning vector.
+    pub emb_channels: usize,
+    /// Probability of dropping an activation.
+    pub dropout: f64,
+    /// Factor on the sum of a residual path and what it goes around.
+    pub skip_scale: f64,
+    /// Added to the variance in group norms.
+    pub eps: f64,
+    /// Filter of up- and downsampling.
+    pub filter: Filter,
+    /// Whether a resampled skip path has a 1×1 convolution even where channels stay the same.
+    pub resample_proj: bool,
+    /// Whether the conditioning vector scales and shifts the norm, or is added before it.
+    pub adaptive_scale: bool,
+    /// Start of most layers.
+    pub start: Start,
+    /// Start of the layers that end a residual path.
+    pub start_zero: Start,
+    /// Start of the packed query, key and value.
+    pub start_attention: Start,
+}
+
+/// Where a block stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub inputs: usize,
+    pub outputs: usize,
+    pub step: Step,
+    /// Attention heads; zero means no attention.
+    pub heads: usize,
+    /// Number of the block in its network, which keys its dropout masks.
+    pub layer: u32,
+}
+
+/// What a block does to the resolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Keep,
+    Up,
+    Down,
+}
+
+/// What every block of a pass is given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass<'a> {
+    /// The conditioning vector, `[B, E]`.
+    pub emb: &'a Tensor,
+    pub dropout: Option<DropoutKey>,
+}
+
+/// Two convolutions with a residual path, conditioned on the embedding, then maybe attention.
+#[derive(Debug)]
+pub(crate) struct Block {
+    norm0: Norm,
+    conv0: Conv,
+    affine: Linear,
+    adaptive_scale: bool,
+    norm1: Norm,
+    dropout: f64,
+    layer: u32,
+    conv1: Conv,
+    skip: Skip,
+    skip_scale: f64,
+    attention: Option<Attention>,
+}
+
+impl Block {
+    pub fn new(scope: &Scope<'_>, place: Place, style: &Style) -> Result<Self> {
+        let Place { inputs, outputs, step, heads, layer } = place;
+        let resample = match step {
+            Step::Keep => Resample::Keep,
+            Step::Up => Resample::Up(style.filter),
+            Step::Down => Resample::Down(style.filter),
+        };
+        let skip = if inputs != outputs || (style.resample_proj && step != Step::Keep) {
+            let sizes = [inputs, outputs, 1];
+            Skip::Conv(Conv::new(&scope.at("skip"), sizes, resample, style.start)?)
+        } else if step != Step::Keep {
+            Skip::resample(&scope.at("skip"), resample)?
+        } else {
+            Skip::Identity
+        };
+        let affine = [style.emb_channels, outputs * if style.adaptive_scale { 2 } else { 1 }];
+        let attention = match heads {
+            0 => None,
+            heads => Some(Attention::new(scope, outputs, heads, style)?),
+        };
+        let (sizes0, sizes1) = ([inputs, outputs, 3], [outputs, outputs, 3]);
+        Ok(Self {
+            norm0: Norm::new(&scope.at("norm0"), inputs, style.eps)?,
+            conv0: Conv::new(&scope.at("conv0"), sizes0, resample, style.start)?,
+            affine: Linear::new(&scope.at("affine"), affine, style.start)?,
+            adaptive_scale: style.adaptive_scale,
+            norm1: Norm::new(&scope.at("norm1"), outputs, style.eps)?,
+            dropout: style.dropout,
+            layer,
+            conv1: Conv::new(&scope.at("conv1"), sizes1, Resample::Keep, style.start_zero)?,
+            skip,
+            skip_scale: style.skip_scale,
+            attention,
+        })
+    }
+
+    /// `x: [B, C, H, W]` to the block's channels and resolution.
+    pub fn forward(&self, x: &Tensor, pass: Pass<'_>) -> candle_core::Result<Tensor> {
+        let y = self.conv0.forward(&self.norm0.silu(x)?)?;
+        let params = self.affine.forward(pass.emb)?;
+        let y = if self.adaptive_scale {
+            let half = params.dim(1)? / 2;
+            let [scale, shift] = [0, half].map(|start| params.narrow(1, start, half));
+            self.norm1.modulated_silu(&y, &scale?, &shift?)?
+        } else {
+            self.norm1.silu(&ops::add_channels(&y, &params)?)?
+        };
+        let y = match pass.dropout {
+            Some(key) if 0.0 < self.dropout => ops::dropout(&y, self.dropout, key, self.layer)?,
+            _ => y,
+        };
+        let y = self.conv1.forward(&y)?;
+        let y = ops::add_scaled(&y, &self.skip.forward(x)?, self.skip_scale)?;
+        match &self.attention {
+            Some(attention) => attention.forward(&y),
+            None => Ok(y),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The options of EDM's two architectures, under the names of the EDM code base.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::ops::Filter;
+
+/// How the noise level is embedded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Embedding {
+    /// Sines and cosines at geometric frequencies (DDPM++).
+    Positional,
+    /// Sines and cosines at random frequencies, fixed for ever (NCSN++).
+    Fourier,
+}
+
+/// What the encoder receives beside its own features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoder {
+    /// Nothing.
+    Standard,
+    /// The downsampled image, through a 1×1 convolution.
+    Skip,
+    /// The downsampled features of the level above, through a convolution (NCSN++).
+    Residual,
+}
+
+/// Where the decoder's output is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decoder {
+    /// At the full resolution only.
+    Standard,
+    /// At every resolution, upsampled and summed.
+    Skip,
+}
+
+/// The filter of up- and downsampling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResampleFilter {
+    /// `[1, 1]` (DDPM++, ADM).
+    Box,
+    /// `[1, 3, 3, 1]` (NCSN++).
+    Tent,
+}
+
+impl From<ResampleFilter> for Filter {
+    fn from(filter: ResampleFilter) -> Self {
+        match filter {
+            ResampleFilter::Box => Self::Box,
+            ResampleFilter::Tent => Self::Tent,
+        }
+    }
+}
+
+/// Options of [`SongUNet`](super::song::SongUNet): DDPM++ and NCSN++ (Song et al. 2021,
+/// arXiv:2011.13456, as reimplemented by Karras et al. 2022, arXiv:2206.00364, App. F).
+///
+/// The default is EDM's DDPM++ for CIFAR-10.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SongConfig {
+    /// Channels at the full resolution, before `channel_mult`.
+    pub model_channels: usize,
+    /// Channels of each level in units of `model_channels`; its length is the number of levels.
+    pub channel_mult: Vec<usize>,
+    /// Channels of the conditioning vector, in units of `model_channels`.
+    pub channel_mult_emb: usize,
+    /// Residual blocks of each level.
+    pub num_blocks: usize,
+    /// Resolutions with self-attention.
+    pub attn_resolutions: Vec<usize>,
+    /// Probability of dropping an activation while training.
+    pub dropout: f64,
+    /// Probability of dropping a sample's label while training.
+    pub label_dropout: f64,
+    /// How the noise level is embedded.
+    pub embedding_type: Embedding,
+    /// Channels of the noise embedding, in units of `model_channels`.
+    pub channel_mult_noise: usize,
+    /// What the encoder receives beside its own features.
+    pub encoder_type: Encoder,
+    /// Where the decoder's output is made.
+    pub decoder_type: Decoder,
+    /// The filter of up- and downsampling.
+    pub resample_filter: ResampleFilter,
+}
+
+impl Default for SongConfig {
+    fn default() -> Self {
+        Self {
+            model_channels: 128,
+            channel_mult: vec![2, 2, 2],
+            channel_mult_emb: 4,
+            num_blocks: 4,
+            attn_resolutions: vec![16],
+            dropout: 0.13,
+            label_dropout: 0.0,
+            embedding_type: Embedding::Positional,
+            channel_mult_noise: 1,
+            encoder_type: Encoder::Standard,
+            decoder_type: Decoder::Standard,
+            resample_filter: ResampleFilter::Box,
+        }
+    }
+}
+
+impl SongConfig {
+    /// EDM's NCSN++ for CIFAR-10.
+    pub fn ncsnpp() -> Self {
+        Self {
+            embedding_type: Embedding::Fourier,
+            channel_mult_noise: 2,
+            encoder_type: Encoder::Residual,
+            resample_filter: ResampleFilter::Tent,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn validate(&self, resolution: usize) -> Result<()> {
+        check_positive("channel_mult_noise", self.channel_mult_noise)?;
+        let noise = self.model_channels.saturating_mul(self.channel_mult_noise);
+        if noise % 2 != 0 || noise < 4 {
+            let reason = format!("{noise} noise channels are not an even number of at least 4");
+            return Err(Error::Option { option: "model_channels", reason });
+        }
+        check_shared(Shared {
+            resolution,
+            model_channels: self.model_channels,
+            channel_mult: &self.channel_mult,
+            channel_mult_emb: self.channel_mult_emb,
+            num_blocks: self.num_blocks,
+            dropout: [self.dropout, self.label_dropout],
+        })
+    }
+}
+
+/// Options of [`DhariwalUNet`](super::dhariwal::DhariwalUNet): ADM (Dhariwal & Nichol 2021,
+/// arXiv:2105.05233, as reimplemented by Karras et al. 2022, arXiv:2206.00364, App. F).
+///
+/// The default is EDM's ADM for ImageNet at 64×64.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DhariwalConfig {
+    /// Channels at the full resolution, before `channel_mult`.
+    pub model_channels: usize,
+    /// Channels of each level in units of `model_channels`; its length is the number of levels.
+    pub channel_mult: Vec<usize>,
+    /// Channels of the conditioning vector, in units of `model_channels`.
+    pub channel_mult_emb: usize,
+    /// Residual blocks of each level.
+    pub num_blocks: usize,
+    /// Resolutions with self-attention.
+    pub attn_resolutions: Vec<usize>,
+    /// Probability of dropping an activation while training.
+    pub dropout: f64,
+    /// Probability of dropping a sample's label while training.
+    pub label_dropout: f64,
+}
+
+impl Default for DhariwalConfig {
+    fn default() -> Self {
+        Self {
+            model_channels: 192,
+            channel_mult: vec![1, 2, 3, 4],
+            channel_mult_emb: 4,
+            num_blocks: 3,
+            attn_resolutions: vec![32, 16, 8],
+            dropout: 0.1,
+            label_dropout: 0.0,
+        }
+    }
+}
+
+impl DhariwalConfig {
+    /// Channels of one attention head.
+    pub(crate) const HEAD_CHANNELS: usize = 64;
+
+    pub(crate) fn validate(&self, resolution: usize) -> Result<()> {
+        check_shared(Shared {
+            resolution,
+            model_channels: self.model_channels,
+            channel_mult: &self.channel_mult,
+            channel_mult_emb: self.channel_mult_emb,
+            num_blocks: self.num_blocks,
+            dropout: [self.dropout, self.label_dropout],
+        })?;
+        let last = self.channel_mult.len() - 1;
+        for (level, mult) in self.channel_mult.iter().enumerate() {
+            let channels = self.model_channels * mult;
+            let attends = level == last || self.attn_resolutions.contains(&(resolution >> level));
+            if attends && channels % Self::HEAD_CHANNELS != 0 {
+                let reason = format!(
+                    "{channels} channels at level {level}, which has attention, are no multiple \
+                     of {}",
+                    Self::HEAD_CHANNELS
+                );
+                return Err(Error::Option { option: "model_channels", reason });
+            }
+        }
+        if self.model_channels % 2 != 0 {
+            let reason = format!("{} is odd", self.model_channels);
+            return Err(Error::Option { option: "model_channels", reason });
+        }
+        Ok(())
+    }
+}
+
+struct Shared<'a> {
+    resolution: usize,
+    model_channels: usize,
+    channel_mult: &'a [usize],
+    channel_mult_emb: usize,
+    num_blocks: usize,
+    dropout: [f64; 2],
+}
+
+/// What both architectures ask of their options. The upper bounds keep a hostile file from
+/// overflowing sizes; they are far above anything trained.
+fn check_shared(options: Shared<'_>) -> Result<()> {
+    check_positive("model_channels", options.model_channels)?;
+    check_positive("channel_mult_emb", options.channel_mult_emb)?;
+    check_positive("num_blocks", options.num_blocks)?;
+    let levels = options.channel_mult.len();
+    if !(1..=MAX_LEVELS).contains(&levels) {
+        let reason = format!("{levels} levels are not between 1 and {MAX_LEVELS}");
+        return Err(Error::Option { option: "channel_mult", reason });
+    }
+    if options.resolution % (1 << (levels - 1)) != 0 {
+        let reason = format!("{} cannot be halved {} times", options.resolution, levels - 1);
+        return Err(Error::Option { option: "img_resolution", reason });
+    }
+    for &mult in options.channel_mult {
+        check_positive("channel_mult", mult)?;
+        check_groups(options.model_channels * mult)?;
+    }
+    check_groups(options.model_channels)?;
+    for (option, p) in ["dropout", "label_dropout"].into_iter().zip(options.dropout) {
+        if !(0.0..1.0).contains(&p) {
+            let reason = format!("{p} is not a probability below 1");
+            return Err(Error::Option { option, reason });
+        }
+    }
+    Ok(())
+}
+
+/// Most levels of a network.
+const MAX_LEVELS: usize = 12;
+/// Most of anything that is counted.
+pub(crate) const MAX_COUNT: usize = 16_384;
+
+pub(crate) fn check_positive(option: &'static str, value: usize) -> Result<()> {
+    if !(1..=MAX_COUNT).contains(&value) {
+        let reason = format!("{value} is not between 1 and {MAX_COUNT}");
+        return Err(Error::Option { option, reason });
+    }
+    Ok(())
+}
+
+/// Channels that meet in the decoder are sums of level widths; with every width a multiple of four
+/// or of its group count, so is what the norms see. A remainder is found when the layout is walked.
+fn check_groups(channels: usize) -> Result<()> {
+    if channels % 4 != 0 {
+        let reason = format!("{channels} channels are no multiple of 4, which group norm needs");
+        return Err(Error::Option { option: "model_channels", reason });
+    }
+    Ok(())
+}

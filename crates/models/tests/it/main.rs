@@ -1,0 +1,5 @@
+//! The networks against the reference implementation, and their files.
+
+mod golden;
+mod networks;
+mod sampler;
