@@ -1,0 +1,234 @@
+//! The published methods, as rows of one table.
+
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
+
+use serde::Serialize;
+
+use crate::{
+    Adversarial, Distance, Divergence, FakeScore, Method, Objective, Regression, SigmaLaw,
+    Weighting,
+};
+
+/// A published method: a [`Method`] with a name and a source.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Preset {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What is descended. Any divergence may be put into a method that weighs by `h`.
+    pub method: Method,
+    /// In a sentence.
+    pub summary: &'static str,
+    /// The loss of a sample, in the letters of [`crate::surrogate`].
+    pub formula: &'static str,
+    /// Where it comes from.
+    pub paper: Paper,
+}
+
+/// A paper on arXiv.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Paper {
+    /// Title.
+    pub title: &'static str,
+    /// Number, as in `arXiv:2505.20755`.
+    pub arxiv: &'static str,
+}
+
+/// All presets, the exact Uni-Instruct first.
+pub fn presets() -> &'static [Preset] {
+    &PRESETS
+}
+
+/// The preset of this name.
+pub fn preset(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|it| it.name == name)
+}
+
+/// EDM's training law (arXiv:2206.00364, Table 1).
+const EDM: SigmaLaw = SigmaLaw::LogNormal { mean: -1.2, std: 1.2 };
+
+/// SiD's law of the generator's levels, from 0.002 to 24.4 (arXiv:2404.04057).
+const SID_RAMP: SigmaLaw = SigmaLaw::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
+
+/// Karras' thousand levels, of which the indices `first..=last` are used.
+const fn thousand(first: u32, last: u32) -> SigmaLaw {
+    SigmaLaw::UniformIndex { steps: 1000, first, last, min: 0.002, max: 80.0, rho: 7.0 }
+}
+
+/// SiDA's GAN term at the scale of its CIFAR-10 runs, an element: the generator's 0.01 beside 100
+/// times the matching loss, and the mean `λ(σ)/2 = 100` of 3072 elements on the discriminator.
+const SIDA_GAN: Adversarial = Adversarial { generator_weight: 1e-4, discriminator_weight: 0.03 };
+
+const UNI_INSTRUCT: Paper = Paper {
+    title: "Uni-Instruct: One-step Diffusion Model through Unified Diffusion Divergence Instruction",
+    arxiv: "2505.20755",
+};
+
+static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+    let five = NonZeroU32::MIN.saturating_add(4);
+    let sid = |alpha| Method {
+        objective: Objective::Sid { alpha },
+        divergence: Divergence::ReverseKl,
+        sigma_law: SID_RAMP,
+        fake_sigma_law: EDM,
+        ..Method::default()
+    };
+    // Distribution matching at DMD's levels, from pure noise.
+    let matching = Method {
+        objective: Objective::Integral,
+        divergence: Divergence::ReverseKl,
+        sigma_law: thousand(20, 980),
+        fake_sigma_law: thousand(0, 999),
+        sigma_init: 80.0,
+        ..Method::default()
+    };
+    vec![
+        Preset {
+            name: "uni-instruct",
+            method: Method { adversarial: Some(SIDA_GAN), ..Method::default() },
+            summary: "the expanded f-divergence with its exact gradient, and a GAN term",
+            formula: "λ h { -A + (1+κ₁)/2 B + sg(clip[((κ₁+κ₂)B - 2κ₁A)/(2σ²)] Δ)·x }",
+            paper: UNI_INSTRUCT,
+        },
+        Preset {
+            name: "uni-instruct-paper",
+            method: Method {
+                divergence: Divergence::ForwardKl,
+                adversarial: Some(SIDA_GAN),
+                ..sid(1.0)
+            },
+            summary: "as released: score matching weighed by the ratio, and a GAN term; the ratio \
+                      is each sample's own, from the logit",
+            formula: "-λ h A",
+            paper: UNI_INSTRUCT,
+        },
+        Preset {
+            name: "diff-instruct",
+            method: Method {
+                sigma_law: EDM,
+                fake_sigma_law: EDM,
+                weighting: Weighting::Uniform,
+                sigma_init: 1.0,
+                ..matching.clone()
+            },
+            summary: "integral reverse KL at EDM's training levels",
+            formula: "sg(Δ)·x₀",
+            paper: Paper {
+                title: "Diff-Instruct: A Universal Approach for Transferring Knowledge From \
+                        Pre-trained Diffusion Models",
+                arxiv: "2305.18455",
+            },
+        },
+        Preset {
+            name: "dmd",
+            method: Method { regression: Some(Regression { weight: 0.25 }), ..matching.clone() },
+            summary: "integral reverse KL, and a regression on the teacher's noise-image pairs",
+            formula: "sg(Δ)·x₀/ω + regression",
+            paper: Paper {
+                title: "One-step Diffusion with Distribution Matching Distillation",
+                arxiv: "2311.18828",
+            },
+        },
+        Preset {
+            name: "dmd2",
+            method: Method {
+                adversarial: Some(Adversarial {
+                    generator_weight: 3e-3,
+                    discriminator_weight: 1e-2,
+                }),
+                fake_updates: five,
+                ..matching.clone()
+            },
+            summary: "integral reverse KL and a GAN term, five updates of the fake score for one",
+            formula: "sg(Δ)·x₀/ω + GAN",
+            paper: Paper {
+                title: "Improved Distribution Matching Distillation for Fast Image Synthesis",
+                arxiv: "2405.14867",
+            },
+        },
+        Preset {
+            name: "f-distill",
+            method: Method {
+                divergence: Divergence::ForwardKl,
+                sigma_law: thousand(2, 998),
+                adversarial: Some(Adversarial {
+                    generator_weight: 1e-3,
+                    discriminator_weight: 1e-2,
+                }),
+                fake_updates: five,
+                ..matching.clone()
+            },
+            summary: "integral f-divergence weighed by h of the discriminator's ratio, and a GAN \
+                      term",
+            formula: "h sg(Δ)·x₀/ω + GAN",
+            paper: Paper {
+                title: "One-step Diffusion Models with f-Divergence Distribution Matching",
+                arxiv: "2502.15681",
+            },
+        },
+        Preset {
+            name: "sim",
+            method: Method {
+                // c = 0.00054 √3072, the scale of improved consistency training (arXiv:2310.14189).
+                distance: Distance::PseudoHuber { c: 0.03 },
+                weighting: Weighting::Uniform,
+                ..sid(1.0)
+            },
+            summary: "score implicit matching with the pseudo-Huber distance",
+            formula: "-Δ·(D_q - x₀)/√(|Δ|² + c²)",
+            paper: Paper {
+                title: "One-Step Diffusion Distillation through Score Implicit Matching",
+                arxiv: "2410.16794",
+            },
+        },
+        Preset {
+            name: "sid",
+            method: sid(1.2),
+            summary: "score identity distillation; alpha 1/2 is exact reverse KL",
+            formula: "{ -A + (1-α) B }/ω",
+            paper: Paper {
+                title: "Score identity Distillation: Exponentially Fast Distillation of Pretrained \
+                        Diffusion Models for One-Step Generation",
+                arxiv: "2404.04057",
+            },
+        },
+        Preset {
+            name: "sida",
+            method: Method { adversarial: Some(SIDA_GAN), ..sid(1.0) },
+            summary: "score identity distillation and a GAN term",
+            formula: "{ -A + (1-α) B }/ω + GAN",
+            paper: Paper {
+                title: "Adversarial Score Identity Distillation: Rapidly Surpassing the Teacher in \
+                        One Step",
+                arxiv: "2410.14919",
+            },
+        },
+        Preset {
+            name: "sds",
+            method: Method {
+                fake_score: FakeScore::Instance,
+                weighting: Weighting::Uniform,
+                ..matching.clone()
+            },
+            summary: "score distillation sampling: the student is one point, nothing else is \
+                      trained",
+            formula: "sg(x₀ - D_p)·x₀",
+            paper: Paper {
+                title: "DreamFusion: Text-to-3D using 2D Diffusion",
+                arxiv: "2209.14988",
+            },
+        },
+        Preset {
+            name: "vsd",
+            method: Method { weighting: Weighting::Uniform, ..matching },
+            summary: "variational score distillation: a few points, and a fake score trained on \
+                      them",
+            formula: "sg(Δ)·x₀",
+            paper: Paper {
+                title: "ProlificDreamer: High-Fidelity and Diverse Text-to-3D Generation with \
+                        Variational Score Distillation",
+                arxiv: "2305.16213",
+            },
+        },
+    ]
+});

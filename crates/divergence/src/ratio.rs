@@ -1,0 +1,230 @@
+//! From a discriminator's logits to the weights of the surrogate.
+//!
+//! # Why so much care
+//!
+//! With real = 1 a trained logit is `ln(p/q)` plus the log-odds of the batches it was shown, and
+//! forward KL weighs a sample by its exponential. In image dimension those weights degenerate: if
+//! `l` is normal with variance `v` under the student, the effective share of a batch is
+//! `exp(-v)`. So the log-ratio is clamped, perhaps tempered, and the weights are made relative:
+//! to a running mean within a bin of `ln σ`, and to the mean of the batch. The first changes only
+//! how much a noise level counts, the second only the scale, which Adam ignores; the relative
+//! slopes κ₁ and κ₂ are bounded and need nothing.
+//!
+//! Weights are a few numbers a batch, and their statistics outlive it: so they are computed on the
+//! host, in `f64`, whatever the device and type of the logits.
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::profile::log_sum_exp;
+use crate::{Method, SigmaLaw};
+
+/// What the surrogate takes from the log-ratio. All `[B]`, without gradient.
+#[derive(Clone, Debug)]
+pub struct RatioWeights {
+    /// `h(l)`, normalised.
+    pub weight: Tensor,
+    /// `κ₁ = (dh/du)/h` at `l`.
+    pub kappa1: Tensor,
+    /// `κ₂ = (d²h/du²)/h` at `l`.
+    pub kappa2: Tensor,
+}
+
+impl RatioWeights {
+    /// The same numbers, cut from any graph.
+    pub fn detach(&self) -> Self {
+        Self {
+            weight: self.weight.detach(),
+            kappa1: self.kappa1.detach(),
+            kappa2: self.kappa2.detach(),
+        }
+    }
+}
+
+/// The weights of a divergence whose `h` is constant, 1: κ₁ and κ₂ are 0. For methods of which
+/// [`Method::needs_ratio`] is false.
+///
+/// # Errors
+///
+/// If the device cannot hold them.
+pub fn constant_weights(batch: usize, device: &Device, dtype: DType) -> Result<RatioWeights> {
+    let zeros = Tensor::zeros(batch, dtype, device)?;
+    Ok(RatioWeights { weight: zeros.ones_like()?, kappa1: zeros.clone(), kappa2: zeros })
+}
+
+/// What a look at the log-ratios of a batch of *student* samples tells.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RatioMonitor {
+    /// `ln mean(eˡ)` before clamping; 0 of a calibrated ratio, since `E_q[ρ] = 1`.
+    pub log_mean_ratio: f64,
+    /// Mean of `l` before clamping; minus an estimate of `KL(q‖p)`.
+    pub mean_log_ratio: f64,
+    /// Share of the batch whose log-ratio was clamped.
+    pub clamped: f64,
+    /// Effective share of the batch, `(Σw)²/(B Σw²)`: 1 if all weigh the same.
+    pub effective_share: f64,
+    /// How many logits were not finite. Their weights are NaN, so that the step is not applied.
+    pub non_finite: usize,
+}
+
+impl RatioMonitor {
+    /// `mean(eˡ)` before clamping; 1 of a calibrated ratio. May overflow to infinity.
+    pub fn mean_ratio(&self) -> f64 {
+        self.log_mean_ratio.exp()
+    }
+}
+
+/// The running mean of the weights in one bin of `ln σ`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bin {
+    /// `ln` of the running mean of `h`.
+    pub log_mean: f64,
+    /// How much of the mean's memory is filled, from 0 (nothing seen) to 1.
+    pub fill: f64,
+}
+
+/// Running statistics of the weights, a bin for each range of `ln σ`; part of a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RatioState {
+    /// From the smallest σ of the generator's law to its largest.
+    pub bins: Vec<Bin>,
+}
+
+impl RatioState {
+    /// The weights of a batch, and what it looked like. Takes note of the batch in the bins.
+    ///
+    /// ```text
+    /// l = temper · clamp(logit - prior_log_odds, ±clamp)
+    /// w = h(l) / (running mean of h in the bin of σ) / (mean over the batch of the same)
+    /// κ₁, κ₂ = temper κ₁(l), temper² κ₂(l)        derivatives of u ↦ h(temper·u)
+    /// ```
+    ///
+    /// A state with another number of bins than the method's starts afresh.
+    ///
+    /// # Shapes
+    ///
+    /// - `logits`: `[B]`, raw, "real = 1", real meaning teacher; `sigma`: `[B]`, positive
+    /// - `prior_log_odds`: `ln(n_real/n_fake)` of the batches the discriminator is trained on
+    /// - returns: weights of the type and on the device of `logits`
+    ///
+    /// # Errors
+    ///
+    /// If shapes do not agree or the batch is empty.
+    pub fn weights(
+        &mut self,
+        method: &Method,
+        logits: &Tensor,
+        sigma: &Tensor,
+        prior_log_odds: f64,
+    ) -> Result<(RatioWeights, RatioMonitor)> {
+        let batch = logits.dims1()?;
+        if batch == 0 || sigma.dims() != [batch] {
+            bail!("ratio: logits are {:?}, sigma is {:?}", logits.shape(), sigma.shape());
+        }
+        let config = &method.ratio;
+        let raw: Vec<f64> = to_host(logits)?.iter().map(|logit| logit - prior_log_odds).collect();
+        let sigma = to_host(sigma)?;
+        let log_ratio: Vec<f64> =
+            raw.iter().map(|&l| config.temper * clamp(l, config.clamp)).collect();
+
+        let profile = method.divergence.profile();
+        let mut log_weight: Vec<f64> = log_ratio.iter().map(|&l| profile.log_eval(l)).collect();
+        if 0 < config.bins {
+            self.divide_by_bin_means(method, &sigma, &mut log_weight);
+        }
+        if config.normalize_batch {
+            let log_mean = log_mean_exp(&log_weight);
+            log_weight.iter_mut().for_each(|it| *it -= log_mean);
+        }
+        let weight: Vec<f64> = log_weight.iter().map(|it| it.exp()).collect();
+
+        let monitor = RatioMonitor {
+            log_mean_ratio: log_mean_exp(&raw),
+            mean_log_ratio: raw.iter().sum::<f64>() / batch as f64,
+            clamped: raw.iter().filter(|it| config.clamp < it.abs()).count() as f64 / batch as f64,
+            effective_share: {
+                let (sum, squares) =
+                    weight.iter().fold((0.0, 0.0), |(sum, squares), w| (sum + w, squares + w * w));
+                sum * sum / (batch as f64 * squares)
+            },
+            non_finite: raw.iter().filter(|it| !it.is_finite()).count(),
+        };
+        let temper = config.temper;
+        let kappa1 = log_ratio.iter().map(|&l| temper * profile.kappa1(l)).collect();
+        let kappa2 = log_ratio.iter().map(|&l| temper * temper * profile.kappa2(l)).collect();
+        let to_device = |x: Vec<f64>| {
+            Tensor::new(x, &Device::Cpu)?.to_dtype(logits.dtype())?.to_device(logits.device())
+        };
+        let weights = RatioWeights {
+            weight: to_device(weight)?,
+            kappa1: to_device(kappa1)?,
+            kappa2: to_device(kappa2)?,
+        };
+        Ok((weights, monitor))
+    }
+
+    /// Notes the batch in the bins, then takes each bin's mean from its samples.
+    fn divide_by_bin_means(&mut self, method: &Method, sigma: &[f64], log_weight: &mut [f64]) {
+        let count = method.ratio.bins;
+        if self.bins.len() != count {
+            self.bins = vec![Bin::default(); count];
+        }
+        let bin_of: Vec<usize> = {
+            let (low, high) = log_range(&method.sigma_law);
+            let place = |s: f64| count as f64 * (s.ln() - low) / (high - low);
+            // The cast saturates, so levels beyond the range fall into the outermost bins.
+            sigma.iter().map(|&s| (place(s) as usize).min(count - 1)).collect()
+        };
+        for (index, bin) in self.bins.iter_mut().enumerate() {
+            let members = bin_of.iter().zip(log_weight.iter()).filter(|(at, _)| **at == index);
+            let seen: Vec<f64> = members.map(|(_, w)| *w).filter(|it| it.is_finite()).collect();
+            if !seen.is_empty() {
+                bin.note(&seen, method.ratio.bin_decay);
+            }
+        }
+        for (weight, &index) in log_weight.iter_mut().zip(&bin_of) {
+            *weight -= self.bins[index].log_mean;
+        }
+    }
+}
+
+impl Bin {
+    /// Moves the mean towards that of new samples, so that each leaves the share `decay` of what
+    /// was before; the first ones set it.
+    fn note(&mut self, log_weights: &[f64], decay: f64) {
+        let kept = decay.powf(log_weights.len() as f64);
+        let old = self.fill * kept;
+        let fill = old + (1.0 - kept);
+        let parts = [
+            (old / fill).ln() + self.log_mean,
+            ((1.0 - kept) / fill).ln() + log_mean_exp(log_weights),
+        ];
+        *self = Self { log_mean: log_sum_exp(parts.into_iter()), fill };
+    }
+}
+
+/// `ln σ` over all but the outermost thousandths of a law's draws.
+fn log_range(law: &SigmaLaw) -> (f64, f64) {
+    const TAIL: f64 = 1e-3;
+    (law.sigma(TAIL).ln(), law.sigma(1.0 - TAIL).ln())
+}
+
+/// `l` within `±bound`; NaN if it is not finite, for a broken discriminator must not pass for a
+/// confident one.
+fn clamp(l: f64, bound: f64) -> f64 {
+    if l.is_finite() { l.max(-bound).min(bound) } else { f64::NAN }
+}
+
+/// `ln` of the mean of `exp`; NaN if a number is.
+fn log_mean_exp(x: &[f64]) -> f64 {
+    if x.iter().any(|it| it.is_nan()) {
+        return f64::NAN;
+    }
+    log_sum_exp(x.iter().copied()) - (x.len() as f64).ln()
+}
+
+/// A tensor of one dimension, as numbers.
+pub(crate) fn to_host(x: &Tensor) -> Result<Vec<f64>> {
+    x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1()
+}

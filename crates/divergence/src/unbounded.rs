@@ -1,0 +1,47 @@
+//! Numbers that may be infinite, in formats that have no infinity (JSON): the text "inf".
+
+use std::fmt;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserializer, Serializer};
+
+/// Writes a number; infinity as "inf".
+pub(crate) fn serialize<S: Serializer>(x: &f64, to: S) -> Result<S::Ok, S::Error> {
+    if *x == f64::INFINITY { to.serialize_str(INFINITY) } else { to.serialize_f64(*x) }
+}
+
+/// Reads a number or "inf".
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    from.deserialize_any(NumberOrInfinity)
+}
+
+const INFINITY: &str = "inf";
+
+struct NumberOrInfinity;
+
+impl Visitor<'_> for NumberOrInfinity {
+    type Value = f64;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a number or \"inf\"")
+    }
+
+    fn visit_f64<E: Error>(self, x: f64) -> Result<f64, E> {
+        Ok(x)
+    }
+
+    fn visit_u64<E: Error>(self, x: u64) -> Result<f64, E> {
+        Ok(x as f64)
+    }
+
+    fn visit_i64<E: Error>(self, x: i64) -> Result<f64, E> {
+        Ok(x as f64)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<f64, E> {
+        match text {
+            INFINITY => Ok(f64::INFINITY),
+            _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+        }
+    }
+}
