@@ -38,11 +38,11 @@ impl Isa {
 /// The body is written once, as plain loops that the compiler vectorises, and must be
 /// `#[inline(always)]` to be compiled again with wider vectors and fused multiply-adds.
 macro_rules! compile_for_isa {
-    ($(#[$meta:meta])*
+    ($(#[$meta:meta])* $vis:vis
      fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        fn $name(isa: $crate::ops::isa::Isa, $($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name(isa: $crate::ops::isa::Isa, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             if isa.avx2_fma().is_some() {
                 #[target_feature(enable = "avx2,fma")]

@@ -14,6 +14,7 @@ pub mod runtime;
 
 mod buffer;
 mod isa;
+mod math;
 mod product;
 mod reduce;
 mod storage;

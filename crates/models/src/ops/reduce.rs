@@ -6,7 +6,7 @@ use super::buffer::Output;
 use super::isa::{Isa, compile_for_isa};
 
 /// Partial sums that are kept side by side: four vectors of eight.
-const LANES: usize = 32;
+pub(super) const LANES: usize = 32;
 
 /// The sums of every `pixels` numbers: `[B, C, H, W]` to `[B, C]`.
 pub(super) fn over_pixels(isa: Isa, x: &[f32], pixels: usize) -> Vec<f32> {

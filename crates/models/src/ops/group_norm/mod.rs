@@ -1,6 +1,17 @@
 //! Group normalisation, alone and fused with what follows it in the networks.
 
+use std::sync::Mutex;
+
 use candle_core::{D, Result, Tensor, bail};
+
+use super::isa::Isa;
+use super::storage::has_kernel;
+
+mod cpu;
+mod kernel;
+
+#[cfg(test)]
+mod tests;
 
 /// Group normalisation (Wu and He 2018, arXiv:1803.08494).
 ///
@@ -26,6 +37,9 @@ pub fn group_norm(
     eps: f64,
 ) -> Result<Tensor> {
     check(x, weight, bias, groups)?;
+    if has_kernel(&[x, weight, bias]) {
+        return fused(Isa::detect(), x, weight, bias, groups, eps, false);
+    }
     composed(x, weight, bias, groups, eps)
 }
 
@@ -38,6 +52,9 @@ pub fn group_norm_silu(
     eps: f64,
 ) -> Result<Tensor> {
     check(x, weight, bias, groups)?;
+    if has_kernel(&[x, weight, bias]) {
+        return fused(Isa::detect(), x, weight, bias, groups, eps, true);
+    }
     composed(x, weight, bias, groups, eps)?.silu()
 }
 
@@ -62,17 +79,32 @@ pub fn group_norm_scale_shift_silu(
 ) -> Result<Tensor> {
     check(x, weight, bias, groups)?;
     check_modulation(x, scale, shift)?;
+    if has_kernel(&[x, weight, bias, scale, shift]) {
+        // One affine map a sample: (scale + 1)(weight x̂ + bias) + shift.
+        let scale = (scale + 1.0)?;
+        let bias = (scale.broadcast_mul(bias)? + shift)?;
+        let weight = scale.broadcast_mul(weight)?;
+        return fused(Isa::detect(), x, &weight, &bias, groups, eps, true);
+    }
     composed_modulated(x, weight, bias, scale, shift, groups, eps)
 }
 
-/// [`group_norm`] of plain candle operations: any device, any dtype.
-pub(super) fn composed(
+/// By the kernels of this crate, on the CPU in f32; weight and bias `[C]` or `[B, C]`.
+fn fused(
+    isa: Isa,
     x: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
     groups: usize,
     eps: f64,
+    silu: bool,
 ) -> Result<Tensor> {
+    let op = cpu::GroupNorm { isa, groups, eps, silu, moments: Mutex::default() };
+    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+}
+
+/// [`group_norm`] of plain candle operations: any device, any dtype.
+fn composed(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, eps: f64) -> Result<Tensor> {
     let batch = x.dim(0)?;
     let grouped = x.reshape((batch, groups, ()))?;
     let centred = grouped.broadcast_sub(&grouped.mean_keepdim(D::Minus1)?)?;
@@ -87,7 +119,7 @@ pub(super) fn composed(
 }
 
 /// [`group_norm_scale_shift_silu`] of plain candle operations.
-pub(super) fn composed_modulated(
+fn composed_modulated(
     x: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
@@ -104,7 +136,10 @@ pub(super) fn composed_modulated(
 }
 
 fn check(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize) -> Result<()> {
-    let (_, channels, _, _) = x.dims4()?;
+    let (_, channels, height, width) = x.dims4()?;
+    if channels * height * width == 0 {
+        bail!("group_norm: x {:?} has no numbers", x.shape());
+    }
     if groups == 0 || !channels.is_multiple_of(groups) {
         bail!("group_norm: {groups} groups do not divide the {channels} channels");
     }
