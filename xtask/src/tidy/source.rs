@@ -83,7 +83,9 @@ fn check_code(path: &str, number: usize, line: &str, faults: &mut Vec<String>) {
     let prints = PRINTING.iter().find(|it| calls_macro(line, it));
     let may_print = path.ends_with("/build.rs") || PROGRAMS.iter().any(|it| path.starts_with(it));
     if let Some(name) = prints.filter(|_| !may_print) {
-        faults.push(format!("{path}:{number}: `{name}!` in a library; emit an event or an error"));
+        faults.push(format!(
+            "{path}:{number}: `{name}!` outside a program; emit an event or an error"
+        ));
     }
     for attribute in ["ignore", "should_panic"] {
         let open = line.find("#[").is_some_and(|at| has_word(&line[at..], attribute));

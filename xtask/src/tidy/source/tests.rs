@@ -76,7 +76,7 @@ fn unfinished_code_is_found_and_talk_of_it_is_not() {
 fn only_programs_print() {
     for name in PRINTING {
         let code = format!("fn a() {{ {name}!(\"x\") }}");
-        check(LIBRARY, &code, &[&format!("`{name}!` in a library")]);
+        check(LIBRARY, &code, &[&format!("`{name}!` outside a program")]);
         check("crates/cli/src/main.rs", &code, &[]);
         check("xtask/src/main.rs", &code, &[]);
         check("crates/models/build.rs", &code, &[]);
