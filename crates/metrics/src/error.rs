@@ -93,6 +93,9 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// A feature network or a file of tensors is not usable.
+    #[error(transparent)]
+    Network(#[from] models::Error),
     /// A tensor operation failed.
     #[error("tensor operation failed")]
     Tensor(#[from] candle_core::Error),

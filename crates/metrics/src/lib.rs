@@ -12,29 +12,49 @@
 //! The Fréchet distance subtracts traces that agree in most of their digits, and KID sums of
 //! millions of cubes. Features come in f32, every statistic of them is formed in f64.
 //!
+//! # Map
+//!
+//! - [`FeatureExtractor`], [`FeatureSet`]: from images to rows; [`FeatureNet`] for Fashion-MNIST.
+//!   The Inception network that makes a Fréchet distance the field's FID belongs in `inception/`.
+//! - [`evaluate`], [`intervals`]: all figures of a set, and how far they could move.
+//! - [`frechet_distance`], [`kid()`], [`prdc()`], [`class_accuracy`], [`inception_score`]: each alone.
+//! - [`ReferenceStats`], [`npz`]: what is kept of a reference set, and what other tools exchange.
+//!
 //! This crate trains nothing, prints nothing and draws no image. Files are touched only for
 //! reference statistics and feature networks.
 
 mod error;
 mod files;
 
-pub mod rows;
-
+mod bootstrap;
 mod classification;
+mod cross_entropy;
+mod feature_net;
+mod features;
 mod frechet;
 mod kid;
+mod metadata;
 mod moments;
 pub mod npz;
 mod prdc;
+mod reference;
+mod report;
+mod rows;
 mod tiles;
 
 #[cfg(test)]
 mod tests;
 
+pub use bootstrap::{Bootstrap, Interval};
 pub use classification::{class_accuracy, inception_score};
+pub use cross_entropy::cross_entropy;
 pub use error::{Error, Result};
+pub use feature_net::{FeatureNet, FeatureNetFile, TrainedFeatureNet};
+pub use features::{Extracted, ExtractorId, FeatureExtractor, FeatureSet};
 pub use frechet::{FrechetReference, Gaussian, frechet_distance};
 pub use kid::{KidSubsets, kid, kid_subsets};
 pub use moments::Moments;
 pub use prdc::{Prdc, prdc};
+pub use reference::{DatasetId, ReferenceStats};
+pub use report::{Intervals, Report, evaluate, intervals};
 pub use rows::Rows;

@@ -1,14 +1,12 @@
 //! The figures of public tools on 2 × 1000 features of 64 (`testdata/metrics`).
 
-use std::path::Path;
-
+use super::{assert_close, testdata};
 use crate::kid::kid_of_subsets;
 use crate::*;
 
 /// The two sets: references `a`, generated `b`.
 fn sets() -> [Rows; 2] {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/metrics");
-    let arrays = npz::read(&folder.join("feats_resnet20_1000x64.npz")).unwrap();
+    let arrays = npz::read(&testdata("feats_resnet20_1000x64.npz")).unwrap();
     ["a", "b"].map(|name| match arrays[name].clone() {
         npz::Array { shape, values: npz::Values::F32(values) } => {
             assert_eq!(shape, [1000, 64]);
@@ -19,17 +17,9 @@ fn sets() -> [Rows; 2] {
 }
 
 fn want(path: &[&str]) -> f64 {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/metrics");
     let json: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(folder.join("metrics.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(testdata("metrics.json")).unwrap()).unwrap();
     path.iter().fold(&json, |json, key| &json[key]).as_f64().unwrap()
-}
-
-#[track_caller]
-fn assert_close(got: f64, want: f64, tolerance: f64) {
-    let error = (got - want).abs();
-    println!("got {got}, want {want}, error {error:.1e}");
-    assert!(error <= tolerance, "got {got}, want {want}, error {error:.1e}");
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! Confidence intervals against the known spread of what they describe.
+
+use super::{assert_close, map_rows, message, normal_rows, rows};
+use crate::*;
+
+fn moved(stream: u32, count: usize) -> Rows {
+    map_rows(&normal_rows(stream, count, 6), |row| row.iter().map(|x| 1.1 * x + 0.3).collect())
+}
+
+/// The standard deviation of a figure over sets that really are drawn anew.
+fn spread(figure: impl Fn(&Rows) -> f64) -> f64 {
+    let values: Vec<f64> = (0..60).map(|i| figure(&moved(100 + i, 300))).collect();
+    let mean = values.iter().sum::<f64>() / 60.0;
+    (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 59.0).sqrt()
+}
+
+#[track_caller]
+fn assert_covers(interval: Interval, estimate: f64, spread: f64) {
+    let Interval { low, high, standard_error } = interval;
+    assert!(low < estimate && estimate < high, "{estimate} outside {interval:?}");
+    let ratio = standard_error / spread;
+    assert!((0.7..1.4).contains(&ratio), "standard error {standard_error}, true {spread}");
+    // 95 % of a normal law lie within 1.96 standard deviations.
+    let width = (high - low) / (2.0 * 1.96 * standard_error);
+    assert!((0.8..1.2).contains(&width), "{interval:?}");
+}
+
+#[test]
+fn a_frechet_interval_has_the_width_of_fresh_samples() {
+    let reference = Moments::of(&normal_rows(0, 2000, 6)).gaussian().unwrap();
+    let figure =
+        |x: &Rows| frechet_distance(&Moments::of(x).gaussian().unwrap(), &reference).unwrap();
+    let x = moved(1, 300);
+    let interval = Bootstrap::default().frechet(&x, &reference).unwrap();
+    assert_covers(interval, figure(&x), spread(figure));
+}
+
+#[test]
+fn a_kid_interval_has_the_width_of_fresh_samples() {
+    let reference = normal_rows(0, 600, 6);
+    let figure = |x: &Rows| kid(x, &reference).unwrap();
+    let x = moved(1, 300);
+    let interval = Bootstrap::default().kid(&x, &reference).unwrap();
+    assert_covers(interval, figure(&x), spread(figure));
+}
+
+/// KID of a resample, with the pairs of an image and its copy left out, worked out from the rows.
+#[test]
+fn kid_replicates_leave_out_copies() {
+    let (x, y) = (moved(1, 270), normal_rows(0, 40, 6));
+    let bootstrap = Bootstrap { replicates: 2, ..Bootstrap::default() };
+    // With two replicates a and b the standard error is |a - b| / sqrt(2).
+    let got = bootstrap.kid(&x, &y).unwrap().standard_error * 2f64.sqrt();
+    let stream = models::ops::noise::NoiseStream::new(0, 0x424f_4f54);
+    let kernel = |a: &[f32], b: &[f32]| {
+        let dot: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        (dot / 6.0 + 1.0).powi(3)
+    };
+    let replicate = |position| {
+        let drawn: Vec<usize> = (0..270).map(|i| stream.below(position, i, 270) as usize).collect();
+        let (mut within, mut pairs, mut across) = (0.0, 0.0, 0.0);
+        for &i in &drawn {
+            for &j in drawn.iter().filter(|&&j| i != j) {
+                within += kernel(x.row(i), x.row(j));
+                pairs += 1.0;
+            }
+            across += y.iter().map(|y| kernel(x.row(i), y)).sum::<f64>();
+        }
+        within / pairs - 2.0 * across / (270.0 * 40.0)
+    };
+    assert_close(got, (replicate(0) - replicate(1)).abs(), 1e-12);
+}
+
+/// The standard error of a share `p` of `n` is `√(p (1 − p) / n)`.
+#[test]
+fn an_accuracy_interval_is_binomial() {
+    let values = (0..400).flat_map(|i| if i % 5 == 0 { [1.0, 0.0] } else { [0.0, 1.0] }).collect();
+    let bootstrap = Bootstrap { replicates: 2000, ..Bootstrap::default() };
+    let interval = bootstrap.class_accuracy(&rows(values, 2), &[1; 400]).unwrap();
+    assert_covers(interval, 0.8, (0.8f64 * 0.2 / 400.0).sqrt());
+    assert_close(interval.standard_error, 0.02, 0.001);
+}
+
+#[test]
+fn equal_seeds_give_equal_intervals() {
+    let (x, y) = (moved(1, 50), normal_rows(0, 40, 6));
+    let interval = |seed| {
+        let bootstrap = Bootstrap { replicates: 20, seed, ..Bootstrap::default() };
+        bootstrap.kid(&x, &y).unwrap()
+    };
+    assert_eq!(interval(1), interval(1));
+    assert_ne!(interval(1), interval(2));
+}
+
+#[test]
+fn settings_out_of_range_are_refused_by_name() {
+    let (x, few) = (normal_rows(0, 20, 2), normal_rows(0, 9, 2));
+    let refuse = |bootstrap: Bootstrap, x: &Rows| message(bootstrap.kid(x, x));
+    let default = Bootstrap::default();
+    assert!(refuse(default, &few).contains("confidence interval: 9 samples, at least 10"));
+    let lone = Bootstrap { replicates: 1, ..default };
+    assert!(refuse(lone, &x).contains("number of resamples is 1"));
+    for level in [0.0, 1.0, f64::NAN] {
+        assert!(refuse(Bootstrap { level, ..default }, &x).contains("level of an interval"));
+    }
+}
