@@ -39,21 +39,21 @@ impl Isa {
 /// `#[inline(always)]` to be compiled again with wider vectors and fused multiply-adds.
 macro_rules! compile_for_isa {
     ($(#[$meta:meta])* $vis:vis
-     fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
+     fn $name:ident $(<const $n:ident: usize>)? ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        $vis fn $name(isa: $crate::ops::isa::Isa, $($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name$(<const $n: usize>)?(isa: $crate::ops::isa::Isa, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             if isa.avx2_fma().is_some() {
                 #[target_feature(enable = "avx2,fma")]
-                fn wide($($arg: $ty),*) $(-> $ret)? {
-                    $body::<true>($($arg),*)
+                fn compiled_for_avx2_fma$(<const $n: usize>)?($($arg: $ty),*) $(-> $ret)? {
+                    $body::<true $(, $n)?>($($arg),*)
                 }
                 // SAFETY: the proof in `isa` says that the processor has both features.
-                return unsafe { wide($($arg),*) };
+                return unsafe { compiled_for_avx2_fma$(::<$n>)?($($arg),*) };
             }
             let _ = isa;
-            $body::<false>($($arg),*)
+            $body::<false $(, $n)?>($($arg),*)
         }
     };
 }

@@ -1,6 +1,17 @@
 //! Self-attention over the pixels of an image.
 
+use std::sync::Mutex;
+
 use candle_core::{D, Result, Tensor, bail};
+
+use super::isa::Isa;
+use super::storage::has_kernel;
+
+mod cpu;
+mod softmax;
+
+#[cfg(test)]
+mod tests;
 
 /// Self-attention over pixels, from a packed projection, as EDM packs it.
 ///
@@ -20,15 +31,28 @@ use candle_core::{D, Result, Tensor, bail};
 ///
 /// If the channels are not a multiple of `3 · heads`.
 pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
-    let (_, packed, _, _) = qkv.dims4()?;
+    let (_, packed, height, width) = qkv.dims4()?;
+    if packed * height * width == 0 {
+        bail!("attention: qkv {:?} has no numbers", qkv.shape());
+    }
     if heads == 0 || !packed.is_multiple_of(3 * heads) {
         bail!("attention: {packed} channels are no query, key and value of {heads} heads");
+    }
+    if has_kernel(&[qkv]) {
+        return fused(Isa::detect(), qkv, heads);
     }
     composed(qkv, heads)
 }
 
+/// By the kernels of this crate, on the CPU in f32.
+fn fused(isa: Isa, qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    let keep = qkv.track_op();
+    let op = cpu::Attention { isa, heads, keep, weights: Mutex::default() };
+    qkv.contiguous()?.apply_op1(op)
+}
+
 /// The same of plain candle operations: any device, any dtype.
-pub(super) fn composed(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+fn composed(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let (batch, packed, height, width) = qkv.dims4()?;
     let channels = packed / 3;
     let head = channels / heads;

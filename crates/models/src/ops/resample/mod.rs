@@ -1,6 +1,16 @@
 //! Resampling of images by a factor of two, with EDM's separable filters.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
+
+use self::cpu::{Direction, Plan, Resample};
+use super::isa::Isa;
+use super::storage::has_kernel;
+
+mod cpu;
+mod kernel;
+
+#[cfg(test)]
+mod tests;
 
 /// A one-dimensional filter `f`; images are filtered by the outer product `f fᵀ`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +46,16 @@ impl Filter {
 ///
 /// # Errors
 ///
-/// If `x` has not four dimensions.
+/// If `x` has not four dimensions or is too small.
 pub fn downsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
-    composed_down(x, filter, filter.padding(), [height / 2, width / 2])
+    let plan = Plan {
+        filter,
+        padding: filter.padding(),
+        large: [height, width],
+        small: [height / 2, width / 2],
+    };
+    resample(Isa::detect(), x, Direction::Down, plan)
 }
 
 /// [`downsample2`] without the padding: `[B, C, H, W]` becomes `[B, C, (H − len f)/2 + 1, …]`.
@@ -53,9 +69,11 @@ pub fn downsample2_valid(x: &Tensor, filter: Filter) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     let length = filter.taps().len();
     if height < length || width < length {
-        candle_core::bail!("downsample2_valid: {:?} is smaller than the filter", x.shape());
+        bail!("downsample2_valid: {:?} is smaller than the filter", x.shape());
     }
-    composed_down(x, filter, 0, [(height - length) / 2 + 1, (width - length) / 2 + 1])
+    let small = [(height - length) / 2 + 1, (width - length) / 2 + 1];
+    let plan = Plan { filter, padding: 0, large: [height, width], small };
+    resample(Isa::detect(), x, Direction::Down, plan)
 }
 
 /// Doubles height and width: four times the transpose of [`downsample2`], so along each axis
@@ -68,29 +86,35 @@ pub fn downsample2_valid(x: &Tensor, filter: Filter) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// If `x` has not four dimensions.
+/// If `x` has not four dimensions or is too small.
 pub fn upsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
-    composed_up(x, filter)
-}
-
-/// [`downsample2`] as two matrix products: any device, any dtype.
-pub(super) fn composed_down(
-    x: &Tensor,
-    filter: Filter,
-    padding: usize,
-    [height, width]: [usize; 2],
-) -> Result<Tensor> {
-    let (_, _, height_in, width_in) = x.dims4()?;
-    let rows = matrix(filter, padding, height, height_in, x)?;
-    let cols = matrix(filter, padding, width, width_in, x)?;
-    separable(x, &rows, &cols)
-}
-
-/// [`upsample2`] as two matrix products: any device, any dtype.
-pub(super) fn composed_up(x: &Tensor, filter: Filter) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
-    let up = |n: usize| matrix(filter, filter.padding(), n, 2 * n, x)?.t()? * 2.0;
-    separable(x, &up(height)?, &up(width)?)
+    let plan = Plan {
+        filter,
+        padding: filter.padding(),
+        large: [2 * height, 2 * width],
+        small: [height, width],
+    };
+    resample(Isa::detect(), x, Direction::Up, plan)
+}
+
+fn resample(isa: Isa, x: &Tensor, direction: Direction, plan: Plan) -> Result<Tensor> {
+    if plan.small.contains(&0) {
+        bail!("{:?} is too small to be resampled by two", x.shape());
+    }
+    if has_kernel(&[x]) {
+        return x.contiguous()?.apply_op1(Resample { isa, direction, plan });
+    }
+    composed(x, direction, &plan)
+}
+
+/// The same as two matrix products: any device, any dtype.
+fn composed(x: &Tensor, direction: Direction, plan: &Plan) -> Result<Tensor> {
+    let (rows, columns) = (matrix(plan, 0, x)?, matrix(plan, 1, x)?);
+    match direction {
+        Direction::Down => separable(x, &rows, &columns),
+        Direction::Up => separable(x, &(rows.t()? * 2.0)?, &(columns.t()? * 2.0)?),
+    }
 }
 
 /// `rows · x · colsᵀ` on every image.
@@ -106,16 +130,18 @@ fn separable(x: &Tensor, rows: &Tensor, cols: &Tensor) -> Result<Tensor> {
         .reshape((batch, channels, height_out, width_out))
 }
 
-/// The matrix `[out, len]` of downsampling one axis, in the dtype and on the device of `like`.
-fn matrix(filter: Filter, padding: usize, out: usize, len: usize, like: &Tensor) -> Result<Tensor> {
-    let mut matrix = vec![0f64; out * len];
-    for i in 0..out {
-        for (u, tap) in filter.taps().iter().enumerate() {
-            match (2 * i + u).checked_sub(padding) {
-                Some(j) if j < len => matrix[i * len + j] = *tap,
+/// The matrix `[small, large]` of downsampling axis `axis`, in the dtype and on the device of
+/// `like`.
+fn matrix(plan: &Plan, axis: usize, like: &Tensor) -> Result<Tensor> {
+    let (small, large) = (plan.small[axis], plan.large[axis]);
+    let mut matrix = vec![0f64; small * large];
+    for i in 0..small {
+        for (u, tap) in plan.filter.taps().iter().enumerate() {
+            match (2 * i + u).checked_sub(plan.padding) {
+                Some(j) if j < large => matrix[i * large + j] = *tap,
                 _ => (),
             }
         }
     }
-    Tensor::from_vec(matrix, (out, len), like.device())?.to_dtype(like.dtype())
+    Tensor::from_vec(matrix, (small, large), like.device())?.to_dtype(like.dtype())
 }
