@@ -283,11 +283,11 @@ impl Method {
 impl RatioConfig {
     fn validate(&self) -> Result<(), Error> {
         let at_fault = |field, problem: &str| Err(Error::method(field, problem));
-        // Written so that NaN fails, and infinity passes where it means "off".
-        if !(0.0 < self.clamp) {
+        // Infinity is allowed where it means "off"; NaN nowhere.
+        if self.clamp.is_nan() || self.clamp <= 0.0 {
             return at_fault("ratio.clamp", "must be positive (\"inf\" for none)");
         }
-        if !(0.0 < self.correction_clip) {
+        if self.correction_clip.is_nan() || self.correction_clip <= 0.0 {
             return at_fault("ratio.correction_clip", "must be positive (\"inf\" for none)");
         }
         positive("ratio.temper", self.temper)?;

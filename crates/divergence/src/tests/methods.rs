@@ -1,0 +1,185 @@
+//! Methods as data: presets, files, and combinations that mean nothing.
+
+use std::collections::BTreeSet;
+
+use super::family;
+use crate::{
+    Adversarial, Distance, Divergence, FakeScore, Method, Objective, RatioConfig, Regression,
+    SigmaLaw, Weighting, preset, presets,
+};
+
+#[test]
+fn presets_are_valid_and_survive_their_files() {
+    for it in presets() {
+        assert_eq!(it.method.validate(), Ok(()), "{}", it.name);
+        let json = serde_json::to_string(&it.method).unwrap();
+        assert_eq!(serde_json::from_str::<Method>(&json).unwrap(), it.method, "{json}");
+        let toml = toml::to_string(&it.method).unwrap();
+        assert_eq!(toml::from_str::<Method>(&toml).unwrap(), it.method, "{toml}");
+        assert!(preset(it.name).is_some_and(|found| found == it));
+        assert!(!it.summary.is_empty() && !it.formula.is_empty() && !it.paper.title.is_empty());
+        let (year, number) = it.paper.arxiv.split_once('.').unwrap();
+        assert!(year.len() == 4 && number.len() == 5, "{}", it.paper.arxiv);
+    }
+    assert_eq!(preset("dmd3"), None);
+}
+
+#[test]
+fn every_method_of_the_design_is_there_once() {
+    let names: Vec<_> = presets().iter().map(|it| it.name).collect();
+    let wanted = [
+        "uni-instruct",
+        "uni-instruct-paper",
+        "diff-instruct",
+        "dmd",
+        "dmd2",
+        "f-distill",
+        "sim",
+        "sid",
+        "sida",
+        "sds",
+        "vsd",
+    ];
+    assert_eq!(names.iter().collect::<BTreeSet<_>>(), wanted.iter().collect());
+    assert_eq!(names.len(), wanted.len());
+}
+
+#[test]
+fn table_of_what_presets_need() {
+    #[rustfmt::skip]
+    let table = [
+        // preset               ratio  disc.  fake   ∇ in  per update
+        ("uni-instruct",       [true,  true,  true,  true ], 1),
+        ("uni-instruct-paper", [true,  true,  true,  true ], 1),
+        ("diff-instruct",      [false, false, true,  false], 1),
+        ("dmd",                [false, false, true,  false], 1),
+        ("dmd2",               [false, true,  true,  false], 5),
+        ("f-distill",          [true,  true,  true,  false], 5),
+        ("sim",                [false, false, true,  true ], 1),
+        ("sid",                [false, false, true,  true ], 1),
+        ("sida",               [false, true,  true,  true ], 1),
+        ("sds",                [false, false, false, false], 1),
+        ("vsd",                [false, false, true,  false], 1),
+    ];
+    for (name, needs, updates) in table {
+        let it = &preset(name).unwrap().method;
+        let got = [
+            it.needs_ratio(),
+            it.needs_discriminator(),
+            it.needs_fake_score(),
+            it.needs_input_gradient(),
+        ];
+        assert_eq!(got, needs, "{name}");
+        assert_eq!(it.fake_updates.get(), updates, "{name}");
+    }
+    assert!(preset("dmd").unwrap().method.regression.is_some());
+}
+
+/// The figures of the repositories, read off the laws themselves.
+#[test]
+fn presets_draw_the_published_noise_levels() {
+    let law = |name: &str| preset(name).unwrap().method.sigma_law;
+    for name in ["uni-instruct", "uni-instruct-paper", "sim", "sid", "sida"] {
+        let (low, high) = law(name).support();
+        assert!((low - 0.002).abs() < 1e-12 && (high - 24.41).abs() < 0.01, "{name}");
+        assert_eq!(preset(name).unwrap().method.sigma_init, 2.5);
+    }
+    for name in ["dmd", "dmd2", "f-distill"] {
+        let (low, high) = law(name).support();
+        assert!(0.002 < low && low < 0.003 && 70.0 < high && high < 80.0, "{name}: {low} {high}");
+        assert_eq!(preset(name).unwrap().method.sigma_init, 80.0);
+    }
+    assert!((law("diff-instruct").sigma(0.5) - (-1.2f64).exp()).abs() < 1e-12);
+}
+
+#[test]
+fn every_divergence_fits_every_method_that_weighs() {
+    for it in presets() {
+        for divergence in family() {
+            let needs_ratio = !divergence.profile().is_constant();
+            let method = Method { divergence, ..it.method.clone() };
+            let allowed = method.fake_score == FakeScore::Trained || !needs_ratio;
+            assert_eq!(method.validate().is_ok(), allowed, "{} {}", it.name, method.divergence);
+            assert_eq!(method.needs_ratio(), needs_ratio);
+        }
+    }
+}
+
+#[test]
+fn combinations_that_mean_nothing_are_named() {
+    let base = Method::default;
+    let ratio = |ratio: RatioConfig| Method { ratio, ..base() };
+    let usual = RatioConfig::default();
+    let sim = Objective::Sid { alpha: 1.0 };
+    let huber = |c| Distance::PseudoHuber { c };
+    let gan = |g, d| Some(Adversarial { generator_weight: g, discriminator_weight: d });
+    let instance = FakeScore::Instance;
+    let nested = Divergence::Mixture(vec![(1.0, Divergence::Mixture(vec![]))]);
+    #[rustfmt::skip]
+    let table = [
+        (Method { divergence: nested, ..base() }, "divergence"),
+        (Method { objective: Objective::Sid { alpha: f64::NAN }, ..base() }, "objective.sid.alpha"),
+        (Method { distance: huber(0.1), ..base() }, "distance: pseudo-huber"),
+        (Method { distance: huber(0.1), objective: Objective::Sid { alpha: 1.2 }, ..base() }, "distance: pseudo-huber"),
+        (Method { distance: huber(0.0), objective: sim, ..base() }, "distance.pseudo-huber.c"),
+        (Method { sigma_law: SigmaLaw::LogUniform { min: 1.0, max: 1.0 }, ..base() }, "sigma_law"),
+        (Method { fake_sigma_law: SigmaLaw::LogNormal { mean: 0.0, std: -1.0 }, ..base() }, "fake_sigma_law"),
+        (Method { weighting: Weighting::Gaussian { variance: 0.0 }, ..base() }, "weighting.gaussian"),
+        (Method { weighting: Weighting::Theory, objective: Objective::Integral, ..base() }, "weighting: theory"),
+        (Method { fake_score: instance, ..base() }, "fake_score"),
+        (Method { fake_score: instance, objective: Objective::Integral, ..base() }, "fake_score"),
+        (Method { adversarial: gan(0.0, 1.0), ..base() }, "adversarial.generator_weight"),
+        (Method { adversarial: gan(1.0, f64::INFINITY), ..base() }, "adversarial.discriminator_weight"),
+        (Method { regression: Some(Regression { weight: -1.0 }), ..base() }, "regression.weight"),
+        (Method { sigma_init: 0.0, ..base() }, "sigma_init"),
+        (ratio(RatioConfig { clamp: f64::NAN, ..usual }), "ratio.clamp"),
+        (ratio(RatioConfig { clamp: 0.0, ..usual }), "ratio.clamp"),
+        (ratio(RatioConfig { clamp: 100.0, normalize_batch: false, ..usual }), "ratio.clamp: weights"),
+        (ratio(RatioConfig { temper: f64::INFINITY, ..usual }), "ratio.temper"),
+        (ratio(RatioConfig { bin_decay: 1.0, ..usual }), "ratio.bin_decay"),
+        (ratio(RatioConfig { bins: 1_000_000, ..usual }), "ratio.bins"),
+        (ratio(RatioConfig { correction_clip: -1.0, ..usual }), "ratio.correction_clip"),
+    ];
+    for (method, part) in table {
+        let error = method.validate().unwrap_err().to_string();
+        assert!(error.starts_with(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn files_say_what_they_mean() {
+    let text = r#"
+        divergence = "0.5*fkl+0.5*js"
+        weighting = "theory"
+        objective = { sid = { alpha = 1.2 } }
+        sigma_law = { log-uniform = { min = 0.01, max = 50 } }
+
+        [ratio]
+        clamp = "inf"
+        correction_clip = inf
+    "#;
+    let method: Method = toml::from_str(text).unwrap();
+    assert_eq!(method.objective, Objective::Sid { alpha: 1.2 });
+    assert_eq!(method.weighting, Weighting::Theory);
+    assert_eq!(method.sigma_law, SigmaLaw::LogUniform { min: 0.01, max: 50.0 });
+    assert_eq!((method.ratio.clamp, method.ratio.correction_clip), (f64::INFINITY, f64::INFINITY));
+    // What is left out keeps the values of the exact Uni-Instruct.
+    assert_eq!(method.fake_sigma_law, Method::default().fake_sigma_law);
+    assert_eq!(toml::from_str::<Method>("").unwrap(), Method::default());
+    // Infinity survives JSON, which has none.
+    let json = serde_json::to_string(&method).unwrap();
+    assert_eq!(serde_json::from_str::<Method>(&json).unwrap(), method);
+
+    for (text, part) in [
+        ("objectiv = \"exact\"", "unknown field `objectiv`"),
+        ("objective = \"sid2\"", "unknown variant `sid2`"),
+        ("objective = { sid = { alpha = 1.0, beta = 2.0 } }", "unknown field `beta`"),
+        ("divergence = \"kld\"", "no divergence is called \"kld\""),
+        ("[ratio]\nclamp = \"many\"", "a number or \"inf\""),
+        ("[ratio]\nclip = 1", "unknown field `clip`"),
+        ("fake_updates = 0", "nonzero"),
+    ] {
+        let error = toml::from_str::<Method>(text).unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}

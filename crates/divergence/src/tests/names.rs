@@ -1,0 +1,92 @@
+//! Divergences as text.
+
+use proptest::prelude::*;
+
+use super::any_divergence;
+use crate::{Divergence, Error};
+
+proptest! {
+    #[test]
+    fn text_and_back(d in any_divergence()) {
+        prop_assert_eq!(d.to_string().parse::<Divergence>(), Ok(d.clone()));
+        let json = serde_json::to_string(&d).unwrap();
+        prop_assert_eq!(&json, &format!("\"{d}\""));
+        prop_assert_eq!(serde_json::from_str::<Divergence>(&json).unwrap(), d);
+    }
+}
+
+#[test]
+fn aliases_spaces_and_case() {
+    let jeffreys = |reverse, forward| Divergence::Jeffreys { reverse, forward };
+    let table = [
+        ("rkl", Divergence::ReverseKl),
+        ("FKL", Divergence::ForwardKl),
+        ("Reverse-KL", Divergence::ReverseKl),
+        ("forward_kl", Divergence::ForwardKl),
+        ("jkl", jeffreys(0.6, 0.4)),
+        ("jeffreys ( 1, 2.5 )", jeffreys(1.0, 2.5)),
+        ("js", Divergence::JensenShannon),
+        ("sf", Divergence::SoftenedReverseKl),
+        ("amari(-0.4)", Divergence::Alpha(-0.4)),
+        (
+            " 0.5 * fkl + 2*alpha(-1) ",
+            Divergence::Mixture(vec![(0.5, Divergence::ForwardKl), (2.0, Divergence::Alpha(-1.0))]),
+        ),
+        (
+            "rkl+js",
+            Divergence::Mixture(vec![
+                (1.0, Divergence::ReverseKl),
+                (1.0, Divergence::JensenShannon),
+            ]),
+        ),
+    ];
+    for (text, want) in table {
+        assert_eq!(text.parse::<Divergence>(), Ok(want), "{text}");
+    }
+    for d in Divergence::NAMED {
+        let info = d.info();
+        for alias in info.aliases.iter().chain([&info.name]) {
+            let text = if info.name == "alpha" { format!("{alias}(0.5)") } else { (*alias).into() };
+            assert_eq!(text.parse::<Divergence>(), Ok(d.clone()));
+        }
+    }
+}
+
+#[test]
+fn errors_say_what_there_is() {
+    let table = [
+        ("kld", "there are reverse-kl, forward-kl, jeffreys(reverse,forward)"),
+        ("", "there are reverse-kl"),
+        ("mixture", "there are reverse-kl"),
+        ("chi2", "neyman-chi2 is E_student"),
+        ("alpha", "takes one number"),
+        ("alpha(x)", "\"x\" is not a number"),
+        ("alpha(1", "parenthesis"),
+        ("alpha(nan)", "must lie in"),
+        ("alpha(1e9)", "must lie in"),
+        ("js(1)", "takes no parameters"),
+        ("jeffreys(1)", "two weights"),
+        ("jeffreys(0,0)", "not both 0"),
+        ("jeffreys(-1,2)", "not negative"),
+        ("-1*fkl", "not a positive number"),
+        ("0*fkl", "not a positive number"),
+        ("two*fkl", "\"two\" is not a number"),
+        ("0.5*", "there are reverse-kl"),
+    ];
+    for (text, part) in table {
+        let error = text.parse::<Divergence>().unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+    let serde = serde_json::from_str::<Divergence>("\"kld\"").unwrap_err().to_string();
+    assert!(serde.contains("no divergence is called \"kld\""), "{serde}");
+}
+
+#[test]
+fn mixtures_unfold() {
+    let inner: Divergence = "2*fkl+1*js".parse().unwrap();
+    let outer = Divergence::mixture([(0.5, inner.clone()), (1.0, Divergence::LeCam)]).unwrap();
+    assert_eq!(outer.to_string(), "1*forward-kl+0.5*jensen-shannon+1*le-cam");
+    let nested = Divergence::Mixture(vec![(1.0, inner)]);
+    assert!(matches!(nested.validate(), Err(Error::InvalidDivergence { .. })));
+    assert!(Divergence::mixture([]).is_err());
+}
