@@ -1,6 +1,14 @@
 //! Operations that treat every number of an image alike.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
+
+use super::isa::Isa;
+use super::storage::has_kernel;
+
+mod cpu;
+mod kernel;
+#[cfg(test)]
+mod tests;
 
 /// `(a + b) · scale`, both of the same shape.
 ///
@@ -11,6 +19,10 @@ pub fn add_scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
     if a.dims() != b.dims() {
         bail!("add_scaled: {:?} and {:?} differ", a.shape(), b.shape());
     }
+    if has_kernel(&[a, b]) {
+        let op = cpu::AddScaled { isa: Isa::detect(), scale };
+        return a.contiguous()?.apply_op2(&b.contiguous()?, op);
+    }
     (a + b)? * scale
 }
 
@@ -18,21 +30,28 @@ pub fn add_scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// If the shapes do not fit.
+/// If the shapes do not fit or an image has no pixels.
 pub fn add_channels(x: &Tensor, c: &Tensor) -> Result<Tensor> {
-    let (batch, channels, _, _) = x.dims4()?;
-    if c.dims() != [batch, channels] {
+    let (batch, channels, height, width) = x.dims4()?;
+    if c.dims() != [batch, channels] || height * width == 0 {
         bail!("add_channels: {:?} does not fit x {:?}", c.shape(), x.shape());
+    }
+    if has_kernel(&[x, c]) {
+        let op = cpu::AddChannels { isa: Isa::detect() };
+        return x.contiguous()?.apply_op2(&c.contiguous()?, op);
     }
     x.broadcast_add(&c.reshape((batch, channels, 1, 1))?)
 }
 
-/// `x / (1 + e⁻ˣ)`.
+/// `x / (1 + e⁻ˣ)`, stable for any `x`.
 ///
 /// # Errors
 ///
 /// If the device fails.
 pub fn silu(x: &Tensor) -> Result<Tensor> {
+    if has_kernel(&[x]) {
+        return x.contiguous()?.apply_op1(cpu::Silu { isa: Isa::detect() });
+    }
     x.silu()
 }
 
@@ -42,6 +61,9 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 ///
 /// If the device fails.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    if is_exact(x) {
+        return x.contiguous()?.apply_op1(cpu::Sigmoid);
+    }
     ((x * 0.5)?.tanh()? * 0.5)? + 0.5
 }
 
@@ -51,5 +73,13 @@ pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
 ///
 /// If the device fails.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
+    if is_exact(x) {
+        return x.contiguous()?.apply_op1(cpu::Softplus);
+    }
     x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?
+}
+
+/// Whether [`sigmoid`] and [`softplus`] are computed in f64, number by number.
+fn is_exact(x: &Tensor) -> bool {
+    x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }

@@ -1,0 +1,195 @@
+//! Element-wise operations on the CPU.
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+use super::kernel;
+use crate::ops::buffer::Output;
+use crate::ops::isa::Isa;
+use crate::ops::reduce;
+use crate::ops::storage::{dense, tensor, with_dense};
+
+/// Numbers of a task: 64 KiB.
+const TASK: usize = 16_384;
+
+/// `(a + b) · scale`.
+pub(super) struct AddScaled {
+    pub(super) isa: Isa,
+    pub(super) scale: f64,
+}
+
+impl CustomOp2 for AddScaled {
+    fn name(&self) -> &'static str {
+        "add_scaled"
+    }
+
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        a_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (a, b) = (dense(a, a_layout)?, dense(b, b_layout)?);
+        let mut output = Output::new(a.len());
+        let operands = a.par_chunks(TASK).zip(b.par_chunks(TASK));
+        output
+            .par_chunks(TASK)
+            .zip(operands)
+            .for_each(|(y, (a, b))| kernel::add_scaled(self.isa, a, b, y, self.scale as f32));
+        // SAFETY: the tasks cover the output.
+        Ok((CpuStorage::F32(unsafe { output.assume_written() }), a_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let by_sum = with_dense(grad, |grad| {
+            let mut output = Output::new(grad.len());
+            let tasks = output.par_chunks(TASK).zip(grad.par_chunks(TASK));
+            tasks.for_each(|(y, grad)| kernel::scaled(self.isa, grad, y, self.scale as f32));
+            // SAFETY: the tasks cover the output.
+            tensor(unsafe { output.assume_written() }, a.shape())
+        })?;
+        let of = |operand: &Tensor| operand.track_op().then(|| by_sum.clone());
+        Ok((of(a), of(b)))
+    }
+}
+
+/// `x + c`, with one `c` for each channel of each sample.
+pub(super) struct AddChannels {
+    pub(super) isa: Isa,
+}
+
+impl CustomOp2 for AddChannels {
+    fn name(&self) -> &'static str {
+        "add_channels"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        c: &CpuStorage,
+        c_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, c) = (dense(x, x_layout)?, dense(c, c_layout)?);
+        let (_, _, height, width) = x_layout.shape().dims4()?;
+        let pixels = height * width;
+        let mut output = Output::new(x.len());
+        let channels = output.par_chunks(pixels).zip(x.par_chunks(pixels)).zip(c.par_iter());
+        channels
+            .with_min_len(TASK.div_ceil(pixels))
+            .for_each(|((y, x), c)| kernel::shifted(self.isa, x, y, *c));
+        // SAFETY: the channels cover the output.
+        Ok((CpuStorage::F32(unsafe { output.assume_written() }), x_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        c: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let by_c = c.track_op().then(|| {
+            let (_, _, height, width) = x.dims4()?;
+            with_dense(grad, |grad| {
+                tensor(reduce::over_pixels(self.isa, grad, height * width), c.shape())
+            })
+        });
+        Ok((x.track_op().then(|| grad.clone()), by_c.transpose()?))
+    }
+}
+
+/// `x / (1 + e⁻ˣ)`.
+pub(super) struct Silu {
+    pub(super) isa: Isa,
+}
+
+impl CustomOp1 for Silu {
+    fn name(&self) -> &'static str {
+        "silu"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = dense(x, layout)?;
+        let mut output = Output::new(x.len());
+        let tasks = output.par_chunks(TASK).zip(x.par_chunks(TASK));
+        tasks.for_each(|(y, x)| kernel::silu(self.isa, x, y));
+        // SAFETY: the tasks cover the output.
+        Ok((CpuStorage::F32(unsafe { output.assume_written() }), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        with_dense(x, |numbers| {
+            with_dense(grad, |grad| {
+                let mut output = Output::new(grad.len());
+                let operands = numbers.par_chunks(TASK).zip(grad.par_chunks(TASK));
+                output
+                    .par_chunks(TASK)
+                    .zip(operands)
+                    .for_each(|(y, (x, grad))| kernel::through_silu(self.isa, x, grad, y));
+                // SAFETY: the tasks cover the output.
+                tensor(unsafe { output.assume_written() }, x.shape()).map(Some)
+            })
+        })
+    }
+}
+
+/// Applies `f` to every number of a contiguous operand in f32 or f64, in f64.
+fn map(x: &CpuStorage, layout: &Layout, f: fn(f64) -> f64) -> Result<(CpuStorage, Shape)> {
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("a kernel was given a tensor that is not contiguous")
+    };
+    let y = match x {
+        CpuStorage::F32(x) => {
+            CpuStorage::F32(x[start..end].iter().map(|x| f(f64::from(*x)) as f32).collect())
+        }
+        CpuStorage::F64(x) => CpuStorage::F64(x[start..end].iter().map(|x| f(*x)).collect()),
+        _ => bail!("a kernel was given a tensor that is neither f32 nor f64"),
+    };
+    Ok((y, layout.shape().clone()))
+}
+
+/// `1 / (1 + e⁻ˣ)`, in f64: it is for losses, of which there are few.
+pub(super) struct Sigmoid;
+
+impl CustomOp1 for Sigmoid {
+    fn name(&self) -> &'static str {
+        "sigmoid"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        map(x, layout, |x| 1.0 / (1.0 + (-x).exp()))
+    }
+
+    fn bwd(&self, _: &Tensor, y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let y = y.detach();
+        Ok(Some((grad * (&y - y.sqr()?)?)?))
+    }
+}
+
+/// `ln(1 + eˣ)`, in f64 like [`Sigmoid`], its derivative.
+pub(super) struct Softplus;
+
+impl CustomOp1 for Softplus {
+    fn name(&self) -> &'static str {
+        "softplus"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        map(x, layout, |x| {
+            let rest = (-x.abs()).exp().ln_1p();
+            if 0.0 < x { x + rest } else { rest }
+        })
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some((grad * super::sigmoid(&x.detach())?)?))
+    }
+}
