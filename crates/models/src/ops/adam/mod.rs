@@ -2,6 +2,15 @@
 
 use candle_core::{Result, Tensor, Var, bail};
 
+use self::cpu::{Average, Update};
+use super::isa::Isa;
+use super::storage::has_kernel;
+
+mod cpu;
+mod kernel;
+#[cfg(test)]
+mod tests;
+
 /// Settings of one Adam update (Kingma and Ba 2015, arXiv:1412.6980, Algorithm 1), with decoupled
 /// weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101, Algorithm 2).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,7 +65,12 @@ pub fn step(
             bail!("adam: {name} {:?} does not fit {:?}", tensor.shape(), param.shape());
         }
     }
-    composed(config, t, param, m, v, &grad.detach())
+    let grad = grad.detach();
+    let operands = [param.as_tensor(), m.as_tensor(), v.as_tensor(), &grad];
+    match has_kernel(&operands) && operands[..3].iter().all(|it| it.is_contiguous()) {
+        true => fused(Isa::detect(), config, t, param, m, v, &grad.contiguous()?),
+        false => composed(config, t, param, m, v, &grad),
+    }
 }
 
 /// Moves `ema` towards `param`, in place: `ema ← β ema + (1 − β) param`.
@@ -68,11 +82,45 @@ pub fn ema_update(ema: &Var, param: &Tensor, beta: f64) -> Result<()> {
     if ema.dims() != param.dims() {
         bail!("ema: {:?} and {:?} differ", ema.shape(), param.shape());
     }
+    if has_kernel(&[ema.as_tensor(), param]) && ema.is_contiguous() {
+        let (keep, add) = (beta as f32, (1.0 - beta) as f32);
+        let op = Average { isa: Isa::detect(), keep, add, squared: false };
+        return ema.inplace_op2(&param.detach().contiguous()?, &op);
+    }
     ema.set(&((ema.as_detached_tensor() * beta)? + (param.detach() * (1.0 - beta))?)?)
 }
 
+/// [`step`] by the kernels of this crate, on the CPU in f32.
+fn fused(
+    isa: Isa,
+    config: &AdamConfig,
+    t: u64,
+    param: &Var,
+    m: &Var,
+    v: &Var,
+    grad: &Tensor,
+) -> Result<()> {
+    let AdamConfig { learning_rate, beta1, beta2, eps, weight_decay } = *config;
+    let average = |beta: f64, squared: bool| Average {
+        isa,
+        keep: beta as f32,
+        add: (1.0 - beta) as f32,
+        squared,
+    };
+    m.inplace_op2(grad, &average(beta1, false))?;
+    v.inplace_op2(grad, &average(beta2, true))?;
+    let t = t as f64;
+    let factors = kernel::Factors {
+        keep: (1.0 - learning_rate * weight_decay) as f32,
+        rate: (learning_rate / (1.0 - beta1.powf(t))) as f32,
+        scale: (1.0 / (1.0 - beta2.powf(t))) as f32,
+        eps: eps as f32,
+    };
+    param.inplace_op3(m, v, &Update { isa, factors })
+}
+
 /// [`step`] of plain candle operations: any device, any dtype.
-pub(super) fn composed(
+fn composed(
     config: &AdamConfig,
     t: u64,
     param: &Var,

@@ -1,9 +1,18 @@
 //! Dropout whose masks are a pure function of seed, layer and position.
 
+use std::sync::Mutex;
+
 use candle_core::{DType, Result, Tensor, bail};
 
+use super::isa::Isa;
 use super::noise::NoiseStream;
+use super::storage::has_kernel;
 use crate::DropoutKey;
+
+mod cpu;
+mod kernel;
+#[cfg(test)]
+mod tests;
 
 /// Number of the noise stream of layer 0's masks; the other layers' follow it.
 pub const DROPOUT_STREAM_BASE: u32 = 0x4000_0000;
@@ -20,7 +29,7 @@ pub const DROPOUT_STREAM_BASE: u32 = 0x4000_0000;
 ///
 /// # Errors
 ///
-/// If `p` is not in `[0, 1)`.
+/// If `p` is not in `[0, 1)`, or `layer` beyond the number of streams.
 pub fn dropout(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor> {
     if !(0.0..1.0).contains(&p) {
         bail!("dropout: probability {p} is not in [0, 1)");
@@ -28,13 +37,24 @@ pub fn dropout(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor
     if p == 0.0 {
         return Ok(x.clone());
     }
-    let mask = mask(x, p, key, layer)?;
-    x * mask
+    let Some(stream) = DROPOUT_STREAM_BASE.checked_add(layer) else {
+        bail!("dropout: there is no layer {layer}")
+    };
+    let stream = NoiseStream::new(key.seed, stream);
+    match has_kernel(&[x]) {
+        true => fused(Isa::detect(), x, p, stream, key.position),
+        false => composed(x, p, stream, key.position),
+    }
 }
 
-/// `0` where dropped, `1 / (1 − p)` elsewhere, in the dtype and on the device of `x`.
-fn mask(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor> {
-    let stream = NoiseStream::new(key.seed, DROPOUT_STREAM_BASE + layer);
-    let uniform = stream.uniform_tensor(key.position, x.shape(), x.device())?;
-    uniform.ge(p as f32)?.to_dtype(DType::F32)?.affine(1.0 / (1.0 - p), 0.0)?.to_dtype(x.dtype())
+/// By the kernel of this crate, on the CPU in f32.
+fn fused(isa: Isa, x: &Tensor, p: f64, stream: NoiseStream, position: u64) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(cpu::Dropout { isa, p, stream, position, keep: Mutex::default() })
+}
+
+/// The same of plain candle operations: any device, any dtype.
+fn composed(x: &Tensor, p: f64, stream: NoiseStream, position: u64) -> Result<Tensor> {
+    let uniform = stream.uniform_tensor(position, x.shape(), x.device())?;
+    let keep = uniform.ge(p as f32)?.to_dtype(DType::F32)?;
+    x * (keep * (1.0 / (1.0 - p)))?.to_dtype(x.dtype())?
 }

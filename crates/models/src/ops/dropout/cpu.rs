@@ -1,0 +1,64 @@
+//! Dropout on the CPU, one sample a task.
+
+use std::sync::Mutex;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::kernel;
+use crate::ops::buffer::Output;
+use crate::ops::isa::Isa;
+use crate::ops::noise::NoiseStream;
+use crate::ops::storage::{dense, tensor, with_dense};
+
+/// Dropout of a batch whose first sample is at `position` of `stream`.
+pub(super) struct Dropout {
+    pub(super) isa: Isa,
+    pub(super) p: f64,
+    pub(super) stream: NoiseStream,
+    pub(super) position: u64,
+    /// 1 where a number stays, left by the forward pass for the backward pass.
+    pub(super) keep: Mutex<Vec<u8>>,
+}
+
+impl Dropout {
+    /// Dropped numbers are multiplied by 0 rather than replaced, so that NaN stays.
+    fn apply(&self, x: &[f32], keep: &[u8]) -> Vec<f32> {
+        const TASK: usize = 16_384;
+        let factors = [0.0, (1.0 / (1.0 - self.p)) as f32];
+        let mut output = Output::new(x.len());
+        let operands = x.par_chunks(TASK).zip(keep.par_chunks(TASK));
+        output.par_chunks(TASK).zip(operands).for_each(|(y, (x, keep))| {
+            for ((y, x), keep) in y.iter_mut().zip(x).zip(keep) {
+                y.write(x * factors[usize::from(*keep)]);
+            }
+        });
+        // SAFETY: the tasks cover the output.
+        unsafe { output.assume_written() }
+    }
+}
+
+impl CustomOp1 for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = dense(x, layout)?;
+        let batch = layout.dims().first().copied().unwrap_or(1);
+        let row = x.len().checked_div(batch).unwrap_or(0).max(1);
+        let mut keep = vec![0u8; x.len()];
+        keep.par_chunks_mut(row).enumerate().for_each(|(sample, keep)| {
+            kernel::keep(self.isa, self.stream, self.position + sample as u64, self.p as f32, keep);
+        });
+        let y = self.apply(x, &keep);
+        *self.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = keep;
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let keep = self.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let by_x = with_dense(grad, |grad| Ok(self.apply(grad, &keep)))?;
+        tensor(by_x, x.shape()).map(Some)
+    }
+}
