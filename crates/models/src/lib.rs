@@ -5,10 +5,14 @@
 //! once: a trainable one and any number of frozen views. There is no loss and no optimiser here,
 //! and nothing tells a teacher from a student.
 
+pub mod analytic;
 pub mod denoiser;
+pub mod discriminator;
 pub mod edm;
 pub mod error;
+pub mod generator;
 mod layout;
+pub mod mlp;
 pub mod network;
 pub mod ops;
 pub mod params;

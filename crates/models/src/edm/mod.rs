@@ -4,3 +4,6 @@
 pub mod precond;
 pub mod sampler;
 pub mod schedule;
+
+#[cfg(test)]
+mod tests;

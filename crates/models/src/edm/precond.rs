@@ -10,6 +10,8 @@ use candle_core::{DType, Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Which preconditioning, with its constants.
+///
+/// Variants without constants have braces all the same: serde refuses unknown keys only there.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Precond {

@@ -181,6 +181,15 @@ impl NetworkConfig {
         Ok(trained.map(|spec| spec.shape.iter().product::<usize>()).sum())
     }
 
+    /// Channels of the last encoder block's activation ([`Network::encode`]).
+    pub fn bottleneck_channels(&self) -> usize {
+        let (channels, mult) = match &self.architecture {
+            Architecture::Song(song) => (song.model_channels, &song.channel_mult),
+            Architecture::Dhariwal(adm) => (adm.model_channels, &adm.channel_mult),
+        };
+        channels * mult.last().copied().unwrap_or(0)
+    }
+
     pub(crate) fn layout(&self) -> Result<Layout> {
         self.validate()?;
         Layout::of(|scope| self.network(scope))

@@ -123,7 +123,7 @@ impl SongConfig {
     pub(crate) fn validate(&self, resolution: usize) -> Result<()> {
         check_positive("channel_mult_noise", self.channel_mult_noise)?;
         let noise = self.model_channels.saturating_mul(self.channel_mult_noise);
-        if noise % 2 != 0 || noise < 4 {
+        if !noise.is_multiple_of(2) || noise < 4 {
             let reason = format!("{noise} noise channels are not an even number of at least 4");
             return Err(Error::Option { option: "model_channels", reason });
         }
@@ -192,7 +192,7 @@ impl DhariwalConfig {
         for (level, mult) in self.channel_mult.iter().enumerate() {
             let channels = self.model_channels * mult;
             let attends = level == last || self.attn_resolutions.contains(&(resolution >> level));
-            if attends && channels % Self::HEAD_CHANNELS != 0 {
+            if attends && !channels.is_multiple_of(Self::HEAD_CHANNELS) {
                 let reason = format!(
                     "{channels} channels at level {level}, which has attention, are no multiple \
                      of {}",
@@ -201,7 +201,7 @@ impl DhariwalConfig {
                 return Err(Error::Option { option: "model_channels", reason });
             }
         }
-        if self.model_channels % 2 != 0 {
+        if !self.model_channels.is_multiple_of(2) {
             let reason = format!("{} is odd", self.model_channels);
             return Err(Error::Option { option: "model_channels", reason });
         }
@@ -229,7 +229,7 @@ fn check_shared(options: Shared<'_>) -> Result<()> {
         let reason = format!("{levels} levels are not between 1 and {MAX_LEVELS}");
         return Err(Error::Option { option: "channel_mult", reason });
     }
-    if options.resolution % (1 << (levels - 1)) != 0 {
+    if !options.resolution.is_multiple_of(1 << (levels - 1)) {
         let reason = format!("{} cannot be halved {} times", options.resolution, levels - 1);
         return Err(Error::Option { option: "img_resolution", reason });
     }
@@ -263,7 +263,7 @@ pub(crate) fn check_positive(option: &'static str, value: usize) -> Result<()> {
 /// Channels that meet in the decoder are sums of level widths; with every width a multiple of four
 /// or of its group count, so is what the norms see. A remainder is found when the layout is walked.
 fn check_groups(channels: usize) -> Result<()> {
-    if channels % 4 != 0 {
+    if !channels.is_multiple_of(4) {
         let reason = format!("{channels} channels are no multiple of 4, which group norm needs");
         return Err(Error::Option { option: "model_channels", reason });
     }

@@ -151,7 +151,7 @@ impl Norm {
         const MAX_GROUPS: usize = 32;
         const MIN_CHANNELS: usize = 4;
         let groups = MAX_GROUPS.min(channels / MIN_CHANNELS);
-        if groups == 0 || channels % groups != 0 {
+        if groups == 0 || !channels.is_multiple_of(groups) {
             let reason = format!("{channels} channels meet in a layer: no {groups} equal groups");
             return Err(Error::Option { option: "model_channels", reason });
         }

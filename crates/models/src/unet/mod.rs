@@ -9,9 +9,9 @@ mod attention;
 mod block;
 mod conditioning;
 pub mod config;
-mod conv;
+pub(crate) mod conv;
 pub mod dhariwal;
-mod embedding;
+pub(crate) mod embedding;
 pub mod song;
 
 use candle_core::Tensor;

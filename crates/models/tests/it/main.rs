@@ -1,5 +1,9 @@
 //! The networks against the reference implementation, and their files.
 
+mod files;
 mod golden;
+mod heads;
+mod layouts;
 mod networks;
 mod sampler;
+mod variants;

@@ -6,7 +6,7 @@ use models::{Conditioning, Denoiser};
 use crate::golden::{Golden, error, under};
 
 /// Each covers what the others do not: conditioning, resampling, embedding, preconditioning.
-const FILES: [&str; 6] = [
+pub const FILES: [&str; 6] = [
     "edm-ddpmpp-cond-augment",
     "edm-ncsnpp-uncond",
     "edm-adm-cond",

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use candle_core::{Result, Tensor};
-use models::edm::sampler::{Integrator, SamplerConfig, sample};
+use models::edm::sampler::{Integrator, SamplerConfig, sample, stream_noise};
+use models::ops::noise::NoiseStream;
 use models::{Conditioning, Denoiser, Network};
 
 use crate::golden::{Golden, error, load};
@@ -73,4 +74,23 @@ fn euler_takes_one_evaluation_a_step() {
     let none = SamplerConfig::heun(0);
     let error = sample(&counted, &none, &latents, &cond, &mut |_, _| unreachable!()).unwrap_err();
     assert!(error.to_string().contains("0 steps"), "{error}");
+}
+
+/// Noise of churn belongs to a sample and a step, not to a batch.
+#[test]
+fn churned_images_do_not_depend_on_the_split_of_a_batch() {
+    let golden = Golden::load("edm-ncsnpp-uncond");
+    let network = golden.network();
+    let config = SamplerConfig { s_churn: 40.0, ..SamplerConfig::heun(3) };
+    let latents = golden.get("io.x");
+    let run = |first: usize, count: usize| {
+        let noise = NoiseStream::new(1, 2);
+        let mut noise = stream_noise(noise, 50 + first as u64, 1000, latents.device());
+        let part = latents.narrow(0, first, count).unwrap();
+        sample(&network, &config, &part, &Conditioning::default(), &mut noise).unwrap()
+    };
+    let whole = run(0, 3);
+    let parts = Tensor::cat(&[run(0, 1), run(1, 2)], 0).unwrap();
+    assert!(error(&parts, &whole) < 1e-5);
+    assert!(error(&run(1, 1), &whole.narrow(0, 0, 1).unwrap()) > 1e-3);
 }

@@ -1,0 +1,196 @@
+//! Discriminators on the features of a network: what tells teacher (real) from student (fake).
+//!
+//! The logit of a discriminator trained with label 1 on the teacher's side is the log-ratio
+//! `l = ln(p_σ/q_σ)` itself. Both heads read the bottleneck of a network that exists anyway (the
+//! fake score's), so that a ratio costs half a forward pass, or nothing where the network is
+//! evaluated at the same point ([`Network::denoise_and_encode`]).
+//!
+//! A head makes one logit a patch; a sample's logit is their mean. A mean of patch logits is a
+//! *tempered* log-ratio: right in sign and order, not in scale.
+
+use candle_core::{Result, Tensor, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::denoiser::{Conditioning, LogRatio};
+use crate::error;
+use crate::layout::{Layout, Scope};
+use crate::network::{Network, NetworkConfig};
+use crate::ops::{self, Filter};
+use crate::params::{ParamSet, Params};
+use crate::unet::config::check_positive;
+use crate::unet::conv::{Conv, Linear, Norm, Resample, Start};
+use crate::unet::embedding::Waves;
+
+/// What turns features into a logit.
+#[derive(Debug)]
+pub enum Head {
+    /// The mean over channels and positions: no parameters, the network learns to say it (SiDA,
+    /// Zhou et al. 2025, arXiv:2410.14919).
+    Bottleneck,
+    /// A small network of its own, told the level and the class.
+    Learned(Box<LearnedHead>),
+}
+
+impl Head {
+    /// The logit of each sample.
+    ///
+    /// # Shapes
+    ///
+    /// - `features`: `[B, C, h, w]`, of [`Network::encode`]; `sigma`: `[B]`
+    /// - returns: `[B]`
+    ///
+    /// # Errors
+    ///
+    /// If shapes do not fit.
+    pub fn logits(&self, features: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
+        match self {
+            Self::Bottleneck => features.flatten_from(1)?.mean(1),
+            Self::Learned(head) => head.logits(features, sigma, cond),
+        }
+    }
+}
+
+/// A head on the features of a network.
+#[derive(Clone, Copy, Debug)]
+pub struct Discriminator<'a> {
+    /// Whose bottleneck is read.
+    pub network: &'a Network,
+    /// What makes a logit of it.
+    pub head: &'a Head,
+}
+
+impl LogRatio for Discriminator<'_> {
+    fn log_ratio(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
+        self.head.logits(&self.network.encode(x, sigma, cond)?, sigma, cond)
+    }
+}
+
+/// Sizes of a [`LearnedHead`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadConfig {
+    /// Channels of the features.
+    pub features: usize,
+    /// Classes; zero means that the head is told none.
+    pub label_dim: usize,
+    /// Channels of the head.
+    pub width: usize,
+}
+
+impl HeadConfig {
+    /// Of this width, for the features of this network.
+    pub fn new(network: &NetworkConfig, width: usize) -> Self {
+        let features = network.bottleneck_channels();
+        Self { features, label_dim: network.label_dim, width }
+    }
+
+    /// Initial weights, a function of the seed. Logits start near zero: no opinion.
+    ///
+    /// # Errors
+    ///
+    /// If a size is out of range.
+    pub fn init(&self, seed: u64) -> error::Result<ParamSet> {
+        Layout::of(|scope| self.head(scope))?.init(seed)
+    }
+
+    /// The head over these tensors.
+    ///
+    /// # Errors
+    ///
+    /// If a size is out of range, or naming a tensor that is missing or of another shape.
+    pub fn build(&self, params: &Params) -> error::Result<LearnedHead> {
+        self.head(&Scope::root(params))
+    }
+
+    fn head(&self, scope: &Scope<'_>) -> error::Result<LearnedHead> {
+        check_positive("head.features", self.features)?;
+        check_positive("head.width", self.width)?;
+        LearnedHead::new(&scope.at("head"), self)
+    }
+}
+
+/// Convolution, modulated norm, halving, convolution, norm, patch logits.
+#[derive(Debug)]
+pub struct LearnedHead {
+    config: HeadConfig,
+    waves: Waves,
+    map_noise: Linear,
+    map_label: Option<Linear>,
+    affine: Linear,
+    conv0: Conv,
+    norm0: Norm,
+    conv1: Conv,
+    norm1: Norm,
+    out: Conv,
+}
+
+impl LearnedHead {
+    const EPS: f64 = 1e-5;
+    /// Gain of the last layer.
+    const GAIN_OUT: f64 = 1e-2;
+    /// Frequencies of the embedding of `ln(σ)/4`, which spans about ±1.5: 1/2, 1, 2, ..., 16.
+    const FREQUENCIES: i32 = 6;
+
+    fn new(scope: &Scope<'_>, config: &HeadConfig) -> error::Result<Self> {
+        let (start, keep) = (Start::Xavier(1.0), Resample::Keep);
+        let &HeadConfig { features, label_dim, width } = config;
+        let waves = Waves::Positional((-1..Self::FREQUENCIES - 1).map(|k| 2f64.powi(k)).collect());
+        let map_noise = [2 * Self::FREQUENCIES as usize, width];
+        let map_label = match label_dim {
+            0 => None,
+            classes => Some(Linear::unbiased(&scope.at("map_label"), [classes, width], start)?),
+        };
+        Ok(Self {
+            config: config.clone(),
+            waves,
+            map_noise: Linear::new(&scope.at("map_noise"), map_noise, start)?,
+            map_label,
+            affine: Linear::new(&scope.at("affine"), [width, 2 * width], start)?,
+            conv0: Conv::new(&scope.at("conv0"), [features, width, 3], keep, start)?,
+            norm0: Norm::new(&scope.at("norm0"), width, Self::EPS)?,
+            conv1: Conv::new(&scope.at("conv1"), [width, width, 3], keep, start)?,
+            norm1: Norm::new(&scope.at("norm1"), width, Self::EPS)?,
+            out: Conv::new(&scope.at("out"), [width, 1, 1], keep, Start::Xavier(Self::GAIN_OUT))?,
+        })
+    }
+
+    fn logits(&self, features: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
+        let (batch, channels, height, width) = features.dims4()?;
+        if channels != self.config.features || sigma.dims() != [batch] {
+            bail!(
+                "discriminator head of {} channels: features are {:?}, sigma is {:?}",
+                self.config.features,
+                features.shape(),
+                sigma.shape()
+            );
+        }
+        let emb = self.embed(features, sigma, cond)?;
+        let params = self.affine.forward(&emb)?;
+        let half = self.config.width;
+        let [scale, shift] = [0, half].map(|start| params.narrow(1, start, half));
+        let y = self.conv0.forward(features)?;
+        let mut y = self.norm0.modulated_silu(&y, &scale?, &shift?)?;
+        if 4 <= height.min(width) && height.is_multiple_of(2) && width.is_multiple_of(2) {
+            y = ops::downsample2(&y, Filter::Box)?;
+        }
+        let y = self.norm1.silu(&self.conv1.forward(&y)?)?;
+        self.out.forward(&y)?.flatten_from(1)?.mean(1)
+    }
+
+    /// The level and the class, `[B, width]`. Without labels, the level alone.
+    fn embed(&self, like: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
+        let noise = (sigma.to_dtype(like.dtype())?.log()? * 0.25)?;
+        let [cos, sin] = self.waves.forward(&noise)?;
+        let mut emb = self.map_noise.forward(&Tensor::cat(&[cos, sin], 1)?)?;
+        if let (Some(map), Some(labels)) = (&self.map_label, &cond.labels) {
+            let expected = [like.dim(0)?, self.config.label_dim];
+            if labels.dims() != expected {
+                bail!("labels are {:?}, expected {expected:?}", labels.shape());
+            }
+            // One-hot labels of K classes have variance 1/K; the embedding is of order one.
+            let unit = (labels.to_dtype(like.dtype())? * (expected[1] as f64).sqrt())?;
+            emb = (emb + map.forward(&unit)?)?;
+        }
+        ops::silu(&emb)
+    }
+}
