@@ -130,13 +130,17 @@ impl Profile {
     /// term's slope `d/dl ln` and of that slope's own derivative.
     fn average(&self, l: f64, of: impl Fn(f64, f64) -> f64) -> f64 {
         let (s, rest) = (sigmoid(l), sigmoid(-l));
-        let total = self.log_eval(l);
-        let share = |it: &Term| (it.coefficient.ln() + it.log_shape(l) - total).exp();
-        let value = |it: &Term| {
+        let log = |it: &Term| it.coefficient.ln() + it.log_shape(l);
+        let largest = self.terms.iter().map(log).fold(f64::NEG_INFINITY, f64::max);
+        // Shares of the sum of the scaled terms: they add up to 1 however coarse the logarithms.
+        let (mut sum, mut total) = (0.0, 0.0);
+        for it in &self.terms {
+            let share = (log(it) - largest).exp();
             let powers = f64::from(it.s_power + it.rest_power);
-            of(it.log_slope(s, rest), -powers * s * rest)
-        };
-        self.terms.iter().map(|it| share(it) * value(it)).sum()
+            sum += share * of(it.log_slope(s, rest), -powers * s * rest);
+            total += share;
+        }
+        sum / total
     }
 }
 
@@ -179,11 +183,12 @@ pub(crate) fn sigmoid(l: f64) -> f64 {
     (-softplus(-l)).exp()
 }
 
-/// `ln Σ exp(xᵢ)` without overflow; -∞ of nothing.
+/// `ln Σ exp(xᵢ)` without overflow; -∞ of nothing, NaN if a number is.
 pub(crate) fn log_sum_exp(x: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = x.clone().fold(f64::NEG_INFINITY, f64::max);
     if largest.is_infinite() {
-        return largest;
+        // All are -∞, or NaN (which `max` passes over), or one is +∞.
+        return x.fold(largest, |sum, x| sum + x);
     }
     largest + x.map(|x| (x - largest).exp()).sum::<f64>().ln()
 }

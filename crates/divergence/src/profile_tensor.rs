@@ -16,7 +16,8 @@ impl Profile {
     ///
     /// If the tensor is not of floating point.
     pub fn log_weight(&self, log_ratio: &Tensor) -> Result<Tensor> {
-        Ok(self.parts(log_ratio)?.log_sum)
+        let Parts { sum, largest, .. } = self.parts(log_ratio)?;
+        sum.log()? + largest
     }
 
     /// `κ₁ = (dh/du)/h` and `κ₂ = (d²h/du²)/h`, elementwise: see [`Profile`].
@@ -30,13 +31,13 @@ impl Profile {
     ///
     /// If the tensor is not of floating point.
     pub fn kappas(&self, log_ratio: &Tensor) -> Result<(Tensor, Tensor)> {
-        let Parts { logs, log_sum, minus_log_s, minus_log_rest } = self.parts(log_ratio)?;
+        let Parts { scaled, sum, minus_log_s, minus_log_rest, .. } = self.parts(log_ratio)?;
         let s = minus_log_s.neg()?.exp()?;
         let rest = minus_log_rest.neg()?.exp()?;
         let mut kappa1 = log_ratio.zeros_like()?;
         let mut kappa2 = log_ratio.zeros_like()?;
-        for (term, log) in self.terms().iter().zip(&logs) {
-            let share = (log - &log_sum)?.exp()?;
+        for (term, scaled) in self.terms().iter().zip(scaled) {
+            let share = (scaled / &sum)?;
             let (m, n) = (f64::from(term.s_power), f64::from(term.rest_power));
             let slope = ((&rest * m)? - (&s * n)?)?.affine(1.0, term.ratio_power)?;
             let curvature = ((&s * &rest)? * -(m + n))?;
@@ -56,17 +57,29 @@ impl Profile {
             (power - s)? - rest
         };
         let logs = self.terms().iter().map(log).collect::<Result<Vec<_>>>()?;
-        let log_sum = log_sum_exp(&logs, l)?;
-        Ok(Parts { logs, log_sum, minus_log_s, minus_log_rest })
+        let mut largest = l.zeros_like()?.affine(0.0, f64::NEG_INFINITY)?;
+        for log in &logs {
+            largest = largest.maximum(&log.detach())?;
+        }
+        let mut sum = l.zeros_like()?;
+        let mut scaled = Vec::with_capacity(logs.len());
+        for log in logs {
+            let term = (log - &largest)?.exp()?;
+            sum = (sum + &term)?;
+            scaled.push(term);
+        }
+        Ok(Parts { scaled, sum, largest, minus_log_s, minus_log_rest })
     }
 }
 
 /// What `ln h` and its slopes are made of.
 struct Parts {
-    /// `ln` of each term.
-    logs: Vec<Tensor>,
-    /// `ln h`.
-    log_sum: Tensor,
+    /// Each term over the largest, which is 1.
+    scaled: Vec<Tensor>,
+    /// Their sum: so shares add up to 1 however coarse the logarithms are.
+    sum: Tensor,
+    /// `ln` of the largest term, a constant to the gradient.
+    largest: Tensor,
     /// `-ln s`.
     minus_log_s: Tensor,
     /// `-ln(1-s)`.
@@ -78,17 +91,4 @@ struct Parts {
 fn softplus(l: &Tensor) -> Result<Tensor> {
     let m = l.detach().relu()?;
     (m.neg()?.exp()? + (l - &m)?.exp()?)?.log()? + m
-}
-
-/// `ln Σ exp` over the list, elementwise; of the shape of `like`, -∞ if the list is empty.
-fn log_sum_exp(logs: &[Tensor], like: &Tensor) -> Result<Tensor> {
-    let mut largest = like.zeros_like()?.affine(0.0, f64::NEG_INFINITY)?;
-    for log in logs {
-        largest = largest.maximum(&log.detach())?;
-    }
-    let mut sum = like.zeros_like()?;
-    for log in logs {
-        sum = (sum + (log - &largest)?.exp()?)?;
-    }
-    sum.log()? + largest
 }

@@ -10,9 +10,9 @@ use crate::normal::quantile;
 /// ```
 /// use divergence::SigmaLaw;
 ///
-/// // SiD's ramp: σ in [0.002, 24.41], median 0.95 (arXiv:2404.04057).
+/// // SiD's ramp: σ in [0.002, 24.41], median 0.97 (arXiv:2404.04057).
 /// let ramp = SigmaLaw::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
-/// assert!((ramp.sigma(0.5) - 0.95).abs() < 0.01);
+/// assert!((ramp.sigma(0.5) - 0.97).abs() < 0.01);
 /// assert!((ramp.support().1 - 24.41).abs() < 0.01);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

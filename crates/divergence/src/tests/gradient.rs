@@ -142,6 +142,6 @@ fn forward_kl_rests_at_the_matched_moments() {
         let beside = size(World::gaussian_student(mean, 1.05 * std));
         assert!(rest[0] < 1e-9 * beside[0], "at {sigma}: {rest:?} {beside:?}");
         // Score matching weighed by the ratio alone does not rest there.
-        assert!(1e-2 * beside[0] < rest[1], "at {sigma}: {rest:?} {beside:?}");
+        assert!(1e-3 * beside[0] < rest[1], "at {sigma}: {rest:?} {beside:?}");
     }
 }
