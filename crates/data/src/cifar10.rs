@@ -183,3 +183,18 @@ fn records(sheet: &png::Image, labels: &[u8]) -> Vec<u8> {
     }
     bytes
 }
+
+/// All six batches of the official archive's content, by file name, from an archive's stream.
+///
+/// # Errors
+///
+/// If the stream is no such archive, or is cut short.
+pub(crate) fn batches_of_archive(path: &Path) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let all: Vec<&str> = TRAIN.into_iter().chain(TEST).collect();
+    let batches = read_tar(path, &all)?;
+    Ok(all
+        .into_iter()
+        .zip(batches)
+        .map(|(name, (_, bytes))| (format!("{name}.bin"), bytes))
+        .collect())
+}

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::fetch::Attempt;
+
 /// An error of reading, writing, fetching or batching images.
 ///
 /// Variants name the file (and the entry of an archive) at fault and what to do about it.
@@ -131,6 +133,46 @@ pub enum Error {
         index: usize,
         /// Number of images.
         len: usize,
+    },
+    /// A file's content is not the published one.
+    #[error("{file}: SHA-256 is {found}, published is {expected}; move it away and fetch it again")]
+    Digest {
+        /// The file.
+        file: String,
+        /// The published hash of the uncompressed content.
+        expected: &'static str,
+        /// The hash of what was found.
+        found: String,
+    },
+    /// An address cannot be fetched from.
+    #[error("{url}: cannot be fetched")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// Why not.
+        source: Box<ureq::Error>,
+    },
+    /// A program that fetches or unpacks packages is missing or failed.
+    #[error("{program} failed: {reason}")]
+    Client {
+        /// The program.
+        program: String,
+        /// Its last message, or why it did not start.
+        reason: String,
+    },
+    /// A data set that cannot be fetched by name.
+    #[error("unknown data set {name:?}; known are fashion-mnist and cifar10")]
+    UnknownName {
+        /// The name.
+        name: String,
+    },
+    /// Every source of a published data set failed.
+    #[error("cannot fetch {name}: {}", tried.iter().map(Attempt::to_string).collect::<Vec<_>>().join("; "))]
+    Fetch {
+        /// The data set.
+        name: &'static str,
+        /// Each source, and why it failed.
+        tried: Vec<Attempt>,
     },
     /// A tensor operation failed: shapes that do not fit, or a device out of memory.
     #[error("tensor operation failed")]
