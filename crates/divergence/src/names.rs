@@ -3,10 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use crate::{Divergence, Error};
 
 /// What there is to say of a row of the family, for listings and reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct DivergenceInfo {
     /// The name, without parameters.
     pub name: &'static str,

@@ -153,13 +153,10 @@ impl RatioState {
         let temper = config.temper;
         let kappa1 = log_ratio.iter().map(|&l| temper * profile.kappa1(l)).collect();
         let kappa2 = log_ratio.iter().map(|&l| temper * temper * profile.kappa2(l)).collect();
-        let to_device = |x: Vec<f64>| {
-            Tensor::new(x, &Device::Cpu)?.to_dtype(logits.dtype())?.to_device(logits.device())
-        };
         let weights = RatioWeights {
-            weight: to_device(weight)?,
-            kappa1: to_device(kappa1)?,
-            kappa2: to_device(kappa2)?,
+            weight: to_device(weight, logits)?,
+            kappa1: to_device(kappa1, logits)?,
+            kappa2: to_device(kappa2, logits)?,
         };
         Ok((weights, monitor))
     }
@@ -224,4 +221,9 @@ fn log_mean_exp(x: &[f64]) -> f64 {
 /// A tensor of one dimension, as numbers.
 pub(crate) fn to_host(x: &Tensor) -> Result<Vec<f64>> {
     x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1()
+}
+
+/// Numbers as a tensor of one dimension, of the type and on the device of another.
+pub(crate) fn to_device(x: Vec<f64>, like: &Tensor) -> Result<Tensor> {
+    Tensor::new(x, &Device::Cpu)?.to_dtype(like.dtype())?.to_device(like.device())
 }

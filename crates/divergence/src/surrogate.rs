@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use crate::ratio::{to_device, to_host};
 use crate::{Distance, Method, Objective, RatioWeights, Weighting};
 
 /// What the loss of a batch is computed from.
@@ -137,10 +138,11 @@ fn level_weight(method: &Method, inputs: &SurrogateInputs<'_>) -> Result<Tensor>
         }
         Weighting::Uniform => sigma.ones_like(),
         Weighting::Theory => {
-            let levels = crate::ratio::to_host(&sigma)?;
-            let weigh = |s: f64| s.powi(-3) / method.sigma_law.density(s);
-            let weights: Vec<f64> = levels.into_iter().map(weigh).collect();
-            Tensor::new(weights, sigma.device())?.to_dtype(sigma.dtype())
+            // A level at the end of the law's support may have been rounded beyond it.
+            let (low, high) = method.sigma_law.support();
+            let weigh = |s: f64| s.powi(-3) / method.sigma_law.density(s.max(low).min(high));
+            let weights = to_host(&sigma)?.into_iter().map(weigh).collect();
+            to_device(weights, &sigma)
         }
     }
 }

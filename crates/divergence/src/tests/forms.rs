@@ -6,8 +6,8 @@ use super::gradient::true_weights;
 use super::worlds::World;
 use super::{assert_close, family, relative_error};
 use crate::{
-    Distance, Divergence, Method, Objective, RatioConfig, RatioWeights, SurrogateInputs, Weighting,
-    constant_weights, relative_gap, surrogate,
+    Distance, Divergence, Method, Objective, RatioConfig, RatioWeights, SigmaLaw, SurrogateInputs,
+    Weighting, constant_weights, relative_gap, surrogate,
 };
 
 const SIGMA: f64 = 0.6;
@@ -274,6 +274,20 @@ fn weightings_are_the_factors_that_they_say() {
     let clipped = surrogate(&method(Weighting::PerSample), &inputs, &ones).unwrap();
     let plain = surrogate(&method(Weighting::Uniform), &inputs, &ones).unwrap();
     assert!(relative_error(&numbers(&clipped), &numbers(&(plain * 1e5).unwrap())) < 1e-12);
+}
+
+#[test]
+fn theory_weights_are_finite_at_levels_that_f32_rounds_beyond_the_law() {
+    let made = made(DType::F32);
+    let ones = constant_weights(2, &Device::Cpu, DType::F32).unwrap();
+    let (low, high) = (0.3000001, 2.9999999);
+    let mut method = sid(1.0, Distance::Squared, Weighting::Theory);
+    method.sigma_law = SigmaLaw::LogUniform { min: low, max: high };
+    let sigma = Tensor::new(&[low as f32, high as f32], &Device::Cpu).unwrap();
+    assert!(sigma.to_vec1::<f32>().unwrap().iter().any(|&s| !(low..=high).contains(&s.into())));
+    let inputs = SurrogateInputs { sigma: &sigma, ..made.inputs() };
+    let loss = numbers(&surrogate(&method, &inputs, &ones).unwrap());
+    assert!(loss.iter().all(|it| it.is_finite()), "{loss:?}");
 }
 
 /// `E[v(x)·(D_q - x₀)] = 0` for every `v`: so score matching has mean 0 for any distance, and the

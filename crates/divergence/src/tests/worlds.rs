@@ -77,7 +77,7 @@ impl World {
     /// The derivative of `f(world)` in each parameter, by central differences of order 6; a row
     /// for each of the functions.
     pub(super) fn differences(&self, f: impl Fn(&Self) -> Vec<f64>) -> Vec<Vec<f64>> {
-        const STEP: f64 = 0.004;
+        const STEP: f64 = 0.002;
         const STENCIL: [(f64, f64); 6] =
             [(1.0, 45.0), (-1.0, -45.0), (2.0, -9.0), (-2.0, 9.0), (3.0, 1.0), (-3.0, -1.0)];
         let mut rows = vec![vec![0.0; self.parameters.len()]; f(self).len()];
