@@ -3,7 +3,7 @@
 //! Everything that a distillation step asks of a network goes through these traits, so that
 //! closed-form worlds run through the very step that trains images.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 /// What a network is told beside the noised image and its level.
 #[derive(Clone, Debug, Default)]
@@ -67,4 +67,15 @@ pub trait LogRatio {
     ///
     /// If shapes or conditioning do not fit the network.
     fn log_ratio(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor>;
+}
+
+/// One noise level for all samples of `x: [B, ...]`: `[B]`, in the precision and on the device of `x`.
+///
+/// # Errors
+///
+/// If the device fails.
+pub fn level_like(sigma: f64, x: &Tensor) -> Result<Tensor> {
+    // Made on the CPU, as not every device knows f64.
+    let level = Tensor::full(sigma, x.dim(0)?, &Device::Cpu)?;
+    level.to_dtype(x.dtype())?.to_device(x.device())
 }

@@ -1,8 +1,8 @@
 //! The one-step generator: a denoiser called once, at a fixed level, on pure noise.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
-use crate::denoiser::{Conditioning, Denoiser};
+use crate::denoiser::{Conditioning, Denoiser, level_like};
 
 /// The generator's samples from standard normal `z`.
 ///
@@ -27,7 +27,5 @@ pub fn generate(
     sigma_init: f64,
     cond: &Conditioning,
 ) -> Result<Tensor> {
-    let dtype = if z.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-    let sigma = Tensor::full(sigma_init as f32, z.dim(0)?, z.device())?.to_dtype(dtype)?;
-    denoiser.denoise(&(z * sigma_init)?, &sigma, cond)
+    denoiser.denoise(&(z * sigma_init)?, &level_like(sigma_init, z)?, cond)
 }

@@ -19,7 +19,7 @@ pub mod params;
 pub mod tensor_file;
 pub mod unet;
 
-pub use denoiser::{Conditioning, Denoiser, DropoutKey, LogRatio};
+pub use denoiser::{Conditioning, Denoiser, DropoutKey, LogRatio, level_like};
 pub use error::{Error, Result};
 pub use network::{Architecture, Network, NetworkConfig, NetworkFile, Provenance};
 pub use params::{ParamSet, Params};

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{RHO, karras_sigmas};
-use crate::denoiser::{Conditioning, Denoiser};
+use crate::denoiser::{Conditioning, Denoiser, level_like};
 use crate::ops::noise::NoiseStream;
 
 /// The integrator of the probability-flow equation.
@@ -115,9 +115,8 @@ pub fn sample(
     let levels = levels(denoiser, config)?;
     let state = if latents.device().is_metal() { latents.dtype() } else { DType::F64 };
     let denoise = |x: &Tensor, sigma: f64| {
-        let level = Tensor::full(sigma as f32, x.dim(0)?, x.device())?;
-        let level = level.to_dtype(latents.dtype())?;
-        denoiser.denoise(&x.to_dtype(latents.dtype())?, &level, cond)?.detach().to_dtype(state)
+        let x = x.to_dtype(latents.dtype())?;
+        denoiser.denoise(&x, &level_like(sigma, &x)?, cond)?.detach().to_dtype(state)
     };
     let mut x = (latents.detach().to_dtype(state)? * levels[0])?;
     for (i, pair) in levels.windows(2).enumerate() {

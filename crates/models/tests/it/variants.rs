@@ -2,7 +2,9 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use models::ops::noise::NoiseStream;
-use models::unet::config::{Decoder, Embedding, Encoder, ResampleFilter, SongConfig};
+use models::unet::config::{
+    Decoder, DhariwalConfig, Embedding, Encoder, ResampleFilter, SongConfig,
+};
 use models::{Architecture, Conditioning, Denoiser, DropoutKey, NetworkConfig, ParamSet};
 
 use crate::golden::error;
@@ -202,4 +204,33 @@ fn label_dropout_takes_whole_labels_while_training() {
     }
     // 240 labels at p = 1/4: 60, standard deviation 6.7.
     assert!((27..=93).contains(&dropped), "{dropped}");
+}
+
+#[test]
+fn adm_is_told_class_augmentation_and_level() {
+    let adm = DhariwalConfig {
+        model_channels: 64,
+        channel_mult: vec![1],
+        num_blocks: 1,
+        attn_resolutions: vec![],
+        ..DhariwalConfig::default()
+    };
+    let config = NetworkConfig {
+        label_dim: 4,
+        augment_dim: 2,
+        ..NetworkConfig::new(Architecture::Dhariwal(adm), 8, 2)
+    };
+    let params = opened(&config);
+    let network = config.build(&params.trainable()).unwrap();
+    let (x, sigma, cond) = inputs();
+    let run = |cond: &Conditioning, sigma: &Tensor| network.denoise(&x, sigma, cond).unwrap();
+    let plain = run(&cond, &sigma);
+    let augment = Some(Tensor::ones((4, 2), DType::F32, &Device::Cpu).unwrap());
+    let augmented = Conditioning { augment, ..cond.clone() };
+    let other = cond.labels.as_ref().map(|it| it.flip(&[0]).unwrap().contiguous().unwrap());
+    assert!(error(&run(&augmented, &sigma), &plain) > 1e-3);
+    assert!(error(&run(&Conditioning::labels(other), &sigma), &plain) > 1e-3);
+    assert!(error(&run(&cond, &(&sigma * 1.1).unwrap()), &plain) > 1e-3);
+    let grads = run(&augmented, &sigma).sqr().unwrap().sum_all().unwrap().backward().unwrap();
+    assert!(params.vars().values().all(|var| grads.get(var).is_some()));
 }
