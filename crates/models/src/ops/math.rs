@@ -22,7 +22,7 @@ pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     const COEFFICIENTS: [f32; 5] =
-        [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+        [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
     // Comparisons that are false for NaN, so that it stays.
     let clamped = if x < LOWEST { LOWEST } else { x };
     let clamped = if HIGHEST < clamped { HIGHEST } else { clamped };

@@ -185,20 +185,20 @@ impl Sum<'_> {
                     let mut column = 0;
                     while column < whole {
                         let x = offsets.map(|it| _mm256_loadu_ps(source.add(it + column)));
-                        for r in 0..BLOCK {
+                        for (r, acc) in acc.iter_mut().enumerate() {
                             let g = _mm256_loadu_ps(grad.add(r * pixels + column));
-                            for q in 0..VECTORS {
-                                acc[r][q] = _mm256_fmadd_ps(g, x[q], acc[r][q]);
+                            for (acc, x) in acc.iter_mut().zip(x) {
+                                *acc = _mm256_fmadd_ps(g, x, *acc);
                             }
                         }
                         column += LANES;
                     }
                     if ragged != 0 {
                         let x = offsets.map(|it| _mm256_loadu_ps(source.add(it + column)));
-                        for r in 0..BLOCK {
+                        for (r, acc) in acc.iter_mut().enumerate() {
                             let g = _mm256_maskload_ps(grad.add(r * pixels + column), tail);
-                            for q in 0..VECTORS {
-                                acc[r][q] = _mm256_fmadd_ps(g, x[q], acc[r][q]);
+                            for (acc, x) in acc.iter_mut().zip(x) {
+                                *acc = _mm256_fmadd_ps(g, x, *acc);
                             }
                         }
                     }

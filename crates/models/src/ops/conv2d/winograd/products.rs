@@ -111,10 +111,10 @@ pub(super) unsafe fn outer(
         unsafe {
             let x: [__m256; VECTORS] =
                 std::array::from_fn(|q| _mm256_loadu_ps(tiles.as_ptr().add(q * row + t * LANES)));
-            for r in 0..BLOCK {
+            for (r, acc) in acc.iter_mut().enumerate() {
                 let g = _mm256_loadu_ps(grads.as_ptr().add(r * row + t * LANES));
-                for q in 0..VECTORS {
-                    acc[r][q] = _mm256_fmadd_ps(g, x[q], acc[r][q]);
+                for (acc, x) in acc.iter_mut().zip(x) {
+                    *acc = _mm256_fmadd_ps(g, x, *acc);
                 }
             }
         }
