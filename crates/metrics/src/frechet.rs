@@ -104,7 +104,9 @@ impl Gaussian {
 ///
 /// If the dimensions differ, or a covariance has a clearly negative eigenvalue.
 pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> Result<f64> {
-    FrechetReference::new(b)?.distance(a)
+    same_dim(b, a)?;
+    let (reference, factor) = rayon::join(|| FrechetReference::new(b), || factor(a));
+    reference?.distance_to(a, &factor?)
 }
 
 /// One side of the distance, decomposed once to be compared with many.
@@ -129,16 +131,25 @@ impl<'a> FrechetReference<'a> {
     ///
     /// As [`frechet_distance`].
     pub fn distance(&self, other: &Gaussian) -> Result<f64> {
-        let (expected, found) = (self.gaussian.dim(), other.dim());
-        if expected != found {
-            return Err(Error::Size { what: "feature dimension", expected, found });
-        }
+        same_dim(self.gaussian, other)?;
+        self.distance_to(other, &factor(other)?)
+    }
+
+    fn distance_to(&self, other: &Gaussian, other_factor: &Mat<f64>) -> Result<f64> {
         let means = self.gaussian.mean.iter().zip(&other.mean);
         let between: f64 = means.map(|(a, b)| (a - b).powi(2)).sum();
         let spread = trace(self.gaussian) + trace(other);
-        let overlap = nuclear_norm_of_product(&factor(other)?, &self.factor)?;
+        let overlap = nuclear_norm_of_product(other_factor, &self.factor)?;
         // The true value is not negative; rounding may leave the last digit of `spread` below 0.
         Ok((between + spread - 2.0 * overlap).max(0.0))
+    }
+}
+
+fn same_dim(expected: &Gaussian, found: &Gaussian) -> Result<()> {
+    let (expected, found) = (expected.dim(), found.dim());
+    match expected == found {
+        true => Ok(()),
+        false => Err(Error::Size { what: "feature dimension", expected, found }),
     }
 }
 
