@@ -165,7 +165,8 @@ impl<'a> Points<'a> {
     }
 }
 
-fn squared_distance(norm_x: f64, norm_y: f64, product: f64) -> f64 {
+/// `|x − y|²` from the squared norms and the product, 0 where only rounding is left of it.
+pub(crate) fn squared_distance(norm_x: f64, norm_y: f64, product: f64) -> f64 {
     let squared = norm_x + norm_y - 2.0 * product;
     if squared < RESOLUTION * (norm_x + norm_y) { 0.0 } else { squared }
 }

@@ -44,6 +44,19 @@ fn a_kid_interval_has_the_width_of_fresh_samples() {
     assert_covers(interval, figure(&x), spread(figure));
 }
 
+/// With hardly more images than features a resample is much farther from the reference than the
+/// sample itself, and the plain percentiles leave the estimate out.
+#[test]
+fn the_bias_of_resamples_does_not_move_a_frechet_interval() {
+    let reference = Moments::of(&normal_rows(0, 500, 40)).gaussian().unwrap();
+    let x = normal_rows(1, 60, 40);
+    let estimate = frechet_distance(&Moments::of(&x).gaussian().unwrap(), &reference).unwrap();
+    let Interval { low, high, .. } = Bootstrap::default().frechet(&x, &reference).unwrap();
+    assert!(low < estimate && estimate < high, "{estimate} outside {low} to {high}");
+    let middle = (low + high) / 2.0;
+    assert!((middle - estimate).abs() < 0.2 * (high - low), "{estimate} in {low} to {high}");
+}
+
 /// KID of a resample, with the pairs of an image and its copy left out, worked out from the rows.
 #[test]
 fn kid_replicates_leave_out_copies() {

@@ -29,6 +29,8 @@ fn features_and_logits_have_their_shapes_and_sizes() {
     assert_eq!(file.params.parameter_count(), 278_890);
     let extracted = extract(&file, &images(3));
     assert_eq!(extracted.features.dims(), [3, 128]);
+    // Nothing is kept for a backward pass that will not come.
+    assert!(!extracted.features.track_op());
     assert_eq!(extracted.logits.unwrap().dims(), [3, 10]);
     assert_eq!(file.extractor().unwrap().dim(), 128);
     // He's law keeps the scale of activations through the layers.

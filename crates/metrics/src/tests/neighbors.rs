@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::{message, normal_rows, rows};
+use crate::prdc::squared_distance;
 use crate::*;
 
 /// The four figures by their definitions, every distance from the difference of the rows.
@@ -59,14 +60,31 @@ fn sets_far_apart_share_nothing_and_a_set_shares_all_with_itself() {
 /// Copies have radius 0, and no distance is below 0: rounding must not decide.
 #[test]
 fn copies_of_one_image_cover_nothing() {
-    let point: Vec<f32> = normal_rows(1, 1, 64).iter().flatten().map(|x| x * 100.0).collect();
-    let mut values: Vec<f32> = point.repeat(10);
-    let copies = rows(values.clone(), 64);
-    values.extend(normal_rows(2, 10, 64).values());
-    let mixed = rows(values, 64);
-    assert_eq!(prdc(&copies, &copies, 3).unwrap(), by_definition(&copies, &copies, 3));
-    assert_eq!(prdc(&copies, &mixed, 3).unwrap(), by_definition(&copies, &mixed, 3));
-    assert_eq!(prdc(&copies, &copies, 3).unwrap().coverage, 0.0);
+    for stream in 0..30 {
+        let dim = 3 * stream as usize + 1;
+        let others = normal_rows(stream, 301, dim);
+        let point: Vec<f32> = others.row(300).iter().map(|x| x * 100.0).collect();
+        let copies = |count, others: &[f32]| rows([&point.repeat(count), others].concat(), dim);
+        let alone = copies(10, &[]);
+        // Of sizes that take different paths through a matrix product.
+        let reference = copies(10, &others.values()[..3 * dim]);
+        let generated = copies(7, &others.values()[..290 * dim]);
+        assert_eq!(prdc(&alone, &alone, 3).unwrap().coverage, 0.0);
+        for (x, y) in [(&alone, &reference), (&generated, &reference), (&reference, &generated)] {
+            assert_eq!(prdc(x, y, 3).unwrap(), by_definition(x, y, 3), "stream {stream}");
+        }
+    }
+}
+
+/// The last digits of a product depend on the path that it took; a tenth of a millionth of the
+/// norm does not.
+#[test]
+fn rounding_is_no_distance() {
+    let norm = 3e4;
+    assert_eq!(squared_distance(norm, norm, norm * (1.0 - 8.0 * f64::EPSILON)), 0.0);
+    assert_eq!(squared_distance(norm, norm, norm * (1.0 + 8.0 * f64::EPSILON)), 0.0);
+    let apart = squared_distance(norm, norm, norm * (1.0 - 1e-13));
+    assert!((apart / norm - 2e-13).abs() < 1e-15);
 }
 
 #[test]

@@ -46,6 +46,11 @@ fn what_is_written_is_read_back_from_a_file() {
     npz::write(&path, &Arrays::new()).unwrap();
     assert_eq!(npz::read(&path).unwrap(), Arrays::new());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    // A path that cannot be replaced: the part written beside it goes too.
+    let taken = folder.path().join("taken");
+    std::fs::create_dir(&taken).unwrap();
+    assert!(message(npz::write(&taken, &arrays())).contains("taken: cannot access"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     let absent = folder.path().join("absent").join("stats.npz");
     assert!(message(npz::write(&absent, &arrays())).contains("stats.npz: cannot access"));
     assert!(message(npz::read(&absent)).contains("stats.npz: cannot access"));
