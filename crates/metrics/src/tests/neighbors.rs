@@ -76,8 +76,8 @@ fn copies_of_one_image_cover_nothing() {
     }
 }
 
-/// The last digits of a product depend on the path that it took; a tenth of a millionth of the
-/// norm does not.
+/// The last digits of a product depend on the path that it took; half a millionth of the norm is a
+/// distance.
 #[test]
 fn rounding_is_no_distance() {
     let norm = 3e4;
