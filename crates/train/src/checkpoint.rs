@@ -1,0 +1,214 @@
+//! A run's state as one file, written so that no crash can lose the one before it.
+//!
+//! The file is safetensors: each trained set under its name (`generator/params/...`, with Adam's
+//! moments under `first/` and `second/`), each average under its own; configuration, counters and
+//! format version in the metadata. It is written beside its place, synced and renamed.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use candle_core::Tensor;
+use models::{params::ParamSet, tensor_file::TensorFile};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Error, optim::Trained};
+
+/// What `format` says in a checkpoint's metadata; the number goes up when a reader must change.
+const FORMAT: &str = "uni-instruct-checkpoint-1";
+/// Checkpoints of a run that are kept.
+const KEPT: usize = 2;
+
+/// The tensors of a state.
+pub struct Parts<'a> {
+    /// What is trained, by name.
+    pub trained: Vec<(&'static str, &'a mut Trained)>,
+    /// Averages of it, by name.
+    pub averages: Vec<(&'static str, &'a ParamSet)>,
+}
+
+/// A state that can be kept.
+pub trait Keep {
+    /// What it holds beside tensors.
+    type Counters: Serialize + DeserializeOwned;
+
+    /// Its tensors.
+    fn parts(&mut self) -> Parts<'_>;
+
+    /// What it holds beside tensors.
+    fn counters(&self) -> Self::Counters;
+
+    /// Puts back what [`Self::counters`] gave.
+    fn set_counters(&mut self, counters: Self::Counters);
+}
+
+/// The configuration that a checkpoint belongs to.
+#[derive(Clone, Copy)]
+pub struct Owner<'a> {
+    /// In full.
+    pub config: &'a str,
+    /// Hash of what decides the numbers.
+    pub fingerprint: &'a str,
+}
+
+/// Writes the state into `folder`, under a name that sorts by progress, and removes old ones.
+///
+/// # Errors
+///
+/// If the folder cannot be written: earlier checkpoints are untouched then.
+pub fn save(
+    folder: &Path,
+    owner: Owner<'_>,
+    images: u64,
+    state: &mut impl Keep,
+) -> Result<PathBuf, Error> {
+    fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
+    let path = folder.join(format!("{images:012}.safetensors"));
+    let counters = json(&state.counters());
+    let parts = state.parts();
+    let updates: BTreeMap<_, _> =
+        parts.trained.iter().map(|(name, set)| (*name, set.updates)).collect();
+    let metadata = [
+        ("format", FORMAT.to_owned()),
+        ("config", owner.config.to_owned()),
+        ("fingerprint", owner.fingerprint.to_owned()),
+        ("counters", counters),
+        ("updates", json(&updates)),
+    ];
+    let metadata = metadata.map(|(key, text)| (key.to_owned(), text)).into();
+    TensorFile { tensors: tensors(&parts), metadata }.save(&path)?;
+    let paths = list(folder)?;
+    for old in &paths[..paths.len().saturating_sub(KEPT)] {
+        fs::remove_file(old).map_err(Error::io(old, "remove"))?;
+    }
+    Ok(path)
+}
+
+/// The newest checkpoint in `folder`, if there is one.
+///
+/// # Errors
+///
+/// If the folder exists and cannot be read.
+pub fn latest(folder: &Path) -> Result<Option<PathBuf>, Error> {
+    Ok(if folder.is_dir() { list(folder)?.pop() } else { None })
+}
+
+/// Reads a checkpoint into a state of the same configuration. On an error the state may be partly
+/// overwritten; the file never is.
+///
+/// # Errors
+///
+/// If the file is damaged, not a checkpoint, or was written under another configuration.
+pub fn load(path: &Path, owner: Owner<'_>, state: &mut impl Keep) -> Result<(), Error> {
+    let TensorFile { mut tensors, metadata } = TensorFile::load(path)?;
+    let fault = |reason: String| Error::Checkpoint { path: path.into(), reason };
+    let entry =
+        |key: &str| metadata.get(key).ok_or_else(|| fault(format!("its metadata has no `{key}`")));
+    let format = entry("format")?;
+    if format != FORMAT {
+        return Err(fault(format!("its format is `{format}`, this program reads `{FORMAT}`")));
+    }
+    let (expected, found) = (owner.fingerprint.to_owned(), entry("fingerprint")?.clone());
+    if expected != found {
+        return Err(Error::ForeignCheckpoint { path: path.into(), expected, found });
+    }
+    let counters = parse(entry("counters")?).map_err(fault)?;
+    let updates: BTreeMap<String, u64> = parse(entry("updates")?).map_err(fault)?;
+
+    let parts = state.parts();
+    for (name, set) in parts.trained {
+        restore(name, set, &mut tensors).map_err(fault)?;
+        set.updates =
+            *updates.get(name).ok_or_else(|| fault(format!("it does not count `{name}`")))?;
+    }
+    for (name, average) in parts.averages {
+        set_from(average, &mut tensors, &format!("{name}/")).map_err(fault)?;
+    }
+    if let Some(name) = tensors.keys().next() {
+        return Err(fault(format!("its tensor `{name}` belongs to no part of this run")));
+    }
+    state.set_counters(counters);
+    Ok(())
+}
+
+fn restore(
+    name: &str,
+    set: &Trained,
+    tensors: &mut BTreeMap<String, Tensor>,
+) -> Result<(), String> {
+    set_from(&set.params, tensors, &format!("{name}/params/"))?;
+    for (part, moments) in [("first", &set.first), ("second", &set.second)] {
+        let prefix = format!("{name}/{part}/");
+        let found = take(tensors, &prefix);
+        for (key, moment) in moments {
+            let tensor =
+                found.get(key).ok_or_else(|| format!("its tensor `{prefix}{key}` is missing"))?;
+            let set = || {
+                let tensor = tensor.to_device(moment.device())?.to_dtype(moment.dtype())?;
+                moment.set(&tensor)
+            };
+            set().map_err(|err| format!("its tensor `{prefix}{key}`: {err}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn set_from(
+    params: &ParamSet,
+    tensors: &mut BTreeMap<String, Tensor>,
+    prefix: &str,
+) -> Result<(), String> {
+    let inside = take(tensors, prefix);
+    params.set_from(&inside).map_err(|err| format!("under `{prefix}`: {err}"))
+}
+
+/// Removes and returns the tensors under a prefix, without it.
+fn take(tensors: &mut BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
+    let inside: Vec<String> =
+        tensors.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
+    let strip = |name: String| {
+        let tensor = tensors.remove(&name)?;
+        Some((name[prefix.len()..].to_owned(), tensor))
+    };
+    inside.into_iter().filter_map(strip).collect()
+}
+
+fn tensors(parts: &Parts<'_>) -> BTreeMap<String, Tensor> {
+    let mut tensors = BTreeMap::new();
+    for (set_name, set) in &parts.trained {
+        for (name, tensor) in set.params.tensors() {
+            tensors.insert(format!("{set_name}/params/{name}"), tensor);
+        }
+        for (part, moments) in [("first", &set.first), ("second", &set.second)] {
+            for (name, moment) in moments {
+                tensors.insert(format!("{set_name}/{part}/{name}"), moment.as_detached_tensor());
+            }
+        }
+    }
+    for (average_name, average) in &parts.averages {
+        for (name, tensor) in average.tensors() {
+            tensors.insert(format!("{average_name}/{name}"), tensor);
+        }
+    }
+    tensors
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(folder).map_err(Error::io(folder, "read"))?;
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "safetensors"))
+        .collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("counters are plain data")
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|err| format!("its metadata cannot be read: {err}"))
+}

@@ -1,0 +1,252 @@
+//! Training of the feature network: a classifier of the labelled images that metrics look through.
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use candle_core::{DType, Device, Tensor};
+use data::{Dataset, Stream};
+use metrics::{FeatureNet, cross_entropy};
+use models::params::ParamSet;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    checkpoint::{self, Keep, Owner, Parts},
+    config::{EmaConfig, LogConfig},
+    ema,
+    engine::{Outcome, Pass},
+    numbers::Positive,
+    optim::{OptimizerConfig, Trained},
+    run::Job,
+    state::Progress,
+    streams::{Use, derived_seed, stream},
+};
+
+/// A feature network's training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClassifierConfig {
+    /// Seed of every random stream of the run.
+    pub seed: u64,
+    /// Labelled images: a file or folder, or the name of an embedded set.
+    pub data: String,
+    /// Black pixels added on each side of an image.
+    pub pad: usize,
+    /// Length of the run, in images shown.
+    pub images: u64,
+    /// Images in one update.
+    pub batch: NonZeroUsize,
+    /// How the weights are updated; the step size falls to zero along half a cosine.
+    pub optimizer: OptimizerConfig,
+    /// The average of the weights that is kept.
+    pub ema: EmaConfig,
+    /// What is written while the run goes on.
+    pub log: LogConfig,
+}
+
+impl Default for ClassifierConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            data: "fashion-mnist".into(),
+            pad: 2,
+            images: 600_000,
+            batch: const { NonZeroUsize::new(100).unwrap() },
+            optimizer: OptimizerConfig {
+                learning_rate: Positive::literal(2e-3),
+                weight_decay: 0.02,
+                ..OptimizerConfig::default()
+            },
+            ema: EmaConfig { half_life: Positive::literal(20e3), ramp: Positive::literal(0.05) },
+            log: LogConfig { tick: 10_000, samples: 0, checkpoint: 50_000 },
+        }
+    }
+}
+
+impl ClassifierConfig {
+    /// Parses a configuration; `name` is the file it came from, for errors.
+    ///
+    /// # Errors
+    ///
+    /// If the text or an override is not valid; the source shows the line.
+    pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, Error> {
+        crate::config::parse(name, text, overrides)
+    }
+
+    /// The configuration in full.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a configuration is plain data")
+    }
+}
+
+/// A feature network in training.
+pub struct Classifier {
+    /// What to do.
+    pub config: ClassifierConfig,
+    /// What an update changes.
+    pub state: ClassifierState,
+    dataset: Dataset,
+    network: FeatureNet,
+    device: Device,
+}
+
+/// What an update of a feature network changes.
+pub struct ClassifierState {
+    /// Counters.
+    pub progress: Progress,
+    /// The network.
+    pub network: Trained,
+    /// The average of its weights: what is kept.
+    pub ema: ParamSet,
+}
+
+impl Keep for ClassifierState {
+    type Counters = Progress;
+
+    fn parts(&mut self) -> Parts<'_> {
+        Parts { trained: vec![("network", &mut self.network)], averages: vec![("ema", &self.ema)] }
+    }
+
+    fn counters(&self) -> Progress {
+        self.progress
+    }
+
+    fn set_counters(&mut self, progress: Progress) {
+        self.progress = progress;
+    }
+}
+
+impl Classifier {
+    /// A network before its first update.
+    ///
+    /// # Errors
+    ///
+    /// If the images have no classes.
+    pub fn new(config: ClassifierConfig, dataset: Dataset, device: Device) -> Result<Self, Error> {
+        let dataset = dataset.pad(config.pad)?;
+        if dataset.label(0).is_none() {
+            let reason = "a classifier needs images with classes, and these have none";
+            return Err(Error::unusable(config.data, reason));
+        }
+        let params = FeatureNet::init(config.seed)?.to_device(&device)?;
+        let ema = params.deep_copy()?;
+        let network = FeatureNet::new(&params.trainable())?;
+        let state =
+            ClassifierState { progress: Progress::default(), network: Trained::new(params)?, ema };
+        Ok(Self { config, state, dataset, network, device })
+    }
+
+    fn try_update(&mut self) -> Result<Outcome, Error> {
+        let (config, position) = (&self.config, self.state.progress.images);
+        let seed = derived_seed(config.seed, Use::RealOrder);
+        let stream = Stream { dataset: &self.dataset, seed };
+        let batch = stream.batch_at(position, config.batch.get(), &self.device)?;
+        let images = mirrored(&batch.images, config.seed, position)?;
+        let classes = batch.classes.unwrap_or_default();
+        let classes = Tensor::from_vec(classes, config.batch.get(), &self.device)?;
+        let logits = self.network.logits(&self.network.features(&images)?)?;
+        let losses = cross_entropy(&logits, &classes)?;
+        let mut pass = Pass::new();
+        pass.mean("Loss/loss", &losses)?;
+        let hits = logits.argmax(1)?.eq(&classes)?.to_dtype(DType::F32)?;
+        pass.mean("Accuracy/train", &hits)?;
+        let mut store = losses.mean_all()?.backward()?;
+        pass.gradients.accumulate(&self.state.network.params, &mut store)?;
+        pass.norm("Norm/network")?;
+        if let Some(what) = pass.non_finite() {
+            return Ok(Outcome::Skipped(what));
+        }
+        // Half a cosine over the run; the last step is not quite zero.
+        let done = position as f64 / config.images.max(1) as f64;
+        let factor = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
+        let rate = config.optimizer.learning_rate.get() * factor.max(1e-6);
+        let optimizer =
+            OptimizerConfig { learning_rate: Positive::try_from(rate).unwrap_or(config.optimizer.learning_rate), ..config.optimizer };
+        let images = position + config.batch.get() as u64;
+        self.state.network.update(&optimizer, &pass.gradients, images)?;
+        let beta = ema::decay(&config.ema, images, config.batch.get() as u64);
+        ema::update(&self.state.ema, &self.state.network.params, beta)?;
+        Ok(Outcome::Applied(pass.stats))
+    }
+}
+
+/// The images, each mirrored left to right with probability one half.
+fn mirrored(images: &Tensor, seed: u64, position: u64) -> Result<Tensor, Error> {
+    let (batch, width) = (images.dim(0)?, images.dim(3)? as u32);
+    let random = stream(seed, Use::Augment);
+    let heads = (0..batch as u64).map(|i| random.below(position + i, 0, 2) as f32);
+    let heads = Tensor::from_vec(heads.collect(), (batch, 1, 1, 1), images.device())?;
+    let backwards = Tensor::from_vec((0..width).rev().collect(), width as usize, images.device())?;
+    let mirrored = images.index_select(&backwards, 3)?;
+    Ok((images + (mirrored - images)?.broadcast_mul(&heads)?)?)
+}
+
+impl Job for Classifier {
+    fn progress(&self) -> Progress {
+        self.state.progress
+    }
+
+    fn total(&self) -> u64 {
+        self.config.images
+    }
+
+    fn log(&self) -> LogConfig {
+        self.config.log
+    }
+
+    fn phase(&self) -> Option<(usize, String)> {
+        None
+    }
+
+    fn update(&mut self) -> Result<Outcome, Error> {
+        let started = Instant::now();
+        let outcome = self.try_update()?;
+        let images = self.config.batch.get() as u64;
+        self.state.progress.record(&outcome, images, started.elapsed().as_secs_f64(), 0)?;
+        Ok(outcome)
+    }
+
+    fn samples(&self) -> Result<Option<Tensor>, Error> {
+        Ok(None)
+    }
+
+    fn save(&mut self, folder: &Path) -> Result<PathBuf, Error> {
+        let text = self.config.to_toml();
+        let hash = fingerprint(&self.config);
+        let owner = Owner { config: &text, fingerprint: &hash };
+        checkpoint::save(folder, owner, self.state.progress.images, &mut self.state)
+    }
+
+    fn resume(&mut self, path: &Path) -> Result<(), Error> {
+        let (text, hash) = (self.config.to_toml(), fingerprint(&self.config));
+        checkpoint::load(path, Owner { config: &text, fingerprint: &hash }, &mut self.state)
+    }
+}
+
+fn fingerprint(config: &ClassifierConfig) -> String {
+    let numbers = ClassifierConfig { log: LogConfig::default(), ..config.clone() };
+    blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()
+}
+
+/// Share of a data set's images, padded by `pad`, that an extractor classifies rightly.
+///
+/// # Errors
+///
+/// If the images do not fit, or have no classes.
+pub fn accuracy(
+    extractor: &dyn metrics::FeatureExtractor,
+    dataset: &Dataset,
+    device: &Device,
+) -> Result<f64, Error> {
+    const BATCH: usize = 250;
+    let features =
+        crate::evaluate::reference(dataset, dataset.len(), BATCH, extractor, device)?;
+    let labels: Option<Vec<u32>> = (0..dataset.len()).map(|i| dataset.label(i)).collect();
+    match (features.logits, labels) {
+        (Some(logits), Some(labels)) => Ok(metrics::class_accuracy(&logits, &labels)?),
+        _ => Err(Error::unusable("data set", "it needs classes to be classified")),
+    }
+}

@@ -1,0 +1,185 @@
+//! How good a generator is, beside its teacher at several numbers of network evaluations.
+
+use std::time::Instant;
+
+use candle_core::{Device, Tensor};
+use data::Dataset;
+use metrics::{FeatureExtractor, FeatureSet, Report};
+use models::{
+    Conditioning, Denoiser,
+    edm::sampler::{SamplerConfig, sample, stream_noise},
+    generator::generate,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    source::one_hot,
+    streams::{Use, stream},
+};
+
+/// Which images are made: the same latents and classes for everyone who makes them.
+#[derive(Clone, Debug)]
+pub struct Drawing<'a> {
+    /// Seed of the latents.
+    pub seed: u64,
+    /// How many images.
+    pub count: usize,
+    /// Images in one forward pass.
+    pub batch: usize,
+    /// Shape of one image, `[C, H, W]`.
+    pub sample: &'a [usize],
+    /// Length of a label; 0 for an unconditional network.
+    pub label_dim: usize,
+    /// The class of every image; without one, classes take turns.
+    pub class: Option<u32>,
+    /// Where it runs.
+    pub device: &'a Device,
+}
+
+/// Who makes them.
+#[derive(Clone, Copy)]
+pub enum Maker<'a> {
+    /// A one-step generator, with the level of its input.
+    OneStep {
+        /// The network.
+        generator: &'a dyn Denoiser,
+        /// `σ_init`.
+        sigma_init: f64,
+    },
+    /// A diffusion model under Heun's deterministic sampler.
+    Heun {
+        /// The network.
+        teacher: &'a dyn Denoiser,
+        /// Steps: `2 · steps − 1` evaluations.
+        steps: usize,
+    },
+}
+
+impl Maker<'_> {
+    /// Network evaluations an image takes.
+    pub fn evaluations(&self) -> usize {
+        match self {
+            Self::OneStep { .. } => 1,
+            Self::Heun { steps, .. } => SamplerConfig::heun(*steps).evaluations(),
+        }
+    }
+}
+
+impl Drawing<'_> {
+    /// The classes of the images; empty for an unconditional network.
+    pub fn classes(&self) -> Vec<u32> {
+        match (self.label_dim, self.class) {
+            (0, _) => Vec::new(),
+            (_, Some(class)) => vec![class; self.count],
+            (k, None) => (0..self.count).map(|i| (i % k) as u32).collect(),
+        }
+    }
+
+    /// Images `start..end` by one maker, `[B, C, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// If the network fails.
+    pub fn images(&self, maker: Maker<'_>, start: usize, end: usize) -> Result<Tensor, Error> {
+        let shape = [&[end - start], self.sample].concat();
+        let latents = stream(self.seed, Use::SampleLatent);
+        let z = latents.normal_tensor(start as u64, shape, self.device)?;
+        let labels = match self.label_dim {
+            0 => None,
+            k => Some(one_hot(&self.classes()[start..end], k, self.device)?),
+        };
+        let cond = Conditioning::labels(labels);
+        Ok(match maker {
+            Maker::OneStep { generator, sigma_init } => generate(generator, &z, sigma_init, &cond)?,
+            Maker::Heun { teacher, steps } => {
+                let churn = stream(self.seed, Use::Churn);
+                let mut noise = stream_noise(churn, start as u64, self.count as u64, self.device);
+                sample(teacher, &SamplerConfig::heun(steps), &z, &cond, &mut noise)?
+            }
+        }
+        .detach())
+    }
+
+    /// All images in batches.
+    pub fn batches<'b>(
+        &'b self,
+        maker: Maker<'b>,
+    ) -> impl Iterator<Item = Result<Tensor, Error>> + 'b {
+        (0..self.count).step_by(self.batch.max(1)).map(move |start| {
+            self.images(maker, start, (start + self.batch.max(1)).min(self.count))
+        })
+    }
+}
+
+/// One line of a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Who made the images.
+    pub name: String,
+    /// Network evaluations an image.
+    pub evaluations: usize,
+    /// Milliseconds an image, making it only.
+    pub milliseconds: f64,
+    /// Its figures.
+    pub report: Report,
+}
+
+/// Neighbour that precision, recall, density and coverage look at: prdc's usual choice.
+pub const NEIGHBORS: usize = 5;
+
+/// Makes images, and their figures against a reference. `progress` is told how many are done.
+///
+/// # Errors
+///
+/// If the network fails or a figure cannot be computed.
+pub fn row(
+    name: &str,
+    maker: Maker<'_>,
+    drawing: &Drawing<'_>,
+    extractor: &dyn FeatureExtractor,
+    reference: &FeatureSet,
+    mut progress: impl FnMut(u64) -> Result<(), Error>,
+) -> Result<Row, Error> {
+    let mut seconds = 0.0;
+    let mut done = 0;
+    let mut batches = drawing.batches(maker);
+    let timed = std::iter::from_fn(|| {
+        let started = Instant::now();
+        let batch = batches.next()?;
+        seconds += started.elapsed().as_secs_f64();
+        done += batch.as_ref().map_or(0, |batch| batch.dims()[0]) as u64;
+        Some(progress(done).and(batch).and_then(|images| as_stored(&images)))
+    });
+    let features = FeatureSet::collect(extractor, timed)?;
+    let classes = drawing.classes();
+    let labels = (!classes.is_empty()).then_some(classes.as_slice());
+    let report = metrics::evaluate(&features, reference, labels, NEIGHBORS)?;
+    let milliseconds = 1e3 * seconds / drawing.count as f64;
+    Ok(Row { name: name.into(), evaluations: maker.evaluations(), milliseconds, report })
+}
+
+/// Features of the first `count` images of a data set.
+///
+/// # Errors
+///
+/// If the images do not fit the extractor.
+pub fn reference(
+    dataset: &Dataset,
+    count: usize,
+    batch: usize,
+    extractor: &dyn FeatureExtractor,
+    device: &Device,
+) -> Result<FeatureSet, Error> {
+    let count = count.min(dataset.len());
+    let batches = (0..count).step_by(batch.max(1)).map(|start| {
+        let indices: Vec<usize> = (start..(start + batch.max(1)).min(count)).collect();
+        Ok::<_, Error>(dataset.batch(&indices, device)?.images)
+    });
+    FeatureSet::collect(extractor, batches)
+}
+
+/// Images as they would be read back from 8-bit files: what is judged is what a user can keep.
+fn as_stored(images: &Tensor) -> Result<Tensor, Error> {
+    Ok(((images.clamp(-1.0, 1.0)? + 1.0)? * 127.5)?.round()?.affine(1.0 / 127.5, -1.0)?)
+}

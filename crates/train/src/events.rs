@@ -1,0 +1,205 @@
+//! What a run tells the outside: a closed list of events, and sinks that take them.
+//!
+//! The library prints nothing. The console is a sink of the command line; files are here.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::Serialize;
+
+use crate::Error;
+
+/// Something that happened in a run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The run starts, or goes on.
+    Started {
+        /// Images shown so far.
+        images: u64,
+        /// Images when it will be over.
+        total: u64,
+        /// Whether a checkpoint was read.
+        resumed: bool,
+    },
+    /// Preparations go on: `done` of `total` items.
+    Preparing {
+        /// What is prepared.
+        what: &'static str,
+        /// Items done.
+        done: u64,
+        /// Items in all.
+        total: u64,
+    },
+    /// A phase begins.
+    Phase {
+        /// Which, counted from one.
+        number: usize,
+        /// What it descends.
+        method: String,
+    },
+    /// An update was done.
+    Update {
+        /// Images shown so far.
+        images: u64,
+        /// Images when it will be over.
+        total: u64,
+        /// Seconds spent in updates so far, over all sessions.
+        seconds: f64,
+    },
+    /// Statistics since the last tick.
+    Tick(Tick),
+    /// An update was skipped for a quantity that is not finite.
+    NonFinite {
+        /// Images shown so far.
+        images: u64,
+        /// Which quantity.
+        what: &'static str,
+    },
+    /// A file was written.
+    Wrote {
+        /// What it is.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// The run stopped before its end because it was asked to.
+    Interrupted {
+        /// Images shown so far.
+        images: u64,
+    },
+    /// The run is over.
+    Finished {
+        /// Images shown.
+        images: u64,
+    },
+}
+
+/// Statistics of the updates since the last tick.
+#[derive(Clone, Debug, Default)]
+pub struct Tick {
+    /// Images shown so far.
+    pub images: u64,
+    /// Images when the run will be over.
+    pub total: u64,
+    /// Seconds spent in updates so far, over all sessions.
+    pub seconds: f64,
+    /// Quantities, by name.
+    pub stats: BTreeMap<&'static str, Stat>,
+}
+
+/// Count, mean and standard deviation of a quantity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Stat {
+    /// How many values.
+    pub num: u64,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation.
+    pub std: f64,
+}
+
+/// Sums from which a [`Stat`] is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Accumulator {
+    num: u64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Accumulator {
+    /// Takes one more value (Welford's update, which does not cancel).
+    pub fn add(&mut self, value: f64) {
+        self.num += 1;
+        let before = value - self.mean;
+        self.mean += before / self.num as f64;
+        self.squares += before * (value - self.mean);
+    }
+
+    /// What was taken so far.
+    pub fn stat(&self) -> Stat {
+        let variance = self.squares / self.num.max(1) as f64;
+        Stat { num: self.num, mean: self.mean, std: variance.sqrt() }
+    }
+}
+
+/// Takes events. A sink that fails stops the run, with its state checkpointed.
+pub trait Sink {
+    /// Takes one event.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    fn emit(&mut self, event: &Event) -> Result<(), Error>;
+}
+
+/// `stats.jsonl`: a line a tick, in the field's form (one object a quantity, and a time stamp).
+pub struct JsonLines {
+    path: PathBuf,
+    file: File,
+}
+
+impl JsonLines {
+    /// Appends to the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened.
+    pub fn append(path: &Path) -> Result<Self, Error> {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        Ok(Self { path: path.into(), file: file.map_err(Error::io(path, "append"))? })
+    }
+}
+
+impl Sink for JsonLines {
+    fn emit(&mut self, event: &Event) -> Result<(), Error> {
+        let Event::Tick(tick) = event else { return Ok(()) };
+        let mut line = serde_json::Map::new();
+        let once = |mean: f64| serde_json::json!({ "num": 1, "mean": mean, "std": 0.0 });
+        line.insert("Progress/kimg".into(), once(tick.images as f64 / 1e3));
+        line.insert("Timing/total_sec".into(), once(tick.seconds));
+        for (name, stat) in &tick.stats {
+            line.insert((*name).into(), serde_json::json!(stat));
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        line.insert("timestamp".into(), now.as_secs_f64().into());
+        let line = format!("{}\n", serde_json::Value::Object(line));
+        self.file.write_all(line.as_bytes()).map_err(Error::io(&self.path, "append"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accumulators_give_mean_and_deviation() {
+        let mut sums = Accumulator::default();
+        for value in [1e9 + 1.0, 1e9 + 2.0, 1e9 + 6.0] {
+            sums.add(value);
+        }
+        let stat = sums.stat();
+        assert_eq!((stat.num, stat.mean), (3, 1e9 + 3.0));
+        assert!((stat.std - (14f64 / 3.0).sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_tick_is_a_line_of_json() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stats.jsonl");
+        let stats = BTreeMap::from([("Loss/fake", Stat { num: 2, mean: 0.5, std: 0.25 })]);
+        let tick = Tick { images: 1500, total: 3000, seconds: 4.0, stats };
+        JsonLines::append(&path).unwrap().emit(&Event::Tick(tick.clone())).unwrap();
+        JsonLines::append(&path).unwrap().emit(&Event::Tick(tick)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(line["Progress/kimg"]["mean"], 1.5);
+        assert_eq!(line["Loss/fake"]["std"], 0.25);
+    }
+}

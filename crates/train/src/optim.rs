@@ -1,0 +1,177 @@
+//! Adam with public moments, gradients by name, learning-rate schedules.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Result, Tensor, Var, backprop::GradStore};
+use models::{
+    ops::adam::{self, AdamConfig},
+    params::ParamSet,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::numbers::{Fraction, Positive};
+
+/// How a set of parameters is updated.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// Step size once ramped up.
+    pub learning_rate: Positive,
+    /// Decay of Adam's first moment.
+    pub beta1: Fraction,
+    /// Decay of Adam's second moment.
+    pub beta2: Fraction,
+    /// Added to the root of the second moment.
+    pub eps: Positive,
+    /// Decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101).
+    pub weight_decay: f64,
+    /// Largest norm of the whole gradient; a longer one is scaled down to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<Positive>,
+    /// The step size grows linearly from zero over this many images.
+    pub ramp_images: u64,
+    /// Beyond this many images the step size falls as the inverse square root of progress
+    /// (Karras et al. 2024, arXiv:2312.02696, Eq. 67).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay_images: Option<Positive>,
+}
+
+impl Default for OptimizerConfig {
+    /// SiD's values, which SiDA and Uni-Instruct share (theory.md, sec. 8).
+    fn default() -> Self {
+        Self {
+            learning_rate: Positive::literal(1e-5),
+            beta1: Fraction::literal(0.0),
+            beta2: Fraction::literal(0.999),
+            eps: Positive::literal(1e-8),
+            weight_decay: 0.0,
+            clip_norm: None,
+            ramp_images: 0,
+            decay_images: None,
+        }
+    }
+}
+
+impl OptimizerConfig {
+    /// The step size after `images` images.
+    pub fn learning_rate_at(&self, images: u64) -> f64 {
+        let images = images as f64;
+        let ramp = match self.ramp_images {
+            0 => 1.0,
+            ramp => (images / ramp as f64).min(1.0),
+        };
+        let decay = self.decay_images.map_or(1.0, |start| (images / start.get()).max(1.0).sqrt());
+        self.learning_rate.get() * ramp / decay
+    }
+}
+
+/// Parameters that are trained, with everything an update needs.
+pub struct Trained {
+    /// The parameters.
+    pub params: ParamSet,
+    /// Adam's first moments, by parameter name.
+    pub first: BTreeMap<String, Var>,
+    /// Adam's second moments.
+    pub second: BTreeMap<String, Var>,
+    /// Updates done.
+    pub updates: u64,
+}
+
+impl Trained {
+    /// Parameters before their first update.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot hold the moments.
+    pub fn new(params: ParamSet) -> Result<Self> {
+        let zeros = || -> Result<BTreeMap<String, Var>> {
+            let zero = |var: &Var| Var::from_tensor(&var.zeros_like()?);
+            params.vars().iter().map(|(name, var)| Ok((name.clone(), zero(var)?))).collect()
+        };
+        let (first, second) = (zeros()?, zeros()?);
+        Ok(Self { params, first, second, updates: 0 })
+    }
+
+    /// One update. The step size is that of `images` images of progress.
+    ///
+    /// Parameters without a gradient stay as they are, their moments too.
+    ///
+    /// # Errors
+    ///
+    /// If a gradient does not fit its parameter.
+    pub fn update(&mut self, config: &OptimizerConfig, gradients: &Gradients, images: u64) -> Result<()> {
+        self.updates += 1;
+        let adam = AdamConfig {
+            learning_rate: config.learning_rate_at(images),
+            beta1: config.beta1.get(),
+            beta2: config.beta2.get(),
+            eps: config.eps.get(),
+            weight_decay: config.weight_decay,
+        };
+        let scale = match config.clip_norm {
+            Some(limit) => (limit.get() / gradients.norm()?.max(f64::MIN_POSITIVE)).min(1.0),
+            None => 1.0,
+        };
+        for (name, var) in self.params.vars() {
+            let Some(gradient) = gradients.0.get(name) else { continue };
+            let gradient = if scale < 1.0 { (gradient * scale)? } else { gradient.clone() };
+            adam::step(&adam, self.updates, var, &self.first[name], &self.second[name], &gradient)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gradients by parameter name, in the order of names.
+#[derive(Default)]
+pub struct Gradients(pub BTreeMap<String, Tensor>);
+
+impl Gradients {
+    /// Adds those of one backward pass for `params`.
+    ///
+    /// # Errors
+    ///
+    /// If a gradient changed its shape since the last pass.
+    pub fn accumulate(&mut self, params: &ParamSet, store: &mut GradStore) -> Result<()> {
+        for (name, var) in params.vars() {
+            let Some(gradient) = store.remove(var) else { continue };
+            match self.0.get_mut(name) {
+                Some(sum) => *sum = (&*sum + gradient)?,
+                None => {
+                    self.0.insert(name.clone(), gradient);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The Euclidean norm of all gradients together: not finite if one of them is not.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails.
+    pub fn norm(&self) -> Result<f64> {
+        let mut squares = 0.0;
+        for gradient in self.0.values() {
+            squares += gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        }
+        Ok(squares.sqrt())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn step_sizes_ramp_up_and_decay() {
+        let config = OptimizerConfig {
+            learning_rate: Positive::literal(0.1),
+            ramp_images: 100,
+            decay_images: Some(Positive::literal(400.0)),
+            ..OptimizerConfig::default()
+        };
+        for (images, expected) in [(0, 0.0), (50, 0.05), (100, 0.1), (400, 0.1), (1600, 0.05)] {
+            assert!((config.learning_rate_at(images) - expected).abs() < 1e-12, "{images}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What a run descends, and for how long.
+//!
+//! A file names a preset and what differs from it; what is kept and printed is the method in full.
+//! Both are the same key, so a resolved configuration can be read back.
+
+use divergence::{Divergence, Method, Objective};
+use serde::{Deserialize, Serialize};
+
+/// A stretch of a run under one method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "PhaseText")]
+pub struct Phase {
+    /// Length, in images shown to the generator.
+    pub images: u64,
+    /// False while only the fake score and the discriminator learn.
+    pub train_generator: bool,
+    /// What is descended.
+    pub method: Method,
+}
+
+/// The preset of a phase that names none.
+pub const DEFAULT_PRESET: &str = "uni-instruct";
+/// Length of a phase that does not tell, in images: SiD's 300 million.
+const DEFAULT_IMAGES: u64 = 300_000_000;
+
+impl Default for Phase {
+    fn default() -> Self {
+        PhaseText::default().try_into().expect("the default preset exists")
+    }
+}
+
+/// A phase as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PhaseText {
+    images: Option<u64>,
+    train_generator: Option<bool>,
+    /// A row of the preset table; the keys below change it.
+    preset: Option<String>,
+    divergence: Option<Divergence>,
+    alpha: Option<f64>,
+    /// Any part of a method.
+    method: toml::Table,
+}
+
+impl TryFrom<PhaseText> for Phase {
+    type Error = String;
+
+    fn try_from(text: PhaseText) -> Result<Self, String> {
+        let name = text.preset.as_deref().unwrap_or(DEFAULT_PRESET);
+        let method = resolve(name, text.divergence, text.alpha)?;
+        let method = overridden(method, text.method)?;
+        method.validate().map_err(|err| err.to_string())?;
+        Ok(Self {
+            images: text.images.unwrap_or(DEFAULT_IMAGES),
+            train_generator: text.train_generator.unwrap_or(true),
+            method,
+        })
+    }
+}
+
+/// The method of a preset, under another divergence or with another alpha where given.
+///
+/// # Errors
+///
+/// If there is no such preset, or the preset has no alpha.
+pub fn resolve(
+    preset: &str,
+    divergence: Option<Divergence>,
+    alpha: Option<f64>,
+) -> Result<Method, String> {
+    let row = divergence::preset(preset).ok_or_else(|| {
+        let names: Vec<_> = divergence::presets().iter().map(|row| row.name).collect();
+        format!("no method named `{preset}`; there are {}", names.join(", "))
+    })?;
+    let mut method = row.method.clone();
+    if let Some(divergence) = divergence {
+        method.divergence = divergence;
+    }
+    if let Some(alpha) = alpha {
+        match &mut method.objective {
+            Objective::Sid { alpha: slot } => *slot = alpha,
+            _ => return Err(format!("`{preset}` has no alpha; methods of SiD's form have")),
+        }
+    }
+    Ok(method)
+}
+
+/// `method` with the keys of `changes` put in its place, tables merged.
+fn overridden(method: Method, changes: toml::Table) -> Result<Method, String> {
+    if changes.is_empty() {
+        return Ok(method);
+    }
+    let mut table = toml::Table::try_from(&method).map_err(|err| err.to_string())?;
+    merge(&mut table, changes);
+    table.try_into().map_err(|err: toml::de::Error| err.message().to_owned())
+}
+
+fn merge(table: &mut toml::Table, changes: toml::Table) {
+    for (key, change) in changes {
+        match (table.get_mut(&key), change) {
+            // A table with one key names a variant (`objective.sid`): it replaces, others merge.
+            (Some(toml::Value::Table(inner)), toml::Value::Table(change))
+                if change.keys().all(|key| inner.contains_key(key)) =>
+            {
+                merge(inner, change);
+            }
+            (_, change) => {
+                table.insert(key, change);
+            }
+        }
+    }
+}

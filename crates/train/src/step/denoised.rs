@@ -1,0 +1,54 @@
+//! Teacher and fake score at the same noised sample.
+
+use candle_core::{Result, Tensor};
+use divergence::{FakeScore, Method};
+use models::Conditioning;
+
+use super::{Noised, Players};
+
+/// Both denoisers at `(x, σ)`, each of the shape of `x`, and the log-ratio there.
+#[derive(Clone, Debug)]
+pub struct Denoised {
+    /// `D_p`: the teacher.
+    pub teacher: Tensor,
+    /// `D_q`: the denoiser of the student's law.
+    pub fake: Tensor,
+    /// ln(teacher/student), `[B]`, where the method asks for it.
+    pub log_ratio: Option<Tensor>,
+}
+
+impl Denoised {
+    /// Evaluates all at `noised`; gradients reach `noised.x` where the method needs them.
+    ///
+    /// Integral objectives need none (theory.md, sec. 3), and pay for no backward pass then. Where
+    /// the student is one point, its denoiser is that point.
+    ///
+    /// # Errors
+    ///
+    /// If a network fails.
+    pub fn at(
+        noised: &Noised,
+        players: &Players<'_>,
+        cond: &Conditioning,
+        method: &Method,
+    ) -> Result<Self> {
+        let (fake, sigma) = (players.fake, &noised.sigma);
+        let still = noised.x.detach();
+        let x = if method.needs_input_gradient() { &noised.x } else { &still };
+        let teacher = players.teacher.denoise(x, sigma, cond)?;
+        // The adversarial term is differentiated through the discriminator, whatever the objective.
+        let seen = if method.adversarial.is_some() { &noised.x } else { x };
+        let (fake, log_ratio) = match (method.fake_score, method.needs_discriminator()) {
+            (FakeScore::Trained, false) => (fake.denoise(x, sigma, cond)?, None),
+            (FakeScore::Trained, true) => {
+                let (denoised, log_ratio) = fake.denoise_and_log_ratio(seen, sigma, cond)?;
+                (denoised, Some(log_ratio))
+            }
+            (FakeScore::Instance, false) => (noised.x0.clone(), None),
+            (FakeScore::Instance, true) => {
+                (noised.x0.clone(), Some(fake.log_ratio(seen, sigma, cond)?))
+            }
+        };
+        Ok(Self { teacher, fake, log_ratio })
+    }
+}

@@ -1,0 +1,102 @@
+//! The generator's loss, per sample.
+
+use candle_core::{Result, Tensor};
+use divergence::{
+    Method, RatioMonitor, RatioState, RatioWeights, SurrogateInputs, constant_weights, surrogate,
+};
+use models::generator::generate;
+
+use super::{Denoised, Inputs, Noised, Players, adversarial, regression};
+
+/// The parts of the generator's loss, each `[B]`, and what the ratio looked like.
+#[derive(Debug)]
+pub struct GeneratorTerms {
+    /// The method's surrogate, whose gradient is the objective's (theory.md, sec. 6).
+    pub surrogate: Tensor,
+    /// The adversarial term, weighted, where the method has one.
+    pub adversarial: Option<Tensor>,
+    /// The regression term, weighted, where the method has one.
+    pub regression: Option<Tensor>,
+    /// Root mean square of the gap between the denoisers, `[B]`: how far student is from teacher.
+    pub gap: Tensor,
+    /// State of the ratio estimate, where the method uses one.
+    pub monitor: Option<RatioMonitor>,
+}
+
+impl GeneratorTerms {
+    /// The sum of all parts, `[B]`.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails.
+    pub fn total(&self) -> Result<Tensor> {
+        let mut total = self.surrogate.clone();
+        for part in [&self.adversarial, &self.regression].into_iter().flatten() {
+            total = (total + part)?;
+        }
+        Ok(total)
+    }
+}
+
+/// One forward pass of the generator's step.
+///
+/// # Errors
+///
+/// If a network fails, or the method asks for a ratio or for pairs that are not there.
+pub fn generator_terms(
+    players: &Players<'_>,
+    method: &Method,
+    inputs: &Inputs,
+    pairs: Option<&regression::Pairs>,
+    ratio: &mut RatioState,
+) -> Result<GeneratorTerms> {
+    let x0 = generate(players.generator, &inputs.z, method.sigma_init, &inputs.cond)?;
+    let noised = Noised::new(x0, &inputs.sigma, &inputs.noise)?;
+    let denoised = Denoised::at(&noised, players, &inputs.cond, method)?;
+
+    let (weights, monitor) = weights(method, denoised.log_ratio.as_ref(), &noised, ratio)?;
+
+    let surrogate = surrogate(
+        method,
+        &SurrogateInputs {
+            x0: &noised.x0,
+            x: &noised.x,
+            sigma: &noised.sigma,
+            teacher: &denoised.teacher,
+            fake: &denoised.fake,
+        },
+        &weights,
+    )?;
+    let elements = noised.x0.elem_count() / noised.x0.dim(0)?.max(1);
+    let adversarial = match (&method.adversarial, &denoised.log_ratio) {
+        (Some(term), Some(log_ratio)) => Some(adversarial::generator_term(term, log_ratio, elements)?),
+        _ => None,
+    };
+    let regression = match &method.regression {
+        Some(term) => Some(regression::term(term, players.generator, pairs, method.sigma_init)?),
+        None => None,
+    };
+    let gap = (denoised.fake.detach() - denoised.teacher.detach())?;
+    let gap = gap.sqr()?.flatten_from(1)?.mean(1)?.sqrt()?;
+    Ok(GeneratorTerms { surrogate, adversarial, regression, gap, monitor })
+}
+
+fn weights(
+    method: &Method,
+    log_ratio: Option<&Tensor>,
+    noised: &Noised,
+    ratio: &mut RatioState,
+) -> Result<(RatioWeights, Option<RatioMonitor>)> {
+    match log_ratio {
+        Some(log_ratio) if method.needs_ratio() => {
+            // Real and fake batches are of one size, so the prior odds are even.
+            let (weights, monitor) =
+                ratio.weights(method, &log_ratio.detach(), &noised.sigma, 0.0)?;
+            Ok((weights, Some(monitor)))
+        }
+        _ => {
+            let x = &noised.x;
+            Ok((constant_weights(x.dim(0)?, x.device(), x.dtype())?, None))
+        }
+    }
+}

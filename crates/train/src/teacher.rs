@@ -1,0 +1,288 @@
+//! Training of a teacher: EDM's denoising loss on real images.
+//!
+//! The same optimiser, average, checkpoint and loop as a distillation; see Karras et al. 2022,
+//! arXiv:2206.00364, Table 1 (loss, noise levels) and Table 7 (hyper-parameters).
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use candle_core::{DType, Device, Tensor};
+use data::{Dataset, Stream};
+use divergence::SigmaLaw;
+use models::{
+    Conditioning, Denoiser, DropoutKey,
+    edm::sampler::{SamplerConfig, sample, stream_noise},
+    network::{Network, NetworkConfig},
+    params::ParamSet,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    checkpoint::{self, Keep, Owner, Parts},
+    config::{EmaConfig, LogConfig},
+    ema,
+    engine::{Outcome, Pass},
+    numbers::Fraction,
+    optim::{OptimizerConfig, Trained},
+    run::Job,
+    state::Progress,
+    step::{Draw, Noised, fake::denoising_loss},
+    streams::{Use, derived_seed, stream},
+};
+
+/// A teacher's training. Keys that a file leaves out keep the values of the default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherConfig {
+    /// Seed of every random stream of the run.
+    #[serde(default)]
+    pub seed: u64,
+    /// Real images: a file or folder, or the name of an embedded set.
+    pub data: String,
+    /// Black pixels added on each side of an image.
+    #[serde(default)]
+    pub pad: usize,
+    /// The network.
+    pub network: NetworkConfig,
+    /// Length of the run, in images shown.
+    pub images: u64,
+    /// Images in one forward pass.
+    pub batch: NonZeroUsize,
+    /// Forward passes whose gradients make one update.
+    #[serde(default = "one")]
+    pub accumulation: NonZeroUsize,
+    /// Noise levels of the loss.
+    #[serde(default = "edm_law")]
+    pub sigma_law: SigmaLaw,
+    /// Probability of augmenting an image.
+    #[serde(default)]
+    pub augment: Fraction,
+    /// How the weights are updated.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// The average of the weights that is kept.
+    #[serde(default)]
+    pub ema: EmaConfig,
+    /// Updates in a row that may be skipped for a non-finite loss or gradient.
+    #[serde(default)]
+    pub max_skipped: u32,
+    /// What is written while the run goes on.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+fn one() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+
+/// EDM's law of noise levels in training, `ln σ ~ N(−1.2, 1.2²)` (Table 1).
+fn edm_law() -> SigmaLaw {
+    SigmaLaw::LogNormal { mean: -1.2, std: 1.2 }
+}
+
+impl TeacherConfig {
+    /// Parses a configuration; `name` is the file it came from, for errors.
+    ///
+    /// # Errors
+    ///
+    /// If the text or an override is not valid; the source shows the line.
+    pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, Error> {
+        crate::config::parse(name, text, overrides)
+    }
+
+    /// The configuration in full.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a configuration is plain data")
+    }
+
+    /// A hash of what decides the numbers. The length is not part of it: a teacher may go on.
+    pub fn fingerprint(&self) -> String {
+        let numbers =
+            Self { log: LogConfig::default(), max_skipped: 0, images: 0, ..self.clone() };
+        blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()
+    }
+}
+
+/// A teacher in training.
+pub struct Teacher {
+    /// What to do.
+    pub config: TeacherConfig,
+    /// What an update changes.
+    pub state: TeacherState,
+    dataset: Dataset,
+    network: Network,
+    average: Network,
+    device: Device,
+}
+
+/// What an update of a teacher changes.
+pub struct TeacherState {
+    /// Counters.
+    pub progress: Progress,
+    /// The network.
+    pub teacher: Trained,
+    /// The average of its weights: what is kept as the teacher.
+    pub ema: ParamSet,
+}
+
+impl Keep for TeacherState {
+    type Counters = Progress;
+
+    fn parts(&mut self) -> Parts<'_> {
+        Parts { trained: vec![("teacher", &mut self.teacher)], averages: vec![("ema", &self.ema)] }
+    }
+
+    fn counters(&self) -> Progress {
+        self.progress
+    }
+
+    fn set_counters(&mut self, progress: Progress) {
+        self.progress = progress;
+    }
+}
+
+impl Teacher {
+    /// A teacher before its first update.
+    ///
+    /// # Errors
+    ///
+    /// If the data do not fit the network.
+    pub fn new(config: TeacherConfig, dataset: Dataset, device: Device) -> Result<Self, Error> {
+        let dataset = dataset.pad(config.pad)?;
+        crate::assemble::check_data(&config.network, &dataset, &config.data)?;
+        let params = config.network.init(config.seed)?.to_device(&device)?;
+        let ema = params.deep_copy()?;
+        let network = config.network.build(&params.trainable())?;
+        let average = config.network.build(&ema.frozen())?;
+        let state =
+            TeacherState { progress: Progress::default(), teacher: Trained::new(params)?, ema };
+        Ok(Self { config, state, dataset, network, average, device })
+    }
+
+    /// The averaged network.
+    pub fn average(&self) -> &Network {
+        &self.average
+    }
+
+    fn images_per_update(&self) -> u64 {
+        (self.config.batch.get() * self.config.accumulation.get()) as u64
+    }
+
+    fn backward(&self, position: u64, pass: &mut Pass) -> Result<(), Error> {
+        let config = &self.config;
+        let draw = Draw {
+            seed: config.seed,
+            position,
+            batch: config.batch.get(),
+            sample: &self.dataset.shape(),
+            dtype: DType::F32,
+            device: &self.device,
+        };
+        let order = derived_seed(config.seed, Use::RealOrder);
+        let stream = Stream { dataset: &self.dataset, seed: order };
+        let batch = stream.batch_at(position, draw.batch, &self.device)?;
+        let labels = batch.labels.filter(|_| config.network.label_dim != 0);
+        let mut cond = Conditioning::labels(labels);
+        let mut images = batch.images;
+        if 0.0 < config.augment.get() {
+            let seed = derived_seed(config.seed, Use::Augment);
+            let pipe = data::augment::AugmentPipe::edm(config.augment.get());
+            let (augmented, parameters) = pipe.apply(&images, seed, position)?;
+            (images, cond.augment) = (augmented, Some(parameters));
+        }
+        cond.dropout =
+            Some(DropoutKey { seed: derived_seed(config.seed, Use::Dropout), position });
+        let sigma = draw.sigma(Use::TeacherSigma, &config.sigma_law, None)?;
+        let noised = Noised::new(images, &sigma, &draw.normal(Use::TeacherNoise)?)?;
+        let denoised = self.network.denoise(&noised.x, &sigma, &cond)?;
+        let losses = denoising_loss(&denoised, &noised.x0, &sigma, config.network.sigma_data)?;
+        let elements = noised.x0.elem_count() / draw.batch;
+        pass.mean("Loss/loss", &(&losses / elements as f64)?)?;
+        let loss = (losses.mean_all()? / config.accumulation.get() as f64)?;
+        Ok(pass.gradients.accumulate(&self.state.teacher.params, &mut loss.backward()?)?)
+    }
+
+    fn try_update(&mut self) -> Result<Outcome, Error> {
+        let mut pass = Pass::new();
+        let mut position = self.state.progress.images;
+        for _ in 0..self.config.accumulation.get() {
+            self.backward(position, &mut pass)?;
+            position += self.config.batch.get() as u64;
+        }
+        pass.norm("Norm/teacher")?;
+        if let Some(what) = pass.non_finite() {
+            return Ok(Outcome::Skipped(what));
+        }
+        self.state.teacher.update(&self.config.optimizer, &pass.gradients, position)?;
+        let beta = ema::decay(&self.config.ema, position, self.images_per_update());
+        ema::update(&self.state.ema, &self.state.teacher.params, beta)?;
+        Ok(Outcome::Applied(pass.stats))
+    }
+}
+
+impl Job for Teacher {
+    fn progress(&self) -> Progress {
+        self.state.progress
+    }
+
+    fn total(&self) -> u64 {
+        self.config.images
+    }
+
+    fn log(&self) -> LogConfig {
+        self.config.log
+    }
+
+    fn phase(&self) -> Option<(usize, String)> {
+        None
+    }
+
+    fn update(&mut self) -> Result<Outcome, Error> {
+        let started = Instant::now();
+        let outcome = self.try_update()?;
+        let (images, seconds) = (self.images_per_update(), started.elapsed().as_secs_f64());
+        self.state.progress.record(&outcome, images, seconds, self.config.max_skipped)?;
+        Ok(outcome)
+    }
+
+    fn samples(&self) -> Result<Option<Tensor>, Error> {
+        Ok(Some(preview(&self.average, &self.config.network, self.config.seed, &self.device)?))
+    }
+
+    fn save(&mut self, folder: &Path) -> Result<PathBuf, Error> {
+        let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
+        let owner = Owner { config: &text, fingerprint: &hash };
+        checkpoint::save(folder, owner, self.state.progress.images, &mut self.state)
+    }
+
+    fn resume(&mut self, path: &Path) -> Result<(), Error> {
+        let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
+        checkpoint::load(path, Owner { config: &text, fingerprint: &hash }, &mut self.state)
+    }
+}
+
+/// Images of a teacher for a quick look: ten classes of three, 18 steps of Heun's sampler.
+fn preview(
+    network: &Network,
+    config: &NetworkConfig,
+    seed: u64,
+    device: &Device,
+) -> Result<Tensor, Error> {
+    const COUNT: usize = 30;
+    let shape = (COUNT, config.img_channels, config.img_resolution, config.img_resolution);
+    let z = stream(seed, Use::SampleLatent).normal_tensor(0, shape, device)?;
+    let labels = match config.label_dim {
+        0 => None,
+        k => {
+            let classes: Vec<u32> = (0..COUNT as u32).map(|i| i % k as u32).collect();
+            Some(crate::source::one_hot(&classes, k, device)?)
+        }
+    };
+    let mut noise = stream_noise(stream(seed, Use::Churn), 0, COUNT as u64, device);
+    let cond = Conditioning::labels(labels);
+    Ok(sample(network, &SamplerConfig::default(), &z, &cond, &mut noise)?)
+}

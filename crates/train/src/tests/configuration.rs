@@ -1,0 +1,105 @@
+//! What a configuration accepts, refuses and keeps.
+
+use divergence::{Divergence, Objective};
+
+use crate::{Config, Error, config::LogConfig};
+
+fn parse(text: &str) -> Result<Config, Error> {
+    Config::parse("run.toml", text, &[])
+}
+
+/// The whole chain of an error, as the command line prints it.
+fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut source = err.source();
+    while let Some(err) = source {
+        text += &format!(": {err}");
+        source = err.source();
+    }
+    text
+}
+
+#[track_caller]
+fn check_refused(text: &str, overrides: &[&str], expected: &[&str]) {
+    let overrides: Vec<String> = overrides.iter().map(|&it| it.into()).collect();
+    let err = Config::parse("run.toml", text, &overrides).expect_err("must be refused");
+    let message = chain(&err);
+    for part in expected {
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+}
+
+#[test]
+fn an_empty_file_is_the_default_run() {
+    assert_eq!(parse("").unwrap(), Config::default());
+}
+
+#[test]
+fn a_resolved_configuration_reads_back_as_itself() {
+    for row in divergence::presets() {
+        let text = format!("[[phase]]\npreset = \"{}\"\nimages = 1000\n", row.name);
+        let config = parse(&text).unwrap();
+        assert_eq!(config.phase[0].method, row.method);
+        assert_eq!(parse(&config.to_toml()).unwrap(), config, "{}", row.name);
+    }
+}
+
+#[test]
+fn a_phase_changes_its_preset() {
+    let config = parse(
+        "[[phase]]\npreset = \"sid\"\nalpha = 0.75\n\
+         [[phase]]\npreset = \"f-distill\"\ndivergence = \"js\"\nmethod.fake_updates = 3\n",
+    )
+    .unwrap();
+    assert_eq!(config.phase[0].method.objective, Objective::Sid { alpha: 0.75 });
+    assert_eq!(config.phase[1].method.divergence, Divergence::JensenShannon);
+    assert_eq!(config.phase[1].method.fake_updates.get(), 3);
+}
+
+#[test]
+fn faults_name_the_line_the_key_and_what_there_is() {
+    check_refused("batch = 0", &[], &["run.toml", "line 1", "batch = 0", "nonzero"]);
+    check_refused("seed = 1\nbach = 64", &[], &["line 2", "unknown field `bach`", "`batch`"]);
+    check_refused("ema.half_life = -1.0", &[], &["-1 is not a positive number"]);
+    check_refused("dropout = 1.0", &[], &["1 is not in [0, 1)"]);
+    check_refused("[[phase]]\npreset = \"sidd\"", &[], &["no method named `sidd`", "sid", "dmd2"]);
+    check_refused("[[phase]]\ndivergence = \"kl\"", &[], &["kl", "forward-kl"]);
+    check_refused("[[phase]]\nalpha = 1.0", &[], &["`uni-instruct` has no alpha"]);
+    check_refused("[[phase]]\nmethod.speed = 1", &[], &["speed"]);
+    check_refused("", &["batch"], &["--set batch", "key.path=value"]);
+    check_refused("", &["ema.half_life.x=1", "ema.half_life=2"], &["half_life"]);
+    check_refused("[[phase]]\nimages = 1", &["phase.1.images=5"], &["phase.1.images", "no such"]);
+}
+
+#[test]
+fn overrides_reach_every_depth() {
+    let overrides = ["batch=8", "generator.learning_rate=2e-4", "phase.0.images=640", "data=x/y"];
+    let text = "[[phase]]\npreset = \"dmd2\"\n";
+    let config = Config::parse("run.toml", text, &overrides.map(String::from)).unwrap();
+    assert_eq!(config.batch.get(), 8);
+    assert_eq!(config.generator.learning_rate.get(), 2e-4);
+    assert_eq!(config.phase[0].images, 640);
+    assert_eq!(config.data, "x/y");
+}
+
+#[test]
+fn the_fingerprint_ignores_logging_and_nothing_else() {
+    let config = Config::default();
+    let logs = Config { log: LogConfig { tick: 1, samples: 2, checkpoint: 3 }, ..config.clone() };
+    assert_eq!(config.fingerprint(), logs.fingerprint());
+    let seeded = Config { seed: 1, ..config.clone() };
+    assert_ne!(config.fingerprint(), seeded.fingerprint());
+}
+
+#[test]
+fn phases_follow_one_another() {
+    let config = parse(
+        "[[phase]]\nimages = 100\ntrain_generator = false\n\
+         [[phase]]\nimages = 50\npreset = \"sid\"\n",
+    )
+    .unwrap();
+    assert_eq!(config.images(), 150);
+    for (images, expected) in [(0, 0), (99, 0), (100, 1), (149, 1), (150, 1), (999, 1)] {
+        assert_eq!(config.phase_at(images).unwrap().0, expected, "{images}");
+    }
+}
