@@ -18,6 +18,12 @@ impl Output {
         Self(buffer)
     }
 
+    /// The place of the first number, for kernels that write out of order.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn as_shared_ptr(&mut self) -> SharedPtr {
+        SharedPtr(self.0.as_mut_ptr().cast())
+    }
+
     /// The numbers in chunks of `size`, to be written in parallel.
     pub(super) fn par_chunks(
         &mut self,

@@ -21,7 +21,7 @@ const TASK_VECTORS: usize = 48;
 
 /// `y = weight * x + bias`, `k` 1 or 3.
 pub(super) fn convolve(
-    proof: Avx2Fma,
+    _proof: Avx2Fma,
     x: &[f32],
     weight: &Weight<'_>,
     bias: Option<&[f32]>,
@@ -42,8 +42,13 @@ pub(super) fn convolve(
         let images = x.len() / image_in;
         let mut run = |source: &[f32]| {
             let task = Task { geometry, padded, packed: &packed, start: &start, images, source };
-            // SAFETY: `proof` says that the processor has the features. `y` is the task's output.
-            unsafe { task.run(proof, y.as_mut_ptr().cast()) }
+            // SAFETY: the processor has the features (`Avx2Fma`). `y` is the task's output.
+            unsafe {
+                match geometry.kernel {
+                    1 => task.run::<1>(y.as_mut_ptr().cast()),
+                    _ => task.run::<3>(y.as_mut_ptr().cast()),
+                }
+            }
         };
         if padded.is_plain() {
             run(x);
@@ -81,11 +86,13 @@ struct Pixels {
 impl Task<'_> {
     /// # Safety
     ///
-    /// `y` is valid for writing `images · outputs · pixels` numbers, which no other thread uses.
-    unsafe fn run(&self, _: Avx2Fma, y: *mut f32) {
-        let &Geometry { inputs, outputs, kernel, .. } = self.geometry;
+    /// The processor has AVX2 and FMA. `y` is valid for writing `images · outputs · pixels`
+    /// numbers, which no other thread uses. `K` is the geometry's kernel.
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn run<const K: usize>(&self, y: *mut f32) {
+        let &Geometry { inputs, outputs, .. } = self.geometry;
         // As many input channels at a time as the first cache holds of a tile's rows.
-        let depth = if kernel == 1 { 128 } else { 16 };
+        let depth = if K == 1 { 128 } else { 16 };
         let total = self.images * self.padded.height * self.padded.row_vectors();
         for first in (0..inputs).step_by(depth) {
             let sum = Sum {
@@ -97,24 +104,21 @@ impl Task<'_> {
                 let count = VECTORS.min(total - vector);
                 let pixels = self.locate(vector, count, first, y);
                 for block in 0..outputs.div_ceil(BLOCK) {
-                    let offset = (block * inputs + first) * kernel * kernel * BLOCK;
+                    let offset = (block * inputs + first) * K * K * BLOCK;
                     let weights = self.packed[offset..].as_ptr();
                     let start = (first == 0).then(|| &self.start[block * BLOCK..][..BLOCK]);
                     let rows = BLOCK.min(outputs - block * BLOCK);
                     let tile = Tile { weights, start, sum, rows, stride: self.geometry.pixels() };
                     let pixels = pixels.down(block * BLOCK * tile.stride);
-                    // SAFETY: the processor has the features (`Avx2Fma`). `locate` gives vectors
-                    // within the padded images and the output; the weights of a block hold
-                    // `sum.channels · k² · 4` numbers from `offset`. Outputs that the tile reads
+                    // SAFETY: the caller vouches for the features. `locate` gives vectors within
+                    // the padded images and the output; the weights of a block hold
+                    // `sum.channels · K² · 4` numbers from `offset`. Outputs that the tile reads
                     // were written when `first` was 0.
                     unsafe {
-                        match (kernel, count) {
-                            (1, 1) => tile.few::<1, 1>(&pixels),
-                            (1, 2) => tile.few::<1, 2>(&pixels),
-                            (1, _) => tile.full::<1>(&pixels),
-                            (_, 1) => tile.few::<3, 1>(&pixels),
-                            (_, 2) => tile.few::<3, 2>(&pixels),
-                            (_, _) => tile.full::<3>(&pixels),
+                        match count {
+                            1 => tile.few::<K, 1>(&pixels),
+                            2 => tile.few::<K, 2>(&pixels),
+                            _ => tile.full::<K>(&pixels),
                         }
                     }
                 }
@@ -172,6 +176,7 @@ impl Tile<'_> {
     /// target are valid for writing in each of the `rows` output channels, and hold sums to go
     /// on from if there is no `start`.
     #[target_feature(enable = "avx2,fma")]
+    #[inline]
     unsafe fn full<const K: usize>(&self, pixels: &Pixels) {
         // SAFETY: passed on to the caller.
         unsafe {
@@ -185,6 +190,7 @@ impl Tile<'_> {
     ///
     /// As [`Self::full`], of the first `N` vectors.
     #[target_feature(enable = "avx2,fma")]
+    #[inline]
     unsafe fn few<const K: usize, const N: usize>(&self, pixels: &Pixels) {
         // SAFETY: passed on to the caller.
         unsafe {

@@ -45,6 +45,18 @@ impl<'a> Weight<'a> {
         move |tap| kernel[if rotated { last - tap } else { tap }]
     }
 
+    /// The same for `k = 3`.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn kernel_3x3(&self, output: usize, input: usize) -> [f32; 9] {
+        let start = output * self.output_stride + input * self.input_stride;
+        let mut kernel = [0.0; 9];
+        kernel.copy_from_slice(&self.numbers[start..start + 9]);
+        if self.rotated {
+            kernel.reverse();
+        }
+        kernel
+    }
+
     /// Blocks of output channels; the last one may be ragged.
     pub(super) fn blocks(&self) -> usize {
         self.outputs.div_ceil(BLOCK)

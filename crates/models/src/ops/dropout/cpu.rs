@@ -22,17 +22,14 @@ pub(super) struct Dropout {
 }
 
 impl Dropout {
-    /// Dropped numbers are multiplied by 0 rather than replaced, so that NaN stays.
+    /// The numbers that stay, divided by `1 − p`.
     fn apply(&self, x: &[f32], keep: &[u8]) -> Vec<f32> {
         const TASK: usize = 16_384;
-        let factors = [0.0, (1.0 / (1.0 - self.p)) as f32];
+        let factor = (1.0 / (1.0 - self.p)) as f32;
         let mut output = Output::new(x.len());
         let operands = x.par_chunks(TASK).zip(keep.par_chunks(TASK));
-        output.par_chunks(TASK).zip(operands).for_each(|(y, (x, keep))| {
-            for ((y, x), keep) in y.iter_mut().zip(x).zip(keep) {
-                y.write(x * factors[usize::from(*keep)]);
-            }
-        });
+        let tasks = output.par_chunks(TASK).zip(operands);
+        tasks.for_each(|(y, (x, keep))| kernel::apply(self.isa, x, keep, factor, y));
         // SAFETY: the tasks cover the output.
         unsafe { output.assume_written() }
     }

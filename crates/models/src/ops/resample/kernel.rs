@@ -75,12 +75,13 @@ pub(super) fn spread<const N: usize>(
     large: &mut [MaybeUninit<f32>],
 ) {
     let [_, columns] = plan.small;
-    // A combined row between N/2 − 1 zeros on both sides, and its image with a border.
-    let bordered = columns + N - 2;
-    let wide = 2 * (columns + N / 2 - 1);
-    with_scratch(bordered + wide, |scratch| {
-        let (sum, wide) = scratch.split_at_mut(bordered);
-        spread_in(isa, plan, taps, small, large, sum, wide);
+    // A combined row, with zeros for the filter to read on both sides; and the even and the odd
+    // numbers that it spreads to.
+    let row = columns + N;
+    with_scratch(row + 2 * (columns + N / 2), |scratch| {
+        let (sum, spread) = scratch.split_at_mut(row);
+        let (even, odd) = spread.split_at_mut(columns + N / 2);
+        spread_in(isa, plan, taps, small, large, sum, [even, odd]);
     });
 }
 
@@ -91,7 +92,7 @@ compile_for_isa! {
         small: &[f32],
         large: &mut [MaybeUninit<f32>],
         sum: &mut [f32],
-        wide: &mut [f32],
+        spread: [&mut [f32]; 2],
     ) = spread_by
 }
 
@@ -102,39 +103,43 @@ fn spread_by<const FMA: bool, const N: usize>(
     small: &[f32],
     large: &mut [MaybeUninit<f32>],
     sum: &mut [f32],
-    wide: &mut [f32],
+    [even, odd]: [&mut [f32]; 2],
 ) {
     let ([rows, columns], [_, large_columns]) = (plan.small, plan.large);
     let half = N / 2;
     for (i, large) in large.chunks_exact_mut(large_columns).enumerate() {
         sum.fill(0.0);
         let row = i + plan.padding;
-        // The taps whose distance to this row is even.
+        // The taps of this row's parity.
         for (h, tap) in taps.iter().skip(row % 2).step_by(2).enumerate() {
             match (row / 2).checked_sub(h) {
                 Some(source) if source < rows => {
-                    let image = &mut sum[half - 1..][..columns];
+                    let image = &mut sum[half..][..columns];
                     add_row(image, *tap, &small[source * columns..][..columns]);
                 }
                 _ => (),
             }
         }
-        for (pair, window) in wide.as_chunks_mut::<2>().0.iter_mut().zip(sum.windows(half)) {
-            // The window ends at the number that tap 0 takes.
-            let mut even = 0.0;
-            let mut odd = 0.0;
-            for (h, x) in window.iter().rev().enumerate() {
-                even += taps[2 * h] * x;
-                odd += taps[2 * h + 1] * x;
-            }
-            *pair = [even, odd];
+        even.fill(0.0);
+        odd.fill(0.0);
+        for h in 0..half {
+            add_row(even, taps[2 * h], &sum[half - h..]);
+            add_row(odd, taps[2 * h + 1], &sum[half - h..]);
         }
-        // Columns that no number reaches (the last of an odd width) are zero.
-        let reached = wide.len().saturating_sub(plan.padding).min(large_columns);
-        let (image, rest) = large.split_at_mut(reached);
-        for (large, x) in image.iter_mut().zip(&wide[plan.padding..]) {
-            large.write(*x);
+        // The padding cuts off the first number of the even ones, or nothing.
+        match plan.padding {
+            0 => interleave(even, odd, large),
+            _ => interleave(odd, &even[1..], large),
         }
-        rest.iter_mut().for_each(|it| _ = it.write(0.0));
+    }
+}
+
+/// `a[0], b[0], a[1], …`, as many as there is room for.
+#[inline(always)]
+fn interleave(a: &[f32], b: &[f32], target: &mut [MaybeUninit<f32>]) {
+    let (pairs, rest) = target.as_chunks_mut::<2>();
+    rest.iter_mut().for_each(|it| _ = it.write(a[pairs.len()]));
+    for ((pair, a), b) in pairs.iter_mut().zip(a).zip(b) {
+        *pair = [MaybeUninit::new(*a), MaybeUninit::new(*b)];
     }
 }

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use super::geometry::Geometry;
 use super::padded::{LANES, Padded};
 use super::weight::{BLOCK, Weight};
-use crate::ops::buffer::{Output, SharedPtr, with_scratch};
+use crate::ops::buffer::{Output, with_scratch};
 use crate::ops::isa::Avx2Fma;
 
 mod products;
@@ -139,14 +139,14 @@ impl Task<'_> {
                         let (image, i, j) = self.groups.locate(group);
                         image * inputs * padded.channel + i * padded.pitch + j
                     });
-                    for channel in 0..inputs {
-                        let places =
-                            places.map(|it| source[it + channel * padded.channel..].as_ptr());
-                        let target = tiles[channel * row + q * LANES..].as_mut_ptr();
-                        // SAFETY: the processor has the features (`Avx2Fma`). From a group's
-                        // first pixel, four rows of ten numbers are in the padded channel; a
-                        // vector fits at each place of `tiles`.
-                        unsafe { transform::input(places, padded.pitch, target, in_place) };
+                    let target = &mut tiles[q * LANES..];
+                    // SAFETY: the processor has the features (`Avx2Fma`). From a group's first
+                    // pixel, four rows of ten numbers are in each padded channel; a vector fits
+                    // at each place of `tiles` for each channel.
+                    unsafe {
+                        let places = places.map(|it| source[it..].as_ptr());
+                        let strides = [padded.channel, padded.pitch];
+                        transform::inputs(places, strides, target, [row, in_place], inputs);
                     }
                 }
                 for place in 0..PLACES {
@@ -162,16 +162,21 @@ impl Task<'_> {
                         let (image, i, j) = self.groups.locate(group);
                         image * outputs * pixels + i * width + j
                     });
-                    for output in 0..outputs {
-                        let bias = self.bias.map_or(0.0, |bias| bias[output]);
-                        let sums = sums[output * row + q * LANES..].as_ptr();
-                        // SAFETY: the processor has the features (`Avx2Fma`). A vector is at each
-                        // place of `sums`; two rows of eight pixels from a group's first one are
-                        // within the task's output.
-                        unsafe {
-                            let places = places.map(|it| y.add(it + output * pixels));
-                            transform::output(sums, out_place, bias, places, width);
-                        }
+                    // SAFETY: the processor has the features (`Avx2Fma`). A vector is at each
+                    // place of `sums` for each channel; two rows of eight pixels from a group's
+                    // first one are within the task's output.
+                    unsafe {
+                        let places = places.map(|it| y.add(it));
+                        let sums = &sums[q * LANES..];
+                        let strides = [pixels, width];
+                        transform::outputs(
+                            sums,
+                            [row, out_place],
+                            self.bias,
+                            places,
+                            strides,
+                            outputs,
+                        );
                     }
                 }
             }
@@ -183,20 +188,24 @@ impl Task<'_> {
 fn transform_weight(weight: &Weight<'_>) -> Vec<f32> {
     let (blocks, inputs) = (weight.blocks(), weight.inputs());
     let place_len = blocks * inputs * BLOCK;
-    let mut transformed = vec![0f32; PLACES * place_len];
-    let target = SharedPtr::new(&mut transformed);
+    let mut transformed = Output::new(PLACES * place_len);
+    let target = transformed.as_shared_ptr();
     (0..blocks).into_par_iter().for_each(|block| {
         for input in 0..inputs {
+            let mut places = [[0f32; BLOCK]; PLACES];
             for lane in 0..BLOCK.min(weight.outputs() - block * BLOCK) {
-                let kernel = weight.kernel(block * BLOCK + lane, input);
-                let places = transform::kernel(&kernel);
-                for (place, number) in places.into_iter().enumerate() {
-                    let at = place * place_len + (block * inputs + input) * BLOCK + lane;
-                    // SAFETY: within `transformed`, and only this task writes this block.
-                    unsafe { *target.add(at) = number };
+                let kernel = weight.kernel_3x3(block * BLOCK + lane, input);
+                for (place, number) in places.iter_mut().zip(transform::kernel(&kernel)) {
+                    place[lane] = number;
                 }
+            }
+            for (place, numbers) in places.iter().enumerate() {
+                let at = place * place_len + (block * inputs + input) * BLOCK;
+                // SAFETY: within `transformed`, and only this task writes this block.
+                unsafe { target.add(at).copy_from_nonoverlapping(numbers.as_ptr(), BLOCK) };
             }
         }
     });
-    transformed
+    // SAFETY: every place of every block has been written, four lanes each.
+    unsafe { transformed.assume_written() }
 }

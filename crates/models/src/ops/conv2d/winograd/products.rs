@@ -90,21 +90,38 @@ unsafe fn store<const N: usize>(acc: &[[__m256; N]; BLOCK], sums: *mut f32, row:
     }
 }
 
-/// `target[q][r] += Σ_t grads[r, t] · tiles[q, t]` over `count` vectors `t`.
+/// `sums[block, c, r] += Σ_t grads[4 block + r, t] · tiles[c, t]` over `count` vectors `t`.
 ///
 /// # Safety
 ///
-/// The processor has AVX2 and FMA. `grads` holds four rows and `tiles` three, `row` numbers apart,
-/// of at least `count` vectors; `target` holds twelve numbers.
+/// The processor has AVX2 and FMA. With `size = [blocks, columns, row]`: `grads` holds
+/// `[4 · blocks, row]`, `tiles` `[columns, row]`, `sums` `[blocks, columns, 4]`; `columns` is a
+/// multiple of three, and `count` vectors fit in a row.
 #[target_feature(enable = "avx2,fma")]
-#[inline]
 pub(super) unsafe fn outer(
     grads: &[f32],
     tiles: &[f32],
-    row: usize,
+    sums: &mut [f32],
+    [blocks, columns, row]: [usize; 3],
     count: usize,
-    target: &mut [f32],
 ) {
+    for (block, sums) in sums.chunks_exact_mut(columns * BLOCK).enumerate().take(blocks) {
+        let grads = &grads[block * BLOCK * row..];
+        for (three, sums) in sums.chunks_exact_mut(VECTORS * BLOCK).enumerate() {
+            // SAFETY: the caller vouches for the matrices.
+            unsafe { outer_tile(grads, &tiles[three * VECTORS * row..], row, count, sums) };
+        }
+    }
+}
+
+/// [`outer`] of four rows of `grads` and three of `tiles`.
+///
+/// # Safety
+///
+/// As there; `target` holds twelve numbers.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+unsafe fn outer_tile(grads: &[f32], tiles: &[f32], row: usize, count: usize, target: &mut [f32]) {
     let mut acc = [[_mm256_setzero_ps(); VECTORS]; BLOCK];
     for t in 0..count {
         // SAFETY: the caller vouches for the matrices.

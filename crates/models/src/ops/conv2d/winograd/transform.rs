@@ -14,6 +14,76 @@ use super::PLACES;
 const EVEN: i32 = 0b10_00_10_00;
 const ODD: i32 = 0b11_01_11_01;
 
+/// [`input`] of `channels` channels: `[channel, row]` are the strides of the source, `[channel,
+/// place]` those of the target.
+///
+/// # Safety
+///
+/// As there, for every channel.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn inputs(
+    groups: [*const f32; 2],
+    [channel, row]: [usize; 2],
+    target: &mut [f32],
+    [target_channel, place]: [usize; 2],
+    channels: usize,
+) {
+    for i in 0..channels {
+        // SAFETY: the caller vouches for all channels.
+        unsafe {
+            let target = target.as_mut_ptr().add(i * target_channel);
+            input(groups.map(|it| it.add(i * channel)), row, target, place);
+        }
+    }
+}
+
+/// [`output`] of `channels` channels; strides as in [`inputs`].
+///
+/// # Safety
+///
+/// As there, for every channel, of which `bias`, if any, has one number each.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn outputs(
+    sums: &[f32],
+    [sums_channel, place]: [usize; 2],
+    bias: Option<&[f32]>,
+    groups: [*mut f32; 2],
+    [channel, row]: [usize; 2],
+    channels: usize,
+) {
+    for i in 0..channels {
+        let bias = bias.map_or(0.0, |bias| bias[i]);
+        // SAFETY: the caller vouches for all channels.
+        unsafe {
+            let sums = sums.as_ptr().add(i * sums_channel);
+            output(sums, place, bias, groups.map(|it| it.add(i * channel)), row);
+        }
+    }
+}
+
+/// [`gradient`] of `channels` channels; strides as in [`inputs`].
+///
+/// # Safety
+///
+/// As there, for every channel.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn gradients(
+    groups: [*const f32; 2],
+    [channel, row]: [[usize; 2]; 2],
+    target: &mut [f32],
+    [target_channel, place]: [usize; 2],
+    channels: usize,
+) {
+    for i in 0..channels {
+        // SAFETY: the caller vouches for all channels.
+        unsafe {
+            let target = target.as_mut_ptr().add(i * target_channel);
+            let groups = [groups[0].add(i * channel[0]), groups[1].add(i * channel[1])];
+            gradient(groups, row, target, place);
+        }
+    }
+}
+
 /// `Bᵀ d B` of eight tiles of a channel. Vector `place` is written to `target + place · stride`.
 ///
 /// # Safety
@@ -22,7 +92,7 @@ const ODD: i32 = 0b11_01_11_01;
 /// apart, are readable; sixteen vectors from `target` are writable.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-pub(super) unsafe fn input(groups: [*const f32; 2], pitch: usize, target: *mut f32, stride: usize) {
+unsafe fn input(groups: [*const f32; 2], pitch: usize, target: *mut f32, stride: usize) {
     let mut rows = [[_mm256_setzero_ps(); 4]; 4];
     for (i, row) in rows.iter_mut().enumerate() {
         // SAFETY: the caller vouches for these reads.
@@ -58,13 +128,7 @@ pub(super) unsafe fn input(groups: [*const f32; 2], pitch: usize, target: *mut f
 /// The processor has AVX2 and FMA; the sixteen vectors are readable, the rows writable.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-pub(super) unsafe fn output(
-    sums: *const f32,
-    stride: usize,
-    bias: f32,
-    groups: [*mut f32; 2],
-    width: usize,
-) {
+unsafe fn output(sums: *const f32, stride: usize, bias: f32, groups: [*mut f32; 2], width: usize) {
     let mut rows = [[_mm256_setzero_ps(); 4]; 2];
     for j in 0..4 {
         let [m0, m1, m2, m3]: [__m256; 4] = std::array::from_fn(|i| {
@@ -86,25 +150,22 @@ pub(super) unsafe fn output(
     }
 }
 
-/// `A g Aᵀ` of eight tiles of the output's gradient, in two rows of eight pixels for each group;
-/// written as [`input`] does.
+/// `A g Aᵀ` of eight tiles of the output's gradient, in two rows of eight pixels for each group,
+/// `widths` apart; written as [`input`] does.
 ///
 /// # Safety
 ///
 /// The processor has AVX2 and FMA; the rows are readable, sixteen vectors writable.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-pub(super) unsafe fn gradient(
-    groups: [*const f32; 2],
-    width: usize,
-    target: *mut f32,
-    stride: usize,
-) {
+unsafe fn gradient(groups: [*const f32; 2], widths: [usize; 2], target: *mut f32, stride: usize) {
     let zero = _mm256_setzero_ps();
     let mut rows = [[zero; 4]; 2];
     for (i, row) in rows.iter_mut().enumerate() {
         // SAFETY: the caller vouches for these reads.
-        let [a, b] = groups.map(|it| unsafe { _mm256_loadu_ps(it.add(i * width)) });
+        let [a, b]: [__m256; 2] = std::array::from_fn(|group| unsafe {
+            _mm256_loadu_ps(groups[group].add(i * widths[group]))
+        });
         let (g0, g1) = (_mm256_shuffle_ps::<EVEN>(a, b), _mm256_shuffle_ps::<ODD>(a, b));
         *row = [g0, _mm256_add_ps(g0, g1), _mm256_sub_ps(g0, g1), _mm256_sub_ps(zero, g1)];
     }
@@ -129,9 +190,9 @@ unsafe fn store(vectors: [__m256; 4], target: *mut f32, stride: usize) {
 }
 
 /// `G g Gᵀ` of one kernel.
-pub(super) fn kernel(g: &impl Fn(usize) -> f32) -> [f32; PLACES] {
+pub(super) fn kernel(g: &[f32; 9]) -> [f32; PLACES] {
     let expand = |a: f32, b: f32, c: f32| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-    let columns: [[f32; 4]; 3] = std::array::from_fn(|j| expand(g(j), g(3 + j), g(6 + j)));
+    let columns: [[f32; 4]; 3] = std::array::from_fn(|j| expand(g[j], g[3 + j], g[6 + j]));
     let rows: [[f32; 4]; 4] =
         std::array::from_fn(|i| expand(columns[0][i], columns[1][i], columns[2][i]));
     std::array::from_fn(|place| rows[place / 4][place % 4])

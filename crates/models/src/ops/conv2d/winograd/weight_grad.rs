@@ -11,6 +11,8 @@ use crate::ops::conv2d::tile::VECTORS;
 use crate::ops::conv2d::weight::BLOCK;
 use crate::ops::isa::Avx2Fma;
 
+/// A row of no gradient.
+static NOTHING: [f32; LANES] = [0.0; LANES];
 /// Numbers that all parts' sums may take together: 2 MiB.
 const SUMS: usize = 1 << 19;
 
@@ -98,32 +100,35 @@ impl Part<'_> {
                         let places = pair.map(|(image, i, j)| {
                             image * inputs * padded.channel + i * padded.pitch + j
                         });
-                        for channel in 0..inputs {
-                            let places =
-                                places.map(|it| source[it + channel * padded.channel..].as_ptr());
-                            let target = tiles[channel * row + q * LANES..].as_mut_ptr();
-                            // SAFETY: the processor has the features (`Avx2Fma`). From a group's
-                            // first pixel, four rows of ten numbers are in the padded channel; a
-                            // vector fits at each place of `tiles`.
-                            unsafe { transform::input(places, padded.pitch, target, in_place) };
+                        let target = &mut tiles[q * LANES..];
+                        // SAFETY: the processor has the features (`Avx2Fma`). From a group's
+                        // first pixel, four rows of ten numbers are in each padded channel; a
+                        // vector fits at each place of `tiles` for each channel.
+                        unsafe {
+                            let places = places.map(|it| source[it..].as_ptr());
+                            let strides = [padded.channel, padded.pitch];
+                            transform::inputs(places, strides, target, [row, in_place], inputs);
                         }
-                        let places =
+                        let [first, second] =
                             pair.map(|(image, i, j)| image * outputs * pixels + i * width + j);
-                        for output in 0..outputs {
-                            let two = places.map(|it| &grad[it + output * pixels..]);
-                            let target = grads[output * row + q * LANES..].as_mut_ptr();
-                            // SAFETY: as above; two rows of eight pixels from a group's first one
-                            // are within the gradient, or within `alone`.
-                            unsafe {
-                                if b < total {
-                                    let places = two.map(<[f32]>::as_ptr);
-                                    transform::gradient(places, width, target, out_place);
-                                } else {
-                                    let (alone, none) = (first_rows(two[0], width), [0f32; 16]);
-                                    let places = [alone.as_ptr(), none.as_ptr()];
-                                    transform::gradient(places, LANES, target, out_place);
-                                }
-                            }
+                        // Without a partner, the last group's is one row of zeros, read for all.
+                        let (second, channels, widths) = match b < total {
+                            true => (&grad[second..], [pixels; 2], [width; 2]),
+                            false => (&NOTHING[..], [pixels, 0], [width, 0]),
+                        };
+                        let target = &mut grads[q * LANES..];
+                        // SAFETY: as above; two rows of eight pixels from a group's first one are
+                        // within the gradient of each channel.
+                        unsafe {
+                            let places = [grad[first..].as_ptr(), second.as_ptr()];
+                            let strides = [channels, widths];
+                            transform::gradients(
+                                places,
+                                strides,
+                                target,
+                                [row, out_place],
+                                outputs,
+                            );
                         }
                     }
                     for place in 0..PLACES {
@@ -131,26 +136,13 @@ impl Part<'_> {
                             (&tiles[place * in_place..], &grads[place * out_place..]);
                         let len = blocks * self.columns * BLOCK;
                         let sums = &mut sums[place * len..][..len];
-                        for (block, sums) in sums.chunks_mut(self.columns * BLOCK).enumerate() {
-                            let grads = &grads[block * BLOCK * row..];
-                            for (three, sums) in sums.chunks_mut(VECTORS * BLOCK).enumerate() {
-                                let tiles = &tiles[three * VECTORS * row..];
-                                // SAFETY: the processor has the features (`Avx2Fma`); four rows
-                                // of `grads` and three of `tiles` are there, filled up above.
-                                unsafe { products::outer(grads, tiles, row, count, sums) };
-                            }
-                        }
+                        let size = [blocks, self.columns, row];
+                        // SAFETY: the processor has the features (`Avx2Fma`); `grads` holds four
+                        // rows for each block, `tiles` `columns` rows, filled up above.
+                        unsafe { products::outer(grads, tiles, sums, size, count) };
                     }
                 }
             }
         });
     }
-}
-
-/// Two rows of eight pixels, `width` apart, together.
-fn first_rows(grad: &[f32], width: usize) -> [f32; 2 * LANES] {
-    let mut rows = [0f32; 2 * LANES];
-    rows[..LANES].copy_from_slice(&grad[..LANES]);
-    rows[LANES..].copy_from_slice(&grad[width..][..LANES]);
-    rows
 }
