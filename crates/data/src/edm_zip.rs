@@ -53,17 +53,12 @@ pub(crate) fn open_folder(path: &Path) -> Result<Dataset, Error> {
         let parts: Vec<_> = inside.iter().map(|it| it.to_string_lossy()).collect();
         files.insert(parts.join("/"), file);
     }
-    let mut images = Images::default();
-    for file in files.values() {
-        let name = file.display().to_string();
-        let bytes = bounded::read_all(bounded::open(file)?, images.largest_file(), &name)?;
-        images.push(&bytes, &name)?;
-    }
+    let images = Images::of_files(files.values())?;
     let index_path = path.join(INDEX);
     let index_file = index_path.display().to_string();
     let json = bounded::read_all(bounded::open(&index_path)?, MAX_INDEX, &index_file)?;
     let labels = labels(&json, &files.into_keys().collect::<Vec<_>>(), &origin, &index_file)?;
-    assemble(&origin, images, labels)
+    images.labelled(&origin, labels)
 }
 
 /// Reads a zip file.
@@ -123,14 +118,7 @@ fn read_zip(reader: impl Read + Seek, origin: &str) -> Result<Dataset, Error> {
         None => Labels::None,
         Some(json) => labels(&json, &image_names, origin, &index_name)?,
     };
-    assemble(origin, images, labels)
-}
-
-fn assemble(origin: &str, images: Images, labels: Labels) -> Result<Dataset, Error> {
-    match images.finish() {
-        None => Err(Error::Empty { file: origin.to_owned() }),
-        Some((shape, pixels)) => Dataset::new(origin, shape, pixels, labels),
-    }
+    images.labelled(origin, labels)
 }
 
 /// The labels of these images, in their order.

@@ -24,10 +24,9 @@ pub(crate) fn open(folder: &Path) -> Result<Dataset, Error> {
     if classes.is_empty() || is_edm_tree(&classes)? {
         let mut files = pngs(folder)?;
         files.sort();
-        let pixels = collect(&files)?;
-        return match pixels {
-            None => Err(Error::Unrecognized { path: folder.to_owned() }),
-            Some((shape, pixels)) => Dataset::new(&origin, shape, pixels, Labels::None),
+        return match files.is_empty() {
+            true => Err(Error::Unrecognized { path: folder.to_owned() }),
+            false => Images::of_files(&files)?.labelled(&origin, Labels::None),
         };
     }
     if let Some(stray) = flat.first() {
@@ -47,12 +46,10 @@ pub(crate) fn open(folder: &Path) -> Result<Dataset, Error> {
         of_image.extend(std::iter::repeat_n(label as u32, found.len()));
         files.extend(found);
     }
-    let (shape, pixels) =
-        collect(&files)?.ok_or_else(|| Error::Unrecognized { path: folder.to_owned() })?;
     let names = classes.iter().filter_map(|it| it.file_name());
     let names: Vec<_> = names.map(|it| it.to_string_lossy().into_owned()).collect();
     let labels = Labels::Classes { classes: classes.len(), of_image };
-    Ok(Dataset::new(&origin, shape, pixels, labels)?.with_class_names(names))
+    Ok(Images::of_files(&files)?.labelled(&origin, labels)?.with_class_names(names))
 }
 
 /// Every PNG below a folder, in no particular order.
@@ -124,17 +121,6 @@ fn is_edm_tree(folders: &[PathBuf]) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// The pixels of these files: `[C, H, W]` and `[N, C, H, W]`.
-fn collect(files: &[PathBuf]) -> Result<Option<([usize; 3], Vec<u8>)>, Error> {
-    let mut images = Images::default();
-    for path in files {
-        let file = path.display().to_string();
-        let bytes = bounded::read_all(bounded::open(path)?, images.largest_file(), &file)?;
-        images.push(&bytes, &file)?;
-    }
-    Ok(images.finish())
-}
-
 /// Images of one shape, decoded one after the other.
 #[derive(Default)]
 pub(crate) struct Images {
@@ -143,6 +129,19 @@ pub(crate) struct Images {
 }
 
 impl Images {
+    /// The images of these files.
+    pub(crate) fn of_files<'a>(
+        files: impl IntoIterator<Item = &'a PathBuf>,
+    ) -> Result<Self, Error> {
+        let mut images = Self::default();
+        for path in files {
+            let file = path.display().to_string();
+            let bytes = bounded::read_all(bounded::open(path)?, images.largest_file(), &file)?;
+            images.push(&bytes, &file)?;
+        }
+        Ok(images)
+    }
+
     /// The most bytes that the next PNG may have: twice its pixels, which no encoder needs, and
     /// room for text. Until the shape is known, those of the largest image that is decoded.
     pub(crate) fn largest_file(&self) -> u64 {
@@ -167,8 +166,11 @@ impl Images {
         }
     }
 
-    /// Shape and pixels, or nothing if there was no image.
-    pub(crate) fn finish(self) -> Option<([usize; 3], Vec<u8>)> {
-        self.shape.map(|shape| (shape, self.pixels))
+    /// The data set of these images; an error if there are none.
+    pub(crate) fn labelled(self, origin: &str, labels: Labels) -> Result<Dataset, Error> {
+        match self.shape {
+            None => Err(Error::Empty { file: origin.to_owned() }),
+            Some(shape) => Dataset::new(origin, shape, self.pixels, labels),
+        }
     }
 }

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 
 use super::affine::Affine;
-use super::warp::{LOWPASS, warp};
+use super::warp::{LOWPASS, reflect, warp};
 use super::{AugmentPipe, LABEL_LEN, Transform};
 
 const SIDE: usize = 32;
@@ -78,6 +78,12 @@ fn warping_by_the_identity_changes_nothing() {
     let mut warped = image.clone();
     warp(&mut warped, 8, &Affine::scale(1.0, 1.0));
     assert_images_close(&warped, &image, 1e-5);
+}
+
+#[test]
+fn edges_are_mirrors_that_do_not_repeat_the_edge_itself() {
+    let indices: Vec<_> = (0..10).map(|it| reflect(it, 4, 3)).collect();
+    assert_eq!(indices, [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]);
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn taps(to: usize, side: usize, margin: usize) -> impl Iterator<Item = (f64, usi
 }
 
 /// Index in the image of an index with margins; the edge pixel itself is not repeated.
-fn reflect(index: usize, side: usize, margin: usize) -> usize {
+pub(super) fn reflect(index: usize, side: usize, margin: usize) -> usize {
     let inside = index.abs_diff(margin);
     if index < margin || inside < side { inside } else { 2 * (side - 1) - inside }
 }

@@ -62,8 +62,5 @@ pub(super) fn download(
         file.write_all(&chunk[..read]).map_err(io)?;
         report(bytes, total);
     }
-    if total.is_some_and(|it| bytes < it) {
-        return Err(unreadable(std::io::ErrorKind::UnexpectedEof.into()));
-    }
     file.into_inner().map_err(|error| io(error.into_error()))?.sync_all().map_err(io)
 }

@@ -79,6 +79,8 @@ pub fn decode(bytes: &[u8], max_pixels: usize, file: &str) -> Result<Image, Erro
         return Err(malformed(file, "rows of an unexpected length".to_owned()));
     }
     reader.next_frame(&mut pixels).map_err(broken)?;
+    // A file cut short behind its pixels is still cut short.
+    reader.finish().map_err(broken)?;
     Ok(Image { channels, height, width, pixels })
 }
 

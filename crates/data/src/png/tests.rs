@@ -19,14 +19,14 @@ proptest! {
     }
 
     #[test]
-    fn damaged_files_are_errors_or_images(at in 0usize..90, byte: u8, keep in 0usize..90) {
+    fn damaged_files_do_not_panic(at: prop::sample::Index, byte: u8, keep: prop::sample::Index) {
         let image = Image { channels: 1, height: 4, width: 4, pixels: (0..16).collect() };
         let mut bytes = encode(&image).unwrap();
-        let end = bytes.len();
-        bytes[at % end] = byte;
+        let keep = keep.index(bytes.len());
+        prop_assert!(decode(&bytes[..keep], 1 << 16, "x").is_err(), "cut to {}", keep);
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
         let _ = decode(&bytes, 1 << 16, "x");
-        bytes.truncate(keep % end);
-        prop_assert!(decode(&bytes, 1 << 16, "x").is_err() || 70 < keep);
     }
 }
 

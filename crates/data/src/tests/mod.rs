@@ -13,7 +13,7 @@ use crate::{Dataset, Labels};
 /// A data set of random-looking bytes, each image with class `index % 3`.
 fn sample(images: usize, shape: [usize; 3]) -> Dataset {
     let size: usize = shape.iter().product();
-    let pixels = (0..images * size).map(|it| (it * 2_654_435_761 >> 7) as u8).collect();
+    let pixels = (0..images * size).map(|it| ((it * 2_654_435_761) >> 7) as u8).collect();
     let of_image = (0..images as u32).map(|it| it % 3).collect();
     Dataset::new("sample", shape, pixels, Labels::Classes { classes: 3, of_image }).unwrap()
 }
