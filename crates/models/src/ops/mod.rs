@@ -7,6 +7,9 @@
 //!
 //! Images are `[B, C, H, W]`, contiguous or not.
 
+// Some of what the kernels stand on serves those for x86-64 alone.
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+
 pub mod adam;
 pub mod device;
 pub mod noise;
