@@ -87,7 +87,9 @@ pub fn check_data(network: &NetworkConfig, dataset: &Dataset, name: &str) -> Res
     if found != expected {
         return Err(Error::unusable(
             name,
-            format!("its images are {found:?}, the network takes {expected:?} (channels, height, width)"),
+            format!(
+                "its images are {found:?}, the network takes {expected:?} (channels, height, width)"
+            ),
         ));
     }
     match (network.label_dim, dataset.classes()) {

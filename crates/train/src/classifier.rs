@@ -163,8 +163,10 @@ impl Classifier {
         let done = position as f64 / config.images.max(1) as f64;
         let factor = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
         let rate = config.optimizer.learning_rate.get() * factor.max(1e-6);
-        let optimizer =
-            OptimizerConfig { learning_rate: Positive::try_from(rate).unwrap_or(config.optimizer.learning_rate), ..config.optimizer };
+        let optimizer = OptimizerConfig {
+            learning_rate: Positive::try_from(rate).unwrap_or(config.optimizer.learning_rate),
+            ..config.optimizer
+        };
         let images = position + config.batch.get() as u64;
         self.state.network.update(&optimizer, &pass.gradients, images)?;
         let beta = ema::decay(&config.ema, images, config.batch.get() as u64);
@@ -242,8 +244,7 @@ pub fn accuracy(
     device: &Device,
 ) -> Result<f64, Error> {
     const BATCH: usize = 250;
-    let features =
-        crate::evaluate::reference(dataset, dataset.len(), BATCH, extractor, device)?;
+    let features = crate::evaluate::reference(dataset, dataset.len(), BATCH, extractor, device)?;
     let labels: Option<Vec<u32>> = (0..dataset.len()).map(|i| dataset.label(i)).collect();
     match (features.logits, labels) {
         (Some(logits), Some(labels)) => Ok(metrics::class_accuracy(&logits, &labels)?),

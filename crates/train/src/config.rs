@@ -227,7 +227,7 @@ fn set(table: &mut toml::Table, assignment: &str) -> Result<(), Error> {
     }
     let empty = || toml::Value::Table(toml::Table::new());
     let mut slot = table.entry(first).or_insert_with(empty);
-    while let Some(key) = keys.next() {
+    for key in keys {
         let inner = match slot {
             toml::Value::Table(table) => table.entry(key).or_insert_with(empty),
             toml::Value::Array(items) => key

@@ -40,14 +40,16 @@ mod tests {
 
     #[test]
     fn a_half_life_halves_the_weight_of_the_past() {
-        let config = EmaConfig { half_life: Positive::literal(1000.0), ramp: Positive::literal(1.0) };
+        let config =
+            EmaConfig { half_life: Positive::literal(1000.0), ramp: Positive::literal(1.0) };
         let beta = decay(&config, 10_000, 100);
         assert!((beta.powi(10) - 0.5).abs() < 1e-12);
     }
 
     #[test]
     fn early_averages_forget_faster() {
-        let config = EmaConfig { half_life: Positive::literal(1000.0), ramp: Positive::literal(0.05) };
+        let config =
+            EmaConfig { half_life: Positive::literal(1000.0), ramp: Positive::literal(0.05) };
         assert_eq!(decay(&config, 0, 100), 0.0);
         // Five per cent of 2000 images is a half-life of 100.
         assert!((decay(&config, 2000, 100) - 0.5).abs() < 1e-12);

@@ -171,7 +171,7 @@ impl Engine {
     }
 
     /// One update of the generator and of its average.
-    fn generator_update(&mut self, method: &Method) -> Result<Outcome, Error> {
+    pub(crate) fn generator_update(&mut self, method: &Method) -> Result<Outcome, Error> {
         let mut pass = Pass::new();
         // The running statistics of the ratio change only with the update.
         let mut ratio = self.state.ratio.clone();

@@ -86,14 +86,18 @@ mod tests {
 
     #[test]
     fn only_positive_finite_numbers_are_positive() {
-        for (x, valid) in [(1e-300, true), (0.0, false), (-1.0, false), (f64::NAN, false), (f64::INFINITY, false)] {
+        for (x, valid) in
+            [(1e-300, true), (0.0, false), (-1.0, false), (f64::NAN, false), (f64::INFINITY, false)]
+        {
             assert_eq!(Positive::try_from(x).is_ok(), valid, "{x}");
         }
     }
 
     #[test]
     fn fractions_include_zero_and_exclude_one() {
-        for (x, valid) in [(0.0, true), (0.999, true), (1.0, false), (-0.1, false), (f64::NAN, false)] {
+        for (x, valid) in
+            [(0.0, true), (0.999, true), (1.0, false), (-0.1, false), (f64::NAN, false)]
+        {
             assert_eq!(Fraction::try_from(x).is_ok(), valid, "{x}");
         }
     }

@@ -99,7 +99,12 @@ impl Trained {
     /// # Errors
     ///
     /// If a gradient does not fit its parameter.
-    pub fn update(&mut self, config: &OptimizerConfig, gradients: &Gradients, images: u64) -> Result<()> {
+    pub fn update(
+        &mut self,
+        config: &OptimizerConfig,
+        gradients: &Gradients,
+        images: u64,
+    ) -> Result<()> {
         self.updates += 1;
         let adam = AdamConfig {
             learning_rate: config.learning_rate_at(images),

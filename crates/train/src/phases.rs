@@ -47,8 +47,11 @@ impl TryFrom<PhaseText> for Phase {
     type Error = String;
 
     fn try_from(text: PhaseText) -> Result<Self, String> {
-        let name = text.preset.as_deref().unwrap_or(DEFAULT_PRESET);
-        let method = resolve(name, text.divergence, text.alpha)?;
+        // A method without a preset is one in full, as a resolved configuration prints it.
+        let method = match text.preset.as_deref() {
+            None if !text.method.is_empty() => Method::default(),
+            name => resolve(name.unwrap_or(DEFAULT_PRESET), text.divergence, text.alpha)?,
+        };
         let method = overridden(method, text.method)?;
         method.validate().map_err(|err| err.to_string())?;
         Ok(Self {

@@ -109,10 +109,13 @@ pub fn run(
         emit(sinks, &Event::Wrote { what: "checkpoint", path })?;
     }
     let images = job.progress().images;
-    emit(sinks, &match ending {
-        Ending::Finished => Event::Finished { images },
-        Ending::Interrupted => Event::Interrupted { images },
-    })?;
+    emit(
+        sinks,
+        &match ending {
+            Ending::Finished => Event::Finished { images },
+            Ending::Interrupted => Event::Interrupted { images },
+        },
+    )?;
     Ok(ending)
 }
 
@@ -174,11 +177,7 @@ fn crossed(before: u64, after: u64, every: u64) -> bool {
 /// Columns of a grid of samples.
 const COLUMNS: usize = 10;
 
-fn write_samples(
-    job: &dyn Job,
-    folder: &Path,
-    sinks: &mut [Box<dyn Sink>],
-) -> Result<(), Error> {
+fn write_samples(job: &dyn Job, folder: &Path, sinks: &mut [Box<dyn Sink>]) -> Result<(), Error> {
     let Some(images) = job.samples()? else { return Ok(()) };
     let folder = folder.join("samples");
     fs::create_dir_all(&folder).map_err(Error::io(&folder, "create"))?;
@@ -203,9 +202,13 @@ mod tests {
 
     #[test]
     fn boundaries_are_crossed_once() {
-        for (before, after, every, expected) in
-            [(0, 64, 100, false), (64, 128, 100, true), (128, 200, 100, true), (200, 264, 100, false), (0, 64, 0, false)]
-        {
+        for (before, after, every, expected) in [
+            (0, 64, 100, false),
+            (64, 128, 100, true),
+            (128, 200, 100, true),
+            (200, 264, 100, false),
+            (0, 64, 0, false),
+        ] {
             assert_eq!(crossed(before, after, every), expected, "{before} {after}");
         }
     }

@@ -101,8 +101,7 @@ impl TeacherConfig {
 
     /// A hash of what decides the numbers. The length is not part of it: a teacher may go on.
     pub fn fingerprint(&self) -> String {
-        let numbers =
-            Self { log: LogConfig::default(), max_skipped: 0, images: 0, ..self.clone() };
+        let numbers = Self { log: LogConfig::default(), max_skipped: 0, images: 0, ..self.clone() };
         blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()
     }
 }
@@ -194,8 +193,7 @@ impl Teacher {
             let (augmented, parameters) = pipe.apply(&images, seed, position)?;
             (images, cond.augment) = (augmented, Some(parameters));
         }
-        cond.dropout =
-            Some(DropoutKey { seed: derived_seed(config.seed, Use::Dropout), position });
+        cond.dropout = Some(DropoutKey { seed: derived_seed(config.seed, Use::Dropout), position });
         let sigma = draw.sigma(Use::TeacherSigma, &config.sigma_law, None)?;
         let noised = Noised::new(images, &sigma, &draw.normal(Use::TeacherNoise)?)?;
         let denoised = self.network.denoise(&noised.x, &sigma, &cond)?;

@@ -106,4 +106,3 @@ pub fn denoising_loss(
     let variance = (sigma.sqr()? + sigma_data * sigma_data)?;
     squares * (variance / (sigma * sigma_data)?.sqr()?)?
 }
-

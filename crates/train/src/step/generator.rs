@@ -69,7 +69,9 @@ pub fn generator_terms(
     )?;
     let elements = noised.x0.elem_count() / noised.x0.dim(0)?.max(1);
     let adversarial = match (&method.adversarial, &denoised.log_ratio) {
-        (Some(term), Some(log_ratio)) => Some(adversarial::generator_term(term, log_ratio, elements)?),
+        (Some(term), Some(log_ratio)) => {
+            Some(adversarial::generator_term(term, log_ratio, elements)?)
+        }
         _ => None,
     };
     let regression = match &method.regression {

@@ -52,7 +52,12 @@ impl Draw<'_> {
     /// # Errors
     ///
     /// If the device cannot hold them.
-    pub fn sigma(&self, of: Use, law: &SigmaLaw, other: Option<(f64, &SigmaLaw)>) -> Result<Tensor> {
+    pub fn sigma(
+        &self,
+        of: Use,
+        law: &SigmaLaw,
+        other: Option<(f64, &SigmaLaw)>,
+    ) -> Result<Tensor> {
         let uniforms = stream(self.seed, of);
         let levels: Vec<f64> = (0..self.batch as u64)
             .map(|i| {

@@ -63,11 +63,11 @@ fn faults_name_the_line_the_key_and_what_there_is() {
     check_refused("ema.half_life = -1.0", &[], &["-1 is not a positive number"]);
     check_refused("dropout = 1.0", &[], &["1 is not in [0, 1)"]);
     check_refused("[[phase]]\npreset = \"sidd\"", &[], &["no method named `sidd`", "sid", "dmd2"]);
-    check_refused("[[phase]]\ndivergence = \"kl\"", &[], &["kl", "forward-kl"]);
+    check_refused("[[phase]]\ndivergence = \"klx\"", &[], &["klx", "forward-kl"]);
     check_refused("[[phase]]\nalpha = 1.0", &[], &["`uni-instruct` has no alpha"]);
     check_refused("[[phase]]\nmethod.speed = 1", &[], &["speed"]);
     check_refused("", &["batch"], &["--set batch", "key.path=value"]);
-    check_refused("", &["ema.half_life.x=1", "ema.half_life=2"], &["half_life"]);
+    check_refused("", &["ema.half_life=2", "ema.half_life.x=1"], &["half_life"]);
     check_refused("[[phase]]\nimages = 1", &["phase.1.images=5"], &["phase.1.images", "no such"]);
 }
 
