@@ -79,6 +79,10 @@ fn read_zip(reader: impl Read + Seek, origin: &str) -> Result<Dataset, Error> {
     let broken =
         |error: zip::result::ZipError| malformed(origin, format!("not a whole zip file ({error})"));
     let mut archive = ZipArchive::new(reader).map_err(broken)?;
+    // The reader keeps one entry of each name: whose pixels they are would be up to it.
+    if archive.has_duplicate_names() {
+        return Err(malformed(origin, "two entries have the same name".to_owned()));
+    }
     let mut names = BTreeMap::new();
     for at in 0..archive.len() {
         let entry = archive.by_index_raw(at).map_err(broken)?;
@@ -89,9 +93,7 @@ fn read_zip(reader: impl Read + Seek, origin: &str) -> Result<Dataset, Error> {
         if !is_safe_name(&name) {
             return Err(Error::UnsafeName { archive: origin.to_owned(), name });
         }
-        if names.insert(name.clone(), at).is_some() {
-            return Err(malformed(origin, format!("two entries are named {name:?}")));
-        }
+        names.insert(name, at);
     }
     let mut read = |name: &str, at: usize, limit: u64| -> Result<Vec<u8>, Error> {
         let file = format!("{origin}: {name}");

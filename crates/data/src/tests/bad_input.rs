@@ -184,6 +184,17 @@ fn names_that_leave_the_archive_are_refused() {
 }
 
 #[test]
+fn two_entries_of_one_name_are_refused() {
+    let mut bytes = zip_of(&[("0/a.png", grey(2)), ("0/b.png", grey(2))]);
+    let places: Vec<_> =
+        (0..bytes.len() - 7).filter(|&it| bytes[it..].starts_with(b"0/b.png")).collect();
+    assert_eq!(places.len(), 2, "a local header and the directory");
+    places.into_iter().for_each(|at| bytes[at + 2] = b'a');
+    let error = edm_zip::from_bytes(&bytes, "set.zip").unwrap_err().to_string();
+    assert!(error.starts_with("set.zip: two entries have the same name; build"), "{error}");
+}
+
+#[test]
 fn a_zip_bomb_is_refused_whatever_it_declares() {
     let entries = [("0/a.png", grey(2)), ("0/b.png", vec![0; 9 << 20])];
     let mut bytes = zip_of(&entries);
