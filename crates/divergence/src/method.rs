@@ -184,6 +184,15 @@ impl Default for RatioConfig {
 }
 
 impl Method {
+    /// The method with another weight of the squared gap; `None` if its objective has no alpha.
+    #[must_use]
+    pub fn with_alpha(self, alpha: f64) -> Option<Self> {
+        match self.objective {
+            Objective::Sid { .. } => Some(Self { objective: Objective::Sid { alpha }, ..self }),
+            Objective::Exact | Objective::Integral => None,
+        }
+    }
+
     /// Whether the weights depend on the log-ratio: not so for reverse KL.
     pub fn needs_ratio(&self) -> bool {
         !self.divergence.profile().is_constant()

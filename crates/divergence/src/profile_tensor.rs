@@ -86,8 +86,8 @@ struct Parts {
     minus_log_rest: Tensor,
 }
 
-/// `ln(1 + eˡ)` = `m + ln(e^{-m} + e^{l-m})` with `m = sg(max(l, 0))`: the maximum is a constant to
-/// the gradient, which so has no kink at 0.
+/// `ln(1 + eˡ)` = `m + ln(e^{-m} + e^{l-m})` with `m = sg(max(l, 0))`: `m` cancels from the gradient,
+/// so it is cut and there is no kink at 0.
 fn softplus(l: &Tensor) -> Result<Tensor> {
     let m = l.detach().relu()?;
     (m.neg()?.exp()? + (l - &m)?.exp()?)?.log()? + m

@@ -3,7 +3,7 @@
 //! A file names a preset and what differs from it; what is kept and printed is the method in full.
 //! Both are the same key, so a resolved configuration can be read back.
 
-use divergence::{Divergence, Method, Objective};
+use divergence::{Divergence, Method};
 use serde::{Deserialize, Serialize};
 
 /// A stretch of a run under one method.
@@ -80,13 +80,12 @@ pub fn resolve(
     if let Some(divergence) = divergence {
         method.divergence = divergence;
     }
-    if let Some(alpha) = alpha {
-        match &mut method.objective {
-            Objective::Sid { alpha: slot } => *slot = alpha,
-            _ => return Err(format!("`{preset}` has no alpha; methods of SiD's form have")),
-        }
+    match alpha {
+        None => Ok(method),
+        Some(alpha) => method
+            .with_alpha(alpha)
+            .ok_or_else(|| format!("`{preset}` has no alpha; score identity methods have")),
     }
-    Ok(method)
 }
 
 /// `method` with the keys of `changes` put in its place, tables merged.

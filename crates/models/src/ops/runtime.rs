@@ -11,6 +11,12 @@
 /// # Safety
 ///
 /// No other thread may run yet: the environment is written.
+///
+/// ```
+/// // SAFETY: nothing has run yet.
+/// unsafe { models::ops::runtime::configure() };
+/// assert!(std::env::var_os("CANDLE_BARRIER_POOL_SPIN_LIMIT").is_some());
+/// ```
 pub unsafe fn configure() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `mallopt` takes any parameter and value; it reports what it does not know.

@@ -32,7 +32,6 @@ fn official_configurations_have_their_sizes() {
     ];
     for (config, millions) in table {
         let count = config.parameter_count().unwrap();
-        println!("{count}");
         assert_eq!((count as f64 / 1e5).round() / 10.0, millions, "{count}");
     }
 }

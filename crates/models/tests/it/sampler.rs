@@ -52,7 +52,6 @@ fn images_are_the_reference_s() {
         let images =
             sample(&counted, &config, &file.tensors["latents"], &cond, &mut |i, _| noise.get(i));
         let error = error(&images.unwrap(), &file.tensors[key]);
-        println!("{key}: {error:.1e}");
         assert!(error <= TOLERANCE, "{key}: {error:.1e}");
         assert_eq!(counted.1.get(), config.evaluations());
     }

@@ -156,7 +156,6 @@ fn gradients_are_those_of_differences() {
             });
             let got: f64 = terms.sum();
             let error = (got - want).abs() / want.abs();
-            println!("group {i} of {}: {error:.1e}", group.len());
             assert!(error < 1e-7, "{:?}: {got} and {want}", group[0].0);
         }
     }
