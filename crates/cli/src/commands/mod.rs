@@ -1,0 +1,3 @@
+//! One verb a file: its arguments, and what it does.
+
+pub mod list;
