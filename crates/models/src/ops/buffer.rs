@@ -74,17 +74,20 @@ impl SharedPtr {
 }
 
 /// Runs `f` on `len` numbers of scratch with arbitrary contents, which the thread keeps for the
-/// next call.
+/// next call. They begin at a cache line, or else half of all vectors would straddle two.
 pub(super) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    /// Numbers in a cache line.
+    const LINE: usize = 16;
     thread_local! {
         static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
     // Taken out while in use: a kernel that waits for others may be given a task of its own kind.
     let mut scratch = SCRATCH.take();
-    if scratch.len() < len {
-        scratch.resize(len, 0.0);
+    if scratch.len() < len + LINE {
+        scratch.resize(len + LINE, 0.0);
     }
-    let result = f(&mut scratch[..len]);
+    let start = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+    let result = f(&mut scratch[start..start + len]);
     SCRATCH.set(scratch);
     result
 }

@@ -205,6 +205,12 @@ impl Sum<'_> {
                 }
             }
         }
-        acc.map(|acc| acc.map(|it| horizontal_sum(it)))
+        let mut sums = [[0f32; VECTORS]; BLOCK];
+        for (sums, acc) in sums.iter_mut().zip(acc) {
+            for (sum, acc) in sums.iter_mut().zip(acc) {
+                *sum = horizontal_sum(acc);
+            }
+        }
+        sums
     }
 }

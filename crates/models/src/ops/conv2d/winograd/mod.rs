@@ -195,8 +195,8 @@ fn transform_weight(weight: &Weight<'_>) -> Vec<f32> {
             let mut places = [[0f32; BLOCK]; PLACES];
             for lane in 0..BLOCK.min(weight.outputs() - block * BLOCK) {
                 let kernel = weight.kernel_3x3(block * BLOCK + lane, input);
-                for (place, number) in places.iter_mut().zip(transform::kernel(&kernel)) {
-                    place[lane] = number;
+                for (place, number) in places.iter_mut().zip(&transform::kernel(&kernel)) {
+                    place[lane] = *number;
                 }
             }
             for (place, numbers) in places.iter().enumerate() {

@@ -190,12 +190,19 @@ unsafe fn store(vectors: [__m256; 4], target: *mut f32, stride: usize) {
 }
 
 /// `G g Gᵀ` of one kernel.
+#[inline]
 pub(super) fn kernel(g: &[f32; 9]) -> [f32; PLACES] {
     let expand = |a: f32, b: f32, c: f32| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-    let columns: [[f32; 4]; 3] = std::array::from_fn(|j| expand(g[j], g[3 + j], g[6 + j]));
-    let rows: [[f32; 4]; 4] =
-        std::array::from_fn(|i| expand(columns[0][i], columns[1][i], columns[2][i]));
-    std::array::from_fn(|place| rows[place / 4][place % 4])
+    let mut columns = [[0f32; 4]; 3];
+    for j in 0..3 {
+        columns[j] = expand(g[j], g[3 + j], g[6 + j]);
+    }
+    let mut places = [0f32; PLACES];
+    for i in 0..4 {
+        let row = expand(columns[0][i], columns[1][i], columns[2][i]);
+        places[4 * i..4 * i + 4].copy_from_slice(&row);
+    }
+    places
 }
 
 /// `Gᵀ u G`: the transpose of [`kernel`], which the weight's gradient goes through.

@@ -28,8 +28,13 @@ pub(in super::super) fn weight_gradient(
     let columns = inputs.next_multiple_of(VECTORS);
     let place_len = blocks * columns * BLOCK;
     // The batch is summed in parts whose number depends on the shape alone, so that the result
-    // does not depend on the number of threads.
-    let parts = (SUMS / (PLACES * place_len)).clamp(4, 16).min(batch);
+    // does not depend on the number of threads; a power of two shares out evenly.
+    let parts = match SUMS / (PLACES * place_len) {
+        ..8 => 4,
+        8..16 => 8,
+        _ => 16,
+    };
+    let parts = batch.min(parts);
     let part_images = batch.div_ceil(parts.max(1));
     let pixels = geometry.pixels();
     let mut sums = vec![0f32; parts * PLACES * place_len];
