@@ -1,8 +1,13 @@
 //! The command line of Uni-Instruct: glue, and nothing else.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 mod commands;
+mod console;
+mod exit;
+mod inputs;
 
 /// One-step generators from diffusion teachers.
 #[derive(Parser)]
@@ -14,12 +19,52 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Train and export teachers.
+    #[command(subcommand)]
+    Teacher(commands::teacher::Verb),
+    /// Train the feature network that metrics look through.
+    #[command(subcommand)]
+    Features(commands::features::Verb),
+    /// Fetch, check and rewrite data sets.
+    #[command(subcommand)]
+    Dataset(commands::dataset::Verb),
     /// List divergences and methods with their formulas and papers.
     List(commands::list::Args),
+    /// Print a completion script for a shell.
+    Completions(commands::completions::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+/// Stack of the thread that works: candle's backward pass recurses once a graph node.
+const STACK: usize = 64 << 20;
+
+fn main() -> ExitCode {
+    models::ops::runtime::configure();
+    let cli = Cli::parse();
+    let work = std::thread::Builder::new().stack_size(STACK).spawn(move || run(cli.command));
+    let result = match work.map(std::thread::JoinHandle::join) {
+        Ok(Ok(result)) => result,
+        // The panic has printed itself.
+        Ok(Err(_)) => return ExitCode::from(exit::FAILURE),
+        Err(err) => Err(err.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("error: {err:#}");
+            ExitCode::from(exit::code(&err))
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Teacher(verb) => commands::teacher::run(&verb),
+        Command::Features(verb) => commands::features::run(&verb),
+        Command::Dataset(verb) => commands::dataset::run(&verb),
         Command::List(args) => commands::list::run(&args),
+        Command::Completions(args) => {
+            commands::completions::run(&args);
+            Ok(())
+        }
     }
 }

@@ -37,6 +37,7 @@ pub mod optim;
 pub mod state;
 
 pub mod checkpoint;
+pub mod distillation;
 pub mod engine;
 pub mod error;
 pub mod events;

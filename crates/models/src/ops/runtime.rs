@@ -6,18 +6,14 @@
 ///   of a training step are large and short-lived, so page faults took 12 to 23 % of a step; the
 ///   thresholds above which glibc does so are raised to their maximum.
 /// - candle's pool for element-wise operations spins before it sleeps, which takes the cores from
-///   the pool of everything else. Unless the user has set it, the limit is set to 1.
-///
-/// # Safety
-///
-/// No other thread may run yet: the environment is written.
+///   the pool of everything else. Unless the user has set it, the limit is set to 1. That writes
+///   the environment, and is left out unless the process can be seen to have one thread (on
+///   Linux).
 ///
 /// ```
-/// // SAFETY: nothing has run yet.
-/// unsafe { models::ops::runtime::configure() };
-/// assert!(std::env::var_os("CANDLE_BARRIER_POOL_SPIN_LIMIT").is_some());
+/// models::ops::runtime::configure();
 /// ```
-pub unsafe fn configure() {
+pub fn configure() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `mallopt` takes any parameter and value; it reports what it does not know.
     unsafe {
@@ -25,8 +21,13 @@ pub unsafe fn configure() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
     }
     const SPIN_LIMIT: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
-    if std::env::var_os(SPIN_LIMIT).is_none() {
-        // SAFETY: the caller vouches that no other thread reads or writes the environment.
+    if std::env::var_os(SPIN_LIMIT).is_none() && is_single_threaded() {
+        // SAFETY: there is no other thread that could read or write the environment.
         unsafe { std::env::set_var(SPIN_LIMIT, "1") };
     }
+}
+
+/// Whether the kernel lists one thread of this process; false where it lists none at all.
+fn is_single_threaded() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }

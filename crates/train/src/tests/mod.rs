@@ -1,3 +1,4 @@
 //! Tests that need more than one module.
 
 mod configuration;
+mod engine;

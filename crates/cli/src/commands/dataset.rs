@@ -1,0 +1,91 @@
+//! `uni-instruct dataset`: fetch, check and rewrite data sets.
+
+use std::path::{Path, PathBuf};
+
+use data::{Dataset, edm_zip};
+
+use crate::inputs;
+
+/// Verbs of `uni-instruct dataset`.
+#[derive(clap::Subcommand)]
+pub enum Verb {
+    /// Download a published set and check it.
+    Fetch(Fetch),
+    /// Read a set and say what is in it.
+    Check(Check),
+    /// Rewrite a set as EDM's zip or folder.
+    Build(Build),
+}
+
+/// Arguments of `uni-instruct dataset fetch`.
+#[derive(clap::Args)]
+pub struct Fetch {
+    /// fashion-mnist or cifar10.
+    name: String,
+    /// Folder that the set's own folder is made in.
+    #[arg(long, default_value = "data-cache")]
+    out: PathBuf,
+}
+
+/// Arguments of `uni-instruct dataset check`.
+#[derive(clap::Args)]
+pub struct Check {
+    /// File, folder or name of an embedded set.
+    data: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `uni-instruct dataset build`.
+#[derive(clap::Args)]
+pub struct Build {
+    /// File, folder or name of an embedded set.
+    data: String,
+    /// Zip (by its ending) or folder to write; must not exist.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Fetch(args) => fetch(&args.name, &args.out),
+        Verb::Check(args) => check(&inputs::dataset(&args.data)?, args.json),
+        Verb::Build(args) => {
+            edm_zip::write(&inputs::dataset(&args.data)?, &args.out)?;
+            println!("{}", args.out.display());
+            Ok(())
+        }
+    }
+}
+
+fn fetch(name: &str, out: &Path) -> anyhow::Result<()> {
+    let bar = indicatif::ProgressBar::new(0);
+    let path = data::fetch(name, out, &mut |progress| {
+        bar.set_length(progress.total.unwrap_or(0));
+        bar.set_position(progress.bytes);
+        bar.set_message(progress.source.to_string());
+    })?;
+    bar.finish_and_clear();
+    println!("{}", path.display());
+    Ok(())
+}
+
+fn check(dataset: &Dataset, json: bool) -> anyhow::Result<()> {
+    let (images, shape, classes) = (dataset.len(), dataset.shape(), dataset.classes());
+    let hash = dataset.content_hash();
+    if json {
+        let facts = serde_json::json!({
+            "images": images, "shape": shape, "classes": classes,
+            "class_names": dataset.class_names(), "sha256": hash,
+        });
+        println!("{facts}");
+        return Ok(());
+    }
+    println!("images   {images}");
+    println!("shape    {shape:?} (channels, height, width)");
+    println!("classes  {classes} {}", dataset.class_names().join(", "));
+    println!("sha256   {hash}");
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! `uni-instruct features`: train the network that metrics look through.
+
+use std::path::PathBuf;
+
+use metrics::FeatureNetFile;
+use models::Provenance;
+use train::{
+    classifier::{Classifier, ClassifierConfig, accuracy},
+    run::Job,
+};
+
+use super::teacher::newest;
+use crate::inputs;
+
+/// Verbs of `uni-instruct features`.
+#[derive(clap::Subcommand)]
+pub enum Verb {
+    /// Train the feature network; a run that has a checkpoint goes on from it.
+    Train(Train),
+    /// Measure a run's newest checkpoint on test images and write it as one file.
+    Export(Export),
+}
+
+/// Arguments of `uni-instruct features train`.
+#[derive(clap::Args)]
+pub struct Train {
+    /// TOML file.
+    config: PathBuf,
+    /// Folder of the run.
+    #[arg(long, default_value = "runs/features")]
+    out: PathBuf,
+    /// Change a key of the configuration.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Where it runs: cpu, cuda, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+/// Arguments of `uni-instruct features export`.
+#[derive(clap::Args)]
+pub struct Export {
+    /// Folder of the run.
+    run: PathBuf,
+    /// The file to write.
+    #[arg(long)]
+    out: PathBuf,
+    /// Labelled images that it was not trained on.
+    #[arg(long, default_value = inputs::FASHION_MNIST)]
+    test: String,
+    /// Licence of the weights.
+    #[arg(long)]
+    licence: String,
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Train(args) => train(args),
+        Verb::Export(args) => export(args),
+    }
+}
+
+fn train(args: &Train) -> anyhow::Result<()> {
+    let name = args.config.display().to_string();
+    let config = ClassifierConfig::parse(&name, &inputs::text(&args.config)?, &args.set)?;
+    inputs::run_folder(&args.out, &config.to_toml())?;
+    let dataset = inputs::dataset(&config.data)?;
+    let mut classifier = Classifier::new(config, dataset, inputs::device(&args.device)?)?;
+    inputs::run_job(&mut classifier, &args.out, None)
+}
+
+fn export(args: &Export) -> anyhow::Result<()> {
+    let path = args.run.join("config.resolved.toml");
+    let config = ClassifierConfig::parse(&path.display().to_string(), &inputs::text(&path)?, &[])?;
+    let (device, pad) = (inputs::device("cpu")?, config.pad);
+    let dataset = inputs::dataset(&config.data)?;
+    let data = dataset.content_hash();
+    let mut classifier = Classifier::new(config, dataset, device.clone())?;
+    classifier.resume(&newest(&args.run)?)?;
+    let entries = [
+        ("licence", args.licence.clone()),
+        ("data", classifier.config.data.clone()),
+        ("data_sha256", data),
+        ("images", classifier.progress().images.to_string()),
+        ("test", args.test.clone()),
+    ];
+    let entries = entries.map(|(key, value)| (key.to_owned(), value)).into();
+    let params = classifier.state.ema;
+    let mut file = FeatureNetFile { params, accuracy: 0.0, provenance: Provenance { entries } };
+    let test = inputs::dataset(&args.test)?.pad(pad)?;
+    file.accuracy = accuracy(&file.extractor()?, &test, &device)?;
+    file.save(&args.out)?;
+    println!("{}: accuracy {:.2} %", args.out.display(), 100.0 * file.accuracy);
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! `uni-instruct teacher`: train a teacher, and take it out of its run.
+
+use std::path::{Path, PathBuf};
+
+use models::{NetworkFile, Provenance};
+use train::{
+    run::Job,
+    teacher::{Teacher, TeacherConfig},
+};
+
+use crate::inputs;
+
+/// Verbs of `uni-instruct teacher`.
+#[derive(clap::Subcommand)]
+pub enum Verb {
+    /// Train a teacher; a run that has a checkpoint goes on from it.
+    Train(Train),
+    /// Write the averaged network of a run's newest checkpoint as one file.
+    Export(Export),
+}
+
+/// Arguments of `uni-instruct teacher train`.
+#[derive(clap::Args)]
+pub struct Train {
+    /// TOML file.
+    config: PathBuf,
+    /// Folder of the run.
+    #[arg(long, default_value = "runs/teacher")]
+    out: PathBuf,
+    /// Change a key of the configuration, as in `optimizer.learning_rate=1e-4`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Stop after so many minutes of training, over all sessions.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Where it runs: cpu, cuda, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+/// Arguments of `uni-instruct teacher export`.
+#[derive(clap::Args)]
+pub struct Export {
+    /// Folder of the run.
+    run: PathBuf,
+    /// The file to write.
+    #[arg(long)]
+    out: PathBuf,
+    /// Licence of the weights.
+    #[arg(long)]
+    licence: String,
+}
+
+/// Runs the command.
+pub fn run(verb: &Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Train(args) => train(args),
+        Verb::Export(args) => export(args),
+    }
+}
+
+fn train(args: &Train) -> anyhow::Result<()> {
+    let name = args.config.display().to_string();
+    let config = TeacherConfig::parse(&name, &inputs::text(&args.config)?, &args.set)?;
+    inputs::run_folder(&args.out, &config.to_toml())?;
+    let dataset = inputs::dataset(&config.data)?;
+    let mut teacher = Teacher::new(config, dataset, inputs::device(&args.device)?)?;
+    inputs::run_job(&mut teacher, &args.out, args.minutes)
+}
+
+fn export(args: &Export) -> anyhow::Result<()> {
+    let path = args.run.join("config.resolved.toml");
+    let config = TeacherConfig::parse(&path.display().to_string(), &inputs::text(&path)?, &[])?;
+    let dataset = inputs::dataset(&config.data)?;
+    let (data, hash) = (dataset.content_hash(), config.fingerprint());
+    let mut teacher = Teacher::new(config, dataset, inputs::device("cpu")?)?;
+    teacher.resume(&newest(&args.run)?)?;
+    let entries = [
+        ("licence", args.licence.clone()),
+        ("data", teacher.config.data.clone()),
+        ("data_sha256", data),
+        ("config", hash),
+        ("images", teacher.progress().images.to_string()),
+        ("program", format!("uni-instruct {}", env!("CARGO_PKG_VERSION"))),
+    ];
+    let entries = entries.map(|(key, value)| (key.to_owned(), value)).into();
+    let config = teacher.config.network.clone();
+    let params = teacher.state.ema;
+    NetworkFile { config, params, provenance: Provenance { entries } }.save(&args.out)?;
+    println!("{}", args.out.display());
+    Ok(())
+}
+
+/// The newest checkpoint of a run.
+pub fn newest(run: &Path) -> Result<PathBuf, train::Error> {
+    train::checkpoint::latest(&run.join("checkpoints"))?.ok_or_else(|| {
+        let reason = "it has no checkpoint; name the folder of a run";
+        train::Error::unusable(run.display().to_string(), reason)
+    })
+}

@@ -1,0 +1,78 @@
+//! Exit codes, decided in one place from what went wrong.
+
+use std::fmt;
+
+/// Something else failed.
+pub const FAILURE: u8 = 1;
+/// A configuration is not valid.
+const CONFIGURATION: u8 = 3;
+/// An input file is at fault.
+const INPUT: u8 = 4;
+/// Numbers were not finite.
+const NUMERIC: u8 = 5;
+
+/// A run that was asked to stop, and left a checkpoint.
+#[derive(Debug)]
+pub struct Interrupted {
+    /// The signal.
+    pub signal: u8,
+    /// How to go on.
+    pub advice: String,
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "interrupted after a checkpoint; {}", self.advice)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// The exit code of an error, by the first cause that has one.
+pub fn code(err: &anyhow::Error) -> u8 {
+    err.chain().find_map(of_cause).unwrap_or(FAILURE)
+}
+
+fn of_cause(err: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    /// What shells add to the number of a signal.
+    const SIGNAL: u8 = 128;
+    if let Some(Interrupted { signal, .. }) = err.downcast_ref() {
+        return Some(SIGNAL + signal);
+    }
+    if let Some(err) = err.downcast_ref::<train::Error>() {
+        return match err {
+            train::Error::Config { .. }
+            | train::Error::Unusable { .. }
+            | train::Error::Method { .. } => Some(CONFIGURATION),
+            train::Error::Checkpoint { .. }
+            | train::Error::ForeignCheckpoint { .. }
+            | train::Error::Io { .. }
+            | train::Error::Model(_)
+            | train::Error::Data(_) => Some(INPUT),
+            train::Error::NonFinite { .. } => Some(NUMERIC),
+            _ => None,
+        };
+    }
+    let file = err.is::<data::Error>() || err.is::<models::Error>() || err.is::<std::io::Error>();
+    file.then_some(INPUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_follow_the_cause_through_any_context() {
+        let unusable = train::Error::unusable("phase", "there is none");
+        let table = [
+            (anyhow::Error::from(unusable), 3),
+            (train::Error::NonFinite { images: 1, what: "Loss/fake", times: 2 }.into(), 5),
+            (std::io::Error::other("full").into(), 4),
+            (Interrupted { signal: 15, advice: String::new() }.into(), 143),
+            (anyhow::anyhow!("something else"), 1),
+        ];
+        for (err, expected) in table {
+            assert_eq!(code(&err.context("while at work")), expected);
+        }
+    }
+}

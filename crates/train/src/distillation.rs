@@ -1,0 +1,89 @@
+//! A distillation as a job: the engine under the loop.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+
+use crate::{
+    Engine, Error,
+    checkpoint::{self, Owner},
+    config::LogConfig,
+    engine::Outcome,
+    evaluate::{Drawing, Maker},
+    run::Job,
+    state::Progress,
+};
+
+/// Images in a grid of samples.
+const PREVIEW: usize = 50;
+
+impl Engine {
+    /// Level of the generator's input: the same in every phase.
+    ///
+    /// # Errors
+    ///
+    /// If the run has no phase.
+    pub fn sigma_init(&self) -> Result<f64, Error> {
+        Ok(self.config.phase_at(0)?.1.method.sigma_init)
+    }
+
+    /// The generator under its averaged weights, as a maker of images.
+    ///
+    /// # Errors
+    ///
+    /// If the run has no phase.
+    pub fn maker(&self) -> Result<Maker<'_>, Error> {
+        let generator = self.networks.average.as_ref();
+        Ok(Maker::OneStep { generator, sigma_init: self.sigma_init()? })
+    }
+}
+
+impl Job for Engine {
+    fn progress(&self) -> Progress {
+        self.state.progress
+    }
+
+    fn total(&self) -> u64 {
+        self.config.images()
+    }
+
+    fn log(&self) -> LogConfig {
+        self.config.log
+    }
+
+    fn phase(&self) -> Option<(usize, String)> {
+        let (index, phase) = self.config.phase_at(self.state.progress.images).ok()?;
+        let method = &phase.method;
+        let trained = if phase.train_generator { "" } else { ", fake score alone" };
+        Some((index + 1, format!("{:?} of {}{trained}", method.objective, method.divergence)))
+    }
+
+    fn update(&mut self) -> Result<Outcome, Error> {
+        Engine::update(self)
+    }
+
+    fn samples(&self) -> Result<Option<Tensor>, Error> {
+        let [_, _, _] = self.networks.sample[..] else { return Ok(None) };
+        let drawing = Drawing {
+            seed: self.config.seed,
+            count: PREVIEW,
+            batch: PREVIEW,
+            sample: &self.networks.sample,
+            label_dim: self.source.label_dim,
+            class: None,
+            device: &self.device,
+        };
+        Ok(Some(drawing.images(self.maker()?, 0, PREVIEW)?))
+    }
+
+    fn save(&mut self, folder: &Path) -> Result<PathBuf, Error> {
+        let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
+        let owner = Owner { config: &text, fingerprint: &hash };
+        checkpoint::save(folder, owner, self.state.progress.images, &mut self.state)
+    }
+
+    fn resume(&mut self, path: &Path) -> Result<(), Error> {
+        let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
+        checkpoint::load(path, Owner { config: &text, fingerprint: &hash }, &mut self.state)
+    }
+}

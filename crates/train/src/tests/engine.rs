@@ -1,0 +1,181 @@
+//! The engine on images: presets, resume, refusals. Networks are tiny; numbers must be right, not
+//! good.
+
+use std::{path::Path, sync::atomic::AtomicBool};
+
+use candle_core::{DType, Device, Tensor};
+use data::{Dataset, Labels};
+use models::{
+    Architecture, NetworkConfig, NetworkFile, Provenance, TensorFile, unet::config::SongConfig,
+};
+
+use crate::{
+    Config, Engine, Error,
+    assemble::{Parts, assemble},
+    engine::Outcome,
+    run::{self, Ending, Job, Limits},
+};
+
+fn network(label_dim: usize) -> NetworkConfig {
+    let song = SongConfig {
+        model_channels: 8,
+        channel_mult: vec![1, 2],
+        num_blocks: 1,
+        attn_resolutions: vec![],
+        dropout: 0.0,
+        ..SongConfig::default()
+    };
+    NetworkConfig { label_dim, ..NetworkConfig::new(Architecture::Song(song), 8, 1) }
+}
+
+fn dataset(classes: usize) -> Dataset {
+    let pixels = (0..40 * 64).map(|i| (i * 37 % 251) as u8).collect();
+    let of_image = (0..40).map(|i| i % classes as u32).collect();
+    Dataset::new("test", [1, 8, 8], pixels, Labels::Classes { classes, of_image }).unwrap()
+}
+
+fn parts(label_dim: usize, classes: Option<usize>) -> Parts {
+    let config = network(label_dim);
+    let params = config.init(5).unwrap();
+    Parts {
+        teacher: NetworkFile { config, params, provenance: Provenance::default() },
+        teacher_hash: "of a test".into(),
+        dataset: classes.map(dataset),
+        device: Device::Cpu,
+    }
+}
+
+fn config(preset: &str, images: u64, extra: &str) -> Config {
+    let text = format!(
+        "batch = 4\nteacher_samples = 8\nteacher_steps = 2\n{extra}\n\
+         [generator]\nlearning_rate = 1e-3\n[fake]\nlearning_rate = 1e-3\n\
+         [[phase]]\npreset = \"{preset}\"\nimages = {images}\n"
+    );
+    Config::parse("test", &text, &[]).unwrap()
+}
+
+fn engine(config: Config, parts: Parts, folder: &Path) -> Result<Engine, Error> {
+    assemble(config, parts, folder, |_, _| Ok(()))
+}
+
+fn weights(engine: &Engine) -> Vec<f32> {
+    let tensors = engine.state.ema.tensors().into_values();
+    tensors.flat_map(|it| it.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect()
+}
+
+#[test]
+fn every_preset_updates_both_networks() {
+    let folder = tempfile::tempdir().unwrap();
+    for row in divergence::presets() {
+        for (label_dim, classes) in [(4, Some(4)), (0, Some(4)), (4, None)] {
+            let data = if classes.is_some() { "" } else { "data = \"teacher-samples\"" };
+            let config = config(row.name, 8, data);
+            let mut engine = engine(config, parts(label_dim, classes), folder.path()).unwrap();
+            let before = weights(&engine);
+            for _ in 0..2 {
+                let outcome = engine.update().unwrap();
+                assert!(matches!(outcome, Outcome::Applied(_)), "{}: {outcome:?}", row.name);
+            }
+            assert_ne!(before, weights(&engine), "{}", row.name);
+            assert_eq!(engine.state.generator.updates, 2);
+            let fake_updates = match row.method.needs_fake_score() {
+                true => 2 * u64::from(row.method.fake_updates.get()),
+                false => 0,
+            };
+            assert_eq!(engine.state.fake.updates, fake_updates, "{}", row.name);
+        }
+    }
+}
+
+#[test]
+fn a_resumed_run_ends_with_the_same_bits() {
+    let at_once = tempfile::tempdir().unwrap();
+    let in_two = tempfile::tempdir().unwrap();
+    let config = config("uni-instruct", 24, "");
+    let stop = AtomicBool::new(false);
+    let limits = Limits { stop: &stop, seconds: None };
+    let mut whole = engine(config.clone(), parts(4, Some(4)), at_once.path()).unwrap();
+    let ending = run::run(&mut whole, at_once.path(), &mut [], &limits).unwrap();
+    assert_eq!(ending, Ending::Finished);
+
+    let mut first = engine(config.clone(), parts(4, Some(4)), in_two.path()).unwrap();
+    for _ in 0..3 {
+        first.update().unwrap();
+    }
+    first.save(&in_two.path().join("checkpoints")).unwrap();
+    drop(first);
+    let mut second = engine(config, parts(4, Some(4)), in_two.path()).unwrap();
+    run::run(&mut second, in_two.path(), &mut [], &limits).unwrap();
+    assert_eq!(second.state.progress.images, 24);
+    assert_eq!(weights(&whole), weights(&second));
+    assert_eq!(whole.state.ratio, second.state.ratio);
+}
+
+#[test]
+fn a_stopped_run_leaves_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = engine(config("sid", 80, ""), parts(0, None), folder.path()).unwrap();
+    let stop = AtomicBool::new(true);
+    let limits = Limits { stop: &stop, seconds: None };
+    let ending = run::run(&mut engine, folder.path(), &mut [], &limits).unwrap();
+    assert_eq!(ending, Ending::Interrupted);
+    assert!(folder.path().join("checkpoints/000000000000.safetensors").exists());
+}
+
+#[test]
+fn the_split_into_passes_does_not_change_the_gradient() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = config("sid", 16, "");
+    let split = Config {
+        batch: 2.try_into().unwrap(),
+        accumulation: 2.try_into().unwrap(),
+        ..whole.clone()
+    };
+    let [whole, split] = [whole, split].map(|config| {
+        let mut engine = engine(config, parts(4, Some(4)), folder.path()).unwrap();
+        engine.update().unwrap();
+        weights(&engine)
+    });
+    // Adam's first step is the gradient's sign times the step size: a tiny gradient may flip.
+    let moved = whole.iter().zip(&split).filter(|(a, b)| 1e-5 < (*a - *b).abs()).count();
+    assert!(moved * 100 < whole.len(), "{moved} of {} weights differ", whole.len());
+}
+
+#[test]
+fn damaged_and_foreign_checkpoints_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let sid = config("sid", 8, "");
+    let mut first = engine(sid.clone(), parts(0, None), folder.path()).unwrap();
+    let path = first.save(folder.path()).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+
+    let mut other = engine(Config { seed: 9, ..sid }, parts(0, None), folder.path()).unwrap();
+    assert!(matches!(other.resume(&path), Err(Error::ForeignCheckpoint { .. })));
+
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let err = first.resume(&path).unwrap_err();
+    assert!(matches!(err, Error::Model(_)), "{err}");
+
+    let mut file = TensorFile::from_bytes("test", &bytes).unwrap();
+    let key = file.tensors.keys().find(|key| key.starts_with("ema/")).unwrap().clone();
+    let shape = file.tensors[&key].shape().clone();
+    let broken = Tensor::full(f32::NAN, shape, &Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
+    file.tensors.insert(key.clone(), broken);
+    file.save(&path).unwrap();
+    let message = first.resume(&path).unwrap_err().to_string();
+    assert!(message.contains(&key["ema/".len()..]), "{message}");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |config: Config, parts: Parts, expected: &str| {
+        let err = engine(config, parts, folder.path()).err().expect("must be refused").to_string();
+        assert!(err.contains(expected), "`{expected}` is not in: {err}");
+    };
+    refused(config("sid", 8, ""), parts(4, Some(3)), "3 classes, the network takes 4");
+    refused(config("sid", 8, "augment = 0.5"), parts(4, Some(4)), "set augment = 0");
+    let mut two = config("sid", 8, "");
+    two.phase.extend(config("dmd2", 8, "").phase);
+    refused(two, parts(4, Some(4)), "phase.1.method.sigma_init");
+}
