@@ -64,11 +64,9 @@ impl Sink for Console {
             Event::Started { images, resumed: true, .. } => {
                 self.say(&format!("going on after {images} images"));
             }
-            Event::Preparing { what, done, total } => {
-                if self.bar.is_some() || EVERY <= self.last.elapsed() {
-                    self.last = Instant::now();
-                    self.say(&format!("{what}: {done} of {total}"));
-                }
+            Event::Preparing { what, done, total } if EVERY <= self.last.elapsed() => {
+                self.last = Instant::now();
+                self.say(&format!("{what}: {done} of {total}"));
             }
             Event::Phase { number, method } => self.say(&format!("phase {number}: {method}")),
             Event::Update { images, total, seconds } => self.update(*images, *total, *seconds),

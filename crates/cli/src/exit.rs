@@ -11,6 +11,9 @@ const INPUT: u8 = 4;
 /// Numbers were not finite.
 const NUMERIC: u8 = 5;
 
+/// A figure is not what was required.
+const GATE: u8 = 6;
+
 /// A run that was asked to stop, and left a checkpoint.
 #[derive(Debug)]
 pub struct Interrupted {
@@ -28,6 +31,18 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// A figure that is not what was required, in words.
+#[derive(Debug)]
+pub struct GateNotMet(pub String);
+
+impl fmt::Display for GateNotMet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for GateNotMet {}
+
 /// The exit code of an error, by the first cause that has one.
 pub fn code(err: &anyhow::Error) -> u8 {
     err.chain().find_map(of_cause).unwrap_or(FAILURE)
@@ -38,6 +53,9 @@ fn of_cause(err: &(dyn std::error::Error + 'static)) -> Option<u8> {
     const SIGNAL: u8 = 128;
     if let Some(Interrupted { signal, .. }) = err.downcast_ref() {
         return Some(SIGNAL + signal);
+    }
+    if err.is::<GateNotMet>() {
+        return Some(GATE);
     }
     if let Some(err) = err.downcast_ref::<train::Error>() {
         return match err {
@@ -69,6 +87,7 @@ mod tests {
             (train::Error::NonFinite { images: 1, what: "Loss/fake", times: 2 }.into(), 5),
             (std::io::Error::other("full").into(), 4),
             (Interrupted { signal: 15, advice: String::new() }.into(), 143),
+            (GateNotMet("fd<1".into()).into(), 6),
             (anyhow::anyhow!("something else"), 1),
         ];
         for (err, expected) in table {

@@ -11,6 +11,8 @@ use std::{
 use anyhow::{Context, bail};
 use candle_core::Device;
 use data::Dataset;
+use metrics::{FeatureNetFile, TrainedFeatureNet};
+use models::{NetworkConfig, NetworkFile};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use train::{
     events::{Event, JsonLines, Sink},
@@ -28,6 +30,11 @@ const T10K: [&[u8]; 2] = [
     include_bytes!("../../../assets/fashion-mnist/t10k-labels-idx1-ubyte.gz"),
 ];
 
+/// A class-conditional DDPM++ of Fashion-MNIST.
+const TEACHER: &[u8] = include_bytes!("../../../assets/fashion-mnist-teacher.safetensors");
+/// A classifier of Fashion-MNIST.
+const FEATURES: &[u8] = include_bytes!("../../../assets/fashion-mnist-features.safetensors");
+
 /// The device of this name.
 pub fn device(name: &str) -> anyhow::Result<Device> {
     models::ops::device::parse_device(name).with_context(|| format!("--device {name}"))
@@ -39,6 +46,36 @@ pub fn dataset(name: &str) -> anyhow::Result<Dataset> {
         return Ok(Dataset::from_idx_bytes(T10K[0], T10K[1])?);
     }
     Dataset::open(Path::new(name)).with_context(|| format!("data `{name}`"))
+}
+
+/// The data set of this name, for a network: images that are smaller by an even margin are padded
+/// with black on all sides, as 28x28 images are for a network of 32x32.
+pub fn dataset_for(network: &NetworkConfig, name: &str) -> anyhow::Result<Dataset> {
+    let dataset = dataset(name)?;
+    let [_, height, _] = dataset.shape();
+    match network.img_resolution.checked_sub(height) {
+        Some(margin) if margin % 2 == 0 => Ok(dataset.pad(margin / 2)?),
+        _ => Ok(dataset),
+    }
+}
+
+/// A network's file and the hash of its bytes.
+pub fn network(name: &str) -> anyhow::Result<(NetworkFile, String)> {
+    let bytes = match name == FASHION_MNIST && !Path::new(name).exists() {
+        true => TEACHER.to_vec(),
+        false => std::fs::read(name).with_context(|| format!("{name}: cannot read"))?,
+    };
+    let hash = blake3::hash(&bytes).to_hex().to_string();
+    Ok((NetworkFile::from_bytes(name, &bytes)?, hash))
+}
+
+/// The network that metrics look through: the embedded one, or that of a file.
+pub fn extractor(path: Option<&Path>) -> anyhow::Result<TrainedFeatureNet> {
+    let file = match path {
+        Some(path) => FeatureNetFile::load(path)?,
+        None => FeatureNetFile::from_bytes("the embedded feature network", FEATURES)?,
+    };
+    Ok(file.extractor()?)
 }
 
 /// The text of a configuration file.

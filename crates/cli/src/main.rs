@@ -8,6 +8,7 @@ mod commands;
 mod console;
 mod exit;
 mod inputs;
+mod judge;
 
 /// One-step generators from diffusion teachers.
 #[derive(Parser)]
@@ -19,7 +20,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train and export teachers.
+    /// Distill a teacher into a one-step generator; without arguments, an embedded one.
+    Distill(Box<commands::distill::Args>),
+    /// Make images with a generator or a teacher.
+    Sample(commands::sample::Args),
+    /// Measure a generator or a teacher against real images.
+    Eval(commands::eval::Args),
+    /// Distill a closed-form teacher in two dimensions, in under a minute.
+    Quickstart(commands::quickstart::Args),
+    /// Say what a file holds.
+    Inspect(commands::inspect::Args),
+    /// Train, verify and export teachers.
     #[command(subcommand)]
     Teacher(commands::teacher::Verb),
     /// Train the feature network that metrics look through.
@@ -58,6 +69,11 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Distill(args) => commands::distill::run(&args),
+        Command::Sample(args) => commands::sample::run(&args),
+        Command::Eval(args) => commands::eval::run(&args),
+        Command::Quickstart(args) => commands::quickstart::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args),
         Command::Teacher(verb) => commands::teacher::run(&verb),
         Command::Features(verb) => commands::features::run(&verb),
         Command::Dataset(verb) => commands::dataset::run(&verb),

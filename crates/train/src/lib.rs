@@ -49,6 +49,7 @@ pub mod source;
 
 pub mod classifier;
 pub mod evaluate;
+pub mod quickstart;
 pub mod teacher;
 
 #[cfg(test)]

@@ -2,6 +2,12 @@
 
 pub mod completions;
 pub mod dataset;
+pub mod distill;
+pub mod eval;
 pub mod features;
+pub mod inspect;
 pub mod list;
+pub mod quickstart;
+pub mod sample;
 pub mod teacher;
+pub mod verify;

@@ -1,4 +1,4 @@
-//! `uni-instruct teacher`: train a teacher, and take it out of its run.
+//! `uni-instruct teacher`: train a teacher, take it out of its run, verify it.
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,8 @@ use crate::inputs;
 pub enum Verb {
     /// Train a teacher; a run that has a checkpoint goes on from it.
     Train(Train),
+    /// Measure a teacher on data: is it worth distilling?
+    Verify(super::verify::Args),
     /// Write the averaged network of a run's newest checkpoint as one file.
     Export(Export),
 }
@@ -55,6 +57,7 @@ pub struct Export {
 pub fn run(verb: &Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Train(args) => train(args),
+        Verb::Verify(args) => super::verify::run(args),
         Verb::Export(args) => export(args),
     }
 }

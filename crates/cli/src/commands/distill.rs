@@ -1,0 +1,225 @@
+//! `uni-instruct distill`: a teacher into a one-step generator, and how good it is.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use divergence::Divergence;
+use models::{NetworkFile, Provenance};
+use train::{
+    Config, Engine,
+    assemble::{Parts, TEACHER_SAMPLES, assemble, check},
+    evaluate::Maker,
+    phases,
+};
+
+use crate::{inputs, judge};
+
+/// Runs that come with the program, by name.
+const PRESETS: [(&str, &str); 1] =
+    [(inputs::FASHION_MNIST, include_str!("../../../../configs/fashion-mnist.toml"))];
+
+/// Updates of every phase in a smoke test.
+const SMOKE_UPDATES: u64 = 2;
+
+/// Arguments of `uni-instruct distill`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// TOML file of a run; without one, a preset.
+    #[arg(conflicts_with = "preset")]
+    config: Option<PathBuf>,
+    /// A run that comes with the program.
+    #[arg(long, default_value = inputs::FASHION_MNIST)]
+    preset: String,
+    /// Method of every phase, a name of `uni-instruct list`.
+    #[arg(long)]
+    method: Option<String>,
+    /// Divergence of every phase.
+    #[arg(long)]
+    divergence: Option<Divergence>,
+    /// The teacher: a file, or the name of an embedded one.
+    #[arg(long)]
+    teacher: Option<String>,
+    /// Images: a file or folder, the name of an embedded set, or `teacher-samples`.
+    #[arg(long)]
+    data: Option<String>,
+    /// Seed of every random number.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Change a key of the configuration, as in `phase.0.images=10000`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Folder of the run [default: runs/PRESET].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Stop after so many minutes of training, over all sessions.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Images that the figures at the end are made from; 0 for no figures.
+    #[arg(long, default_value_t = 1000)]
+    eval_images: usize,
+    /// Print the configuration in full and stop.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do two updates of every phase, to see that all works.
+    #[arg(long)]
+    smoke: bool,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Where it runs: cpu, cuda, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let (name, config) = config(args)?;
+    let (teacher, teacher_hash) = inputs::network(&config.teacher)?;
+    let dataset = match config.data.as_str() {
+        TEACHER_SAMPLES => None,
+        data => Some(inputs::dataset_for(&teacher.config, data)?),
+    };
+    let device = inputs::device(&args.device)?;
+    let parts = Parts { teacher, teacher_hash, dataset, device };
+    check(&config, &parts)?;
+    if args.dry_run {
+        println!("{}", config.to_toml());
+        eprintln!("parameters of each network: {}", parts.teacher.params.parameter_count());
+        return Ok(());
+    }
+    let folder = args.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
+    claim(&folder, &config)?;
+    inputs::run_folder(&folder, &config.to_toml())?;
+    let file = parts.teacher.clone();
+    let provenance = provenance(&config, &parts);
+    let text = serde_json::to_string_pretty(&provenance)?;
+    std::fs::write(folder.join("provenance.json"), text)
+        .with_context(|| format!("{}: cannot write", folder.display()))?;
+
+    let prepare = inputs::prepare("samples of the teacher");
+    let mut engine = assemble(config, parts, &folder, prepare)?;
+    inputs::run_job(&mut engine, &folder, args.minutes)?;
+    export(&engine, file, provenance, &folder.join("generator.safetensors"))?;
+    match args.eval_images {
+        0 => Ok(()),
+        count => figures(&engine, &folder, count, args.json),
+    }
+}
+
+/// The name and configuration of the run, with what the command line changes.
+fn config(args: &Args) -> anyhow::Result<(String, Config)> {
+    let (name, origin, text) = match &args.config {
+        Some(path) => {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            (name, path.display().to_string(), inputs::text(path)?)
+        }
+        None => {
+            let preset = PRESETS.iter().find(|(name, _)| *name == args.preset);
+            let names = PRESETS.map(|(name, _)| name).join(", ");
+            let (name, text) = preset.ok_or_else(|| {
+                let reason = format!("there is no such preset; there are {names}");
+                train::Error::unusable(format!("--preset {}", args.preset), reason)
+            })?;
+            ((*name).to_owned(), format!("preset {name}"), (*text).to_owned())
+        }
+    };
+    let mut config = Config::parse(&origin, &text, &args.set)?;
+    config.teacher = args.teacher.clone().unwrap_or(config.teacher);
+    config.data = args.data.clone().unwrap_or(config.data);
+    config.seed = args.seed.unwrap_or(config.seed);
+    for phase in &mut config.phase {
+        if let Some(method) = &args.method {
+            phase.method = phases::resolve(method, None, None)
+                .map_err(|reason| train::Error::unusable("--method", reason))?;
+        }
+        if let Some(divergence) = &args.divergence {
+            phase.method.divergence = divergence.clone();
+        }
+    }
+    let config = if args.smoke { config.smoke(SMOKE_UPDATES) } else { config };
+    Ok((name, config))
+}
+
+/// Refuses a folder that holds another run, before anything in it is touched.
+fn claim(folder: &Path, config: &Config) -> anyhow::Result<()> {
+    let path = folder.join("config.resolved.toml");
+    if !path.exists() {
+        return Ok(());
+    }
+    let other = Config::parse(&path.display().to_string(), &inputs::text(&path)?, &[])?;
+    let (expected, found) = (config.fingerprint(), other.fingerprint());
+    match expected == found {
+        true => Ok(()),
+        false => Err(train::Error::ForeignCheckpoint { path, expected, found }.into()),
+    }
+}
+
+fn provenance(config: &Config, parts: &Parts) -> BTreeMap<String, String> {
+    let unknown = || "unknown".to_owned();
+    let licence = parts.teacher.provenance.entries.get("licence").cloned();
+    let data = parts.dataset.as_ref().map(data::Dataset::content_hash);
+    let entries = [
+        ("program", format!("uni-instruct {}", env!("CARGO_PKG_VERSION"))),
+        ("licence", licence.unwrap_or_else(unknown)),
+        ("teacher", config.teacher.clone()),
+        ("teacher_blake3", parts.teacher_hash.clone()),
+        ("data", config.data.clone()),
+        ("data_sha256", data.unwrap_or_else(unknown)),
+        ("config", config.fingerprint()),
+        ("command", std::env::args().collect::<Vec<_>>().join(" ")),
+    ];
+    entries.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+/// Writes the averaged generator, with where it comes from and the level of its input.
+fn export(
+    engine: &Engine,
+    teacher: NetworkFile,
+    mut entries: BTreeMap<String, String>,
+    path: &Path,
+) -> anyhow::Result<()> {
+    entries.insert(judge::SIGMA_INIT.into(), engine.sigma_init()?.to_string());
+    entries.insert("images".into(), engine.state.progress.images.to_string());
+    let params = engine.state.ema.to_device(&candle_core::Device::Cpu)?;
+    let file = NetworkFile { config: teacher.config, params, provenance: Provenance { entries } };
+    Ok(file.save(path)?)
+}
+
+/// The comparison of student and teacher: a table, `results.json`, and a picture.
+fn figures(engine: &Engine, folder: &Path, count: usize, json: bool) -> anyhow::Result<()> {
+    let Some(dataset) = &engine.source.dataset else {
+        eprintln!("no figures: there are no real images to compare with");
+        return Ok(());
+    };
+    let extractor = inputs::extractor(None)?;
+    let judge = judge::Judge::new(dataset, &extractor, count, &engine.device)?;
+    let (config, networks) = (&engine.config, &engine.networks);
+    let drawing = judge.drawing(config.seed, &networks.sample, engine.source.label_dim);
+    let heun = |steps| Maker::Heun { teacher: networks.teacher.as_ref(), steps };
+    let makers = [
+        ("student", engine.maker()?),
+        ("teacher", heun(1)),
+        ("teacher", heun(5)),
+        ("teacher", heun(9)),
+        ("teacher", heun(18)),
+    ];
+    let rows = judge.rows(&makers, &drawing)?;
+    let results = serde_json::to_string_pretty(&rows)?;
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).with_context(|| format!("{}: cannot write", path.display()))
+    };
+    write("results.json", results.as_bytes())?;
+    write("results.md", judge::table(&rows).as_bytes())?;
+    let grid = judge::grid(dataset, &drawing, &[heun(18), engine.maker()?])?;
+    write("grid.png", &grid)?;
+    match json {
+        true => println!("{results}"),
+        false => println!("{}", judge::table(&rows)),
+    }
+    eprintln!("rows of {}: real, teacher, student", folder.join("grid.png").display());
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! `uni-instruct quickstart`: a closed-form teacher in two dimensions, in under a minute.
+
+use std::{fmt::Write, path::PathBuf};
+
+use anyhow::Context;
+use train::quickstart::{self, Coverage};
+
+use crate::inputs;
+
+/// Updates, of which the first fifth trains the fake score alone.
+const UPDATES: u64 = 2500;
+/// Points in the plot, of each kind.
+const POINTS: usize = 1500;
+
+/// Arguments of `uni-instruct quickstart`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder for the plot and the statistics.
+    #[arg(long, default_value = "runs/quickstart")]
+    out: PathBuf,
+    /// Seed of every random number.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let mut engine = quickstart::engine(UPDATES, args.seed)?;
+    inputs::run_folder(&args.out, &engine.config.to_toml())?;
+    let start = quickstart::student_points(&engine, POINTS)?;
+    inputs::run_job(&mut engine, &args.out, None)?;
+    let student = quickstart::student_points(&engine, POINTS)?;
+    let real = quickstart::real_points(POINTS, args.seed);
+    let panels = [("teacher", &real), ("student before", &start), ("student after", &student)];
+    let path = args.out.join("points.svg");
+    std::fs::write(&path, plot(&panels))
+        .with_context(|| format!("{}: cannot write", path.display()))?;
+    println!("{}", path.display());
+    for (name, points) in panels {
+        let Coverage { on_mode, shares } = quickstart::coverage(points);
+        let shares: Vec<String> = shares.iter().map(|it| format!("{:.0} %", 100.0 * it)).collect();
+        println!("{name:15} {:5.1} % on a mode; modes: {}", 100.0 * on_mode, shares.join(", "));
+    }
+    Ok(())
+}
+
+/// Points as panels side by side, each from -2 to 2 in both directions.
+fn plot(panels: &[(&str, &Vec<[f64; 2]>)]) -> String {
+    const SIDE: f64 = 300.0;
+    const REACH: f64 = 2.0;
+    let width = SIDE * panels.len() as f64;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {SIDE}\" \
+         font-family=\"sans-serif\" font-size=\"13\">\n\
+         <rect width=\"{width}\" height=\"{SIDE}\" fill=\"white\"/>\n"
+    );
+    for (panel, (name, points)) in panels.iter().enumerate() {
+        let left = SIDE * panel as f64;
+        let mut place = |text: std::fmt::Arguments<'_>| {
+            svg.write_fmt(text).expect("a string takes all that is written");
+        };
+        place(format_args!("<text x=\"{}\" y=\"20\">{name}</text>\n", left + 10.0));
+        place(format_args!("<g fill=\"steelblue\" fill-opacity=\"0.5\">\n"));
+        for [x, y] in *points {
+            if x.abs() < REACH && y.abs() < REACH {
+                let scale = SIDE / (2.0 * REACH);
+                let (x, y) = (left + (x + REACH) * scale, (REACH - y) * scale);
+                place(format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"1.5\"/>\n"));
+            }
+        }
+        place(format_args!("</g>\n"));
+    }
+    svg + "</svg>\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plot;
+
+    #[test]
+    fn points_outside_are_left_out_and_the_axis_points_up() {
+        let points = vec![[0.0, 0.0], [9.0, 0.0], [1.0, 1.0]];
+        let svg = plot(&[("a", &points)]);
+        assert_eq!(svg.matches("<circle").count(), 2);
+        assert!(
+            svg.contains("cx=\"150.0\" cy=\"150.0\"") && svg.contains("cx=\"225.0\" cy=\"75.0\"")
+        );
+    }
+}

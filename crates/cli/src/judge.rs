@@ -1,0 +1,152 @@
+//! Figures of generators: who is compared with what, as a table and as a picture.
+
+use anyhow::Context;
+use candle_core::{Device, Tensor};
+use data::{Dataset, png};
+use metrics::{FeatureSet, TrainedFeatureNet};
+use train::{
+    evaluate::{self, Drawing, Maker, Row},
+    events::{Event, Sink},
+};
+
+use crate::console::Console;
+
+/// Key of a generator's provenance under which the level of its input stands.
+pub const SIGMA_INIT: &str = "sigma_init";
+
+/// Images in one forward pass.
+const BATCH: usize = 100;
+/// Images of each maker in a picture, and its columns.
+const SHOWN: usize = 20;
+const COLUMNS: usize = 10;
+
+/// A feature network, and the features of real images.
+pub struct Judge<'a> {
+    extractor: &'a TrainedFeatureNet,
+    reference: FeatureSet,
+    count: usize,
+    device: &'a Device,
+}
+
+impl<'a> Judge<'a> {
+    /// Against all images of a data set; generators make `count` of them.
+    pub fn new(
+        dataset: &Dataset,
+        extractor: &'a TrainedFeatureNet,
+        count: usize,
+        device: &'a Device,
+    ) -> anyhow::Result<Self> {
+        let reference = evaluate::reference(dataset, dataset.len(), BATCH, extractor, device)
+            .context("features of the real images")?;
+        Ok(Self { extractor, reference, count, device })
+    }
+
+    /// The images that every maker is asked for.
+    pub fn drawing<'b>(&self, seed: u64, sample: &'b [usize], label_dim: usize) -> Drawing<'b>
+    where
+        'a: 'b,
+    {
+        let (count, device) = (self.count, self.device);
+        Drawing { seed, count, batch: BATCH, sample, label_dim, class: None, device }
+    }
+
+    /// A row a maker.
+    pub fn rows(
+        &self,
+        makers: &[(&str, Maker<'_>)],
+        drawing: &Drawing<'_>,
+    ) -> anyhow::Result<Vec<Row>> {
+        let mut console = Console::new();
+        let total = drawing.count as u64;
+        let row = |(name, maker): &(&str, Maker<'_>)| -> anyhow::Result<Row> {
+            let progress =
+                |done| console.emit(&Event::Preparing { what: "images for figures", done, total });
+            Ok(evaluate::row(name, *maker, drawing, self.extractor, &self.reference, progress)?)
+        };
+        makers.iter().map(row).collect()
+    }
+}
+
+/// The rows as a Markdown table.
+pub fn table(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| model | evaluations | FD | KID | precision | recall | accuracy | ms an image |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for Row { name, evaluations, milliseconds, report } in rows {
+        let accuracy = report.accuracy.map_or("-".to_owned(), |it| format!("{:.1} %", 100.0 * it));
+        text += &format!(
+            "| {name} | {evaluations} | {:.3} | {:.5} | {:.3} | {:.3} | {accuracy} | {milliseconds:.2} |\n",
+            report.fd, report.kid, report.precision, report.recall,
+        );
+    }
+    if let Some(Row { report, .. }) = rows.first() {
+        text += &format!(
+            "\n{} images each, against {} real ones; features of {}: figures of other networks \
+             or numbers of images do not compare.\n",
+            report.images, report.references, report.extractor.name,
+        );
+    }
+    text
+}
+
+/// Rows of real images and of each maker's, of the same classes, over and over.
+pub fn grid(
+    dataset: &Dataset,
+    drawing: &Drawing<'_>,
+    makers: &[Maker<'_>],
+) -> anyhow::Result<Vec<u8>> {
+    let drawing = Drawing { count: SHOWN, ..drawing.clone() };
+    let classes = drawing.classes();
+    let mut next = vec![0; classes.iter().max().map_or(1, |&class| class as usize + 1)];
+    let pick = |i: usize| {
+        let Some(&class) = classes.get(i) else { return i % dataset.len() };
+        let start = next[class as usize];
+        let found = (start..dataset.len()).find(|&at| dataset.label(at) == Some(class));
+        let found = found.unwrap_or(i % dataset.len());
+        next[class as usize] = found + 1;
+        found
+    };
+    let indices: Vec<usize> = (0..SHOWN).map(pick).collect();
+    let mut sets = vec![dataset.batch(&indices, drawing.device)?.images];
+    for maker in makers {
+        sets.push(drawing.images(*maker, 0, SHOWN)?);
+    }
+    let mut rows = Vec::new();
+    for start in (0..SHOWN).step_by(COLUMNS) {
+        for set in &sets {
+            rows.push(set.narrow(0, start, COLUMNS)?);
+        }
+    }
+    Ok(png::grid(&Tensor::cat(&rows, 0)?, COLUMNS)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::{ExtractorId, Report};
+
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_table_holds_its_figures() {
+        let report = Report {
+            extractor: ExtractorId { name: "net".into(), hash: "h".into() },
+            images: 10,
+            references: 20,
+            neighbors: 5,
+            fd: 1.25,
+            kid: 0.5,
+            precision: 0.75,
+            recall: 0.25,
+            density: 1.0,
+            coverage: 1.0,
+            accuracy: Some(0.9),
+            inception_score: None,
+        };
+        let row = Row { name: "student".into(), evaluations: 1, milliseconds: 2.0, report };
+        let text = table(&[row]);
+        let expected = "| student | 1 | 1.250 | 0.50000 | 0.750 | 0.250 | 90.0 % | 2.00 |";
+        assert!(text.lines().any(|line| line == expected), "{text}");
+        assert!(text.contains("10 images each, against 20 real ones; features of net"));
+    }
+}

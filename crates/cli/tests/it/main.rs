@@ -1,0 +1,5 @@
+//! The program as its users run it: verbs, exit codes, interruptions, bad input.
+
+mod bad_input;
+mod program;
+mod runs;

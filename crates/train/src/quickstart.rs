@@ -1,0 +1,197 @@
+//! The quickstart: a two-dimensional mixture whose denoiser is known in closed form becomes a
+//! one-step generator, through the same engine that distills images.
+
+use candle_core::{DType, Device, Tensor};
+use divergence::{Divergence, Method, RatioState, SigmaLaw};
+use models::{
+    Conditioning, Denoiser, LogRatio,
+    analytic::{GaussianMixture, Spread},
+    generator::generate,
+    mlp::MlpConfig,
+    params::ParamSet,
+};
+
+use crate::{
+    Config, Engine, Error, TrainState,
+    config::{EmaConfig, LogConfig},
+    engine::{Networks, Views},
+    numbers::{Fraction, Positive},
+    optim::OptimizerConfig,
+    phases::{Phase, resolve},
+    source::Source,
+    step::{FakeScore, fake_score::Separate},
+    streams::{Use, stream},
+};
+
+/// Modes of the mixture, evenly on the unit circle, of equal weight.
+pub const MODES: usize = 5;
+/// Standard deviation of each mode.
+pub const SPREAD: f64 = 0.15;
+/// Standard deviation of the mixture in each direction: `√(1/2 + SPREAD²)`, rounded.
+const SIGMA_DATA: f64 = 0.72;
+/// Level of the generator's input.
+const SIGMA_INIT: f64 = 2.5;
+const BATCH: u64 = 256;
+
+/// Centres of the modes.
+pub fn centers() -> [[f64; 2]; MODES] {
+    std::array::from_fn(|mode| {
+        let (sin, cos) = (std::f64::consts::TAU * mode as f64 / MODES as f64).sin_cos();
+        [sin, cos]
+    })
+}
+
+/// Where the discriminator would be: reverse KL needs none.
+struct NoRatio;
+
+impl LogRatio for NoRatio {
+    fn log_ratio(&self, _: &Tensor, _: &Tensor, _: &Conditioning) -> candle_core::Result<Tensor> {
+        candle_core::bail!("the quickstart has no discriminator; choose a method without a ratio")
+    }
+}
+
+/// The engine before its first update; `updates` of them, most of which move the generator.
+///
+/// The objective is the exact expansion of reverse KL, score identity with α = 1/2.
+///
+/// # Errors
+///
+/// If a network cannot be made.
+pub fn engine(updates: u64, seed: u64) -> Result<Engine, Error> {
+    let unusable = |reason| Error::unusable("quickstart", reason);
+    let method = Method {
+        sigma_law: SigmaLaw::KarrasRamp { min: 0.02, max: 20.0, rho: 7.0, t_max: 0.9 },
+        fake_sigma_law: SigmaLaw::LogNormal { mean: -0.8, std: 1.4 },
+        sigma_init: SIGMA_INIT,
+        ..resolve("sid", Some(Divergence::ReverseKl), Some(0.5)).map_err(unusable)?
+    };
+    // The fake score starts from nothing, so it learns the generator's law before it leads.
+    let alone = updates / 5;
+    let phase = |updates, train_generator| Phase {
+        images: updates * BATCH,
+        train_generator,
+        method: method.clone(),
+    };
+    let adam = |learning_rate| OptimizerConfig {
+        learning_rate: Positive::literal(learning_rate),
+        beta2: Fraction::literal(0.99),
+        ..OptimizerConfig::default()
+    };
+    let config = Config {
+        seed,
+        teacher: "a mixture of Gaussians".into(),
+        data: "none".into(),
+        batch: (BATCH as usize).try_into().map_err(|_| unusable("empty batch".into()))?,
+        generator: adam(1e-3),
+        fake: adam(2e-3),
+        ema: EmaConfig { half_life: Positive::literal(20e3), ramp: Positive::literal(0.05) },
+        log: LogConfig { tick: updates * BATCH / 10, samples: 0, checkpoint: 0 },
+        phase: vec![phase(alone, false), phase(updates - alone, true)],
+        ..Config::default()
+    };
+    let mlp = MlpConfig { width: 64, sigma_data: SIGMA_DATA, ..MlpConfig::default() };
+    let (own, fake) = (mlp.init(seed)?, mlp.init(seed.wrapping_add(1))?);
+    let state = TrainState::new(own, fake, None, RatioState::default())?;
+    let generator = |params: &ParamSet, tracked| -> Result<Box<dyn Denoiser>, Error> {
+        let params = if tracked { params.trainable() } else { params.frozen() };
+        Ok(Box::new(mlp.build(&params)?))
+    };
+    let fake_score = |tracked| -> Result<Box<dyn FakeScore>, Error> {
+        let params = &state.fake.params;
+        let params = if tracked { params.trainable() } else { params.frozen() };
+        Ok(Box::new(Separate { denoiser: mlp.build(&params)?, ratio: NoRatio }))
+    };
+    let networks = Networks {
+        teacher: Box::new(teacher()?),
+        generator: Views {
+            tracked: generator(&state.generator.params, true)?,
+            frozen: generator(&state.generator.params, false)?,
+        },
+        average: generator(&state.ema, false)?,
+        fake: Views { tracked: fake_score(true)?, frozen: fake_score(false)? },
+        sigma_data: SIGMA_DATA,
+        sample: vec![2],
+    };
+    let (source, device, dtype) = (Source::none(), Device::Cpu, DType::F32);
+    Ok(Engine { config, networks, state, source, device, dtype })
+}
+
+fn teacher() -> candle_core::Result<GaussianMixture> {
+    let modes = centers().map(|mean| (1.0, mean.to_vec(), Spread::Isotropic(SPREAD * SPREAD)));
+    GaussianMixture::new(&modes)
+}
+
+/// Samples of the mixture itself.
+pub fn real_points(count: usize, seed: u64) -> Vec<[f64; 2]> {
+    let noise = stream(seed, Use::RealNoise);
+    let centers = centers();
+    let point = |i: u64| {
+        let center = centers[noise.below(i, 8, MODES as u64) as usize];
+        [0, 1].map(|axis| center[axis] + SPREAD * noise.normal(i, axis as u32))
+    };
+    (0..count as u64).map(point).collect()
+}
+
+/// Samples of the averaged generator, each in one evaluation.
+///
+/// # Errors
+///
+/// If the network fails.
+pub fn student_points(engine: &Engine, count: usize) -> Result<Vec<[f64; 2]>, Error> {
+    let latents = stream(engine.config.seed, Use::SampleLatent);
+    let z = latents.normal_tensor(0, (count, 2), &engine.device)?;
+    let generator = engine.networks.average.as_ref();
+    let points = generate(generator, &z, engine.sigma_init()?, &Conditioning::default())?;
+    let points: Vec<Vec<f32>> = points.to_vec2()?;
+    Ok(points.iter().map(|point| [f64::from(point[0]), f64::from(point[1])]).collect())
+}
+
+/// How well points cover the mixture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Coverage {
+    /// Share of the points within three spreads of a centre; of the mixture's own, 98.9 %.
+    pub on_mode: f64,
+    /// Share of the points nearest to each centre.
+    pub shares: [f64; MODES],
+}
+
+/// The coverage of points.
+pub fn coverage(points: &[[f64; 2]]) -> Coverage {
+    let centers = centers();
+    let (mut near, mut counts) = (0, [0usize; MODES]);
+    for point in points {
+        let distance =
+            |mode: usize| (point[0] - centers[mode][0]).hypot(point[1] - centers[mode][1]);
+        let closest = (0..MODES).min_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+        let closest = closest.expect("there are modes");
+        counts[closest] += 1;
+        near += usize::from(distance(closest) < 3.0 * SPREAD);
+    }
+    let total = points.len().max(1) as f64;
+    Coverage { on_mode: near as f64 / total, shares: counts.map(|count| count as f64 / total) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mixtures_own_points_cover_it() {
+        let Coverage { on_mode, shares } = coverage(&real_points(20_000, 1));
+        // P(χ²₂ < 9) = 1 − e^(−9/2) = 0.98889; five standard errors.
+        assert!((on_mode - 0.98889).abs() < 0.004, "{on_mode}");
+        assert!(shares.iter().all(|share| (share - 0.2).abs() < 0.015), "{shares:?}");
+    }
+
+    #[test]
+    fn the_student_finds_every_mode() {
+        let mut engine = engine(1200, 1).unwrap();
+        let before = coverage(&student_points(&engine, 2000).unwrap());
+        while engine.state.progress.images < engine.config.images() {
+            engine.update().unwrap();
+        }
+        let after = coverage(&student_points(&engine, 2000).unwrap());
+        assert!(before.on_mode < 0.7 && 0.85 < after.on_mode, "{before:?} {after:?}");
+        assert!(after.shares.iter().all(|&share| 0.08 < share), "{after:?}");
+    }
+}
