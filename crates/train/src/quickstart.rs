@@ -1,6 +1,8 @@
 //! The quickstart: a two-dimensional mixture whose denoiser is known in closed form becomes a
 //! one-step generator, through the same engine that distills images.
 
+use std::num::NonZeroUsize;
+
 use candle_core::{DType, Device, Tensor};
 use divergence::{Divergence, Method, RatioState, SigmaLaw};
 use models::{
@@ -17,7 +19,7 @@ use crate::{
     engine::{Networks, Views},
     numbers::{Fraction, Positive},
     optim::OptimizerConfig,
-    phases::{Phase, resolve},
+    phases::Phase,
     source::Source,
     step::{FakeScore, fake_score::Separate},
     streams::{Use, stream},
@@ -31,7 +33,7 @@ pub const SPREAD: f64 = 0.15;
 const SIGMA_DATA: f64 = 0.72;
 /// Level of the generator's input.
 const SIGMA_INIT: f64 = 2.5;
-const BATCH: u64 = 256;
+const BATCH: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// Centres of the modes.
 pub fn centers() -> [[f64; 2]; MODES] {
@@ -52,23 +54,23 @@ impl LogRatio for NoRatio {
 
 /// The engine before its first update; `updates` of them, most of which move the generator.
 ///
-/// The objective is the exact expansion of reverse KL, score identity with α = 1/2.
+/// The objective is the exact expansion of reverse KL, which needs no ratio.
 ///
 /// # Errors
 ///
 /// If a network cannot be made.
 pub fn engine(updates: u64, seed: u64) -> Result<Engine, Error> {
-    let unusable = |reason| Error::unusable("quickstart", reason);
     let method = Method {
         sigma_law: SigmaLaw::KarrasRamp { min: 0.02, max: 20.0, rho: 7.0, t_max: 0.9 },
         fake_sigma_law: SigmaLaw::LogNormal { mean: -0.8, std: 1.4 },
         sigma_init: SIGMA_INIT,
-        ..resolve("sid", Some(Divergence::ReverseKl), Some(0.5)).map_err(unusable)?
+        divergence: Divergence::ReverseKl,
+        ..Method::default()
     };
     // The fake score starts from nothing, so it learns the generator's law before it leads.
     let alone = updates / 5;
     let phase = |updates, train_generator| Phase {
-        images: updates * BATCH,
+        images: updates * BATCH.get() as u64,
         train_generator,
         method: method.clone(),
     };
@@ -81,11 +83,11 @@ pub fn engine(updates: u64, seed: u64) -> Result<Engine, Error> {
         seed,
         teacher: "a mixture of Gaussians".into(),
         data: "none".into(),
-        batch: (BATCH as usize).try_into().map_err(|_| unusable("empty batch".into()))?,
+        batch: BATCH,
         generator: adam(1e-3),
         fake: adam(2e-3),
         ema: EmaConfig { half_life: Positive::literal(20e3), ramp: Positive::literal(0.05) },
-        log: LogConfig { tick: updates * BATCH / 10, samples: 0, checkpoint: 0 },
+        log: LogConfig { tick: updates * BATCH.get() as u64 / 10, samples: 0, checkpoint: 0 },
         phase: vec![phase(alone, false), phase(updates - alone, true)],
         ..Config::default()
     };
