@@ -18,8 +18,10 @@ use train::{
 use crate::{inputs, judge};
 
 /// Runs that come with the program, by name.
-const PRESETS: [(&str, &str); 1] =
-    [(inputs::FASHION_MNIST, include_str!("../../../../configs/fashion-mnist.toml"))];
+const PRESETS: [(&str, &str); 2] = [
+    (inputs::FASHION_MNIST, include_str!("../../../../configs/fashion-mnist.toml")),
+    ("fashion-mnist-full", include_str!("../../../../configs/fashion-mnist-full.toml")),
+];
 
 /// Updates of every phase in a smoke test.
 const SMOKE_UPDATES: u64 = 2;

@@ -52,6 +52,15 @@ fn lists_sets_and_completions_print() {
     check(&folder, "completions bash", 0, &["uni-instruct"]);
 }
 
+#[test]
+fn every_embedded_run_resolves() {
+    let folder = folder();
+    for name in ["fashion-mnist", "fashion-mnist-full"] {
+        let words = format!("distill --preset {name} --dry-run");
+        check(&folder, &words, 0, &["parameters of each network", "sigma_init = 2.5"]);
+    }
+}
+
 /// Waits until a file is there.
 fn wait_for(path: &Path) {
     let started = Instant::now();
