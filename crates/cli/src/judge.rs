@@ -3,7 +3,7 @@
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 use data::{Dataset, png};
-use metrics::{FeatureSet, TrainedFeatureNet};
+use metrics::{FeatureExtractor, FeatureSet, TrainedFeatureNet};
 use train::{
     evaluate::{self, Drawing, Maker, Row},
     events::{Event, Sink},
@@ -19,6 +19,25 @@ const BATCH: usize = 100;
 /// Images of each maker in a picture, and its columns.
 const SHOWN: usize = 20;
 const COLUMNS: usize = 10;
+
+/// Checks that a feature network takes images of this shape.
+///
+/// # Errors
+///
+/// If it does not.
+pub fn check_fits(extractor: &TrainedFeatureNet, shape: [usize; 3]) -> Result<(), train::Error> {
+    match extractor.image_shape() {
+        Some(taken) if taken != shape => {
+            let reason = format!(
+                "`{}` takes images {taken:?}, these are {shape:?} (channels, height, width); \
+                 give --features FILE with a network that takes them",
+                extractor.name()
+            );
+            Err(train::Error::unusable("feature network", reason))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// A feature network, and the features of real images.
 pub struct Judge<'a> {
@@ -36,6 +55,7 @@ impl<'a> Judge<'a> {
         count: usize,
         device: &'a Device,
     ) -> anyhow::Result<Self> {
+        check_fits(extractor, dataset.shape())?;
         let reference = evaluate::reference(dataset, dataset.len(), BATCH, extractor, device)
             .context("features of the real images")?;
         Ok(Self { extractor, reference, count, device })
@@ -82,7 +102,7 @@ pub fn table(rows: &[Row]) -> String {
     }
     if let Some(Row { report, .. }) = rows.first() {
         text += &format!(
-            "\n{} images each, against {} real ones; features of {}: figures of other networks \
+            "\n{} images each, against {} of the reference; features of {}: figures of other networks \
              or numbers of images do not compare.\n",
             report.images, report.references, report.extractor.name,
         );
@@ -147,6 +167,6 @@ mod tests {
         let text = table(&[row]);
         let expected = "| student | 1 | 1.250 | 0.50000 | 0.750 | 0.250 | 90.0 % | 2.00 |";
         assert!(text.lines().any(|line| line == expected), "{text}");
-        assert!(text.contains("10 images each, against 20 real ones; features of net"));
+        assert!(text.contains("10 images each, against 20 of the reference; features of net"));
     }
 }

@@ -20,6 +20,9 @@ pub trait FeatureExtractor {
     /// Features an image, `D`.
     fn dim(&self) -> usize;
 
+    /// The images that it takes, `[C, H, W]`; `None` if it takes any.
+    fn image_shape(&self) -> Option<[usize; 3]>;
+
     /// The features of a batch.
     ///
     /// # Shapes

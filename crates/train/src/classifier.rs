@@ -18,7 +18,7 @@ use crate::{
     config::{EmaConfig, LogConfig},
     ema,
     engine::{Outcome, Pass},
-    numbers::Positive,
+    numbers::{Fraction, Positive},
     optim::{OptimizerConfig, Trained},
     run::Job,
     state::Progress,
@@ -33,7 +33,7 @@ pub struct ClassifierConfig {
     pub seed: u64,
     /// Labelled images: a file or folder, or the name of an embedded set.
     pub data: String,
-    /// Black pixels added on each side of an image.
+    /// Black pixels added on each side of an image, and how far training moves it about.
     pub pad: usize,
     /// Length of the run, in images shown.
     pub images: u64,
@@ -53,11 +53,12 @@ impl Default for ClassifierConfig {
             seed: 0,
             data: "fashion-mnist".into(),
             pad: 2,
-            images: 600_000,
+            images: 900_000,
             batch: const { NonZeroUsize::new(100).unwrap() },
             optimizer: OptimizerConfig {
                 learning_rate: Positive::literal(2e-3),
-                weight_decay: 0.02,
+                beta1: Fraction::literal(0.9),
+                weight_decay: 0.05,
                 ..OptimizerConfig::default()
             },
             ema: EmaConfig { half_life: Positive::literal(20e3), ramp: Positive::literal(0.05) },
@@ -145,6 +146,7 @@ impl Classifier {
         let stream = Stream { dataset: &self.dataset, seed };
         let batch = stream.batch_at(position, config.batch.get(), &self.device)?;
         let images = mirrored(&batch.images, config.seed, position)?;
+        let images = shifted(&images, config.pad, config.seed, position)?;
         let classes = batch.classes.unwrap_or_default();
         let classes = Tensor::from_vec(classes, config.batch.get(), &self.device)?;
         let logits = self.network.logits(&self.network.features(&images)?)?;
@@ -184,6 +186,20 @@ fn mirrored(images: &Tensor, seed: u64, position: u64) -> Result<Tensor, Error> 
     let backwards = Tensor::from_vec((0..width).rev().collect(), width as usize, images.device())?;
     let mirrored = images.index_select(&backwards, 3)?;
     Ok((images + (mirrored - images)?.broadcast_mul(&heads)?)?)
+}
+
+/// The images, each moved by up to `reach` pixels in both directions. What leaves on one side comes
+/// back on the other, which is black where the padding is as wide as the reach.
+fn shifted(images: &Tensor, reach: usize, seed: u64, position: u64) -> Result<Tensor, Error> {
+    let random = stream(seed, Use::Augment);
+    let span = 2 * reach as u64 + 1;
+    let by = |at: u64, lane| random.below(at, lane, span) as i32 - reach as i32;
+    let moved = |i: usize| -> candle_core::Result<Tensor> {
+        let at = position + i as u64;
+        images.narrow(0, i, 1)?.roll(by(at, 1), 2)?.roll(by(at, 2), 3)
+    };
+    let moved: Vec<Tensor> = (0..images.dim(0)?).map(moved).collect::<Result<_, _>>()?;
+    Ok(Tensor::cat(&moved, 0)?)
 }
 
 impl Job for Classifier {
@@ -249,5 +265,41 @@ pub fn accuracy(
     match (features.logits, labels) {
         (Some(logits), Some(labels)) => Ok(metrics::class_accuracy(&logits, &labels)?),
         _ => Err(Error::unusable("data set", "it needs classes to be classified")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bright pixel at (3, 4) of a black image, far enough from the border.
+    fn dots(count: usize) -> Tensor {
+        let mut pixels = vec![-1f32; count * 81];
+        (0..count).for_each(|i| pixels[i * 81 + 3 * 9 + 4] = 1.0);
+        Tensor::from_vec(pixels, (count, 1, 9, 9), &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn images_move_by_no_more_than_the_reach_and_reach_it() {
+        let moved = shifted(&dots(200), 2, 7, 100).unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for image in moved.flatten_from(1).unwrap().to_vec2::<f32>().unwrap() {
+            let bright: Vec<usize> = (0..81).filter(|&at| image[at] == 1.0).collect();
+            assert_eq!(bright.len(), 1);
+            seen.insert((bright[0] / 9, bright[0] % 9));
+        }
+        assert_eq!(seen.len(), 25, "{seen:?}");
+        assert!(seen.iter().all(|&(y, x)| (1..=5).contains(&y) && (2..=6).contains(&x)));
+    }
+
+    #[test]
+    fn about_half_of_the_images_are_mirrored() {
+        let images = shifted(&dots(1), 0, 7, 0).unwrap().roll(2, 3).unwrap();
+        let images = images.repeat((200, 1, 1, 1)).unwrap();
+        let mirrored = mirrored(&images, 7, 100).unwrap();
+        let rows = mirrored.flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
+        let count = |x: usize| rows.iter().filter(|image| image[3 * 9 + x] == 1.0).count();
+        assert_eq!(count(6) + count(2), 200);
+        assert!((70..130).contains(&count(2)), "{}", count(2));
     }
 }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use data::Dataset;
+use data::{Dataset, Labels};
 use models::{
     Conditioning, Denoiser,
     edm::sampler::{SamplerConfig, sample, stream_noise},
@@ -121,6 +121,23 @@ impl Samples {
             metadata: [("recipe".to_owned(), format!("{:?}", self.recipe))].into(),
         };
         Ok(file.save(path)?)
+    }
+
+    /// The images as a data set, rounded to bytes: what figures compare with where there are no
+    /// real images.
+    ///
+    /// # Errors
+    ///
+    /// If they are not images `[C, H, W]`.
+    pub fn to_dataset(&self) -> Result<Dataset, Error> {
+        let &[channels, height, width] = self.recipe.sample.as_slice() else {
+            return Err(Error::unusable(FILE, "its samples are not images"));
+        };
+        let labels = match self.recipe.label_dim {
+            0 => Labels::None,
+            classes => Labels::Classes { classes, of_image: self.classes.clone() },
+        };
+        Ok(Dataset::new(FILE, [channels, height, width], data::to_u8(&self.images)?, labels)?)
     }
 
     /// How many.

@@ -50,9 +50,17 @@ impl TryFrom<PhaseText> for Phase {
         // A method without a preset is one in full, as a resolved configuration prints it.
         let method = match text.preset.as_deref() {
             None if !text.method.is_empty() => Method::default(),
-            name => resolve(name.unwrap_or(DEFAULT_PRESET), text.divergence, text.alpha)?,
+            name => preset(name.unwrap_or(DEFAULT_PRESET))?,
         };
-        let method = overridden(method, text.method)?;
+        let mut method = overridden(method, text.method)?;
+        if let Some(divergence) = text.divergence {
+            method.divergence = divergence;
+        }
+        if let Some(alpha) = text.alpha {
+            method = method
+                .with_alpha(alpha)
+                .ok_or("the method has no alpha; score identity methods have")?;
+        }
         method.validate().map_err(|err| err.to_string())?;
         Ok(Self {
             images: text.images.unwrap_or(DEFAULT_IMAGES),
@@ -62,30 +70,13 @@ impl TryFrom<PhaseText> for Phase {
     }
 }
 
-/// The method of a preset, under another divergence or with another alpha where given.
-///
-/// # Errors
-///
-/// If there is no such preset, or the preset has no alpha.
-pub fn resolve(
-    preset: &str,
-    divergence: Option<Divergence>,
-    alpha: Option<f64>,
-) -> Result<Method, String> {
-    let row = divergence::preset(preset).ok_or_else(|| {
+/// The method of a preset.
+fn preset(name: &str) -> Result<Method, String> {
+    let row = divergence::preset(name).ok_or_else(|| {
         let names: Vec<_> = divergence::presets().iter().map(|row| row.name).collect();
-        format!("no method named `{preset}`; there are {}", names.join(", "))
+        format!("no method named `{name}`; there are {}", names.join(", "))
     })?;
-    let mut method = row.method.clone();
-    if let Some(divergence) = divergence {
-        method.divergence = divergence;
-    }
-    match alpha {
-        None => Ok(method),
-        Some(alpha) => method
-            .with_alpha(alpha)
-            .ok_or_else(|| format!("`{preset}` has no alpha; score identity methods have")),
-    }
+    Ok(row.method.clone())
 }
 
 /// `method` with the keys of `changes` put in its place, tables merged.

@@ -15,7 +15,7 @@ use divergence::SigmaLaw;
 use models::{
     Conditioning, Denoiser, DropoutKey,
     edm::sampler::{SamplerConfig, sample, stream_noise},
-    network::{Network, NetworkConfig},
+    network::{Network, NetworkConfig, NetworkFile},
     params::ParamSet,
 };
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,9 @@ pub struct TeacherConfig {
     pub pad: usize,
     /// The network.
     pub network: NetworkConfig,
+    /// A network's file to start from instead of random weights; its architecture must be the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
     /// Length of the run, in images shown.
     pub images: u64,
     /// Images in one forward pass.
@@ -160,6 +163,22 @@ impl Teacher {
         let state =
             TeacherState { progress: Progress::default(), teacher: Trained::new(params)?, ema };
         Ok(Self { config, state, dataset, network, average, device })
+    }
+
+    /// Starts from the weights of a file, `name` in errors, instead of random ones.
+    ///
+    /// # Errors
+    ///
+    /// If the file holds another architecture than the configuration.
+    pub fn start_from(&mut self, name: &str, file: &NetworkFile) -> Result<(), Error> {
+        if file.config != self.config.network {
+            let reason = "it holds another network than [network] describes; copy its \
+                          architecture from `uni-instruct inspect`, or leave `init` out";
+            return Err(Error::unusable(name, reason));
+        }
+        let weights = file.params.tensors();
+        self.state.teacher.params.set_from(&weights)?;
+        Ok(self.state.ema.set_from(&weights)?)
     }
 
     /// The averaged network.

@@ -7,12 +7,12 @@ use std::{
 
 use anyhow::Context;
 use divergence::Divergence;
+use metrics::TrainedFeatureNet;
 use models::{NetworkFile, Provenance};
 use train::{
     Config, Engine,
     assemble::{Parts, TEACHER_SAMPLES, assemble, check},
     evaluate::Maker,
-    phases,
 };
 
 use crate::{inputs, judge};
@@ -62,6 +62,9 @@ pub struct Args {
     /// Images that the figures at the end are made from; 0 for no figures.
     #[arg(long, default_value_t = 1000)]
     eval_images: usize,
+    /// Feature network of the figures; without it, the embedded one of Fashion-MNIST.
+    #[arg(long)]
+    features: Option<PathBuf>,
     /// Print the configuration in full and stop.
     #[arg(long)]
     dry_run: bool,
@@ -92,6 +95,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         eprintln!("parameters of each network: {}", parts.teacher.params.parameter_count());
         return Ok(());
     }
+    let extractor = extractor(args, &parts)?;
     let folder = args.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
     claim(&folder, &config)?;
     inputs::run_folder(&folder, &config.to_toml())?;
@@ -105,9 +109,30 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut engine = assemble(config, parts, &folder, prepare)?;
     inputs::run_job(&mut engine, &folder, args.minutes)?;
     export(&engine, file, provenance, &folder.join("generator.safetensors"))?;
-    match args.eval_images {
-        0 => Ok(()),
-        count => figures(&engine, &folder, count, args.json),
+    match extractor {
+        Some(extractor) => figures(&engine, &folder, &extractor, args),
+        None => Ok(()),
+    }
+}
+
+/// The feature network of the figures at the end; `None` for no figures.
+///
+/// Decided before the first update: a network that was asked for and does not fit is an error
+/// while nothing has been spent yet.
+fn extractor(args: &Args, parts: &Parts) -> anyhow::Result<Option<TrainedFeatureNet>> {
+    if args.eval_images == 0 {
+        return Ok(None);
+    }
+    let network = &parts.teacher.config;
+    let shape = [network.img_channels, network.img_resolution, network.img_resolution];
+    let extractor = inputs::extractor(args.features.as_deref())?;
+    match (judge::check_fits(&extractor, shape), &args.features) {
+        (Ok(()), _) => Ok(Some(extractor)),
+        (Err(err), Some(_)) => Err(err.into()),
+        (Err(err), None) => {
+            eprintln!("no figures at the end: {err}");
+            Ok(None)
+        }
     }
 }
 
@@ -128,21 +153,38 @@ fn config(args: &Args) -> anyhow::Result<(String, Config)> {
             ((*name).to_owned(), format!("preset {name}"), (*text).to_owned())
         }
     };
-    let mut config = Config::parse(&origin, &text, &args.set)?;
-    config.teacher = args.teacher.clone().unwrap_or(config.teacher);
-    config.data = args.data.clone().unwrap_or(config.data);
-    config.seed = args.seed.unwrap_or(config.seed);
-    for phase in &mut config.phase {
+    let phases = Config::parse(&origin, &text, &[])?.phase.len();
+    let config = Config::parse(&origin, &text, &overrides(args, phases))?;
+    Ok(match args.smoke {
+        // A folder of its own: the run itself would be refused in one that holds another.
+        true => (format!("{name}-smoke"), config.smoke(SMOKE_UPDATES)),
+        false => (name, config),
+    })
+}
+
+/// What the command line changes, as `--set` would: options by name first, `--set` itself last.
+fn overrides(args: &Args, phases: usize) -> Vec<String> {
+    let mut overrides = Vec::new();
+    for (key, value) in [("teacher", &args.teacher), ("data", &args.data)] {
+        // Quoted, since a name of digits is still a name.
+        overrides.extend(value.iter().map(|value| format!("{key}={}", quoted(value))));
+    }
+    overrides.extend(args.seed.map(|seed| format!("seed={seed}")));
+    for phase in 0..phases {
         if let Some(method) = &args.method {
-            phase.method = phases::resolve(method, None, None)
-                .map_err(|reason| train::Error::unusable("--method", reason))?;
+            overrides.push(format!("phase.{phase}.method={{}}"));
+            overrides.push(format!("phase.{phase}.preset={}", quoted(method)));
         }
         if let Some(divergence) = &args.divergence {
-            phase.method.divergence = divergence.clone();
+            overrides.push(format!("phase.{phase}.divergence={}", quoted(&divergence.to_string())));
         }
     }
-    let config = if args.smoke { config.smoke(SMOKE_UPDATES) } else { config };
-    Ok((name, config))
+    overrides.extend(args.set.iter().cloned());
+    overrides
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.into()).to_string()
 }
 
 /// Refuses a folder that holds another run, before anything in it is touched.
@@ -191,18 +233,35 @@ fn export(
 }
 
 /// The comparison of student and teacher: a table, `results.json`, and a picture.
-fn figures(engine: &Engine, folder: &Path, count: usize, json: bool) -> anyhow::Result<()> {
-    let Some(dataset) = &engine.source.dataset else {
-        eprintln!("no figures: there are no real images to compare with");
-        return Ok(());
+fn figures(
+    engine: &Engine,
+    folder: &Path,
+    extractor: &TrainedFeatureNet,
+    args: &Args,
+) -> anyhow::Result<()> {
+    let stand_in;
+    let dataset = match (&engine.source.dataset, &engine.source.samples) {
+        (Some(dataset), _) => dataset,
+        (None, Some(samples)) => {
+            eprintln!("there are no real images: figures are against the teacher's samples");
+            stand_in = samples.to_dataset()?;
+            &stand_in
+        }
+        (None, None) => {
+            eprintln!("no figures: there are neither real images nor samples of the teacher");
+            return Ok(());
+        }
     };
-    let extractor = inputs::extractor(None)?;
-    let judge = judge::Judge::new(dataset, &extractor, count, &engine.device)?;
+    let judge = judge::Judge::new(dataset, extractor, args.eval_images, &engine.device)?;
     let (config, networks) = (&engine.config, &engine.networks);
     let drawing = judge.drawing(config.seed, &networks.sample, engine.source.label_dim);
     let heun = |steps| Maker::Heun { teacher: networks.teacher.as_ref(), steps };
+    // A generator starts as the teacher at the level of its own input.
+    let teacher = networks.teacher.as_ref();
+    let untrained = Maker::OneStep { generator: teacher, sigma_init: engine.sigma_init()? };
     let makers = [
         ("student", engine.maker()?),
+        ("student, untrained", untrained),
         ("teacher", heun(1)),
         ("teacher", heun(5)),
         ("teacher", heun(9)),
@@ -218,7 +277,7 @@ fn figures(engine: &Engine, folder: &Path, count: usize, json: bool) -> anyhow::
     write("results.md", judge::table(&rows).as_bytes())?;
     let grid = judge::grid(dataset, &drawing, &[heun(18), engine.maker()?])?;
     write("grid.png", &grid)?;
-    match json {
+    match args.json {
         true => println!("{results}"),
         false => println!("{}", judge::table(&rows)),
     }

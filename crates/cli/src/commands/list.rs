@@ -19,9 +19,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     println!("divergences");
-    for divergence in Divergence::NAMED {
-        println!("  {divergence}");
+    for row in divergences {
+        println!("  {:32} f(r) = {}", format!("{}{}", row.name, row.parameters), row.f);
+        println!("  {:32} h = {}", "", row.weight);
+        println!("  {:32} {}", "", row.known_as);
     }
+    println!("  and sums of them, as in 0.5*forward-kl+0.5*jensen-shannon");
+    println!("  (r = student over teacher, ρ = 1/r, s = ρ/(1+ρ))");
     println!("\nmethods");
     for row in presets() {
         println!("  {:20} {}", row.name, row.summary);

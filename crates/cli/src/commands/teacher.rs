@@ -67,7 +67,11 @@ fn train(args: &Train) -> anyhow::Result<()> {
     let config = TeacherConfig::parse(&name, &inputs::text(&args.config)?, &args.set)?;
     inputs::run_folder(&args.out, &config.to_toml())?;
     let dataset = inputs::dataset(&config.data)?;
+    let init = config.init.clone();
     let mut teacher = Teacher::new(config, dataset, inputs::device(&args.device)?)?;
+    if let Some(name) = init {
+        teacher.start_from(&name, &inputs::network(&name)?.0)?;
+    }
     inputs::run_job(&mut teacher, &args.out, args.minutes)
 }
 
@@ -78,8 +82,10 @@ fn export(args: &Export) -> anyhow::Result<()> {
     let (data, hash) = (dataset.content_hash(), config.fingerprint());
     let mut teacher = Teacher::new(config, dataset, inputs::device("cpu")?)?;
     teacher.resume(&newest(&args.run)?)?;
+    let start = teacher.config.init.clone().unwrap_or_else(|| "random weights".into());
     let entries = [
         ("licence", args.licence.clone()),
+        ("init", start),
         ("data", teacher.config.data.clone()),
         ("data_sha256", data),
         ("config", hash),

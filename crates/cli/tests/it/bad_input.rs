@@ -18,6 +18,7 @@ fn configurations_are_refused_with_exit_code_3() {
         ("distill distill.toml --set phase.0.images=0", "at least one image"),
         ("distill distill.toml --data fashion-mnist", "the network takes"),
         ("sample teacher.safetensors --class 7", "2 classes"),
+        ("eval teacher.safetensors --data digits", "takes images [1, 32, 32]"),
         ("teacher export nothing --out x.safetensors --licence MIT", "nothing"),
     ];
     for (words, expected) in table {
@@ -99,4 +100,29 @@ fn a_folder_that_cannot_be_written_is_named() {
         std::os::unix::fs::symlink("/dev/full", folder.path().join("full.png")).unwrap();
         check(&folder, "sample teacher.safetensors --count 1 --out full.png", 4, &["full.png"]);
     }
+}
+
+/// A limit on the size of files fails writes as a full disk does, half way through a file.
+#[test]
+#[cfg(unix)]
+fn a_full_disk_costs_no_earlier_checkpoint() {
+    let folder = folder_with_teacher();
+    let short = "distill distill.toml --out run --eval-images 0 --minutes 0";
+    check(&folder, short, 0, &[]);
+    let first = folder.path().join("run/checkpoints/000000000000.safetensors");
+    let before = std::fs::read(&first).unwrap();
+    let program = env!("CARGO_BIN_EXE_uni-instruct");
+    let limited = format!(
+        "ulimit -f 64; trap '' XFSZ; exec '{program}' distill distill.toml --out run --eval-images 0"
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &limited])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("error: ") && text.contains("run/checkpoints"), "{text}");
+    assert_eq!(before, std::fs::read(&first).unwrap());
+    check(&folder, "distill distill.toml --out run --eval-images 0", 0, &["32 images,"]);
 }

@@ -39,6 +39,42 @@ fn data_free_and_smoke_runs_work() {
 }
 
 #[test]
+fn settings_change_what_options_chose() {
+    let folder = folder();
+    let words = "distill --preset fashion-mnist-full --method dmd --divergence js --dry-run \
+                 --set phase.1.method.sigma_init=7.5 --set phase.0.method.sigma_init=7.5";
+    let dry = check(&folder, words, 0, &[]);
+    let text = String::from_utf8_lossy(&dry.stdout);
+    for (line, times) in
+        [("sigma_init = 7.5", 2), ("[phase.method.regression]", 2), ("\"jensen-shannon\"", 2)]
+    {
+        assert_eq!(text.matches(line).count(), times, "`{line}` in:\n{text}");
+    }
+}
+
+#[test]
+fn a_teacher_starts_from_another() {
+    let folder = folder_with_teacher();
+    let words = "teacher train teacher.toml --out again --set init=teacher.safetensors \
+                 --set images=0";
+    check(&folder, words, 0, &[]);
+    check(&folder, "teacher export again --out again.safetensors --licence CC0-1.0", 0, &[]);
+    let tensors = |name: &str| {
+        let file = models::TensorFile::load(folder.path().join(name)).unwrap();
+        let flat = |it: &candle_core::Tensor| it.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        file.tensors.values().flat_map(flat).collect::<Vec<_>>()
+    };
+    assert_eq!(tensors("teacher.safetensors"), tensors("again.safetensors"));
+    check(&folder, "inspect again.safetensors", 0, &["init           teacher.safetensors"]);
+    let other = "teacher train teacher.toml --out third --set init=teacher.safetensors \
+                 --set network.label_dim=3";
+    check(&folder, other, 3, &[]);
+    let wider = "teacher train teacher.toml --out third --set init=teacher.safetensors \
+                 --set network.architecture.model_channels=16";
+    check(&folder, wider, 3, &["teacher.safetensors: it holds another network"]);
+}
+
+#[test]
 fn lists_sets_and_completions_print() {
     let folder = folder();
     let json = check(&folder, "list --json", 0, &[]);
@@ -50,6 +86,23 @@ fn lists_sets_and_completions_print() {
     check(&folder, "dataset build digits --out digits.zip", 0, &["digits.zip"]);
     check(&folder, "dataset check digits.zip --json", 0, &["\"images\":12"]);
     check(&folder, "completions bash", 0, &["uni-instruct"]);
+}
+
+#[test]
+fn the_embedded_run_ends_with_figures() {
+    let folder = folder();
+    let words = "distill --smoke --eval-images 40 --set batch=4";
+    check(&folder, words, 0, &["| student | 1 |", "| teacher | 35 |", "against 10000"]);
+    let run = folder.path().join("runs/fashion-mnist-smoke");
+    let rows = std::fs::read(run.join("results.json")).unwrap();
+    let rows: serde_json::Value = serde_json::from_slice(&rows).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 6);
+    assert!(rows.as_array().unwrap().iter().all(|row| 0.0 < row["report"]["fd"].as_f64().unwrap()));
+    assert!(run.join("grid.png").exists() && run.join("results.md").exists());
+
+    let words = "distill --smoke --eval-images 20 --set batch=16 \
+                 --set teacher_steps=2 --data teacher-samples --method sida --out free";
+    check(&folder, words, 0, &["against the teacher's samples", "| student | 1 |"]);
 }
 
 #[test]

@@ -180,6 +180,10 @@ impl FeatureExtractor for TrainedFeatureNet {
         WIDTHS[2]
     }
 
+    fn image_shape(&self) -> Option<[usize; 3]> {
+        Some(IMAGE)
+    }
+
     fn extract(&self, images: &Tensor) -> Result<Extracted> {
         let features = self.net.features(images)?;
         let logits = self.net.logits(&features)?;

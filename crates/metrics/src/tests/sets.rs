@@ -24,6 +24,10 @@ impl FeatureExtractor for Pixels {
         self.dim
     }
 
+    fn image_shape(&self) -> Option<[usize; 3]> {
+        None
+    }
+
     fn extract(&self, images: &Tensor) -> Result<Extracted> {
         let flat = images.flatten_from(1)?;
         Ok(Extracted { features: flat.narrow(1, 0, 2)?, logits: Some(flat.narrow(1, 0, 3)?) })

@@ -1,6 +1,6 @@
 //! What a configuration accepts, refuses and keeps.
 
-use divergence::{Divergence, Objective};
+use divergence::{Divergence, Method, Objective};
 
 use crate::{Config, Error, config::LogConfig};
 
@@ -57,6 +57,19 @@ fn a_phase_changes_its_preset() {
 }
 
 #[test]
+fn short_keys_change_a_method_given_in_full() {
+    let full = parse("[[phase]]\npreset = \"sid\"\nimages = 1000\n").unwrap().to_toml();
+    let overrides = ["phase.0.divergence=js", "phase.0.alpha=0.5"].map(String::from);
+    let config = Config::parse("run.toml", &full, &overrides).unwrap();
+    let expected = Method {
+        divergence: Divergence::JensenShannon,
+        objective: Objective::Sid { alpha: 0.5 },
+        ..divergence::preset("sid").unwrap().method.clone()
+    };
+    assert_eq!(config.phase[0].method, expected);
+}
+
+#[test]
 fn faults_name_the_line_the_key_and_what_there_is() {
     check_refused("batch = 0", &[], &["run.toml", "line 1", "batch = 0", "nonzero"]);
     check_refused("seed = 1\nbach = 64", &[], &["line 2", "unknown field `bach`", "`batch`"]);
@@ -64,7 +77,7 @@ fn faults_name_the_line_the_key_and_what_there_is() {
     check_refused("dropout = 1.0", &[], &["1 is not in [0, 1)"]);
     check_refused("[[phase]]\npreset = \"sidd\"", &[], &["no method named `sidd`", "sid", "dmd2"]);
     check_refused("[[phase]]\ndivergence = \"klx\"", &[], &["klx", "forward-kl"]);
-    check_refused("[[phase]]\nalpha = 1.0", &[], &["`uni-instruct` has no alpha"]);
+    check_refused("[[phase]]\nalpha = 1.0", &[], &["the method has no alpha"]);
     check_refused("[[phase]]\nmethod.speed = 1", &[], &["speed"]);
     check_refused("", &["batch"], &["--set batch", "key.path=value"]);
     check_refused("", &["ema.half_life=2", "ema.half_life.x=1"], &["half_life"]);
