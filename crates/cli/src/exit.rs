@@ -1,6 +1,6 @@
 //! Exit codes, decided in one place from what went wrong.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 /// Something else failed.
 pub const FAILURE: u8 = 1;
@@ -43,6 +43,33 @@ impl fmt::Display for GateNotMet {
 
 impl std::error::Error for GateNotMet {}
 
+/// A folder that holds another run than the one that would go on in it.
+#[derive(Debug)]
+pub struct ForeignRun {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What differs.
+    pub key: &'static str,
+    /// This run's value.
+    pub expected: String,
+    /// The value in the folder.
+    pub found: String,
+}
+
+impl fmt::Display for ForeignRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { folder, key, expected, found } = self;
+        write!(
+            f,
+            "{}: holds a run whose `{key}` is {found}, this one's is {expected}; give another \
+             --out, or what that run was started with",
+            folder.display()
+        )
+    }
+}
+
+impl std::error::Error for ForeignRun {}
+
 /// The exit code of an error, by the first cause that has one.
 pub fn code(err: &anyhow::Error) -> u8 {
     err.chain().find_map(of_cause).unwrap_or(FAILURE)
@@ -71,7 +98,20 @@ fn of_cause(err: &(dyn std::error::Error + 'static)) -> Option<u8> {
             _ => None,
         };
     }
-    let file = err.is::<data::Error>() || err.is::<models::Error>() || err.is::<std::io::Error>();
+    if let Some(err) = err.downcast_ref::<metrics::Error>() {
+        return match err {
+            metrics::Error::File { .. }
+            | metrics::Error::Io { .. }
+            | metrics::Error::Network(_)
+            | metrics::Error::Foreign { .. }
+            | metrics::Error::Label { .. } => Some(INPUT),
+            _ => None,
+        };
+    }
+    let file = err.is::<data::Error>()
+        || err.is::<models::Error>()
+        || err.is::<std::io::Error>()
+        || err.is::<ForeignRun>();
     file.then_some(INPUT)
 }
 
@@ -86,6 +126,7 @@ mod tests {
             (anyhow::Error::from(unusable), 3),
             (train::Error::NonFinite { images: 1, what: "Loss/fake", times: 2 }.into(), 5),
             (std::io::Error::other("full").into(), 4),
+            (metrics::Error::File { name: "a.npz".into(), reason: String::new() }.into(), 4),
             (Interrupted { signal: 15, advice: String::new() }.into(), 143),
             (GateNotMet("fd<1".into()).into(), 6),
             (anyhow::anyhow!("something else"), 1),

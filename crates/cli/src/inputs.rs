@@ -19,7 +19,7 @@ use train::{
     run::{self, Ending, Job, Limits},
 };
 
-use crate::{console::Console, exit::Interrupted};
+use crate::{console::Console, exit::Interrupted, judge};
 
 /// What the embedded data set is called.
 pub const FASHION_MNIST: &str = "fashion-mnist";
@@ -31,18 +31,21 @@ const T10K: [&[u8]; 2] = [
 ];
 
 /// A class-conditional DDPM++ of Fashion-MNIST.
-const TEACHER: &[u8] = include_bytes!("../../../assets/fashion-mnist-teacher.safetensors");
+const TEACHER: &[u8] = include_bytes!("../../../assets/fashion-mnist-teacher/network.safetensors");
 /// A classifier of Fashion-MNIST.
-const FEATURES: &[u8] = include_bytes!("../../../assets/fashion-mnist-features.safetensors");
+const FEATURES: &[u8] =
+    include_bytes!("../../../assets/fashion-mnist-features/network.safetensors");
 
 /// The device of this name.
 pub fn device(name: &str) -> anyhow::Result<Device> {
-    models::ops::device::parse_device(name).with_context(|| format!("--device {name}"))
+    models::ops::device::parse_device(name)
+        .map_err(|err| train::Error::unusable("--device", err.to_string()).into())
 }
 
-/// The data set of this name: an embedded one, or a file or folder.
+/// The data set of this name: an embedded one, or a file or folder. An embedded name is never a
+/// path; `./fashion-mnist` is.
 pub fn dataset(name: &str) -> anyhow::Result<Dataset> {
-    if name == FASHION_MNIST && !Path::new(name).exists() {
+    if name == FASHION_MNIST {
         return Ok(Dataset::from_idx_bytes(T10K[0], T10K[1])?);
     }
     Dataset::open(Path::new(name)).with_context(|| format!("data `{name}`"))
@@ -61,12 +64,27 @@ pub fn dataset_for(network: &NetworkConfig, name: &str) -> anyhow::Result<Datase
 
 /// A network's file and the hash of its bytes.
 pub fn network(name: &str) -> anyhow::Result<(NetworkFile, String)> {
-    let bytes = match name == FASHION_MNIST && !Path::new(name).exists() {
+    let bytes = match name == FASHION_MNIST {
         true => TEACHER.to_vec(),
         false => std::fs::read(name).with_context(|| format!("{name}: cannot read"))?,
     };
     let hash = blake3::hash(&bytes).to_hex().to_string();
     Ok((NetworkFile::from_bytes(name, &bytes)?, hash))
+}
+
+/// A teacher's file and the hash of its bytes.
+///
+/// # Errors
+///
+/// If the file cannot be read, or holds a one-step generator.
+pub fn teacher(name: &str) -> anyhow::Result<(NetworkFile, String)> {
+    let (file, hash) = network(name)?;
+    if file.provenance.entries.contains_key(judge::SIGMA_INIT) {
+        let reason =
+            "it is a one-step generator, which denoises at one level alone; give a teacher";
+        return Err(train::Error::unusable(name, reason).into());
+    }
+    Ok((file, hash))
 }
 
 /// The network that metrics look through: the embedded one, or that of a file.
@@ -83,25 +101,24 @@ pub fn text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{}: cannot read", path.display()))
 }
 
-/// Creates the folder of a run, and keeps the configuration that it runs under beside it.
-pub fn run_folder(folder: &Path, config: &str) -> anyhow::Result<()> {
-    let fault = || format!("{}: cannot write the run's folder", folder.display());
-    std::fs::create_dir_all(folder).with_context(fault)?;
-    std::fs::write(folder.join("config.resolved.toml"), config).with_context(fault)
-}
-
 /// Runs a job in its folder until it is over, or a signal stops it.
 pub fn run_job(job: &mut dyn Job, folder: &Path, minutes: Option<f64>) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let signal = Arc::new(AtomicUsize::new(0));
+    let over = Arc::new(AtomicBool::new(false));
     for number in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(number, stop.clone())?;
+        // Actions run in this order: once the job is over a signal ends the program as usual, and
+        // who sees the flag can tell which signal it was.
+        signal_hook::flag::register_conditional_default(number, over.clone())?;
         signal_hook::flag::register_usize(number, signal.clone(), number as usize)?;
+        signal_hook::flag::register(number, stop.clone())?;
     }
     let stats = JsonLines::append(&folder.join("stats.jsonl"))?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Console::new()), Box::new(stats)];
     let limits = Limits { stop: &stop, seconds: minutes.map(|minutes| 60.0 * minutes) };
-    match run::run(job, folder, &mut sinks, &limits)? {
+    let ending = run::run(job, folder, &mut sinks, &limits);
+    over.store(true, Ordering::Relaxed);
+    match ending? {
         Ending::Finished => Ok(()),
         Ending::Interrupted => {
             let signal = signal.load(Ordering::Relaxed) as u8;
@@ -114,4 +131,26 @@ pub fn run_job(job: &mut dyn Job, folder: &Path, minutes: Option<f64>) -> anyhow
 pub fn prepare(what: &'static str) -> impl FnMut(u64, u64) -> Result<(), train::Error> {
     let mut console = Console::new();
     move |done, total| console.emit(&Event::Preparing { what, done, total })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_feature_network_knows_its_classes() {
+        let file = FeatureNetFile::from_bytes("embedded", FEATURES).unwrap();
+        assert!(0.92 <= file.accuracy, "{}", file.accuracy);
+        let images = dataset(FASHION_MNIST).unwrap().pad(2).unwrap();
+        let extractor = extractor(None).unwrap();
+        let accuracy = train::classifier::accuracy(&extractor, &images, &Device::Cpu).unwrap();
+        assert!((accuracy - file.accuracy).abs() < 1e-3, "{accuracy}, not {}", file.accuracy);
+    }
+
+    #[test]
+    fn the_embedded_teacher_is_one() {
+        let (file, _) = teacher(FASHION_MNIST).unwrap();
+        assert_eq!(file.provenance.entries["licence"], "MIT");
+        assert!(dataset_for(&file.config, FASHION_MNIST).unwrap().shape() == [1, 32, 32]);
+    }
 }

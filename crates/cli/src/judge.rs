@@ -39,6 +39,23 @@ pub fn check_fits(extractor: &TrainedFeatureNet, shape: [usize; 3]) -> Result<()
     }
 }
 
+/// Fewest images that every figure can be made from: one more than the neighbours it looks at.
+pub const LEAST: usize = evaluate::NEIGHBORS + 1;
+
+/// Checks that figures can be made from so many images; `name` is what asked for them.
+///
+/// # Errors
+///
+/// If not.
+pub fn check_count(name: &str, count: usize) -> Result<(), train::Error> {
+    match LEAST <= count {
+        true => Ok(()),
+        false => {
+            Err(train::Error::unusable(name, format!("{count} are too few, at least {LEAST}")))
+        }
+    }
+}
+
 /// A feature network, and the features of real images.
 pub struct Judge<'a> {
     extractor: &'a TrainedFeatureNet,
@@ -56,6 +73,8 @@ impl<'a> Judge<'a> {
         device: &'a Device,
     ) -> anyhow::Result<Self> {
         check_fits(extractor, dataset.shape())?;
+        check_count("images to make", count)?;
+        check_count("images of the data set", dataset.len())?;
         let reference = evaluate::reference(dataset, dataset.len(), BATCH, extractor, device)
             .context("features of the real images")?;
         Ok(Self { extractor, reference, count, device })

@@ -9,6 +9,7 @@ mod console;
 mod exit;
 mod inputs;
 mod judge;
+mod run_folder;
 
 /// One-step generators from diffusion teachers.
 #[derive(Parser)]
@@ -50,6 +51,7 @@ const STACK: usize = 64 << 20;
 
 fn main() -> ExitCode {
     models::ops::runtime::configure();
+    models::ops::runtime::end_on_closed_pipe();
     let cli = Cli::parse();
     let work = std::thread::Builder::new().stack_size(STACK).spawn(move || run(cli.command));
     let result = match work.map(std::thread::JoinHandle::join) {

@@ -267,6 +267,13 @@ impl Method {
                      choose the divergence reverse-kl, or the fake score trained",
                 );
             }
+            if self.adversarial.is_some() {
+                return at_fault(
+                    "adversarial",
+                    "beside a student that is one point nothing trains a discriminator; \
+                     switch it off, or choose the fake score trained",
+                );
+            }
         }
         if let Some(Adversarial { generator_weight, discriminator_weight }) = self.adversarial {
             positive("adversarial.generator_weight", generator_weight)?;
@@ -275,9 +282,10 @@ impl Method {
         if let Some(Regression { weight }) = self.regression {
             positive("regression.weight", weight)?;
         }
-        let (clamp, temper) = (self.ratio.clamp, self.ratio.temper);
         let profile = self.divergence.profile();
-        let largest = profile.log_eval(clamp * temper).max(profile.log_eval(-clamp * temper));
+        // Without a clamp, logits as large as a broken discriminator may give.
+        let reach = self.ratio.clamp.min(LARGEST_LOGIT) * self.ratio.temper;
+        let largest = profile.log_eval(reach).max(profile.log_eval(-reach));
         if self.needs_ratio() && !self.ratio.normalize_batch && LARGEST_LOG_WEIGHT < largest {
             return at_fault(
                 "ratio.clamp",
@@ -312,6 +320,9 @@ impl RatioConfig {
 
 /// `ln` of the largest weight that is let into an `f32` without normalisation, halfway to overflow.
 const LARGEST_LOG_WEIGHT: f64 = 40.0;
+
+/// Size of the logits that an unclamped ratio must stand.
+const LARGEST_LOGIT: f64 = 1e4;
 
 /// More bins than samples in their memory would each know nothing.
 const LARGEST_BINS: usize = 10_000;

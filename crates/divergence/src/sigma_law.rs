@@ -121,7 +121,11 @@ impl SigmaLaw {
     }
 
     /// Whether the numbers make a law; `field` is what an error says they belong to.
-    pub(crate) fn validate(&self, field: &'static str) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// Names the field and the number at fault.
+    pub fn validate(&self, field: &'static str) -> Result<(), Error> {
         let positive = |name: &str, x: f64| match x.is_finite() && 0.0 < x {
             true => Ok(()),
             false => Err(Error::method(field, format!("{name} = {x} must be a positive number"))),

@@ -31,7 +31,7 @@ pub enum Error {
         dtype: String,
     },
     /// An entry of the file's metadata is missing.
-    #[error("no metadata `{key}`: this file was not written by uni-instruct, convert it first")]
+    #[error("no metadata `{key}`: this is not a network's file of uni-instruct")]
     NoMetadata {
         /// Name of the entry.
         key: &'static str,

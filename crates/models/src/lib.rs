@@ -10,6 +10,7 @@ pub mod denoiser;
 pub mod discriminator;
 pub mod edm;
 pub mod error;
+pub mod files;
 pub mod generator;
 mod layout;
 pub mod mlp;

@@ -185,7 +185,11 @@ impl Params {
 }
 
 /// Whether every number of the tensor is finite.
-pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
+///
+/// # Errors
+///
+/// If the tensor cannot be read from its device.
+pub fn is_finite(tensor: &Tensor) -> Result<bool> {
     // Zero times a number is zero unless the number is not finite, and then it is NaN.
     let sum = (tensor.flatten_all()?.to_dtype(DType::F64)? * 0.0)?.sum_all()?;
     Ok(sum.to_scalar::<f64>()? == 0.0)

@@ -4,8 +4,8 @@
 //! equal states have equal hashes. Any safetensors reader of any language reads the file.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use candle_core::safetensors::Load;
@@ -14,6 +14,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Tensors by name, and what the file says about them.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +54,8 @@ impl TensorFile {
     /// Naming the file: if the disk is full or not writable. An older file is then untouched.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        self.replace(path).map_err(|err| err.in_file(path.display()))
+        let written = files::replace(path, |out| self.write(out));
+        written.map_err(|err: Error| err.in_file(path.display()))
     }
 
     /// The bytes of the file.
@@ -67,24 +69,7 @@ impl TensorFile {
         Ok(bytes)
     }
 
-    fn replace(&self, path: &Path) -> Result<()> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.tmp", std::process::id()));
-        let sibling = path.with_file_name(name);
-        let write = || -> Result<()> {
-            let mut file = io::BufWriter::new(File::create(&sibling)?);
-            self.write(&mut file)?;
-            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-            fs::rename(&sibling, path)?;
-            Ok(())
-        };
-        write().inspect_err(|_| {
-            // The first error is the one to report; a leftover sibling does no harm.
-            fs::remove_file(&sibling).ok();
-        })
-    }
-
-    fn write(&self, out: &mut impl Write) -> Result<()> {
+    fn write(&self, out: &mut dyn Write) -> Result<()> {
         let mut header = Map::new();
         header.insert("__metadata__".to_owned(), json!(self.metadata));
         let mut offset = 0;
@@ -138,9 +123,9 @@ fn dtype_name(key: &str, dtype: DType) -> Result<&'static str> {
     })
 }
 
-fn write_data(out: &mut impl Write, flat: &Tensor) -> Result<()> {
+fn write_data(out: &mut dyn Write, flat: &Tensor) -> Result<()> {
     fn put<T: Copy, const N: usize>(
-        out: &mut impl Write,
+        out: &mut dyn Write,
         numbers: Vec<T>,
         bytes: impl Fn(T) -> [u8; N],
     ) -> Result<()> {

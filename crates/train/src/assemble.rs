@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{DType, Device};
-use data::Dataset;
+use data::{Dataset, Labels};
 use divergence::RatioState;
 use models::{
     Denoiser,
@@ -16,6 +16,7 @@ use crate::{
     Config, Engine, Error, TrainState,
     config::Discriminator,
     engine::{Networks, Views},
+    numbers::Fraction,
     pairs::{self, Recipe, Samples},
     source::Source,
     step::{FakeScore, fake_score::Shared},
@@ -63,17 +64,52 @@ pub fn check(config: &Config, parts: &Parts) -> Result<(), Error> {
             return Err(Error::unusable(name, "a phase must show at least one image"));
         }
     }
-    if 0.0 < config.augment.get() && network.augment_dim != data::augment::LABEL_LEN {
-        return Err(Error::unusable(
-            "augment",
-            "the fake score starts as the teacher, and this teacher does not take augmentation \
-             labels; set augment = 0",
-        ));
+    check_sizes(config.batch.get(), config.accumulation.get())?;
+    at_most("teacher_steps", config.teacher_steps.get(), MOST_STEPS)?;
+    at_most("teacher_samples", config.teacher_samples.get(), MOST_SAMPLES)?;
+    check_augment(config.augment, network)?;
+    let Some(dataset) = &parts.dataset else { return Ok(()) };
+    check_data(network, dataset, &config.data)?;
+    if needs_samples(config) && matches!(dataset.labels(), Labels::Soft { .. }) {
+        let reason = "its labels are vectors, and samples of the teacher are made by class; \
+                      choose a method without regression";
+        return Err(Error::unusable(&config.data, reason));
     }
-    match &parts.dataset {
-        Some(dataset) => check_data(network, dataset, &config.data),
-        None => Ok(()),
+    Ok(())
+}
+
+/// Images in a forward pass, and passes in an update, beyond which a number is a slip of the pen.
+const MOST_IMAGES: usize = 1 << 20;
+/// Steps of a sampler beyond which more make no difference.
+const MOST_STEPS: usize = 1000;
+/// Samples that a run may keep.
+const MOST_SAMPLES: usize = 1 << 24;
+
+fn at_most(name: &str, found: usize, most: usize) -> Result<(), Error> {
+    match found <= most {
+        true => Ok(()),
+        false => Err(Error::unusable(name, format!("{found} is too large, at most {most}"))),
     }
+}
+
+/// Checks the images of an update, which tensors are made from.
+pub(crate) fn check_sizes(batch: usize, accumulation: usize) -> Result<(), Error> {
+    at_most("batch", batch, MOST_IMAGES)?;
+    at_most("accumulation", accumulation, MOST_IMAGES)
+}
+
+/// Checks that a network that is to see augmented images is told how they were augmented.
+pub(crate) fn check_augment(augment: Fraction, network: &NetworkConfig) -> Result<(), Error> {
+    let labels = data::augment::LABEL_LEN;
+    if 0.0 < augment.get() && network.augment_dim != labels {
+        let reason = format!(
+            "the network does not take augmentation labels (network.augment_dim is {}, not \
+             {labels}); set augment = 0",
+            network.augment_dim
+        );
+        return Err(Error::unusable("augment", reason));
+    }
+    Ok(())
 }
 
 /// Checks that images and labels fit a network; `name` is what the data are called in errors.

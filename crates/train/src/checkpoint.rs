@@ -11,7 +11,10 @@ use std::{
 };
 
 use candle_core::Tensor;
-use models::{params::ParamSet, tensor_file::TensorFile};
+use models::{
+    params::{ParamSet, is_finite},
+    tensor_file::TensorFile,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Error, optim::Trained};
@@ -78,7 +81,15 @@ pub fn save(
         ("updates", json(&updates)),
     ];
     let metadata = metadata.map(|(key, text)| (key.to_owned(), text)).into();
-    TensorFile { tensors: tensors(&parts), metadata }.save(&path)?;
+    let tensors = tensors(&parts);
+    for (name, tensor) in &tensors {
+        // A state that could not be read back must not push out one that can.
+        if !is_finite(tensor)? {
+            let reason = format!("not written: `{name}` is not finite; earlier ones stand");
+            return Err(Error::Checkpoint { path, reason });
+        }
+    }
+    TensorFile { tensors, metadata }.save(&path)?;
     let paths = list(folder)?;
     for old in &paths[..paths.len().saturating_sub(KEPT)] {
         fs::remove_file(old).map_err(Error::io(old, "remove"))?;
@@ -142,9 +153,15 @@ fn restore(
     for (part, moments) in [("first", &set.first), ("second", &set.second)] {
         let prefix = format!("{name}/{part}/");
         let found = take(tensors, &prefix);
+        if let Some(key) = found.keys().find(|key| !moments.contains_key(*key)) {
+            return Err(format!("its tensor `{prefix}{key}` belongs to no part of this run"));
+        }
         for (key, moment) in moments {
             let tensor =
                 found.get(key).ok_or_else(|| format!("its tensor `{prefix}{key}` is missing"))?;
+            if !is_finite(tensor).map_err(|err| err.to_string())? {
+                return Err(format!("its tensor `{prefix}{key}` holds a NaN or an infinity"));
+            }
             let set = || {
                 let tensor = tensor.to_device(moment.device())?.to_dtype(moment.dtype())?;
                 moment.set(&tensor)
@@ -199,10 +216,16 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = fs::read_dir(folder).map_err(Error::io(folder, "read"))?;
     let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|ending| ending == "safetensors"))
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_ours))
         .collect();
     paths.sort();
     Ok(paths)
+}
+
+/// Whether a file is named as checkpoints are; others in the folder are left alone.
+fn is_ours(name: &str) -> bool {
+    let digits = name.strip_suffix(".safetensors").unwrap_or_default();
+    digits.len() == 12 && digits.bytes().all(|it| it.is_ascii_digit())
 }
 
 fn json(value: &impl Serialize) -> String {

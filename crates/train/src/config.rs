@@ -135,7 +135,11 @@ impl Config {
     ///
     /// If the text or an override is not valid; the source shows the line.
     pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, Error> {
-        parse(name, text, overrides)
+        parse_prepared(name, text, overrides, |table| {
+            // A file without phases has one, the default: overrides may name it.
+            let one = || toml::Value::Array(vec![toml::Value::Table(toml::Table::new())]);
+            table.entry("phase").or_insert_with(one);
+        })
     }
 
     /// The configuration in full, every default spelled out.
@@ -151,12 +155,12 @@ impl Config {
 
     /// Images in one update.
     pub fn images_per_update(&self) -> u64 {
-        (self.batch.get() * self.accumulation.get()) as u64
+        (self.batch.get() as u64).saturating_mul(self.accumulation.get() as u64)
     }
 
     /// Length of the run, in images.
     pub fn images(&self) -> u64 {
-        self.phase.iter().map(|phase| phase.images).sum()
+        self.phase.iter().fold(0, |sum, phase| sum.saturating_add(phase.images))
     }
 
     /// The phase at this progress, and where it ends; the last one once the run is over.
@@ -167,7 +171,7 @@ impl Config {
     pub fn phase_at(&self, images: u64) -> Result<(usize, &Phase), Error> {
         let mut end = 0;
         for (index, phase) in self.phase.iter().enumerate() {
-            end += phase.images;
+            end = phase.images.saturating_add(end);
             if images < end || index + 1 == self.phase.len() {
                 return Ok((index, phase));
             }
@@ -177,7 +181,7 @@ impl Config {
 
     /// The run cut down to `updates` updates of every phase: a smoke test of all that it does.
     pub fn smoke(mut self, updates: u64) -> Self {
-        let images = updates * self.images_per_update();
+        let images = self.images_per_update().saturating_mul(updates);
         for phase in &mut self.phase {
             phase.images = images;
         }
@@ -197,11 +201,21 @@ pub fn parse<T: DeserializeOwned>(
     text: &str,
     overrides: &[String],
 ) -> Result<T, Error> {
+    parse_prepared(name, text, overrides, |_| ())
+}
+
+fn parse_prepared<T: DeserializeOwned>(
+    name: &str,
+    text: &str,
+    overrides: &[String],
+    prepare: impl FnOnce(&mut toml::Table),
+) -> Result<T, Error> {
     let fault = |source| Error::Config { name: name.into(), source: Box::new(source) };
     if overrides.is_empty() {
         return toml::from_str(text).map_err(fault);
     }
     let mut table: toml::Table = toml::from_str(text).map_err(fault)?;
+    prepare(&mut table);
     for assignment in overrides {
         set(&mut table, assignment)?;
     }

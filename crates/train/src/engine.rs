@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use candle_core::{DType, Device, Tensor};
-use divergence::Method;
+use divergence::{Method, RatioState};
 use models::{Conditioning, Denoiser, DropoutKey, generator::generate, params::ParamSet};
 
 use crate::{
@@ -66,7 +66,8 @@ pub type Stats = BTreeMap<&'static str, f64>;
 pub enum Outcome {
     /// It was applied.
     Applied(Stats),
-    /// This quantity was not finite; nothing but the counters changed.
+    /// This quantity was not finite, and the step that it belongs to was not applied. Steps of the
+    /// same update before it, those of the fake score, were.
     Skipped(&'static str),
 }
 
@@ -93,8 +94,14 @@ impl Engine {
     }
 
     fn try_update(&mut self) -> Result<Outcome, Error> {
-        let (_, phase) = self.config.phase_at(self.state.progress.images)?;
+        let images = self.state.progress.images;
+        let (index, phase) = self.config.phase_at(images)?;
         let (method, train_generator) = (phase.method.clone(), phase.train_generator);
+        let before = images.saturating_sub(self.config.images_per_update());
+        if self.config.phase_at(before)?.0 != index {
+            // Another method's weights say nothing of this one's.
+            self.state.ratio = RatioState::default();
+        }
         let mut stats = Stats::new();
         let fake_updates = if method.needs_fake_score() { method.fake_updates.get() } else { 0 };
         for _ in 0..fake_updates {

@@ -153,7 +153,9 @@ pub fn row(
     });
     let features = FeatureSet::collect(extractor, timed)?;
     let classes = drawing.classes();
-    let labels = (!classes.is_empty()).then_some(classes.as_slice());
+    // Classes of another count than the feature network's are other classes.
+    let known = features.logits.as_ref().map_or(0, metrics::Rows::dim);
+    let labels = (!classes.is_empty() && known == drawing.label_dim).then_some(classes.as_slice());
     let report = metrics::evaluate(&features, reference, labels, NEIGHBORS)?;
     let milliseconds = 1e3 * seconds / drawing.count as f64;
     Ok(Row { name: name.into(), evaluations: maker.evaluations(), milliseconds, report })

@@ -41,6 +41,45 @@ impl From<Positive> for f64 {
     }
 }
 
+/// A finite number of at least zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct NonNegative(f64);
+
+impl NonNegative {
+    /// The number `x`, which must be finite and not negative: for constants.
+    ///
+    /// # Panics
+    ///
+    /// If it is not; in a constant that is a compile error.
+    pub const fn literal(x: f64) -> Self {
+        assert!(0.0 <= x && x < f64::INFINITY, "a literal of at least zero");
+        Self(x)
+    }
+
+    /// The number.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for NonNegative {
+    type Error = String;
+
+    fn try_from(x: f64) -> Result<Self, String> {
+        match x.is_finite() && 0.0 <= x {
+            true => Ok(Self(x)),
+            false => Err(format!("{x} is not a number of at least zero")),
+        }
+    }
+}
+
+impl From<NonNegative> for f64 {
+    fn from(x: NonNegative) -> f64 {
+        x.0
+    }
+}
+
 /// A number in [0, 1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
@@ -90,6 +129,13 @@ mod tests {
             [(1e-300, true), (0.0, false), (-1.0, false), (f64::NAN, false), (f64::INFINITY, false)]
         {
             assert_eq!(Positive::try_from(x).is_ok(), valid, "{x}");
+        }
+    }
+
+    #[test]
+    fn only_finite_numbers_from_zero_on_are_non_negative() {
+        for (x, valid) in [(0.0, true), (2.5, true), (-1e-9, false), (f64::NAN, false)] {
+            assert_eq!(NonNegative::try_from(x).is_ok(), valid, "{x}");
         }
     }
 

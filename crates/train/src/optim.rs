@@ -9,7 +9,7 @@ use models::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::numbers::{Fraction, Positive};
+use crate::numbers::{Fraction, NonNegative, Positive};
 
 /// How a set of parameters is updated.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct OptimizerConfig {
     /// Added to the root of the second moment.
     pub eps: Positive,
     /// Decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101).
-    pub weight_decay: f64,
+    pub weight_decay: NonNegative,
     /// Largest norm of the whole gradient; a longer one is scaled down to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<Positive>,
@@ -44,7 +44,7 @@ impl Default for OptimizerConfig {
             beta1: Fraction::literal(0.0),
             beta2: Fraction::literal(0.999),
             eps: Positive::literal(1e-8),
-            weight_decay: 0.0,
+            weight_decay: NonNegative::literal(0.0),
             clip_norm: None,
             ramp_images: 0,
             decay_images: None,
@@ -94,7 +94,8 @@ impl Trained {
 
     /// One update. The step size is that of `images` images of progress.
     ///
-    /// Parameters without a gradient stay as they are, their moments too.
+    /// Parameters without a gradient stay as they are, their moments too. Without any gradient
+    /// nothing is counted: Adam's corrections for a short past are of the updates that were made.
     ///
     /// # Errors
     ///
@@ -105,13 +106,16 @@ impl Trained {
         gradients: &Gradients,
         images: u64,
     ) -> Result<()> {
+        if gradients.0.is_empty() {
+            return Ok(());
+        }
         self.updates += 1;
         let adam = AdamConfig {
             learning_rate: config.learning_rate_at(images),
             beta1: config.beta1.get(),
             beta2: config.beta2.get(),
             eps: config.eps.get(),
-            weight_decay: config.weight_decay,
+            weight_decay: config.weight_decay.get(),
         };
         let scale = match config.clip_norm {
             Some(limit) => (limit.get() / gradients.norm()?.max(f64::MIN_POSITIVE)).min(1.0),
@@ -178,5 +182,22 @@ mod tests {
         for (images, expected) in [(0, 0.0), (50, 0.05), (100, 0.1), (400, 0.1), (1600, 0.05)] {
             assert!((config.learning_rate_at(images) - expected).abs() < 1e-12, "{images}");
         }
+    }
+
+    #[test]
+    fn without_gradients_no_update_is_counted() {
+        let one = Tensor::ones(3, DType::F32, &candle_core::Device::Cpu).unwrap();
+        let params = ParamSet::from_tensors(&[("w".to_owned(), one.clone())].into()).unwrap();
+        let mut trained = Trained::new(params).unwrap();
+        let config =
+            OptimizerConfig { learning_rate: Positive::literal(0.5), ..OptimizerConfig::default() };
+        for _ in 0..1000 {
+            trained.update(&config, &Gradients::default(), 0).unwrap();
+        }
+        let gradients = Gradients([("w".to_owned(), one)].into());
+        trained.update(&config, &gradients, 0).unwrap();
+        // Adam's first step is the step size, in the direction of the sign.
+        let weights = trained.params.vars()["w"].to_vec1::<f32>().unwrap();
+        assert!(weights.iter().all(|w| (w - 0.5).abs() < 1e-6), "{weights:?}");
     }
 }

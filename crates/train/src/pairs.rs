@@ -10,6 +10,7 @@ use data::{Dataset, Labels};
 use models::{
     Conditioning, Denoiser,
     edm::sampler::{SamplerConfig, sample, stream_noise},
+    params::is_finite,
     tensor_file::TensorFile,
 };
 
@@ -105,7 +106,21 @@ impl Samples {
             let reason = "its images or classes are missing; delete it".to_owned();
             return Err(Error::Checkpoint { path: path.into(), reason });
         };
-        Ok(Some(Self { images, classes: classes.to_vec1()?, recipe: recipe.clone() }))
+        let classes = classes.to_vec1()?;
+        let shape = [&[recipe.count], recipe.sample.as_slice()].concat();
+        let classes_fit = match recipe.label_dim {
+            0 => classes.is_empty() || classes.len() == recipe.count,
+            k => classes.len() == recipe.count && classes.iter().all(|&it| (it as usize) < k),
+        };
+        if images.dims() != shape || images.dtype() != DType::F32 || !classes_fit {
+            let reason = "its images or classes are not those that it promises; delete it".into();
+            return Err(Error::Checkpoint { path: path.into(), reason });
+        }
+        if !is_finite(&images)? {
+            let reason = "it holds a NaN or an infinity; delete it".into();
+            return Err(Error::Checkpoint { path: path.into(), reason });
+        }
+        Ok(Some(Self { images, classes, recipe: recipe.clone() }))
     }
 
     /// Writes them for the next session.

@@ -47,9 +47,10 @@ impl TryFrom<PhaseText> for Phase {
     type Error = String;
 
     fn try_from(text: PhaseText) -> Result<Self, String> {
-        // A method without a preset is one in full, as a resolved configuration prints it.
+        // A method without a preset but with an objective is one in full, as a resolved
+        // configuration prints it: parts that it does not have are not those of a preset.
         let method = match text.preset.as_deref() {
-            None if !text.method.is_empty() => Method::default(),
+            None if text.method.contains_key("objective") => Method::default(),
             name => preset(name.unwrap_or(DEFAULT_PRESET))?,
         };
         let mut method = overridden(method, text.method)?;
@@ -85,22 +86,39 @@ fn overridden(method: Method, changes: toml::Table) -> Result<Method, String> {
         return Ok(method);
     }
     let mut table = toml::Table::try_from(&method).map_err(|err| err.to_string())?;
-    merge(&mut table, changes);
+    merge(&mut table, changes)?;
     table.try_into().map_err(|err: toml::de::Error| err.message().to_owned())
 }
 
-fn merge(table: &mut toml::Table, changes: toml::Table) {
+/// Parts that a method may do without, which `false` switches off.
+const OPTIONAL: [&str; 2] = ["adversarial", "regression"];
+
+fn merge(table: &mut toml::Table, changes: toml::Table) -> Result<(), String> {
     for (key, change) in changes {
         match (table.get_mut(&key), change) {
+            (_, toml::Value::Boolean(false)) if OPTIONAL.contains(&key.as_str()) => {
+                table.remove(&key);
+            }
+            (_, toml::Value::Table(change)) if change.is_empty() => {
+                return Err(format!(
+                    "`{key}` is an empty table, which changes nothing; leave it out{}",
+                    if OPTIONAL.contains(&key.as_str()) {
+                        ", or switch it off by `false`"
+                    } else {
+                        ""
+                    }
+                ));
+            }
             // A table with one key names a variant (`objective.sid`): it replaces, others merge.
             (Some(toml::Value::Table(inner)), toml::Value::Table(change))
                 if change.keys().all(|key| inner.contains_key(key)) =>
             {
-                merge(inner, change);
+                merge(inner, change)?;
             }
             (_, change) => {
                 table.insert(key, change);
             }
         }
     }
+    Ok(())
 }

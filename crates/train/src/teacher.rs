@@ -21,7 +21,7 @@ use models::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error,
+    Error, assemble,
     checkpoint::{self, Keep, Owner, Parts},
     config::{EmaConfig, LogConfig},
     ema,
@@ -155,7 +155,11 @@ impl Teacher {
     /// If the data do not fit the network.
     pub fn new(config: TeacherConfig, dataset: Dataset, device: Device) -> Result<Self, Error> {
         let dataset = dataset.pad(config.pad)?;
-        crate::assemble::check_data(&config.network, &dataset, &config.data)?;
+        assemble::check_data(&config.network, &dataset, &config.data)?;
+        assemble::check_sizes(config.batch.get(), config.accumulation.get())?;
+        assemble::check_augment(config.augment, &config.network)?;
+        let law = config.sigma_law.validate("sigma_law");
+        law.map_err(|err| Error::unusable("sigma_law", err.to_string()))?;
         let params = config.network.init(config.seed)?.to_device(&device)?;
         let ema = params.deep_copy()?;
         let network = config.network.build(&params.trainable())?;
@@ -165,16 +169,16 @@ impl Teacher {
         Ok(Self { config, state, dataset, network, average, device })
     }
 
-    /// Starts from the weights of a file, `name` in errors, instead of random ones.
+    /// Starts from the weights of a file, the configuration's `init`, instead of random ones.
     ///
     /// # Errors
     ///
     /// If the file holds another architecture than the configuration.
-    pub fn start_from(&mut self, name: &str, file: &NetworkFile) -> Result<(), Error> {
+    pub fn start_from(&mut self, file: &NetworkFile) -> Result<(), Error> {
         if file.config != self.config.network {
             let reason = "it holds another network than [network] describes; copy its \
                           architecture from `uni-instruct inspect`, or leave `init` out";
-            return Err(Error::unusable(name, reason));
+            return Err(Error::unusable("init", reason));
         }
         let weights = file.params.tensors();
         self.state.teacher.params.set_from(&weights)?;
@@ -187,7 +191,7 @@ impl Teacher {
     }
 
     fn images_per_update(&self) -> u64 {
-        (self.config.batch.get() * self.config.accumulation.get()) as u64
+        self.config.batch.get() as u64 * self.config.accumulation.get() as u64
     }
 
     fn backward(&self, position: u64, pass: &mut Pass) -> Result<(), Error> {

@@ -6,16 +6,18 @@ use std::{
 };
 
 use anyhow::Context;
+use data::{Dataset, Labels};
 use divergence::Divergence;
 use metrics::TrainedFeatureNet;
 use models::{NetworkFile, Provenance};
 use train::{
     Config, Engine,
-    assemble::{Parts, TEACHER_SAMPLES, assemble, check},
+    assemble::{Parts, TEACHER_SAMPLES, assemble, check, check_data},
     evaluate::Maker,
+    phases::Phase,
 };
 
-use crate::{inputs, judge};
+use crate::{inputs, judge, run_folder};
 
 /// Runs that come with the program, by name.
 const PRESETS: [(&str, &str); 2] = [
@@ -54,7 +56,7 @@ pub struct Args {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Folder of the run [default: runs/PRESET].
-    #[arg(long)]
+    #[arg(long, conflicts_with = "smoke")]
     out: Option<PathBuf>,
     /// Stop after so many minutes of training, over all sessions.
     #[arg(long)]
@@ -62,13 +64,16 @@ pub struct Args {
     /// Images that the figures at the end are made from; 0 for no figures.
     #[arg(long, default_value_t = 1000)]
     eval_images: usize,
+    /// Images that the figures compare with; without it, those of the run.
+    #[arg(long)]
+    eval_data: Option<String>,
     /// Feature network of the figures; without it, the embedded one of Fashion-MNIST.
     #[arg(long)]
     features: Option<PathBuf>,
     /// Print the configuration in full and stop.
     #[arg(long)]
     dry_run: bool,
-    /// Do two updates of every phase, to see that all works.
+    /// Do two updates of every phase, to see that all works; keeps nothing.
     #[arg(long)]
     smoke: bool,
     /// Print the figures as JSON.
@@ -82,7 +87,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (name, config) = config(args)?;
-    let (teacher, teacher_hash) = inputs::network(&config.teacher)?;
+    let (teacher, teacher_hash) = inputs::teacher(&config.teacher)?;
     let dataset = match config.data.as_str() {
         TEACHER_SAMPLES => None,
         data => Some(inputs::dataset_for(&teacher.config, data)?),
@@ -95,45 +100,73 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         eprintln!("parameters of each network: {}", parts.teacher.params.parameter_count());
         return Ok(());
     }
-    let extractor = extractor(args, &parts)?;
-    let folder = args.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
-    claim(&folder, &config)?;
-    inputs::run_folder(&folder, &config.to_toml())?;
+    let wanted = wanted(args, &parts)?;
+    let scratch;
+    let folder = match (&args.out, args.smoke) {
+        (Some(out), _) => out.clone(),
+        (None, false) => Path::new("runs").join(name),
+        (None, true) => {
+            scratch = tempfile::tempdir().context("a folder for the smoke test")?;
+            scratch.path().to_owned()
+        }
+    };
     let file = parts.teacher.clone();
     let provenance = provenance(&config, &parts);
-    let text = serde_json::to_string_pretty(&provenance)?;
-    std::fs::write(folder.join("provenance.json"), text)
-        .with_context(|| format!("{}: cannot write", folder.display()))?;
+    run_folder::claim(&folder, &config.to_toml(), &provenance)?;
 
     let prepare = inputs::prepare("samples of the teacher");
     let mut engine = assemble(config, parts, &folder, prepare)?;
     inputs::run_job(&mut engine, &folder, args.minutes)?;
-    export(&engine, file, provenance, &folder.join("generator.safetensors"))?;
-    match extractor {
-        Some(extractor) => figures(&engine, &folder, &extractor, args),
+    export(&engine, file, provenance.entries, &folder.join("generator.safetensors"))?;
+    match wanted {
+        Some(wanted) => figures(&engine, &folder, &wanted, args),
         None => Ok(()),
     }
 }
 
-/// The feature network of the figures at the end; `None` for no figures.
+/// What the figures at the end are made with.
+struct Wanted {
+    extractor: TrainedFeatureNet,
+    /// What they compare with, where that is not what the run is trained on.
+    reference: Option<Dataset>,
+}
+
+/// What the figures at the end are made with; `None` for no figures.
 ///
-/// Decided before the first update: a network that was asked for and does not fit is an error
-/// while nothing has been spent yet.
-fn extractor(args: &Args, parts: &Parts) -> anyhow::Result<Option<TrainedFeatureNet>> {
+/// Decided before the first update: what was asked for and does not fit is an error while nothing
+/// has been spent yet.
+fn wanted(args: &Args, parts: &Parts) -> anyhow::Result<Option<Wanted>> {
     if args.eval_images == 0 {
         return Ok(None);
     }
     let network = &parts.teacher.config;
     let shape = [network.img_channels, network.img_resolution, network.img_resolution];
     let extractor = inputs::extractor(args.features.as_deref())?;
+    judge::check_count("--eval-images", eval_images(args))?;
+    let reference = args.eval_data.as_deref().map(|name| -> anyhow::Result<Dataset> {
+        let dataset = inputs::dataset_for(network, name)?;
+        check_data(network, &dataset, name)?;
+        Ok(dataset)
+    });
+    let reference = reference.transpose()?;
+    let vectors = |set: &Dataset| matches!(set.labels(), Labels::Soft { .. });
+    if parts.dataset.as_ref().is_some_and(vectors) {
+        eprintln!("no figures at the end: labels are vectors, and figures are made by class");
+        return Ok(None);
+    }
     match (judge::check_fits(&extractor, shape), &args.features) {
-        (Ok(()), _) => Ok(Some(extractor)),
+        (Ok(()), _) => Ok(Some(Wanted { extractor, reference })),
         (Err(err), Some(_)) => Err(err.into()),
         (Err(err), None) => {
             eprintln!("no figures at the end: {err}");
             Ok(None)
         }
     }
+}
+
+/// Images that figures are made from; a smoke test makes as few as they can be made from.
+fn eval_images(args: &Args) -> usize {
+    if args.smoke { args.eval_images.min(judge::LEAST) } else { args.eval_images }
 }
 
 /// The name and configuration of the run, with what the command line changes.
@@ -153,30 +186,31 @@ fn config(args: &Args) -> anyhow::Result<(String, Config)> {
             ((*name).to_owned(), format!("preset {name}"), (*text).to_owned())
         }
     };
-    let phases = Config::parse(&origin, &text, &[])?.phase.len();
-    let config = Config::parse(&origin, &text, &overrides(args, phases))?;
-    Ok(match args.smoke {
-        // A folder of its own: the run itself would be refused in one that holds another.
-        true => (format!("{name}-smoke"), config.smoke(SMOKE_UPDATES)),
-        false => (name, config),
-    })
+    let phases = Config::parse(&origin, &text, &[])?.phase;
+    let config = Config::parse(&origin, &text, &overrides(args, &phases))?;
+    let config = if args.smoke { config.smoke(SMOKE_UPDATES) } else { config };
+    Ok((name, config))
 }
 
 /// What the command line changes, as `--set` would: options by name first, `--set` itself last.
-fn overrides(args: &Args, phases: usize) -> Vec<String> {
+fn overrides(args: &Args, phases: &[Phase]) -> Vec<String> {
     let mut overrides = Vec::new();
     for (key, value) in [("teacher", &args.teacher), ("data", &args.data)] {
         // Quoted, since a name of digits is still a name.
         overrides.extend(value.iter().map(|value| format!("{key}={}", quoted(value))));
     }
     overrides.extend(args.seed.map(|seed| format!("seed={seed}")));
-    for phase in 0..phases {
+    for (at, Phase { images, train_generator, .. }) in phases.iter().enumerate() {
         if let Some(method) = &args.method {
-            overrides.push(format!("phase.{phase}.method={{}}"));
-            overrides.push(format!("phase.{phase}.preset={}", quoted(method)));
+            // Nothing of the file's method stays: its divergence or levels belong to that one.
+            let preset = quoted(method);
+            overrides.push(format!(
+                "phase.{at}={{ images = {images}, train_generator = {train_generator}, preset = \
+                 {preset} }}"
+            ));
         }
         if let Some(divergence) = &args.divergence {
-            overrides.push(format!("phase.{phase}.divergence={}", quoted(&divergence.to_string())));
+            overrides.push(format!("phase.{at}.divergence={}", quoted(&divergence.to_string())));
         }
     }
     overrides.extend(args.set.iter().cloned());
@@ -187,25 +221,12 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.into()).to_string()
 }
 
-/// Refuses a folder that holds another run, before anything in it is touched.
-fn claim(folder: &Path, config: &Config) -> anyhow::Result<()> {
-    let path = folder.join("config.resolved.toml");
-    if !path.exists() {
-        return Ok(());
-    }
-    let other = Config::parse(&path.display().to_string(), &inputs::text(&path)?, &[])?;
-    let (expected, found) = (config.fingerprint(), other.fingerprint());
-    match expected == found {
-        true => Ok(()),
-        false => Err(train::Error::ForeignCheckpoint { path, expected, found }.into()),
-    }
-}
-
-fn provenance(config: &Config, parts: &Parts) -> BTreeMap<String, String> {
+fn provenance(config: &Config, parts: &Parts) -> run_folder::Provenance {
     let unknown = || "unknown".to_owned();
     let licence = parts.teacher.provenance.entries.get("licence").cloned();
-    let data = parts.dataset.as_ref().map(data::Dataset::content_hash);
+    let data = parts.dataset.as_ref().map(Dataset::content_hash);
     let entries = [
+        ("kind", "distillation".to_owned()),
         ("program", format!("uni-instruct {}", env!("CARGO_PKG_VERSION"))),
         ("licence", licence.unwrap_or_else(unknown)),
         ("teacher", config.teacher.clone()),
@@ -215,7 +236,10 @@ fn provenance(config: &Config, parts: &Parts) -> BTreeMap<String, String> {
         ("config", config.fingerprint()),
         ("command", std::env::args().collect::<Vec<_>>().join(" ")),
     ];
-    entries.map(|(key, value)| (key.to_owned(), value)).into()
+    run_folder::Provenance {
+        entries: entries.map(|(key, value)| (key.to_owned(), value)).into(),
+        identity: &["kind", "config", "teacher_blake3", "data_sha256"],
+    }
 }
 
 /// Writes the averaged generator, with where it comes from and the level of its input.
@@ -233,14 +257,10 @@ fn export(
 }
 
 /// The comparison of student and teacher: a table, `results.json`, and a picture.
-fn figures(
-    engine: &Engine,
-    folder: &Path,
-    extractor: &TrainedFeatureNet,
-    args: &Args,
-) -> anyhow::Result<()> {
+fn figures(engine: &Engine, folder: &Path, wanted: &Wanted, args: &Args) -> anyhow::Result<()> {
     let stand_in;
-    let dataset = match (&engine.source.dataset, &engine.source.samples) {
+    let real = wanted.reference.as_ref().or(engine.source.dataset.as_ref());
+    let dataset = match (real, &engine.source.samples) {
         (Some(dataset), _) => dataset,
         (None, Some(samples)) => {
             eprintln!("there are no real images: figures are against the teacher's samples");
@@ -252,7 +272,7 @@ fn figures(
             return Ok(());
         }
     };
-    let judge = judge::Judge::new(dataset, extractor, args.eval_images, &engine.device)?;
+    let judge = judge::Judge::new(dataset, &wanted.extractor, eval_images(args), &engine.device)?;
     let (config, networks) = (&engine.config, &engine.networks);
     let drawing = judge.drawing(config.seed, &networks.sample, engine.source.label_dim);
     let heun = |steps| Maker::Heun { teacher: networks.teacher.as_ref(), steps };
@@ -269,10 +289,7 @@ fn figures(
     ];
     let rows = judge.rows(&makers, &drawing)?;
     let results = serde_json::to_string_pretty(&rows)?;
-    let write = |name: &str, bytes: &[u8]| {
-        let path = folder.join(name);
-        std::fs::write(&path, bytes).with_context(|| format!("{}: cannot write", path.display()))
-    };
+    let write = |name: &str, bytes: &[u8]| run_folder::replace(&folder.join(name), bytes);
     write("results.json", results.as_bytes())?;
     write("results.md", judge::table(&rows).as_bytes())?;
     let grid = judge::grid(dataset, &drawing, &[heun(18), engine.maker()?])?;

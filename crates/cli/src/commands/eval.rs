@@ -2,7 +2,6 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use anyhow::Context;
 use candle_core::Device;
 use models::{Network, NetworkConfig};
 use train::evaluate::{Maker, Row};
@@ -23,9 +22,9 @@ pub struct Args {
     /// Seed of the latents.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Steps of Heun's sampler, for a teacher.
-    #[arg(long, default_value_t = 18)]
-    steps: usize,
+    /// Steps of Heun's sampler, for a teacher: 2 N - 1 evaluations [default: 18].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    steps: Option<u16>,
     /// Feature network; without it, the embedded one of Fashion-MNIST.
     #[arg(long)]
     features: Option<PathBuf>,
@@ -69,14 +68,21 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a file; a teacher will take this many steps.
-    pub fn load(name: &str, steps: usize, device: &Device) -> anyhow::Result<Self> {
+    /// Reads a file; a teacher will take these steps, 18 if not told.
+    ///
+    /// # Errors
+    ///
+    /// If the file is not usable, or steps are given for a generator, which takes one evaluation.
+    pub fn load(name: &str, steps: Option<u16>, device: &Device) -> anyhow::Result<Self> {
         let (file, _) = inputs::network(name)?;
-        let entry = file.provenance.entries.get(judge::SIGMA_INIT);
-        let sigma_init = entry
-            .map(|text| text.parse().with_context(|| format!("{name}: sigma_init `{text}`")))
-            .transpose()?;
+        let sigma_init = file.provenance.entries.get(judge::SIGMA_INIT);
+        let sigma_init = sigma_init.map(|text| level(name, text)).transpose()?;
+        if sigma_init.is_some() && steps.is_some() {
+            let reason = "a one-step generator takes one evaluation; leave it out";
+            return Err(train::Error::unusable("--steps", reason).into());
+        }
         let network = file.config.build(&file.params.to_device(device)?.frozen())?;
+        let steps = steps.unwrap_or(DEFAULT_STEPS).into();
         Ok(Self { config: file.config, network, sigma_init, steps })
     }
 
@@ -102,6 +108,20 @@ impl Model {
     pub fn sample_shape(&self) -> [usize; 3] {
         [self.config.img_channels, self.config.img_resolution, self.config.img_resolution]
     }
+}
+
+/// Steps of a teacher's sampler: 35 evaluations, EDM's for 32x32.
+const DEFAULT_STEPS: u16 = 18;
+
+/// A generator's input level, as its file tells it.
+fn level(name: &str, text: &str) -> Result<f64, models::Error> {
+    let number: Option<f64> = text.parse().ok();
+    number.filter(|it| it.is_finite() && 0.0 < *it).ok_or_else(|| {
+        let expected = "a positive number".to_owned();
+        let fault =
+            models::Error::Metadata { key: judge::SIGMA_INIT, expected, found: text.to_owned() };
+        fault.in_file(name)
+    })
 }
 
 /// A bound on a figure.

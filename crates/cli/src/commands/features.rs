@@ -10,7 +10,7 @@ use train::{
 };
 
 use super::teacher::newest;
-use crate::inputs;
+use crate::{inputs, run_folder};
 
 /// Verbs of `uni-instruct features`.
 #[derive(clap::Subcommand)]
@@ -64,9 +64,18 @@ pub fn run(verb: &Verb) -> anyhow::Result<()> {
 fn train(args: &Train) -> anyhow::Result<()> {
     let name = args.config.display().to_string();
     let config = ClassifierConfig::parse(&name, &inputs::text(&args.config)?, &args.set)?;
-    inputs::run_folder(&args.out, &config.to_toml())?;
     let dataset = inputs::dataset(&config.data)?;
+    let entries = [
+        ("kind", "feature network".to_owned()),
+        ("config", config.fingerprint()),
+        ("data_sha256", dataset.content_hash()),
+    ];
+    let provenance = run_folder::Provenance {
+        entries: entries.map(|(key, value)| (key.to_owned(), value)).into(),
+        identity: &["kind", "config", "data_sha256"],
+    };
     let mut classifier = Classifier::new(config, dataset, inputs::device(&args.device)?)?;
+    run_folder::claim(&args.out, &classifier.config.to_toml(), &provenance)?;
     inputs::run_job(&mut classifier, &args.out, None)
 }
 

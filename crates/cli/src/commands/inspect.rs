@@ -18,7 +18,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (file, hash) = inputs::network(&args.file)?;
-    let kind = Model::load(&args.file, 1, &candle_core::Device::Cpu)?.name();
+    let kind = Model::load(&args.file, None, &candle_core::Device::Cpu)?.name();
     let parameters = file.params.parameter_count();
     if args.json {
         let facts = json!({

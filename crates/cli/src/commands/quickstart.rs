@@ -2,13 +2,10 @@
 
 use std::{fmt::Write, path::PathBuf};
 
-use anyhow::Context;
 use train::quickstart::{self, Coverage};
 
-use crate::inputs;
+use crate::{inputs, run_folder};
 
-/// Updates, of which the first fifth trains the fake score alone.
-const UPDATES: u64 = 2500;
 /// Points in the plot, of each kind.
 const POINTS: usize = 1500;
 
@@ -18,6 +15,9 @@ pub struct Args {
     /// Folder for the plot and the statistics.
     #[arg(long, default_value = "runs/quickstart")]
     out: PathBuf,
+    /// Updates, of which the first fifth trains the fake score alone.
+    #[arg(long, default_value_t = 2500, value_parser = clap::value_parser!(u64).range(10..1_000_000))]
+    updates: u64,
     /// Seed of every random number.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -25,16 +25,20 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let mut engine = quickstart::engine(UPDATES, args.seed)?;
-    inputs::run_folder(&args.out, &engine.config.to_toml())?;
+    let mut engine = quickstart::engine(args.updates, args.seed)?;
+    let entries = [("kind", "quickstart".to_owned()), ("config", engine.config.fingerprint())];
+    let provenance = run_folder::Provenance {
+        entries: entries.map(|(key, value)| (key.to_owned(), value)).into(),
+        identity: &["kind", "config"],
+    };
+    run_folder::claim(&args.out, &engine.config.to_toml(), &provenance)?;
     let start = quickstart::student_points(&engine, POINTS)?;
     inputs::run_job(&mut engine, &args.out, None)?;
     let student = quickstart::student_points(&engine, POINTS)?;
     let real = quickstart::real_points(POINTS, args.seed);
     let panels = [("teacher", &real), ("student before", &start), ("student after", &student)];
     let path = args.out.join("points.svg");
-    std::fs::write(&path, plot(&panels))
-        .with_context(|| format!("{}: cannot write", path.display()))?;
+    run_folder::replace(&path, plot(&panels).as_bytes())?;
     println!("{}", path.display());
     for (name, points) in panels {
         let Coverage { on_mode, shares } = quickstart::coverage(points);

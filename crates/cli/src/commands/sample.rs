@@ -1,6 +1,6 @@
 //! `uni-instruct sample`: images from a generator in one evaluation, or from a teacher in many.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use anyhow::Context;
 use candle_core::Tensor;
@@ -8,7 +8,7 @@ use data::png;
 use train::evaluate::Drawing;
 
 use super::eval::Model;
-use crate::inputs;
+use crate::{inputs, run_folder};
 
 /// Images in one forward pass.
 const BATCH: usize = 64;
@@ -19,17 +19,17 @@ pub struct Args {
     /// A generator or a teacher.
     file: String,
     /// How many images.
-    #[arg(long, default_value_t = 50)]
-    count: usize,
+    #[arg(long, default_value = "50")]
+    count: NonZeroUsize,
     /// Seed of the latents: the same seed gives the same images.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Class of all images; without it, classes take turns.
     #[arg(long)]
     class: Option<u32>,
-    /// Steps of Heun's sampler, for a teacher: 2 N - 1 evaluations.
-    #[arg(long, default_value_t = 18)]
-    steps: usize,
+    /// Steps of Heun's sampler, for a teacher: 2 N - 1 evaluations [default: 18].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    steps: Option<u16>,
     /// A PNG (one grid), or a folder (one file an image).
     #[arg(long, default_value = "samples.png")]
     out: PathBuf,
@@ -53,10 +53,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         };
         return Err(train::Error::unusable("--class", reason).into());
     }
-    let sample = model.sample_shape();
+    let (count, sample) = (args.count.get(), model.sample_shape());
     let drawing = Drawing {
         seed: args.seed,
-        count: args.count,
+        count,
         batch: BATCH,
         sample: &sample,
         label_dim,
@@ -64,15 +64,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         device: &device,
     };
     let images = drawing.batches(model.maker()).collect::<Result<Vec<Tensor>, _>>()?;
-    let images = Tensor::cat(&images, 0).context("no image was asked for")?;
-    let fault = || format!("{}: cannot write", args.out.display());
+    let images = Tensor::cat(&images, 0)?;
     if args.out.extension().is_some_and(|ending| ending == "png") {
-        std::fs::write(&args.out, png::grid(&images, args.columns)?).with_context(fault)?;
+        run_folder::replace(&args.out, &png::grid(&images, args.columns)?)?;
     } else {
+        let fault = || format!("{}: cannot write", args.out.display());
         std::fs::create_dir_all(&args.out).with_context(fault)?;
-        for i in 0..args.count {
+        for i in 0..count {
             let path = args.out.join(format!("{i:06}.png"));
-            std::fs::write(path, png::grid(&images.narrow(0, i, 1)?, 1)?).with_context(fault)?;
+            run_folder::replace(&path, &png::grid(&images.narrow(0, i, 1)?, 1)?)?;
         }
     }
     println!("{}", args.out.display());

@@ -8,7 +8,7 @@ use train::{
     teacher::{Teacher, TeacherConfig},
 };
 
-use crate::inputs;
+use crate::{inputs, run_folder};
 
 /// Verbs of `uni-instruct teacher`.
 #[derive(clap::Subcommand)]
@@ -65,13 +65,23 @@ pub fn run(verb: &Verb) -> anyhow::Result<()> {
 fn train(args: &Train) -> anyhow::Result<()> {
     let name = args.config.display().to_string();
     let config = TeacherConfig::parse(&name, &inputs::text(&args.config)?, &args.set)?;
-    inputs::run_folder(&args.out, &config.to_toml())?;
     let dataset = inputs::dataset(&config.data)?;
-    let init = config.init.clone();
+    let init = config.init.as_deref().map(inputs::teacher).transpose()?;
+    let entries = [
+        ("kind", "teacher".to_owned()),
+        ("config", config.fingerprint()),
+        ("data_sha256", dataset.content_hash()),
+        ("init_blake3", init.as_ref().map_or("none".into(), |(_, hash)| hash.clone())),
+    ];
+    let provenance = run_folder::Provenance {
+        entries: entries.map(|(key, value)| (key.to_owned(), value)).into(),
+        identity: &["kind", "config", "data_sha256", "init_blake3"],
+    };
     let mut teacher = Teacher::new(config, dataset, inputs::device(&args.device)?)?;
-    if let Some(name) = init {
-        teacher.start_from(&name, &inputs::network(&name)?.0)?;
+    if let Some((file, _)) = init {
+        teacher.start_from(&file)?;
     }
+    run_folder::claim(&args.out, &teacher.config.to_toml(), &provenance)?;
     inputs::run_job(&mut teacher, &args.out, args.minutes)
 }
 

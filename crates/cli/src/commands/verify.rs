@@ -1,5 +1,7 @@
 //! `uni-instruct teacher verify`: is this teacher worth distilling?
 
+use std::path::PathBuf;
+
 use candle_core::Tensor;
 use data::Dataset;
 use models::{Conditioning, Denoiser, ops::noise::NoiseStream};
@@ -27,6 +29,9 @@ pub struct Args {
     /// Images to make for the Fréchet distance.
     #[arg(long, default_value_t = 500)]
     count: usize,
+    /// Feature network; without it, the embedded one of Fashion-MNIST.
+    #[arg(long)]
+    features: Option<PathBuf>,
     /// Largest Fréchet distance of its own samples that is a go.
     #[arg(long, default_value_t = 10.0)]
     max_fd: f64,
@@ -49,16 +54,16 @@ struct Level {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let device = inputs::device("cpu")?;
-    let (file, hash) = inputs::network(&args.file)?;
-    let model = Model::load(&args.file, 18, &device)?;
+    let (file, hash) = inputs::teacher(&args.file)?;
+    let model = Model::load(&args.file, None, &device)?;
     let dataset = inputs::dataset_for(&model.config, &args.data)?;
     train::assemble::check_data(&model.config, &dataset, &args.data)?;
+    let extractor = inputs::extractor(args.features.as_deref())?;
+    let judge = judge::Judge::new(&dataset, &extractor, args.count, &device)?;
     let levels = LEVELS
         .iter()
         .map(|&sigma| level(&model, &dataset, sigma))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let extractor = inputs::extractor(None)?;
-    let judge = judge::Judge::new(&dataset, &extractor, args.count, &device)?;
     let sample = model.sample_shape();
     let drawing = judge.drawing(0, &sample, model.config.label_dim);
     let rows = judge.rows(&[("teacher", model.maker())], &drawing)?;

@@ -8,6 +8,7 @@ use crate::program::{check, folder, folder_with_teacher};
 #[test]
 fn configurations_are_refused_with_exit_code_3() {
     let folder = folder_with_teacher();
+    std::fs::write(folder.path().join("features.toml"), "data = \"digits\"\n").unwrap();
     let table = [
         ("distill distill.toml --set bach=4", "unknown field `bach`"),
         ("distill distill.toml --method didi", "no method named `didi`"),
@@ -18,6 +19,15 @@ fn configurations_are_refused_with_exit_code_3() {
         ("distill distill.toml --set phase.0.images=0", "at least one image"),
         ("distill distill.toml --data fashion-mnist", "the network takes"),
         ("sample teacher.safetensors --class 7", "2 classes"),
+        ("sample teacher.safetensors --device tpu", "no device is called `tpu`"),
+        ("distill distill.toml --device cuda", "no CUDA support"),
+        ("distill distill.toml --eval-images 3", "at least 6"),
+        ("distill distill.toml --set batch=99999999", "at most"),
+        ("distill distill.toml --method sds --set phase.0.method.adversarial={}", "empty table"),
+        ("teacher train teacher.toml --set sigma_law={log-normal={mean=0.0,std=-1.0}}", "std"),
+        ("teacher train teacher.toml --set augment=0.5", "augment_dim"),
+        ("teacher train teacher.toml --set optimizer.weight_decay=-1.0", "at least zero"),
+        ("features train features.toml", "takes images"),
         ("eval teacher.safetensors --data digits", "takes images [1, 32, 32]"),
         ("teacher export nothing --out x.safetensors --licence MIT", "nothing"),
     ];
@@ -35,6 +45,47 @@ fn words_that_are_not_understood_are_refused_with_exit_code_2() {
     for words in ["distil", "list --jason", "eval x --require fid<5", "distill --divergence klx"] {
         check(&folder, words, 2, &[]);
     }
+}
+
+#[test]
+fn an_unconditional_network_takes_no_label() {
+    let folder = folder();
+    let words = "teacher train teacher.toml --out free --set network.label_dim=0 --set images=0";
+    check(&folder, words, 0, &[]);
+    check(&folder, "teacher export free --out free.safetensors --licence MIT", 0, &[]);
+    let expected = ["the network is unconditional; leave out --class"];
+    check(&folder, "sample free.safetensors --class 0", 3, &expected);
+    check(&folder, "sample free.safetensors --count 1 --steps 1", 0, &["samples.png"]);
+}
+
+#[test]
+fn numbers_that_explode_end_the_run_with_exit_code_5() {
+    let folder = folder_with_teacher();
+    let words = "distill distill.toml --out run --eval-images 0 --set max_skipped=0 \
+                 --set generator.learning_rate=1e38 --set log.checkpoint=4";
+    check(&folder, words, 5, &["was not finite 1 updates in a row"]);
+    let kept = std::fs::read_dir(folder.path().join("run/checkpoints")).unwrap();
+    for file in kept {
+        let file = models::TensorFile::load(file.unwrap().path()).unwrap();
+        for tensor in file.tensors.values() {
+            assert!(models::params::is_finite(tensor).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_generator_is_no_teacher() {
+    let folder = folder_with_teacher();
+    check(&folder, "distill distill.toml --out run --eval-images 0", 0, &[]);
+    for words in [
+        "distill distill.toml --out again --teacher run/generator.safetensors",
+        "teacher verify run/generator.safetensors",
+        "teacher train teacher.toml --out again --set init=run/generator.safetensors",
+        "sample run/generator.safetensors --steps 3",
+    ] {
+        check(&folder, words, 3, &["one-step generator"]);
+    }
+    assert!(!folder.path().join("again").exists());
 }
 
 #[test]
@@ -62,6 +113,7 @@ fn files_are_refused_by_name_with_exit_code_4() {
         }
         check(&folder, &format!("distill distill.toml --teacher {name}"), 4, &[name, expected]);
     }
+    check(&folder, "eval fashion-mnist --features cut.safetensors", 4, &["cut.safetensors"]);
     std::fs::write(path("bad.zip"), b"PK\x03\x04 cut").unwrap();
     check(&folder, "dataset check bad.zip", 4, &["bad.zip"]);
     check(&folder, "dataset build digits --out digits", 4, &["digits"]);
@@ -74,7 +126,15 @@ fn another_runs_folder_is_left_alone() {
     let config = folder.path().join("run/config.resolved.toml");
     let before = std::fs::read(&config).unwrap();
     let other = "distill distill.toml --out run --seed 9";
-    check(&folder, other, 4, &["written under configuration", "give another --out"]);
+    check(&folder, other, 4, &["run: holds a run whose `config`", "give another --out"]);
+    let train = "teacher train teacher.toml --out run";
+    check(&folder, train, 4, &["holds a run whose `kind` is distillation", "is teacher"]);
+    assert_eq!(before, std::fs::read(&config).unwrap());
+    // The same configuration, another teacher under the old name.
+    let again = "teacher train teacher.toml --out other --set seed=5";
+    check(&folder, again, 0, &[]);
+    check(&folder, "teacher export other --out teacher.safetensors --licence MIT", 0, &[]);
+    check(&folder, "distill distill.toml --out run", 4, &["`teacher_blake3`"]);
     assert_eq!(before, std::fs::read(&config).unwrap());
 }
 
@@ -95,11 +155,6 @@ fn a_folder_that_cannot_be_written_is_named() {
     let folder = folder_with_teacher();
     std::fs::write(folder.path().join("file"), b"").unwrap();
     check(&folder, "distill distill.toml --out file/run", 4, &["file/run"]);
-    // Always full.
-    if std::path::Path::new("/dev/full").exists() {
-        std::os::unix::fs::symlink("/dev/full", folder.path().join("full.png")).unwrap();
-        check(&folder, "sample teacher.safetensors --count 1 --out full.png", 4, &["full.png"]);
-    }
 }
 
 /// A limit on the size of files fails writes as a full disk does, half way through a file.
@@ -111,18 +166,28 @@ fn a_full_disk_costs_no_earlier_checkpoint() {
     check(&folder, short, 0, &[]);
     let first = folder.path().join("run/checkpoints/000000000000.safetensors");
     let before = std::fs::read(&first).unwrap();
-    let program = env!("CARGO_BIN_EXE_uni-instruct");
-    let limited = format!(
-        "ulimit -f 64; trap '' XFSZ; exec '{program}' distill distill.toml --out run --eval-images 0"
-    );
-    let output = std::process::Command::new("sh")
-        .args(["-c", &limited])
-        .current_dir(&folder)
-        .output()
-        .unwrap();
+    let limited = |blocks: u32, words: &str| {
+        let program = env!("CARGO_BIN_EXE_uni-instruct");
+        let line = format!("ulimit -f {blocks}; trap '' XFSZ; exec '{program}' {words}");
+        let command =
+            std::process::Command::new("sh").args(["-c", &line]).current_dir(&folder).output();
+        command.unwrap()
+    };
+    let output = limited(64, "distill distill.toml --out run --eval-images 0");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{text}");
     assert!(text.contains("error: ") && text.contains("run/checkpoints"), "{text}");
     assert_eq!(before, std::fs::read(&first).unwrap());
+    // Not even the configuration fits, which is not written when it has not changed.
+    let output = limited(1, "distill distill.toml --out run --eval-images 0 --set log.tick=9");
+    assert_eq!(output.status.code(), Some(4));
     check(&folder, "distill distill.toml --out run --eval-images 0", 0, &["32 images,"]);
+
+    let sample = "sample teacher.safetensors --steps 1 --count 50 --out grid.png";
+    check(&folder, sample, 0, &[]);
+    let before = std::fs::read(folder.path().join("grid.png")).unwrap();
+    let output = limited(1, &format!("{sample} --seed 3"));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(4) && text.contains("grid.png"), "{text}");
+    assert_eq!(before, std::fs::read(folder.path().join("grid.png")).unwrap());
 }

@@ -30,7 +30,7 @@ fn a_teacher_becomes_a_generator_that_makes_images() {
 #[test]
 fn data_free_and_smoke_runs_work() {
     let folder = folder_with_teacher();
-    let words = "distill distill.toml --out run --smoke --eval-images 0 --method uni-instruct \
+    let words = "distill distill.toml --smoke --eval-images 0 --method uni-instruct \
                  --data teacher-samples --set teacher_steps=2";
     check(&folder, words, 0, &["samples of the teacher", "8 images,"]);
     let dry = check(&folder, "distill distill.toml --dry-run", 0, &["parameters"]);
@@ -71,7 +71,7 @@ fn a_teacher_starts_from_another() {
     check(&folder, other, 3, &[]);
     let wider = "teacher train teacher.toml --out third --set init=teacher.safetensors \
                  --set network.architecture.model_channels=16";
-    check(&folder, wider, 3, &["teacher.safetensors: it holds another network"]);
+    check(&folder, wider, 3, &["init: it holds another network"]);
 }
 
 #[test]
@@ -91,18 +91,47 @@ fn lists_sets_and_completions_print() {
 #[test]
 fn the_embedded_run_ends_with_figures() {
     let folder = folder();
-    let words = "distill --smoke --eval-images 40 --set batch=4";
+    // A folder of the embedded set's name is not what is meant.
+    std::fs::create_dir(folder.path().join("fashion-mnist")).unwrap();
+    let words = "distill --out run --eval-images 40 --set batch=4 --set phase.0.images=8";
     check(&folder, words, 0, &["| student | 1 |", "| teacher | 35 |", "against 10000"]);
-    let run = folder.path().join("runs/fashion-mnist-smoke");
+    let run = folder.path().join("run");
     let rows = std::fs::read(run.join("results.json")).unwrap();
     let rows: serde_json::Value = serde_json::from_slice(&rows).unwrap();
     assert_eq!(rows.as_array().unwrap().len(), 6);
     assert!(rows.as_array().unwrap().iter().all(|row| 0.0 < row["report"]["fd"].as_f64().unwrap()));
     assert!(run.join("grid.png").exists() && run.join("results.md").exists());
+    let eval = "eval run/generator.safetensors --count 20";
+    check(&folder, &format!("{eval} --require fd>0.001"), 0, &["| student | 1 |"]);
+    check(&folder, &format!("{eval} --require fd<0.001"), 6, &["required fd<0.001, measured"]);
+    let verify = "teacher verify fashion-mnist --count 20";
+    check(&folder, &format!("{verify} --max-fd 0.001"), 6, &["no go: FD is", "licence     MIT"]);
+    check(&folder, &format!("{verify} --max-fd 1e9 --json"), 0, &["\"go\": true", "trivial"]);
 
-    let words = "distill --smoke --eval-images 20 --set batch=16 \
-                 --set teacher_steps=2 --data teacher-samples --method sida --out free";
-    check(&folder, words, 0, &["against the teacher's samples", "| student | 1 |"]);
+    let words = "distill --smoke --set batch=16 --data teacher-samples --method sida";
+    check(&folder, words, 0, &["against the teacher's samples", "| student | 1 |", "against 16"]);
+    check(&folder, &format!("{words} --eval-data fashion-mnist"), 0, &["against 10000"]);
+    assert!(!folder.path().join("runs").exists(), "a smoke test keeps nothing");
+}
+
+#[test]
+fn a_feature_network_is_trained_and_measured() {
+    let folder = folder();
+    let config = "data = \"fashion-mnist\"\npad = 2\nimages = 16\nbatch = 8\n";
+    std::fs::write(folder.path().join("features.toml"), config).unwrap();
+    check(&folder, "features train features.toml --out run", 0, &["16 images,"]);
+    let words = "features export run --out net.safetensors --licence MIT";
+    check(&folder, words, 0, &["net.safetensors: accuracy"]);
+    let eval = "eval fashion-mnist --steps 1 --count 10 --features net.safetensors";
+    check(&folder, eval, 0, &["| teacher | 1 |"]);
+}
+
+#[test]
+fn the_quickstart_writes_a_plot() {
+    let folder = folder();
+    check(&folder, "quickstart --updates 40", 0, &["runs/quickstart/points.svg", "on a mode"]);
+    let svg = std::fs::read_to_string(folder.path().join("runs/quickstart/points.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("student after"));
 }
 
 #[test]

@@ -128,6 +128,8 @@ fn combinations_that_mean_nothing_are_named() {
         (Method { weighting: Weighting::Theory, objective: Objective::Integral, ..base() }, "weighting: theory"),
         (Method { fake_score: instance, ..base() }, "fake_score"),
         (Method { fake_score: instance, objective: Objective::Integral, ..base() }, "fake_score"),
+        (Method { adversarial: gan(1.0, 1.0), ..preset("sds").unwrap().method.clone() }, "adversarial: "),
+        (ratio(RatioConfig { clamp: f64::INFINITY, normalize_batch: false, ..usual }), "ratio.clamp"),
         (Method { adversarial: gan(0.0, 1.0), ..base() }, "adversarial.generator_weight"),
         (Method { adversarial: gan(1.0, f64::INFINITY), ..base() }, "adversarial.discriminator_weight"),
         (Method { regression: Some(Regression { weight: -1.0 }), ..base() }, "regression.weight"),

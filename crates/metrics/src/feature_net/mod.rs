@@ -30,14 +30,8 @@ pub use file::FeatureNetFile;
 /// Name of the architecture: raise its number when the layers change.
 const ARCHITECTURE: &str = "fashion-mnist-128-v1";
 
-/// Channels of the input, and its height and width: 28 padded by 2.
-const IMAGE: [usize; 3] = [1, 32, 32];
-
 /// Channels of the three stages; the last is the number of features.
 const WIDTHS: [usize; 3] = [32, 64, 128];
-
-/// Kinds of clothing.
-const CLASSES: usize = 10;
 
 /// Groups of each norm, and what it adds to the variance.
 const GROUPS: usize = 8;
@@ -48,7 +42,7 @@ const INIT_STREAM: u32 = 0x4645_4154;
 
 /// The convolutions: name, channels in, channels out.
 const CONVOLUTIONS: [(&str, usize, usize); 5] = [
-    ("stem", IMAGE[0], WIDTHS[0]),
+    ("stem", FeatureNet::IMAGE[0], WIDTHS[0]),
     ("widen1", WIDTHS[0], WIDTHS[1]),
     ("residual1", WIDTHS[1], WIDTHS[1]),
     ("widen2", WIDTHS[1], WIDTHS[2]),
@@ -76,6 +70,11 @@ struct Layer {
 }
 
 impl FeatureNet {
+    /// Channels of the input, and its height and width: 28 padded by 2.
+    pub const IMAGE: [usize; 3] = [1, 32, 32];
+    /// Kinds of clothing.
+    pub const CLASSES: usize = 10;
+
     /// Initial parameters: He's normal law for the kernels, head at 0.
     ///
     /// # Errors
@@ -94,9 +93,9 @@ impl FeatureNet {
             tensors.insert(format!("{name}.norm.weight"), Tensor::full(1f32, outputs, &device)?);
             tensors.insert(format!("{name}.norm.bias"), Tensor::full(0f32, outputs, &device)?);
         }
-        let head = Tensor::full(0f32, (CLASSES, WIDTHS[2]), &device)?;
+        let head = Tensor::full(0f32, (Self::CLASSES, WIDTHS[2]), &device)?;
         tensors.insert("head.weight".to_owned(), head);
-        tensors.insert("head.bias".to_owned(), Tensor::full(0f32, CLASSES, &device)?);
+        tensors.insert("head.bias".to_owned(), Tensor::full(0f32, Self::CLASSES, &device)?);
         ParamSet::from_tensors(&tensors)
     }
 
@@ -120,7 +119,10 @@ impl FeatureNet {
             stem: layer(stem)?,
             widen: [layer(widen1)?, layer(widen2)?],
             residual: [layer(residual1)?, layer(residual2)?],
-            head: [head.get("weight", (CLASSES, WIDTHS[2]))?, head.get("bias", CLASSES)?],
+            head: [
+                head.get("weight", (Self::CLASSES, WIDTHS[2]))?,
+                head.get("bias", FeatureNet::CLASSES)?,
+            ],
         })
     }
 
@@ -130,7 +132,7 @@ impl FeatureNet {
     ///
     /// If the images are of another shape.
     pub fn features(&self, images: &Tensor) -> candle_core::Result<Tensor> {
-        if images.rank() != 4 || images.dims()[1..] != IMAGE {
+        if images.rank() != 4 || images.dims()[1..] != Self::IMAGE {
             bail!("{ARCHITECTURE} takes images [B, 1, 32, 32], not {:?}", images.dims());
         }
         let mut x = self.stem.forward(images)?;
@@ -181,7 +183,7 @@ impl FeatureExtractor for TrainedFeatureNet {
     }
 
     fn image_shape(&self) -> Option<[usize; 3]> {
-        Some(IMAGE)
+        Some(FeatureNet::IMAGE)
     }
 
     fn extract(&self, images: &Tensor) -> Result<Extracted> {

@@ -27,6 +27,16 @@ pub fn configure() {
     }
 }
 
+/// Lets a write to a closed pipe end the process silently, as `program | head` expects of it,
+/// instead of failing with an error. For programs only: call it first thing in `main`.
+pub fn end_on_closed_pipe() {
+    #[cfg(unix)]
+    // SAFETY: the default action of a signal is always a valid handler.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
 /// Whether the kernel lists one thread of this process; false where it lists none at all.
 fn is_single_threaded() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)

@@ -167,6 +167,7 @@ fn exact_neyman() {
 #[test]
 fn score_matching_alone_is_biased() {
     check(theory(Objective::Sid { alpha: 1.0 }, Divergence::ReverseKl), (0.41402, 1.81873));
+    check(theory(Objective::Sid { alpha: 0.75 }, Divergence::ReverseKl), (0.48022, 1.70696));
 }
 
 #[test]

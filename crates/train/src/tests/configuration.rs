@@ -70,6 +70,30 @@ fn short_keys_change_a_method_given_in_full() {
 }
 
 #[test]
+fn parts_of_a_method_are_switched_off_by_false() {
+    let config = parse(
+        "[[phase]]\npreset = \"dmd2\"\nmethod.adversarial = false\n\
+         [[phase]]\npreset = \"dmd\"\nmethod.regression = false\n\
+         [[phase]]\nmethod.sigma_init = 1.5\n",
+    )
+    .unwrap();
+    assert_eq!(config.phase[0].method.adversarial, None);
+    assert_eq!(config.phase[1].method.regression, None);
+    // A change alone is one of the default preset.
+    let default = divergence::preset("uni-instruct").unwrap().method.clone();
+    assert_eq!(config.phase[2].method, Method { sigma_init: 1.5, ..default });
+    check_refused("[[phase]]\nmethod.adversarial = {}", &[], &["`adversarial` is an empty table"]);
+}
+
+#[test]
+fn a_file_without_phases_has_one_to_change() {
+    let overrides = ["phase.0.images=640", "phase.0.preset=sid"].map(String::from);
+    let config = Config::parse("run.toml", "batch = 8", &overrides).unwrap();
+    assert_eq!((config.phase.len(), config.phase[0].images), (1, 640));
+    assert_eq!(config.phase[0].method, divergence::preset("sid").unwrap().method);
+}
+
+#[test]
 fn faults_name_the_line_the_key_and_what_there_is() {
     check_refused("batch = 0", &[], &["run.toml", "line 1", "batch = 0", "nonzero"]);
     check_refused("seed = 1\nbach = 64", &[], &["line 2", "unknown field `bach`", "`batch`"]);

@@ -179,3 +179,66 @@ fn what_does_not_fit_is_refused_before_the_first_step() {
     two.phase.extend(config("dmd2", 8, "").phase);
     refused(two, parts(4, Some(4)), "phase.1.method.sigma_init");
 }
+
+#[test]
+fn a_discriminator_counts_its_own_updates() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut two = config("diff-instruct", 12, "dropout = 0.1");
+    let mut second = config("uni-instruct", 8, "").phase;
+    second[0].method.sigma_init = two.phase[0].method.sigma_init;
+    two.phase.extend(second);
+    let mut engine = engine(two, parts(4, Some(4)), folder.path()).unwrap();
+    let head = |engine: &Engine| engine.state.discriminator.as_ref().unwrap().updates;
+    for expected in [0, 0, 0, 1, 2] {
+        assert!(matches!(engine.update().unwrap(), Outcome::Applied(_)));
+        assert_eq!(head(&engine), expected);
+    }
+}
+
+#[test]
+fn what_the_ratio_was_is_forgotten_with_the_method() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut two = config("f-distill", 8, "");
+    two.phase.extend(config("diff-instruct", 8, "").phase);
+    two.phase[1].method.sigma_init = two.phase[0].method.sigma_init;
+    let mut engine = engine(two, parts(4, Some(4)), folder.path()).unwrap();
+    for filled in [true, true, false] {
+        engine.update().unwrap();
+        assert_eq!(!engine.state.ratio.bins.is_empty(), filled);
+    }
+}
+
+#[test]
+fn a_head_without_parameters_works_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config("sida", 8, "discriminator = \"bottleneck\"");
+    let mut engine = engine(config, parts(0, Some(4)), folder.path()).unwrap();
+    assert!(engine.state.discriminator.is_none());
+    let Outcome::Applied(stats) = engine.update().unwrap() else { panic!("must be applied") };
+    assert!(0.0 < stats["Loss/adversarial"] && 0.0 < stats["Loss/discriminator"]);
+}
+
+#[test]
+fn a_step_that_is_not_finite_changes_no_weight() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = engine(config("sid", 40, ""), parts(4, Some(4)), folder.path()).unwrap();
+    let name = engine.state.generator.params.vars().keys().next().unwrap().clone();
+    let weight = engine.state.generator.params.vars()[&name].clone();
+    let nan = Tensor::full(f32::NAN, weight.shape(), &Device::Cpu).unwrap();
+    weight.set(&nan).unwrap();
+    let state = |engine: &Engine| {
+        let of = |set: &crate::optim::Trained| {
+            let tensors = set.params.tensors().into_iter().filter(|(key, _)| *key != name);
+            let flat = tensors.map(|(_, it)| it.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            flat.collect::<Vec<_>>()
+        };
+        (of(&engine.state.generator), of(&engine.state.fake), weights(engine))
+    };
+    let before = state(&engine);
+    assert!(matches!(engine.update().unwrap(), Outcome::Skipped(_)));
+    assert_eq!(before, state(&engine));
+    assert_eq!((engine.state.progress.images, engine.state.progress.skipped), (4, 1));
+    // A state like this is not kept.
+    let message = engine.save(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("not written") && message.contains(&name), "{message}");
+}

@@ -1,0 +1,92 @@
+//! The folder of a run: whose it is, and files in it that are whole or not there.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Context;
+
+use crate::exit::ForeignRun;
+
+/// What says whose folder it is.
+const PROVENANCE: &str = "provenance.json";
+
+/// What a run is made of and where it comes from. Entries named in `identity` decide whether two
+/// runs are one; the others only tell.
+pub struct Provenance {
+    /// Free text by key.
+    pub entries: BTreeMap<String, String>,
+    /// Keys that a run that goes on must find unchanged.
+    pub identity: &'static [&'static str],
+}
+
+/// Takes a folder for a run, and keeps there what it is and the configuration it runs under.
+///
+/// Nothing in the folder is touched if it holds another run. A run that goes on may log in another
+/// way or be longer, so its configuration is written anew where it differs.
+///
+/// # Errors
+///
+/// If the folder holds another run or cannot be written.
+pub fn claim(folder: &Path, config: &str, provenance: &Provenance) -> anyhow::Result<()> {
+    let path = folder.join(PROVENANCE);
+    if path.exists() {
+        let text = crate::inputs::text(&path)?;
+        let earlier: BTreeMap<String, String> = serde_json::from_str(&text)
+            .map_err(std::io::Error::from)
+            .with_context(|| format!("{}: damaged; delete it", path.display()))?;
+        for &key in provenance.identity {
+            let [expected, found] = [&provenance.entries, &earlier]
+                .map(|entries| entries.get(key).cloned().unwrap_or_else(|| "not known".into()));
+            if expected != found {
+                let folder = folder.to_owned();
+                return Err(ForeignRun { folder, key, expected, found }.into());
+            }
+        }
+    } else {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("{}: cannot write the run's folder", folder.display()))?;
+        replace(&path, serde_json::to_string_pretty(&provenance.entries)?.as_bytes())?;
+    }
+    let path = folder.join("config.resolved.toml");
+    match std::fs::read(&path).is_ok_and(|found| found == config.as_bytes()) {
+        true => Ok(()),
+        false => replace(&path, config.as_bytes()),
+    }
+}
+
+/// Writes a file that appears whole or not at all.
+///
+/// # Errors
+///
+/// If it cannot be written; names the file.
+pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    models::files::replace(path, |out| out.write_all(bytes))
+        .with_context(|| format!("{}: cannot write", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provenance(data: &str, command: &str) -> Provenance {
+        let entries = [("data", data), ("command", command)];
+        let entries = entries.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
+        Provenance { entries, identity: &["data"] }
+    }
+
+    #[test]
+    fn a_folder_belongs_to_one_run() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("a/run");
+        claim(&folder, "images = 1", &provenance("x", "first")).unwrap();
+        claim(&folder, "images = 2", &provenance("x", "second")).unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        assert_eq!(read("config.resolved.toml"), "images = 2");
+        assert!(read(PROVENANCE).contains("first"));
+        let message = claim(&folder, "images = 3", &provenance("y", "")).unwrap_err().to_string();
+        assert!(
+            message.contains("`data` is x") && message.contains("this one's is y"),
+            "{message}"
+        );
+        assert_eq!(read("config.resolved.toml"), "images = 2");
+    }
+}
