@@ -9,19 +9,17 @@ use std::{
 use candle_core::{DType, Device, Tensor};
 use data::{Dataset, Stream};
 use metrics::{FeatureNet, cross_entropy};
-use models::params::ParamSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
-    checkpoint::{self, Keep, Owner, Parts},
+    checkpoint::{self, Owner},
     config::{EmaConfig, LogConfig},
-    ema,
     engine::{Outcome, Pass},
     numbers::{Fraction, NonNegative, Positive},
-    optim::{OptimizerConfig, Trained},
+    optim::OptimizerConfig,
     run::Job,
-    state::Progress,
+    state::{AveragedState, Progress},
     streams::{Use, derived_seed, stream},
 };
 
@@ -94,36 +92,10 @@ pub struct Classifier {
     /// What to do.
     pub config: ClassifierConfig,
     /// What an update changes.
-    pub state: ClassifierState,
+    pub state: AveragedState,
     dataset: Dataset,
     network: FeatureNet,
     device: Device,
-}
-
-/// What an update of a feature network changes.
-pub struct ClassifierState {
-    /// Counters.
-    pub progress: Progress,
-    /// The network.
-    pub network: Trained,
-    /// The average of its weights: what is kept.
-    pub ema: ParamSet,
-}
-
-impl Keep for ClassifierState {
-    type Counters = Progress;
-
-    fn parts(&mut self) -> Parts<'_> {
-        Parts { trained: vec![("network", &mut self.network)], averages: vec![("ema", &self.ema)] }
-    }
-
-    fn counters(&self) -> Progress {
-        self.progress
-    }
-
-    fn set_counters(&mut self, progress: Progress) {
-        self.progress = progress;
-    }
 }
 
 impl Classifier {
@@ -151,10 +123,8 @@ impl Classifier {
             return Err(Error::unusable(config.data, reason));
         }
         let params = FeatureNet::init(config.seed)?.to_device(&device)?;
-        let ema = params.deep_copy()?;
-        let network = FeatureNet::new(&params.trainable())?;
-        let state =
-            ClassifierState { progress: Progress::default(), network: Trained::new(params)?, ema };
+        let state = AveragedState::new("network", params)?;
+        let network = FeatureNet::new(&state.trained.params.trainable())?;
         Ok(Self { config, state, dataset, network, device })
     }
 
@@ -173,7 +143,7 @@ impl Classifier {
         let hits = logits.argmax(1)?.eq(&classes)?.to_dtype(DType::F32)?;
         pass.mean("Accuracy/train", &hits)?;
         let mut store = losses.mean_all()?.backward()?;
-        pass.gradients.accumulate(&self.state.network.params, &mut store)?;
+        pass.gradients.accumulate(&self.state.trained.params, &mut store)?;
         pass.norm("Norm/network")?;
         if let Some(what) = pass.non_finite() {
             return Ok(Outcome::Skipped(what));
@@ -187,9 +157,8 @@ impl Classifier {
             ..config.optimizer
         };
         let images = position + config.batch.get() as u64;
-        self.state.network.update(&optimizer, &pass.gradients, images)?;
-        let beta = ema::decay(&config.ema, images, config.batch.get() as u64);
-        ema::update(&self.state.ema, &self.state.network.params, beta)?;
+        let batch = config.batch.get() as u64;
+        self.state.update(&optimizer, &config.ema, &pass.gradients, images, batch)?;
         Ok(Outcome::Applied(pass.stats))
     }
 }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     checkpoint::{Keep, Parts},
+    config::EmaConfig,
+    ema,
     engine::Outcome,
-    optim::Trained,
+    optim::{Gradients, OptimizerConfig, Trained},
 };
 
 /// The state of a distillation: with the configuration it decides all that follows.
@@ -109,6 +111,65 @@ impl Keep for TrainState {
 
     fn set_counters(&mut self, (progress, ratio): Self::Counters) {
         (self.progress, self.ratio) = (progress, ratio);
+    }
+}
+
+/// What an update changes where one network is trained on images: a teacher, a feature network.
+pub struct AveragedState {
+    /// What its tensors are called in a checkpoint.
+    pub name: &'static str,
+    /// Counters.
+    pub progress: Progress,
+    /// The network.
+    pub trained: Trained,
+    /// The average of its weights: what is kept.
+    pub ema: ParamSet,
+}
+
+impl AveragedState {
+    /// The state before the first update. The average starts as a copy of the network.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot hold average and moments.
+    pub fn new(name: &'static str, params: ParamSet) -> Result<Self, Error> {
+        let ema = params.deep_copy()?;
+        Ok(Self { name, progress: Progress::default(), trained: Trained::new(params)?, ema })
+    }
+
+    /// One update of network and average by the gradients of `batch` images, after which `images`
+    /// have been shown.
+    ///
+    /// # Errors
+    ///
+    /// If a gradient does not fit its parameter.
+    pub fn update(
+        &mut self,
+        optimizer: &OptimizerConfig,
+        average: &EmaConfig,
+        gradients: &Gradients,
+        images: u64,
+        batch: u64,
+    ) -> Result<(), Error> {
+        self.trained.update(optimizer, gradients, images)?;
+        let beta = ema::decay(average, images, batch);
+        Ok(ema::update(&self.ema, &self.trained.params, beta)?)
+    }
+}
+
+impl Keep for AveragedState {
+    type Counters = Progress;
+
+    fn parts(&mut self) -> Parts<'_> {
+        Parts { trained: vec![(self.name, &mut self.trained)], averages: vec![("ema", &self.ema)] }
+    }
+
+    fn counters(&self) -> Progress {
+        self.progress
+    }
+
+    fn set_counters(&mut self, progress: Progress) {
+        self.progress = progress;
     }
 }
 

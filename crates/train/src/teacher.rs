@@ -16,20 +16,18 @@ use models::{
     Conditioning, Denoiser, DropoutKey,
     edm::sampler::{SamplerConfig, sample, stream_noise},
     network::{Network, NetworkConfig, NetworkFile},
-    params::ParamSet,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, assemble,
-    checkpoint::{self, Keep, Owner, Parts},
+    checkpoint::{self, Owner},
     config::{EmaConfig, LogConfig},
-    ema,
     engine::{Outcome, Pass},
     numbers::Fraction,
-    optim::{OptimizerConfig, Trained},
+    optim::OptimizerConfig,
     run::Job,
-    state::Progress,
+    state::{AveragedState, Progress},
     step::{Draw, Noised, fake::denoising_loss},
     streams::{Use, derived_seed, stream},
 };
@@ -114,37 +112,11 @@ pub struct Teacher {
     /// What to do.
     pub config: TeacherConfig,
     /// What an update changes.
-    pub state: TeacherState,
+    pub state: AveragedState,
     dataset: Dataset,
     network: Network,
     average: Network,
     device: Device,
-}
-
-/// What an update of a teacher changes.
-pub struct TeacherState {
-    /// Counters.
-    pub progress: Progress,
-    /// The network.
-    pub teacher: Trained,
-    /// The average of its weights: what is kept as the teacher.
-    pub ema: ParamSet,
-}
-
-impl Keep for TeacherState {
-    type Counters = Progress;
-
-    fn parts(&mut self) -> Parts<'_> {
-        Parts { trained: vec![("teacher", &mut self.teacher)], averages: vec![("ema", &self.ema)] }
-    }
-
-    fn counters(&self) -> Progress {
-        self.progress
-    }
-
-    fn set_counters(&mut self, progress: Progress) {
-        self.progress = progress;
-    }
 }
 
 impl Teacher {
@@ -161,11 +133,9 @@ impl Teacher {
         let law = config.sigma_law.validate("sigma_law");
         law.map_err(|err| Error::unusable("sigma_law", err.to_string()))?;
         let params = config.network.init(config.seed)?.to_device(&device)?;
-        let ema = params.deep_copy()?;
-        let network = config.network.build(&params.trainable())?;
-        let average = config.network.build(&ema.frozen())?;
-        let state =
-            TeacherState { progress: Progress::default(), teacher: Trained::new(params)?, ema };
+        let state = AveragedState::new("teacher", params)?;
+        let network = config.network.build(&state.trained.params.trainable())?;
+        let average = config.network.build(&state.ema.frozen())?;
         Ok(Self { config, state, dataset, network, average, device })
     }
 
@@ -181,7 +151,7 @@ impl Teacher {
             return Err(Error::unusable("init", reason));
         }
         let weights = file.params.tensors();
-        self.state.teacher.params.set_from(&weights)?;
+        self.state.trained.params.set_from(&weights)?;
         Ok(self.state.ema.set_from(&weights)?)
     }
 
@@ -224,7 +194,7 @@ impl Teacher {
         let elements = noised.x0.elem_count() / draw.batch;
         pass.mean("Loss/loss", &(&losses / elements as f64)?)?;
         let loss = (losses.mean_all()? / config.accumulation.get() as f64)?;
-        Ok(pass.gradients.accumulate(&self.state.teacher.params, &mut loss.backward()?)?)
+        Ok(pass.gradients.accumulate(&self.state.trained.params, &mut loss.backward()?)?)
     }
 
     fn try_update(&mut self) -> Result<Outcome, Error> {
@@ -238,9 +208,8 @@ impl Teacher {
         if let Some(what) = pass.non_finite() {
             return Ok(Outcome::Skipped(what));
         }
-        self.state.teacher.update(&self.config.optimizer, &pass.gradients, position)?;
-        let beta = ema::decay(&self.config.ema, position, self.images_per_update());
-        ema::update(&self.state.ema, &self.state.teacher.params, beta)?;
+        let (config, batch) = (&self.config, self.images_per_update());
+        self.state.update(&config.optimizer, &config.ema, &pass.gradients, position, batch)?;
         Ok(Outcome::Applied(pass.stats))
     }
 }
