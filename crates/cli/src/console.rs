@@ -1,7 +1,7 @@
 //! What a person sees of a run: a bar on a terminal, a line now and then elsewhere.
 
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     time::{Duration, Instant},
 };
 
@@ -33,7 +33,7 @@ impl Console {
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => print(line),
         }
     }
 
@@ -50,7 +50,7 @@ impl Console {
                 bar.set_message(message);
             }
             None if EVERY <= self.last.elapsed() => {
-                eprintln!("{message}");
+                print(&message);
                 self.last = Instant::now();
             }
             None => (),
@@ -84,6 +84,11 @@ impl Sink for Console {
         }
         Ok(())
     }
+}
+
+/// A line on stderr. A run goes on when nobody reads it any more.
+fn print(line: &str) {
+    writeln!(std::io::stderr(), "{line}").ok();
 }
 
 fn line(tick: &Tick) -> String {

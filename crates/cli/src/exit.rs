@@ -94,7 +94,7 @@ fn of_cause(err: &(dyn std::error::Error + 'static)) -> Option<u8> {
             | train::Error::Io { .. }
             | train::Error::Model(_)
             | train::Error::Data(_) => Some(INPUT),
-            train::Error::NonFinite { .. } => Some(NUMERIC),
+            train::Error::NonFinite { .. } | train::Error::NonFiniteState { .. } => Some(NUMERIC),
             _ => None,
         };
     }
@@ -105,6 +105,7 @@ fn of_cause(err: &(dyn std::error::Error + 'static)) -> Option<u8> {
             | metrics::Error::Network(_)
             | metrics::Error::Foreign { .. }
             | metrics::Error::Label { .. } => Some(INPUT),
+            metrics::Error::NonFinite { .. } => Some(NUMERIC),
             _ => None,
         };
     }

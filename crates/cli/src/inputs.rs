@@ -117,10 +117,12 @@ pub fn run_job(job: &mut dyn Job, folder: &Path, minutes: Option<f64>) -> anyhow
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Console::new()), Box::new(stats)];
     let limits = Limits { stop: &stop, seconds: minutes.map(|minutes| 60.0 * minutes) };
     let ending = run::run(job, folder, &mut sinks, &limits);
-    over.store(true, Ordering::Relaxed);
+    over.store(true, Ordering::SeqCst);
+    models::ops::runtime::end_on_closed_pipe();
     match ending? {
-        Ending::Finished => Ok(()),
-        Ending::Interrupted => {
+        // What comes after a job must not start when the signal came in its last moment.
+        Ending::Finished if !stop.load(Ordering::SeqCst) => Ok(()),
+        Ending::Finished | Ending::Interrupted => {
             let signal = signal.load(Ordering::Relaxed) as u8;
             bail!(Interrupted { signal, advice: "the same command goes on from there".into() })
         }

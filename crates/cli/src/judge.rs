@@ -74,7 +74,7 @@ impl<'a> Judge<'a> {
     ) -> anyhow::Result<Self> {
         check_fits(extractor, dataset.shape())?;
         check_count("images to make", count)?;
-        check_count("images of the data set", dataset.len())?;
+        check_count("images to compare with", dataset.len())?;
         let reference = evaluate::reference(dataset, dataset.len(), BATCH, extractor, device)
             .context("features of the real images")?;
         Ok(Self { extractor, reference, count, device })

@@ -46,13 +46,23 @@ enum Command {
     Completions(commands::completions::Args),
 }
 
+impl Command {
+    /// Whether it ends as soon as it has printed, so that nothing is lost if nobody reads on. A
+    /// training must outlive what reads its lines.
+    fn only_prints(&self) -> bool {
+        matches!(self, Self::Inspect(_) | Self::List(_) | Self::Completions(_))
+    }
+}
+
 /// Stack of the thread that works: candle's backward pass recurses once a graph node.
 const STACK: usize = 64 << 20;
 
 fn main() -> ExitCode {
     models::ops::runtime::configure();
-    models::ops::runtime::end_on_closed_pipe();
     let cli = Cli::parse();
+    if cli.command.only_prints() {
+        models::ops::runtime::end_on_closed_pipe();
+    }
     let work = std::thread::Builder::new().stack_size(STACK).spawn(move || run(cli.command));
     let result = match work.map(std::thread::JoinHandle::join) {
         Ok(Ok(result)) => result,

@@ -9,6 +9,9 @@ use crate::exit::ForeignRun;
 /// What says whose folder it is.
 const PROVENANCE: &str = "provenance.json";
 
+/// What a folder has that holds a run.
+const CONTENT: [&str; 2] = ["config.resolved.toml", "checkpoints"];
+
 /// What a run is made of and where it comes from. Entries named in `identity` decide whether two
 /// runs are one; the others only tell.
 pub struct Provenance {
@@ -32,7 +35,7 @@ pub fn claim(folder: &Path, config: &str, provenance: &Provenance) -> anyhow::Re
         let text = crate::inputs::text(&path)?;
         let earlier: BTreeMap<String, String> = serde_json::from_str(&text)
             .map_err(std::io::Error::from)
-            .with_context(|| format!("{}: damaged; delete it", path.display()))?;
+            .with_context(|| format!("{}: damaged; give another --out", path.display()))?;
         for &key in provenance.identity {
             let [expected, found] = [&provenance.entries, &earlier]
                 .map(|entries| entries.get(key).cloned().unwrap_or_else(|| "not known".into()));
@@ -41,6 +44,10 @@ pub fn claim(folder: &Path, config: &str, provenance: &Provenance) -> anyhow::Re
                 return Err(ForeignRun { folder, key, expected, found }.into());
             }
         }
+    } else if CONTENT.iter().any(|name| folder.join(name).exists()) {
+        let found = "not known, for it has no provenance.json".into();
+        let (folder, expected) = (folder.to_owned(), provenance.entries["kind"].clone());
+        return Err(ForeignRun { folder, key: "kind", expected, found }.into());
     } else {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{}: cannot write the run's folder", folder.display()))?;
@@ -51,6 +58,12 @@ pub fn claim(folder: &Path, config: &str, provenance: &Provenance) -> anyhow::Re
         true => Ok(()),
         false => replace(&path, config.as_bytes()),
     }
+}
+
+/// What the folder of a run says of it; nothing if it says nothing.
+pub fn entries(folder: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read(folder.join(PROVENANCE)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
 }
 
 /// Writes a file that appears whole or not at all.
@@ -68,7 +81,7 @@ mod tests {
     use super::*;
 
     fn provenance(data: &str, command: &str) -> Provenance {
-        let entries = [("data", data), ("command", command)];
+        let entries = [("kind", "test"), ("data", data), ("command", command)];
         let entries = entries.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
         Provenance { entries, identity: &["data"] }
     }
@@ -87,6 +100,10 @@ mod tests {
             message.contains("`data` is x") && message.contains("this one's is y"),
             "{message}"
         );
+        assert_eq!(read("config.resolved.toml"), "images = 2");
+        std::fs::remove_file(folder.join(PROVENANCE)).unwrap();
+        let message = claim(&folder, "images = 3", &provenance("x", "")).unwrap_err().to_string();
+        assert!(message.contains("not known"), "{message}");
         assert_eq!(read("config.resolved.toml"), "images = 2");
     }
 }

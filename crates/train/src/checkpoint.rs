@@ -60,7 +60,8 @@ pub struct Owner<'a> {
 ///
 /// # Errors
 ///
-/// If the folder cannot be written: earlier checkpoints are untouched then.
+/// If the folder cannot be written, or the state is not finite: earlier checkpoints are untouched
+/// then.
 pub fn save(
     folder: &Path,
     owner: Owner<'_>,
@@ -85,8 +86,7 @@ pub fn save(
     for (name, tensor) in &tensors {
         // A state that could not be read back must not push out one that can.
         if !is_finite(tensor)? {
-            let reason = format!("not written: `{name}` is not finite; earlier ones stand");
-            return Err(Error::Checkpoint { path, reason });
+            return Err(Error::NonFiniteState { tensor: name.clone() });
         }
     }
     TensorFile { tensors, metadata }.save(&path)?;

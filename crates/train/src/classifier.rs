@@ -12,7 +12,7 @@ use metrics::{FeatureNet, cross_entropy};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error,
+    Error, assemble,
     checkpoint::{self, Owner},
     config::{EmaConfig, LogConfig},
     engine::{Outcome, Pass},
@@ -80,9 +80,9 @@ impl ClassifierConfig {
         toml::to_string_pretty(self).expect("a configuration is plain data")
     }
 
-    /// A hash of what decides the numbers. The length is not part of it: a run may be prolonged.
+    /// A hash of what decides the numbers: the length as well, along which the step size falls.
     pub fn fingerprint(&self) -> String {
-        let numbers = Self { log: LogConfig::default(), images: 0, ..self.clone() };
+        let numbers = Self { log: LogConfig::default(), ..self.clone() };
         blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()
     }
 }
@@ -103,8 +103,10 @@ impl Classifier {
     ///
     /// # Errors
     ///
-    /// If the images have no classes.
+    /// If the images have no classes, or are not of a shape and of as many classes as the network
+    /// takes, or a batch is too large.
     pub fn new(config: ClassifierConfig, dataset: Dataset, device: Device) -> Result<Self, Error> {
+        assemble::check_sizes(config.batch.get(), 1)?;
         let dataset = dataset.pad(config.pad)?;
         if dataset.label(0).is_none() {
             let reason = "a classifier needs images with classes, and these have none";

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Error,
+    Error, evaluate,
     numbers::{Fraction, Positive},
     optim::OptimizerConfig,
     phases::Phase,
@@ -186,7 +186,10 @@ impl Config {
             phase.images = images;
         }
         self.log = LogConfig { tick: images, samples: images, checkpoint: images };
-        self.teacher_samples = self.batch.min(self.teacher_samples);
+        // As few as a batch and the figures need.
+        let least = self.batch.get().max(evaluate::NEIGHBORS + 1);
+        let samples = self.teacher_samples.get().min(least);
+        self.teacher_samples = NonZeroUsize::new(samples).unwrap_or(NonZeroUsize::MIN);
         self
     }
 }

@@ -74,6 +74,12 @@ pub enum Error {
         /// How often.
         times: u32,
     },
+    /// A state holds numbers that are not finite, so it is not kept; earlier checkpoints stand.
+    #[error("no checkpoint was written: `{tensor}` is not finite; earlier ones stand")]
+    NonFiniteState {
+        /// Which of its tensors.
+        tensor: String,
+    },
     /// A network or its file is at fault.
     #[error("network")]
     Model(#[from] models::Error),

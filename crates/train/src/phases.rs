@@ -19,7 +19,7 @@ pub struct Phase {
 }
 
 /// The preset of a phase that names none.
-pub const DEFAULT_PRESET: &str = "uni-instruct";
+const DEFAULT_PRESET: &str = "uni-instruct";
 /// Length of a phase that does not tell, in images: SiD's 300 million.
 const DEFAULT_IMAGES: u64 = 300_000_000;
 
@@ -53,14 +53,22 @@ impl TryFrom<PhaseText> for Phase {
             None if text.method.contains_key("objective") => Method::default(),
             name => preset(name.unwrap_or(DEFAULT_PRESET))?,
         };
+        let given = |key| text.method.contains_key(key);
+        let (has_divergence, has_objective) = (given("divergence"), given("objective"));
         let mut method = overridden(method, text.method)?;
         if let Some(divergence) = text.divergence {
+            if has_divergence && method.divergence != divergence {
+                return Err(twice("divergence"));
+            }
             method.divergence = divergence;
         }
         if let Some(alpha) = text.alpha {
-            method = method
-                .with_alpha(alpha)
-                .ok_or("the method has no alpha; score identity methods have")?;
+            let changed = method.clone().with_alpha(alpha);
+            let changed = changed.ok_or("the method has no alpha; score identity methods have")?;
+            if has_objective && changed != method {
+                return Err(twice("alpha"));
+            }
+            method = changed;
         }
         method.validate().map_err(|err| err.to_string())?;
         Ok(Self {
@@ -69,6 +77,10 @@ impl TryFrom<PhaseText> for Phase {
             method,
         })
     }
+}
+
+fn twice(key: &str) -> String {
+    format!("`{key}` is given twice, beside `method` and, otherwise, in it")
 }
 
 /// The method of a preset.

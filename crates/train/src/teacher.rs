@@ -100,9 +100,11 @@ impl TeacherConfig {
         toml::to_string_pretty(self).expect("a configuration is plain data")
     }
 
-    /// A hash of what decides the numbers. The length is not part of it: a teacher may go on.
+    /// A hash of what decides the numbers. The length is not part of it: a teacher may go on. Nor is
+    /// the name of the file that it starts from, which says nothing of what is in it.
     pub fn fingerprint(&self) -> String {
-        let numbers = Self { log: LogConfig::default(), max_skipped: 0, images: 0, ..self.clone() };
+        let log = LogConfig::default();
+        let numbers = Self { log, max_skipped: 0, images: 0, init: None, ..self.clone() };
         blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()
     }
 }
@@ -124,7 +126,7 @@ impl Teacher {
     ///
     /// # Errors
     ///
-    /// If the data do not fit the network.
+    /// If the data do not fit the network, or the configuration asks for what cannot be done.
     pub fn new(config: TeacherConfig, dataset: Dataset, device: Device) -> Result<Self, Error> {
         let dataset = dataset.pad(config.pad)?;
         assemble::check_data(&config.network, &dataset, &config.data)?;

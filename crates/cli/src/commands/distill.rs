@@ -12,7 +12,7 @@ use metrics::TrainedFeatureNet;
 use models::{NetworkFile, Provenance};
 use train::{
     Config, Engine,
-    assemble::{Parts, TEACHER_SAMPLES, assemble, check, check_data},
+    assemble::{Parts, TEACHER_SAMPLES, assemble, check, check_data, needs_samples},
     evaluate::Maker,
     phases::Phase,
 };
@@ -37,7 +37,7 @@ pub struct Args {
     /// A run that comes with the program.
     #[arg(long, default_value = inputs::FASHION_MNIST)]
     preset: String,
-    /// Method of every phase, a name of `uni-instruct list`.
+    /// Method of every phase, a name of `uni-instruct list`, instead of all that the file says of it.
     #[arg(long)]
     method: Option<String>,
     /// Divergence of every phase.
@@ -100,7 +100,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         eprintln!("parameters of each network: {}", parts.teacher.params.parameter_count());
         return Ok(());
     }
-    let wanted = wanted(args, &parts)?;
+    let wanted = wanted(args, &config, &parts)?;
     let scratch;
     let folder = match (&args.out, args.smoke) {
         (Some(out), _) => out.clone(),
@@ -135,7 +135,7 @@ struct Wanted {
 ///
 /// Decided before the first update: what was asked for and does not fit is an error while nothing
 /// has been spent yet.
-fn wanted(args: &Args, parts: &Parts) -> anyhow::Result<Option<Wanted>> {
+fn wanted(args: &Args, config: &Config, parts: &Parts) -> anyhow::Result<Option<Wanted>> {
     if args.eval_images == 0 {
         return Ok(None);
     }
@@ -149,18 +149,24 @@ fn wanted(args: &Args, parts: &Parts) -> anyhow::Result<Option<Wanted>> {
         Ok(dataset)
     });
     let reference = reference.transpose()?;
-    let vectors = |set: &Dataset| matches!(set.labels(), Labels::Soft { .. });
-    if parts.dataset.as_ref().is_some_and(vectors) {
-        eprintln!("no figures at the end: labels are vectors, and figures are made by class");
-        return Ok(None);
+    let none = |reason: &str| {
+        eprintln!("no figures at the end: {reason}");
+        Ok(None)
+    };
+    match reference.as_ref().or(parts.dataset.as_ref()) {
+        Some(dataset) if matches!(dataset.labels(), Labels::Soft { .. }) => {
+            return none("labels are vectors, and figures are made by class");
+        }
+        Some(dataset) => judge::check_count("images to compare with", dataset.len())?,
+        None if needs_samples(config) => {
+            judge::check_count("teacher_samples", config.teacher_samples.get())?;
+        }
+        None => return none("there are neither real images nor samples of the teacher"),
     }
     match (judge::check_fits(&extractor, shape), &args.features) {
         (Ok(()), _) => Ok(Some(Wanted { extractor, reference })),
         (Err(err), Some(_)) => Err(err.into()),
-        (Err(err), None) => {
-            eprintln!("no figures at the end: {err}");
-            Ok(None)
-        }
+        (Err(err), None) => none(&err.to_string()),
     }
 }
 
@@ -186,7 +192,7 @@ fn config(args: &Args) -> anyhow::Result<(String, Config)> {
             ((*name).to_owned(), format!("preset {name}"), (*text).to_owned())
         }
     };
-    let phases = Config::parse(&origin, &text, &[])?.phase;
+    let phases = Config::parse(&origin, &text, &args.set)?.phase;
     let config = Config::parse(&origin, &text, &overrides(args, &phases))?;
     let config = if args.smoke { config.smoke(SMOKE_UPDATES) } else { config };
     Ok((name, config))
@@ -210,7 +216,10 @@ fn overrides(args: &Args, phases: &[Phase]) -> Vec<String> {
             ));
         }
         if let Some(divergence) = &args.divergence {
-            overrides.push(format!("phase.{at}.divergence={}", quoted(&divergence.to_string())));
+            // In both places where a file may have one.
+            let divergence = quoted(&divergence.to_string());
+            overrides.push(format!("phase.{at}.divergence={divergence}"));
+            overrides.push(format!("phase.{at}.method.divergence={divergence}"));
         }
     }
     overrides.extend(args.set.iter().cloned());
@@ -267,10 +276,7 @@ fn figures(engine: &Engine, folder: &Path, wanted: &Wanted, args: &Args) -> anyh
             stand_in = samples.to_dataset()?;
             &stand_in
         }
-        (None, None) => {
-            eprintln!("no figures: there are neither real images nor samples of the teacher");
-            return Ok(());
-        }
+        (None, None) => return Ok(()),
     };
     let judge = judge::Judge::new(dataset, &wanted.extractor, eval_images(args), &engine.device)?;
     let (config, networks) = (&engine.config, &engine.networks);
@@ -298,6 +304,8 @@ fn figures(engine: &Engine, folder: &Path, wanted: &Wanted, args: &Args) -> anyh
         true => println!("{results}"),
         false => println!("{}", judge::table(&rows)),
     }
-    eprintln!("rows of {}: real, teacher, student", folder.join("grid.png").display());
+    if !args.smoke {
+        eprintln!("rows of {}: real, teacher, student", folder.join("grid.png").display());
+    }
     Ok(())
 }

@@ -96,6 +96,7 @@ fn export(args: &Export) -> anyhow::Result<()> {
     let entries = [
         ("licence", args.licence.clone()),
         ("init", start),
+        ("init_blake3", run_folder::entries(&args.run).remove("init_blake3").unwrap_or_default()),
         ("data", teacher.config.data.clone()),
         ("data_sha256", data),
         ("config", hash),

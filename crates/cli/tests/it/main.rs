@@ -1,5 +1,6 @@
 //! The program as its users run it: verbs, exit codes, interruptions, bad input.
 
 mod bad_input;
+mod embedded;
 mod program;
 mod runs;

@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    process::Stdio,
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
@@ -59,16 +59,18 @@ fn a_teacher_starts_from_another() {
                  --set images=0";
     check(&folder, words, 0, &[]);
     check(&folder, "teacher export again --out again.safetensors --licence CC0-1.0", 0, &[]);
-    let tensors = |name: &str| {
+    let tensors = |name: &str, under: &str| {
         let file = models::TensorFile::load(folder.path().join(name)).unwrap();
         let flat = |it: &candle_core::Tensor| it.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        file.tensors.values().flat_map(flat).collect::<Vec<_>>()
+        let own = file.tensors.iter().filter(|(key, _)| key.starts_with(under));
+        own.flat_map(|(_, tensor)| flat(tensor)).collect::<Vec<_>>()
     };
-    assert_eq!(tensors("teacher.safetensors"), tensors("again.safetensors"));
+    let start = tensors("teacher.safetensors", "");
+    assert_eq!(start, tensors("again.safetensors", ""));
+    // Not only the average starts there, but what is trained.
+    let checkpoint = "again/checkpoints/000000000000.safetensors";
+    assert_eq!(start, tensors(checkpoint, "teacher/params/"));
     check(&folder, "inspect again.safetensors", 0, &["init           teacher.safetensors"]);
-    let other = "teacher train teacher.toml --out third --set init=teacher.safetensors \
-                 --set network.label_dim=3";
-    check(&folder, other, 3, &[]);
     let wider = "teacher train teacher.toml --out third --set init=teacher.safetensors \
                  --set network.architecture.model_channels=16";
     check(&folder, wider, 3, &["init: it holds another network"]);
@@ -89,44 +91,6 @@ fn lists_sets_and_completions_print() {
 }
 
 #[test]
-fn the_embedded_run_ends_with_figures() {
-    let folder = folder();
-    // A folder of the embedded set's name is not what is meant.
-    std::fs::create_dir(folder.path().join("fashion-mnist")).unwrap();
-    let words = "distill --out run --eval-images 40 --set batch=4 --set phase.0.images=8";
-    check(&folder, words, 0, &["| student | 1 |", "| teacher | 35 |", "against 10000"]);
-    let run = folder.path().join("run");
-    let rows = std::fs::read(run.join("results.json")).unwrap();
-    let rows: serde_json::Value = serde_json::from_slice(&rows).unwrap();
-    assert_eq!(rows.as_array().unwrap().len(), 6);
-    assert!(rows.as_array().unwrap().iter().all(|row| 0.0 < row["report"]["fd"].as_f64().unwrap()));
-    assert!(run.join("grid.png").exists() && run.join("results.md").exists());
-    let eval = "eval run/generator.safetensors --count 20";
-    check(&folder, &format!("{eval} --require fd>0.001"), 0, &["| student | 1 |"]);
-    check(&folder, &format!("{eval} --require fd<0.001"), 6, &["required fd<0.001, measured"]);
-    let verify = "teacher verify fashion-mnist --count 20";
-    check(&folder, &format!("{verify} --max-fd 0.001"), 6, &["no go: FD is", "licence     MIT"]);
-    check(&folder, &format!("{verify} --max-fd 1e9 --json"), 0, &["\"go\": true", "trivial"]);
-
-    let words = "distill --smoke --set batch=16 --data teacher-samples --method sida";
-    check(&folder, words, 0, &["against the teacher's samples", "| student | 1 |", "against 16"]);
-    check(&folder, &format!("{words} --eval-data fashion-mnist"), 0, &["against 10000"]);
-    assert!(!folder.path().join("runs").exists(), "a smoke test keeps nothing");
-}
-
-#[test]
-fn a_feature_network_is_trained_and_measured() {
-    let folder = folder();
-    let config = "data = \"fashion-mnist\"\npad = 2\nimages = 16\nbatch = 8\n";
-    std::fs::write(folder.path().join("features.toml"), config).unwrap();
-    check(&folder, "features train features.toml --out run", 0, &["16 images,"]);
-    let words = "features export run --out net.safetensors --licence MIT";
-    check(&folder, words, 0, &["net.safetensors: accuracy"]);
-    let eval = "eval fashion-mnist --steps 1 --count 10 --features net.safetensors";
-    check(&folder, eval, 0, &["| teacher | 1 |"]);
-}
-
-#[test]
 fn the_quickstart_writes_a_plot() {
     let folder = folder();
     check(&folder, "quickstart --updates 40", 0, &["runs/quickstart/points.svg", "on a mode"]);
@@ -134,35 +98,37 @@ fn the_quickstart_writes_a_plot() {
     assert!(svg.starts_with("<svg") && svg.contains("student after"));
 }
 
-#[test]
-fn every_embedded_run_resolves() {
-    let folder = folder();
-    for name in ["fashion-mnist", "fashion-mnist-full"] {
-        let words = format!("distill --preset {name} --dry-run");
-        check(&folder, &words, 0, &["parameters of each network", "sigma_init = 2.5"]);
+/// A process that ends with the test, however that ends.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 
-/// Waits until a file is there.
-fn wait_for(path: &Path) {
+/// Waits until a folder holds a file; old checkpoints make room for new ones, so any will do.
+fn wait_for_a_file_in(folder: &Path) {
     let started = Instant::now();
-    while !path.exists() {
-        assert!(started.elapsed() < Duration::from_secs(60), "{} never came", path.display());
+    while std::fs::read_dir(folder).map_or(0, Iterator::count) == 0 {
+        assert!(started.elapsed() < Duration::from_secs(300), "{} is empty", folder.display());
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
+/// The folder of a run that was sent a signal once it had a checkpoint, and its exit code.
 fn interrupted(signal: &str) -> (tempfile::TempDir, Option<i32>) {
     let folder = folder_with_teacher();
     let long = "distill distill.toml --out run --eval-images 0 --set phase.0.images=4000000 \
                 --set log.checkpoint=16";
-    let mut child =
-        program(&folder, long).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_for(&folder.path().join("run/checkpoints/000000000016.safetensors"));
-    let pid = child.id().to_string();
+    let child = program(&folder, long).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut child = Guard(child.unwrap());
+    wait_for_a_file_in(&folder.path().join("run/checkpoints"));
+    let pid = child.0.id().to_string();
     let killed = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
     assert!(killed.success());
-    let code = child.wait().unwrap().code();
+    let code = child.0.wait().unwrap().code();
     (folder, code)
 }
 

@@ -59,8 +59,11 @@ fn a_phase_changes_its_preset() {
 #[test]
 fn short_keys_change_a_method_given_in_full() {
     let full = parse("[[phase]]\npreset = \"sid\"\nimages = 1000\n").unwrap().to_toml();
-    let overrides = ["phase.0.divergence=js", "phase.0.alpha=0.5"].map(String::from);
-    let config = Config::parse("run.toml", &full, &overrides).unwrap();
+    let same = "phase.0.method.divergence=js";
+    let overrides = ["phase.0.divergence=js", same, "phase.0.method.objective.sid.alpha=0.5"];
+    let config = Config::parse("run.toml", &full, &overrides.map(String::from)).unwrap();
+    check_refused(&full, &["phase.0.divergence=js"], &["`divergence` is given twice"]);
+    check_refused(&full, &["phase.0.alpha=0.5"], &["`alpha` is given twice"]);
     let expected = Method {
         divergence: Divergence::JensenShannon,
         objective: Objective::Sid { alpha: 0.5 },

@@ -240,5 +240,5 @@ fn a_step_that_is_not_finite_changes_no_weight() {
     assert_eq!((engine.state.progress.images, engine.state.progress.skipped), (4, 1));
     // A state like this is not kept.
     let message = engine.save(folder.path()).unwrap_err().to_string();
-    assert!(message.contains("not written") && message.contains(&name), "{message}");
+    assert!(message.contains("no checkpoint was written") && message.contains(&name), "{message}");
 }

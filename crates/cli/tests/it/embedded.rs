@@ -1,0 +1,93 @@
+//! What the program carries: its teacher, its feature network, its published runs.
+
+use std::path::Path;
+
+use crate::program::{check, folder};
+
+/// Ten images of 32x32, one of each class.
+fn few(folder: &Path) {
+    for class in 0..10u8 {
+        let images = folder.join("few").join(format!("class{class}"));
+        std::fs::create_dir_all(&images).unwrap();
+        let pixels = (0..32 * 32).map(|at| (at as u8).wrapping_mul(class + 1)).collect();
+        let image = data::png::Image { width: 32, height: 32, channels: 1, pixels };
+        std::fs::write(images.join("0.png"), data::png::encode(&image).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn the_embedded_run_ends_with_figures() {
+    let folder = folder();
+    // A folder of the embedded set's name is not what is meant.
+    std::fs::create_dir(folder.path().join("fashion-mnist")).unwrap();
+    let words = "distill --out run --eval-images 40 --set batch=4 --set phase.0.images=8";
+    check(&folder, words, 0, &["| student | 1 |", "| teacher | 35 |", "against 10000"]);
+    let run = folder.path().join("run");
+    let rows = std::fs::read(run.join("results.json")).unwrap();
+    let rows: serde_json::Value = serde_json::from_slice(&rows).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 6);
+    assert!(rows.as_array().unwrap().iter().all(|row| 0.0 < row["report"]["fd"].as_f64().unwrap()));
+    assert!(run.join("grid.png").exists() && run.join("results.md").exists());
+}
+
+#[test]
+fn gates_pass_and_stop() {
+    let folder = folder();
+    few(folder.path());
+    let eval = "eval fashion-mnist --data few --count 10 --steps 1";
+    check(&folder, &format!("{eval} --require fd>0.001"), 0, &["| teacher | 1 |", "against 10"]);
+    check(&folder, &format!("{eval} --require fd<0.001"), 6, &["required fd<0.001, measured"]);
+    let verify = "teacher verify fashion-mnist --data few --count 10";
+    check(&folder, &format!("{verify} --max-fd 0.001"), 6, &["FD is", "licence     MIT"]);
+    let json = check(&folder, &format!("{verify} --max-fd 1e9 --json"), 6, &[]);
+    let facts: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    // Noise is not what this teacher was trained on: its errors are no better than trivial.
+    assert_eq!(facts["go"], false);
+    assert_eq!(facts["levels"].as_array().unwrap().len(), 8);
+}
+
+#[test]
+fn without_data_figures_compare_with_the_teacher() {
+    let folder = folder();
+    few(folder.path());
+    let words = "distill --smoke --set batch=4 --data teacher-samples --method sida";
+    check(&folder, words, 0, &["against the teacher's samples", "| student | 1 |", "against 6"]);
+    check(&folder, &format!("{words} --eval-data few"), 0, &["against 10"]);
+    let words = "distill --smoke --data teacher-samples --method sid";
+    check(&folder, words, 0, &["no figures at the end: there are neither"]);
+    assert!(!folder.path().join("runs").exists(), "a smoke test keeps nothing");
+}
+
+#[test]
+fn a_feature_network_is_trained_and_measured() {
+    let folder = folder();
+    few(folder.path());
+    let config = "data = \"few\"\npad = 0\nimages = 16\nbatch = 8\n";
+    std::fs::write(folder.path().join("features.toml"), config).unwrap();
+    check(&folder, "features train features.toml --out run", 0, &["16 images,"]);
+    let words = "features export run --out net.safetensors --test few --licence MIT";
+    check(&folder, words, 0, &["net.safetensors: accuracy"]);
+    let eval = "eval fashion-mnist --steps 1 --count 10 --data few --features net.safetensors";
+    check(&folder, eval, 0, &["| teacher | 1 |"]);
+}
+
+#[test]
+fn every_published_run_resolves() {
+    let folder = folder();
+    for name in ["fashion-mnist", "fashion-mnist-full"] {
+        let words = format!("distill --preset {name} --dry-run");
+        check(&folder, &words, 0, &["parameters of each network", "sigma_init = 2.5"]);
+    }
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let compare = configs.join("compare-fashion-mnist.toml");
+    for row in divergence::presets() {
+        let words = format!("distill {} --method {} --dry-run", compare.display(), row.name);
+        check(&folder, &words, 0, &["images = 9600"]);
+    }
+    let read = |name: &str| std::fs::read_to_string(configs.join(name)).unwrap();
+    let name = "teacher-fashion-mnist.toml";
+    let teacher = train::teacher::TeacherConfig::parse(name, &read(name), &[]).unwrap();
+    assert_eq!(teacher.network.label_dim, 10);
+    let name = "features-fashion-mnist.toml";
+    train::classifier::ClassifierConfig::parse(name, &read(name), &[]).unwrap();
+}
