@@ -2,7 +2,10 @@
 
 use anyhow::Context;
 use candle_core::{Device, Tensor};
-use data::{Dataset, png};
+use data::{
+    Dataset,
+    png::{self, GridStyle},
+};
 use metrics::{FeatureExtractor, FeatureSet, TrainedFeatureNet};
 use train::{
     evaluate::{self, Drawing, Maker, Row},
@@ -157,7 +160,8 @@ pub fn grid(
             rows.push(set.narrow(0, start, COLUMNS)?);
         }
     }
-    Ok(png::grid(&Tensor::cat(&rows, 0)?, COLUMNS)?)
+    let style = GridStyle { columns: COLUMNS, upscale: 2, padding: 2, background: 96 };
+    Ok(png::grid_with(&Tensor::cat(&rows, 0)?, &style)?)
 }
 
 #[cfg(test)]
