@@ -39,10 +39,13 @@ impl Console {
 
     fn update(&mut self, images: u64, total: u64, seconds: f64) {
         let (first, began) = *self.start.get_or_insert((images, seconds));
+        let mut message = format!("{images} of {total} images");
+        // The first update is the start of the clock: of one alone no speed is known.
         let speed = (images - first) as f64 / (seconds - began);
-        let left = (total.saturating_sub(images)) as f64 / speed;
-        let left = if left.is_finite() { clock(left) } else { "?".to_owned() };
-        let message = format!("{images} of {total} images, {speed:.0} a second, {left} left");
+        if speed.is_finite() && 0.0 < speed {
+            let left = clock(total.saturating_sub(images) as f64 / speed);
+            message += &format!(", {speed:.0} a second, {left} left");
+        }
         match &self.bar {
             Some(bar) => {
                 bar.set_length(total);

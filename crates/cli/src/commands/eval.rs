@@ -41,12 +41,12 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    judge::check_count("--count", args.count)?;
     let device = inputs::device(&args.device)?;
     let model = Model::load(&args.file, args.steps, &device)?;
     let dataset = inputs::dataset_for(&model.config, &args.data)?;
     train::assemble::check_data(&model.config, &dataset, &args.data)?;
     let extractor = inputs::extractor(args.features.as_deref())?;
-    judge::check_count("--count", args.count)?;
     let judge = judge::Judge::new(&dataset, &extractor, args.count, &device)?;
     let sample = model.sample_shape();
     let drawing = judge.drawing(args.seed, &sample, model.config.label_dim);

@@ -53,13 +53,13 @@ struct Level {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    judge::check_count("--count", args.count)?;
     let device = inputs::device("cpu")?;
     let (file, hash) = inputs::teacher(&args.file)?;
     let model = Model::load(&args.file, None, &device)?;
     let dataset = inputs::dataset_for(&model.config, &args.data)?;
     train::assemble::check_data(&model.config, &dataset, &args.data)?;
     let extractor = inputs::extractor(args.features.as_deref())?;
-    judge::check_count("--count", args.count)?;
     let judge = judge::Judge::new(&dataset, &extractor, args.count, &device)?;
     let levels = LEVELS
         .iter()

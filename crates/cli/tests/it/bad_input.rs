@@ -188,7 +188,7 @@ fn a_full_disk_costs_no_earlier_checkpoint() {
     assert!(text.contains("config.resolved.toml"), "{text}");
     let output = limited(1, "distill distill.toml --out run --eval-images 0");
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(!text.contains("config.resolved.toml") && text.contains("run/checkpoints"), "{text}");
+    assert!(!text.contains("config.resolved.toml") && text.contains("error: run/"), "{text}");
     check(&folder, "distill distill.toml --out run --eval-images 0", 0, &["32 images,"]);
 
     let sample = "sample teacher.safetensors --steps 1 --count 50 --out grid.png";
