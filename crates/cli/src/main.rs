@@ -13,7 +13,7 @@ mod run_folder;
 
 /// One-step generators from diffusion teachers.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "uni-instruct", version, about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
