@@ -20,7 +20,8 @@ fn the_embedded_run_ends_with_figures() {
     let folder = folder();
     // A folder of the embedded set's name is not what is meant.
     std::fs::create_dir(folder.path().join("fashion-mnist")).unwrap();
-    let words = "distill --out run --eval-images 40 --set batch=4 --set phase.0.images=8";
+    let words = "distill --out run --eval-images 40 --set batch=4 --set phase.0.images=8 \
+                 --set phase.1.images=8";
     check(&folder, words, 0, &["| student | 1 |", "| teacher | 35 |", "against 10000"]);
     let run = folder.path().join("run");
     let rows = std::fs::read(run.join("results.json")).unwrap();
