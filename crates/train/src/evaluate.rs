@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
-    source::one_hot,
+    labels::one_hot,
     streams::{Use, stream},
 };
 

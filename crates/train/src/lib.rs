@@ -20,7 +20,8 @@
 //! - [`step`]: one update, an arrow of the data flow a file.
 //! - [`optim`], [`ema`], [`state`], [`checkpoint`]: what is trained, averaged, kept.
 //! - [`engine`], [`run`], [`events`]: the loop. [`assemble`]: networks from files.
-//! - [`source`], [`pairs`]: where real images and the teacher's own samples come from.
+//! - [`source`], [`pairs`], [`labels`]: where real images, the teacher's own samples and classes come
+//!   from.
 //! - [`teacher`], [`classifier`]: training of the teacher and of the feature network.
 //!
 //! No network and no kernel is defined here, and nothing is printed.
@@ -44,6 +45,7 @@ pub mod events;
 pub mod run;
 
 pub mod assemble;
+pub mod labels;
 pub mod pairs;
 pub mod source;
 

@@ -16,7 +16,7 @@ use models::{
 
 use crate::{
     Error,
-    source::{class_at, one_hot},
+    labels::{class_at, one_hot},
     streams::{Use, stream},
 };
 

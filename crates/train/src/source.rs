@@ -1,11 +1,12 @@
 //! Where real images, labels and the teacher's own samples come from.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use data::{Dataset, Stream};
-use models::{Conditioning, ops::noise::NoiseStream};
+use models::Conditioning;
 
 use crate::{
     Error,
+    labels::{class_at, one_hot},
     pairs::Samples,
     step::{Draw, regression::Pairs},
     streams::{Use, derived_seed, stream},
@@ -100,26 +101,4 @@ impl Source {
 fn order(seed: u64, draw: &Draw<'_>, len: usize) -> Vec<usize> {
     let positions = (draw.position..).take(draw.batch);
     positions.map(|position| data::order::index_at(seed, position, len)).collect()
-}
-
-/// A uniform class at a position.
-pub fn class_at(random: &NoiseStream, position: u64, classes: usize) -> u32 {
-    random.below(position, 0, classes as u64) as u32
-}
-
-/// Classes as one-hot rows `[B, K]`.
-///
-/// # Errors
-///
-/// If a class is not below `K`.
-pub fn one_hot(classes: &[u32], label_dim: usize, device: &Device) -> Result<Tensor, Error> {
-    let mut rows = vec![0f32; classes.len() * label_dim];
-    for (row, &class) in rows.chunks_mut(label_dim.max(1)).zip(classes) {
-        let slot = row.get_mut(class as usize).ok_or_else(|| {
-            let reason = format!("there are {label_dim} classes, counted from 0");
-            Error::unusable(format!("class {class}"), reason)
-        })?;
-        *slot = 1.0;
-    }
-    Ok(Tensor::from_vec(rows, (classes.len(), label_dim), device)?)
 }

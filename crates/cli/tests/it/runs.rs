@@ -108,10 +108,13 @@ impl Drop for Guard {
     }
 }
 
-/// Waits until a folder holds a file; old checkpoints make room for new ones, so any will do.
-fn wait_for_a_file_in(folder: &Path) {
+/// Waits until a folder holds a whole checkpoint; old ones make room for new ones, so any will do.
+fn wait_for_a_checkpoint_in(folder: &Path) {
     let started = Instant::now();
-    while std::fs::read_dir(folder).map_or(0, Iterator::count) == 0 {
+    let whole = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|it| it.path().extension().is_some_and(|end| end == "safetensors"))
+    };
+    while !std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(whole)) {
         assert!(started.elapsed() < Duration::from_secs(300), "{} is empty", folder.display());
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -124,7 +127,7 @@ fn interrupted(signal: &str) -> (tempfile::TempDir, Option<i32>) {
                 --set log.checkpoint=16";
     let child = program(&folder, long).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let mut child = Guard(child.unwrap());
-    wait_for_a_file_in(&folder.path().join("run/checkpoints"));
+    wait_for_a_checkpoint_in(&folder.path().join("run/checkpoints"));
     let pid = child.0.id().to_string();
     let killed = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
     assert!(killed.success());

@@ -161,7 +161,7 @@ fn files_cut_short_or_foreign_are_refused() {
     let zip = [b"PK\x03\x04".as_slice(), &[0x5a; 4000]].concat();
     assert!(NetworkFile::from_bytes("a.zip", &zip).is_err());
     let plain = TensorFile { metadata: BTreeMap::new(), ..raw(&small()) };
-    refused(&plain, &["no metadata `format_version`", "convert"]);
+    refused(&plain, &["no metadata `format_version`", "not a network's file"]);
 }
 
 #[test]
