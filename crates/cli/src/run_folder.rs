@@ -21,6 +21,16 @@ pub struct Provenance {
     pub identity: &'static [&'static str],
 }
 
+impl Provenance {
+    /// These entries, of which `identity` decides.
+    pub fn new<const N: usize>(
+        entries: [(&str, String); N],
+        identity: &'static [&'static str],
+    ) -> Self {
+        Self { entries: entries.map(|(key, value)| (key.to_owned(), value)).into(), identity }
+    }
+}
+
 /// Takes a folder for a run, and keeps there what it is and the configuration it runs under.
 ///
 /// Nothing in the folder is touched if it holds another run. A run that goes on may log in another
@@ -82,8 +92,7 @@ mod tests {
 
     fn provenance(data: &str, command: &str) -> Provenance {
         let entries = [("kind", "test"), ("data", data), ("command", command)];
-        let entries = entries.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
-        Provenance { entries, identity: &["data"] }
+        Provenance::new(entries.map(|(key, text)| (key, text.to_owned())), &["data"])
     }
 
     #[test]

@@ -245,10 +245,7 @@ fn provenance(config: &Config, parts: &Parts) -> run_folder::Provenance {
         ("config", config.fingerprint()),
         ("command", std::env::args().collect::<Vec<_>>().join(" ")),
     ];
-    run_folder::Provenance {
-        entries: entries.map(|(key, value)| (key.to_owned(), value)).into(),
-        identity: &["kind", "config", "teacher_blake3", "data_sha256"],
-    }
+    run_folder::Provenance::new(entries, &["kind", "config", "teacher_blake3", "data_sha256"])
 }
 
 /// Writes the averaged generator, with where it comes from and the level of its input.

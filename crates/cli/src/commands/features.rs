@@ -70,10 +70,7 @@ fn train(args: &Train) -> anyhow::Result<()> {
         ("config", config.fingerprint()),
         ("data_sha256", dataset.content_hash()),
     ];
-    let provenance = run_folder::Provenance {
-        entries: entries.map(|(key, value)| (key.to_owned(), value)).into(),
-        identity: &["kind", "config", "data_sha256"],
-    };
+    let provenance = run_folder::Provenance::new(entries, &["kind", "config", "data_sha256"]);
     let mut classifier = Classifier::new(config, dataset, inputs::device(&args.device)?)?;
     run_folder::claim(&args.out, &classifier.config.to_toml(), &provenance)?;
     inputs::run_job(&mut classifier, &args.out, None)

@@ -27,10 +27,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut engine = quickstart::engine(args.updates, args.seed)?;
     let entries = [("kind", "quickstart".to_owned()), ("config", engine.config.fingerprint())];
-    let provenance = run_folder::Provenance {
-        entries: entries.map(|(key, value)| (key.to_owned(), value)).into(),
-        identity: &["kind", "config"],
-    };
+    let provenance = run_folder::Provenance::new(entries, &["kind", "config"]);
     run_folder::claim(&args.out, &engine.config.to_toml(), &provenance)?;
     let start = quickstart::student_points(&engine, POINTS)?;
     inputs::run_job(&mut engine, &args.out, None)?;

@@ -73,10 +73,8 @@ fn train(args: &Train) -> anyhow::Result<()> {
         ("data_sha256", dataset.content_hash()),
         ("init_blake3", init.as_ref().map_or("none".into(), |(_, hash)| hash.clone())),
     ];
-    let provenance = run_folder::Provenance {
-        entries: entries.map(|(key, value)| (key.to_owned(), value)).into(),
-        identity: &["kind", "config", "data_sha256", "init_blake3"],
-    };
+    let provenance =
+        run_folder::Provenance::new(entries, &["kind", "config", "data_sha256", "init_blake3"]);
     let mut teacher = Teacher::new(config, dataset, inputs::device(&args.device)?)?;
     if let Some((file, _)) = init {
         teacher.start_from(&file)?;

@@ -152,3 +152,38 @@ fn a_run_goes_on_after_it_was_killed() {
                  --set phase.0.images=4000000 --set log.checkpoint=16";
     check(&folder, again, 0, &["going on after"]);
 }
+
+#[test]
+#[cfg(unix)]
+fn a_signal_ends_the_figures() {
+    use std::os::unix::process::ExitStatusExt;
+    let folder = folder();
+    let words = "distill --out run --set batch=4 --set phase.0.images=8 --set phase.1.images=8";
+    let child = program(&folder, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut child = Guard(child.unwrap());
+    let started = Instant::now();
+    // Written between the last update and the figures of 1000 images.
+    while !folder.path().join("run/generator.safetensors").exists() {
+        assert!(started.elapsed() < Duration::from_secs(300), "the updates never ended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = child.0.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(child.0.wait().unwrap().signal(), Some(15));
+    assert!(!folder.path().join("run/results.json").exists());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_outlives_what_reads_its_lines_and_a_list_does_not() {
+    use std::os::unix::process::ExitStatusExt;
+    let folder = folder_with_teacher();
+    let words = "distill distill.toml --out run --eval-images 0";
+    let mut child = program(&folder, words).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(folder.path().join("run/generator.safetensors").exists());
+    let mut child = program(&folder, "list").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().signal(), Some(13));
+}

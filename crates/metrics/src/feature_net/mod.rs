@@ -121,7 +121,7 @@ impl FeatureNet {
             residual: [layer(residual1)?, layer(residual2)?],
             head: [
                 head.get("weight", (Self::CLASSES, WIDTHS[2]))?,
-                head.get("bias", FeatureNet::CLASSES)?,
+                head.get("bias", Self::CLASSES)?,
             ],
         })
     }

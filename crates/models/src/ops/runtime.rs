@@ -28,7 +28,8 @@ pub fn configure() {
 }
 
 /// Lets a write to a closed pipe end the process silently, as `program | head` expects of it,
-/// instead of failing with an error. For programs only: call it first thing in `main`.
+/// instead of failing with an error. For programs only, and only from where on nothing is lost by
+/// ending.
 pub fn end_on_closed_pipe() {
     #[cfg(unix)]
     // SAFETY: the default action of a signal is always a valid handler.

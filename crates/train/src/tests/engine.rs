@@ -164,6 +164,54 @@ fn damaged_and_foreign_checkpoints_are_refused_by_name() {
     file.save(&path).unwrap();
     let message = first.resume(&path).unwrap_err().to_string();
     assert!(message.contains(&key["ema/".len()..]), "{message}");
+
+    // A moment that is not finite would spoil the next step as well.
+    let mut file = TensorFile::from_bytes("test", &bytes).unwrap();
+    let moment = format!("generator/second/{}", &key["ema/".len()..]);
+    let nan = Tensor::full(f32::NAN, file.tensors[&moment].shape(), &Device::Cpu).unwrap();
+    file.tensors.insert(moment.clone(), nan);
+    file.save(&path).unwrap();
+    let message = first.resume(&path).unwrap_err().to_string();
+    assert!(message.contains(&format!("`{moment}` holds a NaN")), "{message}");
+}
+
+#[test]
+fn files_of_others_among_the_checkpoints_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = engine(config("sid", 80, ""), parts(0, None), folder.path()).unwrap();
+    for name in ["best.safetensors", "000.safetensors", "999999999999.txt"] {
+        std::fs::write(folder.path().join(name), "mine").unwrap();
+    }
+    for _ in 0..4 {
+        engine.update().unwrap();
+        engine.save(folder.path()).unwrap();
+    }
+    let newest = crate::checkpoint::latest(folder.path()).unwrap().unwrap();
+    assert_eq!(newest.file_name().unwrap(), "000000000016.safetensors");
+    // Two checkpoints are kept, and all that is not one.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5);
+}
+
+#[test]
+fn damaged_samples_of_the_teacher_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let dmd = || engine(config("dmd", 8, ""), parts(4, Some(4)), folder.path());
+    dmd().unwrap();
+    let path = folder.path().join(crate::pairs::FILE);
+    let bytes = std::fs::read(&path).unwrap();
+    let cases = [
+        ("classes", Tensor::new(&[9u32; 8], &Device::Cpu).unwrap(), "are not those"),
+        ("classes", Tensor::new(&[0u32; 3], &Device::Cpu).unwrap(), "are not those"),
+        ("images", Tensor::zeros((8, 1, 4, 4), DType::F32, &Device::Cpu).unwrap(), "are not those"),
+        ("images", Tensor::full(f32::NAN, (8, 1, 8, 8), &Device::Cpu).unwrap(), "a NaN"),
+    ];
+    for (key, tensor, expected) in cases {
+        let mut file = TensorFile::from_bytes("test", &bytes).unwrap();
+        file.tensors.insert(key.into(), tensor);
+        file.save(&path).unwrap();
+        let message = dmd().err().expect("must be refused").to_string();
+        assert!(message.contains(crate::pairs::FILE) && message.contains(expected), "{message}");
+    }
 }
 
 #[test]
@@ -175,6 +223,11 @@ fn what_does_not_fit_is_refused_before_the_first_step() {
     };
     refused(config("sid", 8, ""), parts(4, Some(3)), "3 classes, the network takes 4");
     refused(config("sid", 8, "augment = 0.5"), parts(4, Some(4)), "set augment = 0");
+    let values = vec![0.25; 40 * 4];
+    let pixels = vec![0; 40 * 64];
+    let soft = Dataset::new("test", [1, 8, 8], pixels, Labels::Soft { width: 4, values }).unwrap();
+    let vectors = Parts { dataset: Some(soft), ..parts(4, None) };
+    refused(config("dmd", 8, ""), vectors, "its labels are vectors");
     let mut two = config("sid", 8, "");
     two.phase.extend(config("dmd2", 8, "").phase);
     refused(two, parts(4, Some(4)), "phase.1.method.sigma_init");
