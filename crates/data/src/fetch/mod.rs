@@ -63,7 +63,7 @@ pub fn fetch(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<PathBuf, Error> {
     let (set, sources) =
-        published::find(name).ok_or_else(|| Error::UnknownName { name: name.to_owned() })?;
+        source::find(name).ok_or_else(|| Error::UnknownName { name: name.to_owned() })?;
     obtain(set, &sources, dir, progress)
 }
 

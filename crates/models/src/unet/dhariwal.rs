@@ -3,12 +3,13 @@
 
 use candle_core::Tensor;
 
-use super::block::{Block, Pass, Place, Step, Style};
+use super::block::{Block, Pass, Place, Step};
 use super::conditioning;
 use super::config::DhariwalConfig;
 use super::conv::{Conv, Linear, Norm, Resample, Start};
 use super::embedding::Waves;
 use super::song::Name;
+use super::style::Style;
 use super::{Output, Sizes};
 use crate::denoiser::Conditioning;
 use crate::error::Result;

@@ -13,6 +13,7 @@ pub(crate) mod conv;
 pub mod dhariwal;
 pub(crate) mod embedding;
 pub mod song;
+mod style;
 
 use candle_core::Tensor;
 

@@ -3,11 +3,12 @@
 
 use candle_core::Tensor;
 
-use super::block::{Block, Pass, Place, Step, Style};
+use super::block::{Block, Pass, Place, Step};
 use super::conditioning;
 use super::config::{Decoder, Encoder, SongConfig};
 use super::conv::{Conv, Linear, Norm, Resample, Skip, Start};
 use super::embedding::Waves;
+use super::style::Style;
 use super::{Output, Sizes};
 use crate::denoiser::Conditioning;
 use crate::error::Result;

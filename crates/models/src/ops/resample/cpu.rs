@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::Filter;
-use super::kernel::{reduce, spread};
+use super::kernel::{Plan, reduce, spread};
 use crate::ops::buffer::Output;
 use crate::ops::isa::Isa;
 use crate::ops::storage::{dense, tensor, with_dense};
@@ -23,17 +23,6 @@ pub(super) struct Resample {
     pub(super) isa: Isa,
     pub(super) direction: Direction,
     pub(super) plan: Plan,
-}
-
-/// What relates the images: along an axis, `small[i] = Σ_u taps[u] · large[2i + u − padding]`.
-#[derive(Clone, Copy)]
-pub(super) struct Plan {
-    pub(super) filter: Filter,
-    pub(super) padding: usize,
-    /// Rows and columns of the large image.
-    pub(super) large: [usize; 2],
-    /// Rows and columns of the small image.
-    pub(super) small: [usize; 2],
 }
 
 impl Resample {

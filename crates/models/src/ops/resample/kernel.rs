@@ -2,9 +2,20 @@
 
 use std::mem::MaybeUninit;
 
-use super::cpu::Plan;
+use super::Filter;
 use crate::ops::buffer::with_scratch;
 use crate::ops::isa::{Isa, compile_for_isa};
+
+/// What relates the images: along an axis, `small[i] = Σ_u taps[u] · large[2i + u − padding]`.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) filter: Filter,
+    pub(super) padding: usize,
+    /// Rows and columns of the large image.
+    pub(super) large: [usize; 2],
+    /// Rows and columns of the small image.
+    pub(super) small: [usize; 2],
+}
 
 /// Adds `factor · row` to `sum`.
 #[inline(always)]

@@ -2,7 +2,8 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use self::cpu::{Direction, Plan, Resample};
+use self::cpu::{Direction, Resample};
+use self::kernel::Plan;
 use super::isa::Isa;
 use super::storage::has_kernel;
 
