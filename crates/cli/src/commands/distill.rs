@@ -234,6 +234,9 @@ fn provenance(config: &Config, parts: &Parts) -> run_folder::Provenance {
     let unknown = || "unknown".to_owned();
     let licence = parts.teacher.provenance.entries.get("licence").cloned();
     let data = parts.dataset.as_ref().map(Dataset::content_hash);
+    // Not where the program lies: the file travels, and that is nobody's business.
+    let words = std::env::args().skip(1);
+    let command: Vec<String> = std::iter::once("uni-instruct".to_owned()).chain(words).collect();
     let entries = [
         ("kind", "distillation".to_owned()),
         ("program", format!("uni-instruct {}", env!("CARGO_PKG_VERSION"))),
@@ -243,7 +246,7 @@ fn provenance(config: &Config, parts: &Parts) -> run_folder::Provenance {
         ("data", config.data.clone()),
         ("data_sha256", data.unwrap_or_else(unknown)),
         ("config", config.fingerprint()),
-        ("command", std::env::args().collect::<Vec<_>>().join(" ")),
+        ("command", command.join(" ")),
     ];
     run_folder::Provenance::new(entries, &["kind", "config", "teacher_blake3", "data_sha256"])
 }

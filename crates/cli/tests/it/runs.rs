@@ -16,7 +16,8 @@ fn a_teacher_becomes_a_generator_that_makes_images() {
     {
         assert!(folder.path().join("run").join(name).exists(), "{name}");
     }
-    let expected = ["student", "CC0-1.0", "sigma_init", "parameters"];
+    let command = "uni-instruct distill distill.toml --out run --eval-images 0";
+    let expected = ["student", "CC0-1.0", "sigma_init", "parameters", command];
     check(&folder, "inspect run/generator.safetensors", 0, &expected);
     check(&folder, "inspect teacher.safetensors --json", 0, &["\"kind\": \"teacher\""]);
     check(&folder, "sample run/generator.safetensors --count 4 --out a.png", 0, &["a.png"]);
