@@ -211,7 +211,8 @@ impl Engine {
                 }
             }
             if let Some(monitor) = &terms.monitor {
-                pass.add("Ratio/mean", monitor.mean_ratio());
+                // The mean itself overflows where a logit is large, which the clamp makes harmless.
+                pass.add("Ratio/log_mean", monitor.log_mean_ratio);
                 pass.add("Ratio/clamped", monitor.clamped);
                 pass.add("Ratio/ess", monitor.effective_share);
             }

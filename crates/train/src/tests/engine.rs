@@ -272,6 +272,19 @@ fn a_head_without_parameters_works_as_well() {
 }
 
 #[test]
+fn a_discriminator_that_is_sure_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config("uni-instruct", 8, "");
+    let mut engine = engine(config, parts(4, Some(4)), folder.path()).unwrap();
+    let head = &engine.state.discriminator.as_ref().unwrap().params;
+    let (_, bias) = head.vars().iter().find(|(_, it)| it.elem_count() == 1).unwrap();
+    bias.set(&Tensor::full(1e4f32, bias.shape(), &Device::Cpu).unwrap()).unwrap();
+    let outcome = engine.update().unwrap();
+    let Outcome::Applied(stats) = &outcome else { panic!("{outcome:?}") };
+    assert!(1e3 < stats["Ratio/log_mean"] && stats["Ratio/clamped"] == 1.0, "{stats:?}");
+}
+
+#[test]
 fn a_step_that_is_not_finite_changes_no_weight() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = engine(config("sid", 40, ""), parts(4, Some(4)), folder.path()).unwrap();

@@ -2,3 +2,5 @@
 
 mod configuration;
 mod engine;
+mod teacher;
+mod terms;
