@@ -1,17 +1,21 @@
 //! What a person sees of a run: a bar on a terminal, a line now and then elsewhere.
 
 use std::{
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
 use train::events::{Event, Sink, Tick};
 
+use crate::output::note;
+
 /// Shows a run on stderr.
 pub struct Console {
     bar: Option<ProgressBar>,
     last: Instant,
+    /// When what is prepared was begun.
+    begun: Instant,
     /// Images and seconds when the session began, for the speed.
     start: Option<(u64, f64)>,
 }
@@ -27,13 +31,13 @@ impl Console {
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(0).with_style(style)
         });
-        Self { bar, last: Instant::now() - EVERY, start: None }
+        Self { bar, last: Instant::now() - EVERY, begun: Instant::now(), start: None }
     }
 
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => print(line),
+            None => note!("{line}"),
         }
     }
 
@@ -53,7 +57,7 @@ impl Console {
                 bar.set_message(message);
             }
             None if EVERY <= self.last.elapsed() => {
-                print(&message);
+                note!("{message}");
                 self.last = Instant::now();
             }
             None => (),
@@ -69,7 +73,10 @@ impl Sink for Console {
             }
             Event::Preparing { what, done, total } if EVERY <= self.last.elapsed() => {
                 self.last = Instant::now();
-                self.say(&format!("{what}: {done} of {total}"));
+                let left =
+                    self.begun.elapsed().as_secs_f64() * (*total as f64 / *done as f64 - 1.0);
+                let left = if left.is_finite() { clock(left) } else { "-".into() };
+                self.say(&format!("{what}: {} %, {left} left", 100 * done / (*total).max(1)));
             }
             Event::Phase { number, method } => self.say(&format!("phase {number}: {method}")),
             Event::Update { images, total, seconds } => self.update(*images, *total, *seconds),
@@ -87,11 +94,6 @@ impl Sink for Console {
         }
         Ok(())
     }
-}
-
-/// A line on stderr. A run goes on when nobody reads it any more.
-fn print(line: &str) {
-    writeln!(std::io::stderr(), "{line}").ok();
 }
 
 fn line(tick: &Tick) -> String {

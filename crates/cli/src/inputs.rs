@@ -30,11 +30,20 @@ const T10K: [&[u8]; 2] = [
     include_bytes!("../../../assets/fashion-mnist/t10k-labels-idx1-ubyte.gz"),
 ];
 
-/// A class-conditional DDPM++ of Fashion-MNIST.
-const TEACHER: &[u8] = include_bytes!("../../../assets/fashion-mnist-teacher/network.safetensors");
 /// A classifier of Fashion-MNIST.
 const FEATURES: &[u8] =
     include_bytes!("../../../assets/fashion-mnist-features/network.safetensors");
+
+/// Networks that come with the program: a class-conditional DDPM++ of Fashion-MNIST, the one-step
+/// generator that the preset `fashion-mnist-full` made of it, and what figures look through.
+const NETWORKS: [(&str, &[u8]); 3] = [
+    ("fashion-mnist-features", FEATURES),
+    (FASHION_MNIST, include_bytes!("../../../assets/fashion-mnist-teacher/network.safetensors")),
+    (
+        "fashion-mnist-student",
+        include_bytes!("../../../assets/fashion-mnist-student/network.safetensors"),
+    ),
+];
 
 /// The device of this name.
 pub fn device(name: &str) -> anyhow::Result<Device> {
@@ -62,12 +71,17 @@ pub fn dataset_for(network: &NetworkConfig, name: &str) -> anyhow::Result<Datase
     }
 }
 
-/// A network's file and the hash of its bytes.
+/// The bytes of a network's file, or of the embedded one of this name.
+pub fn bytes(name: &str) -> anyhow::Result<Vec<u8>> {
+    Ok(match NETWORKS.iter().find(|(embedded, _)| *embedded == name) {
+        Some((_, bytes)) => bytes.to_vec(),
+        None => std::fs::read(name).with_context(|| format!("{name}: cannot read"))?,
+    })
+}
+
+/// The network of this name, an embedded one or that of a file, and the hash of its bytes.
 pub fn network(name: &str) -> anyhow::Result<(NetworkFile, String)> {
-    let bytes = match name == FASHION_MNIST {
-        true => TEACHER.to_vec(),
-        false => std::fs::read(name).with_context(|| format!("{name}: cannot read"))?,
-    };
+    let bytes = bytes(name)?;
     let hash = blake3::hash(&bytes).to_hex().to_string();
     Ok((NetworkFile::from_bytes(name, &bytes)?, hash))
 }
@@ -99,6 +113,12 @@ pub fn extractor(path: Option<&Path>) -> anyhow::Result<TrainedFeatureNet> {
 /// The text of a configuration file.
 pub fn text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{}: cannot read", path.display()))
+}
+
+/// Parses a number that is not negative, and not NaN, which would switch a limit off.
+pub fn not_negative(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|it| 0.0 <= *it);
+    number.ok_or_else(|| "expected a number from 0 on".to_owned())
 }
 
 /// Runs a job in its folder until it is over, or a signal stops it.
@@ -154,5 +174,16 @@ mod tests {
         let (file, _) = teacher(FASHION_MNIST).unwrap();
         assert_eq!(file.provenance.entries["licence"], "MIT");
         assert!(dataset_for(&file.config, FASHION_MNIST).unwrap().shape() == [1, 32, 32]);
+    }
+
+    #[test]
+    fn the_embedded_student_was_made_of_the_embedded_teacher() {
+        let (student, _) = network("fashion-mnist-student").unwrap();
+        let (file, hash) = teacher(FASHION_MNIST).unwrap();
+        assert_eq!(student.config, file.config);
+        let entries = &student.provenance.entries;
+        assert_eq!(entries["teacher_blake3"], hash);
+        assert_eq!(entries["licence"], "MIT");
+        assert!(teacher("fashion-mnist-student").is_err(), "a student is no teacher");
     }
 }

@@ -99,11 +99,18 @@ impl<'a> Judge<'a> {
         drawing: &Drawing<'_>,
     ) -> anyhow::Result<Vec<Row>> {
         let mut console = Console::new();
-        let total = drawing.count as u64;
+        let cost = |maker: &Maker<'_>| maker.evaluations() as u64;
+        let total = makers.iter().map(|(_, maker)| cost(maker)).sum::<u64>() * drawing.count as u64;
+        let mut before = 0;
         let row = |(name, maker): &(&str, Maker<'_>)| -> anyhow::Result<Row> {
-            let progress =
-                |done| console.emit(&Event::Preparing { what: "images for figures", done, total });
-            Ok(evaluate::row(name, *maker, drawing, self.extractor, &self.reference, progress)?)
+            let progress = |images| {
+                let done = before + images * cost(maker);
+                console.emit(&Event::Preparing { what: "figures", done, total })
+            };
+            let row =
+                evaluate::row(name, *maker, drawing, self.extractor, &self.reference, progress)?;
+            before += cost(maker) * drawing.count as u64;
+            Ok(row)
         };
         makers.iter().map(row).collect()
     }

@@ -9,6 +9,7 @@ mod console;
 mod exit;
 mod inputs;
 mod judge;
+mod output;
 mod run_folder;
 
 /// One-step generators from diffusion teachers.
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
-            eprintln!("error: {err:#}");
+            output::note!("error: {err:#}");
             ExitCode::from(exit::code(&err))
         }
     }
@@ -90,9 +91,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Features(verb) => commands::features::run(&verb),
         Command::Dataset(verb) => commands::dataset::run(&verb),
         Command::List(args) => commands::list::run(&args),
-        Command::Completions(args) => {
-            commands::completions::run(&args);
-            Ok(())
-        }
+        Command::Completions(args) => commands::completions::run(&args),
     }
 }

@@ -86,7 +86,7 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         Preset {
             name: "uni-instruct",
             method: Method { adversarial: Some(SIDA_GAN), ..Method::default() },
-            summary: "the expanded f-divergence with its exact gradient, and a GAN term",
+            summary: "the expanded f-divergence with all terms of its gradient, and a GAN term",
             formula: "λ h { -A + (1+κ₁)/2 B + sg(clip[((κ₁+κ₂)B - 2κ₁A)/(2σ²)] Δ)·x }",
             paper: UNI_INSTRUCT,
         },

@@ -2,6 +2,8 @@
 
 use clap::CommandFactory;
 
+use crate::output::say;
+
 /// Arguments of `uni-instruct completions`.
 #[derive(clap::Args)]
 pub struct Args {
@@ -10,7 +12,8 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) {
-    let mut command = crate::Cli::command();
-    clap_complete::generate(args.shell, &mut command, "uni-instruct", &mut std::io::stdout());
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut crate::Cli::command(), "uni-instruct", &mut script);
+    say!("{}", String::from_utf8_lossy(&script).trim_end())
 }

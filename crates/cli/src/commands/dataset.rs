@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use data::{Dataset, edm_zip};
 
-use crate::inputs;
+use crate::{inputs, output::say};
 
 /// Verbs of `uni-instruct dataset`.
 #[derive(clap::Subcommand)]
@@ -54,7 +54,7 @@ pub fn run(verb: &Verb) -> anyhow::Result<()> {
         Verb::Check(args) => check(&inputs::dataset(&args.data)?, args.json),
         Verb::Build(args) => {
             edm_zip::write(&inputs::dataset(&args.data)?, &args.out)?;
-            println!("{}", args.out.display());
+            say!("{}", args.out.display())?;
             Ok(())
         }
     }
@@ -68,7 +68,7 @@ fn fetch(name: &str, out: &Path) -> anyhow::Result<()> {
         bar.set_message(progress.source.to_string());
     })?;
     bar.finish_and_clear();
-    println!("{}", path.display());
+    say!("{}", path.display())?;
     Ok(())
 }
 
@@ -80,12 +80,12 @@ fn check(dataset: &Dataset, json: bool) -> anyhow::Result<()> {
             "images": images, "shape": shape, "classes": classes,
             "class_names": dataset.class_names(), "sha256": hash,
         });
-        println!("{facts}");
+        say!("{facts}")?;
         return Ok(());
     }
-    println!("images   {images}");
-    println!("shape    {shape:?} (channels, height, width)");
-    println!("classes  {classes} {}", dataset.class_names().join(", "));
-    println!("sha256   {hash}");
+    say!("images   {images}")?;
+    say!("shape    {shape:?} (channels, height, width)")?;
+    say!("classes  {classes} {}", dataset.class_names().join(", "))?;
+    say!("sha256   {hash}")?;
     Ok(())
 }

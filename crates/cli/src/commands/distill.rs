@@ -17,7 +17,11 @@ use train::{
     phases::Phase,
 };
 
-use crate::{inputs, judge, run_folder};
+use crate::{
+    inputs, judge,
+    output::{note, say},
+    run_folder,
+};
 
 /// Runs that come with the program, by name.
 const PRESETS: [(&str, &str); 2] = [
@@ -59,7 +63,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "smoke")]
     out: Option<PathBuf>,
     /// Stop after so many minutes of training, over all sessions.
-    #[arg(long)]
+    #[arg(long, value_parser = inputs::not_negative)]
     minutes: Option<f64>,
     /// Images that the figures at the end are made from; 0 for no figures.
     #[arg(long, default_value_t = 1000)]
@@ -96,8 +100,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let parts = Parts { teacher, teacher_hash, dataset, device };
     check(&config, &parts)?;
     if args.dry_run {
-        println!("{}", config.to_toml());
-        eprintln!("parameters of each network: {}", parts.teacher.params.parameter_count());
+        say!("{}", config.to_toml())?;
+        note!("parameters of each network: {}", parts.teacher.params.parameter_count());
         return Ok(());
     }
     let wanted = wanted(args, &config, &parts)?;
@@ -150,7 +154,7 @@ fn wanted(args: &Args, config: &Config, parts: &Parts) -> anyhow::Result<Option<
     });
     let reference = reference.transpose()?;
     let none = |reason: &str| {
-        eprintln!("no figures at the end: {reason}");
+        note!("no figures at the end: {reason}");
         Ok(None)
     };
     match reference.as_ref().or(parts.dataset.as_ref()) {
@@ -272,7 +276,7 @@ fn figures(engine: &Engine, folder: &Path, wanted: &Wanted, args: &Args) -> anyh
     let dataset = match (real, &engine.source.samples) {
         (Some(dataset), _) => dataset,
         (None, Some(samples)) => {
-            eprintln!("there are no real images: figures are against the teacher's samples");
+            note!("there are no real images: figures are against the teacher's samples");
             stand_in = samples.to_dataset()?;
             &stand_in
         }
@@ -301,11 +305,11 @@ fn figures(engine: &Engine, folder: &Path, wanted: &Wanted, args: &Args) -> anyh
     let grid = judge::grid(dataset, &drawing, &[heun(18), engine.maker()?])?;
     write("grid.png", &grid)?;
     match args.json {
-        true => println!("{results}"),
-        false => println!("{}", judge::table(&rows)),
+        true => say!("{results}")?,
+        false => say!("{}", judge::table(&rows))?,
     }
     if !args.smoke {
-        eprintln!("rows of {}: real, teacher, student", folder.join("grid.png").display());
+        note!("rows of {}: real, teacher, student", folder.join("grid.png").display());
     }
     Ok(())
 }

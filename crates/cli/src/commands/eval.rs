@@ -6,12 +6,12 @@ use candle_core::Device;
 use models::{Network, NetworkConfig};
 use train::evaluate::{Maker, Row};
 
-use crate::{exit::GateNotMet, inputs, judge};
+use crate::{exit::GateNotMet, inputs, judge, output::say};
 
 /// Arguments of `uni-instruct eval`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A generator or a teacher.
+    /// A generator or a teacher: a file, or the name of an embedded one.
     file: String,
     /// Real images.
     #[arg(long, default_value = inputs::FASHION_MNIST)]
@@ -52,8 +52,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let drawing = judge.drawing(args.seed, &sample, model.config.label_dim);
     let rows = judge.rows(&[(model.name(), model.maker())], &drawing)?;
     match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&rows)?),
-        false => println!("{}", judge::table(&rows)),
+        true => say!("{}", serde_json::to_string_pretty(&rows)?)?,
+        false => say!("{}", judge::table(&rows))?,
     }
     args.require.iter().try_for_each(|gate| gate.check(&rows[0]))
 }

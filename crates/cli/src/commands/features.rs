@@ -10,7 +10,7 @@ use train::{
 };
 
 use super::teacher::newest;
-use crate::{inputs, run_folder};
+use crate::{inputs, output::say, run_folder};
 
 /// Verbs of `uni-instruct features`.
 #[derive(clap::Subcommand)]
@@ -32,6 +32,9 @@ pub struct Train {
     /// Change a key of the configuration.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Print the configuration in full and stop.
+    #[arg(long)]
+    dry_run: bool,
     /// Where it runs: cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -72,6 +75,9 @@ fn train(args: &Train) -> anyhow::Result<()> {
     ];
     let provenance = run_folder::Provenance::new(entries, &["kind", "config", "data_sha256"]);
     let mut classifier = Classifier::new(config, dataset, inputs::device(&args.device)?)?;
+    if args.dry_run {
+        return say!("{}", classifier.config.to_toml());
+    }
     run_folder::claim(&args.out, &classifier.config.to_toml(), &provenance)?;
     inputs::run_job(&mut classifier, &args.out, None)
 }
@@ -97,6 +103,6 @@ fn export(args: &Export) -> anyhow::Result<()> {
     let test = inputs::dataset(&args.test)?.pad(pad)?;
     file.accuracy = accuracy(&file.extractor()?, &test, &device)?;
     file.save(&args.out)?;
-    println!("{}: accuracy {:.2} %", args.out.display(), 100.0 * file.accuracy);
+    say!("{}: accuracy {:.2} %", args.out.display(), 100.0 * file.accuracy)?;
     Ok(())
 }

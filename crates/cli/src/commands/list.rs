@@ -2,6 +2,8 @@
 
 use divergence::{Divergence, presets};
 
+use crate::output::say;
+
 /// Arguments of `uni-instruct list`.
 #[derive(clap::Args)]
 pub struct Args {
@@ -15,22 +17,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let divergences: Vec<_> = Divergence::NAMED.iter().map(Divergence::info).collect();
     if args.json {
         let all = serde_json::json!({ "divergences": divergences, "methods": presets() });
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        say!("{}", serde_json::to_string_pretty(&all)?)?;
         return Ok(());
     }
-    println!("divergences");
+    say!("divergences")?;
     for row in divergences {
-        println!("  {:32} f(r) = {}", format!("{}{}", row.name, row.parameters), row.f);
-        println!("  {:32} h = {}", "", row.weight);
-        println!("  {:32} {}", "", row.known_as);
+        say!("  {:32} f(r) = {}", format!("{}{}", row.name, row.parameters), row.f)?;
+        say!("  {:32} h = {}", "", row.weight)?;
+        say!("  {:32} {}", "", row.known_as)?;
     }
-    println!("  and sums of them, as in 0.5*forward-kl+0.5*jensen-shannon");
-    println!("  (r = student over teacher, ρ = 1/r, s = ρ/(1+ρ))");
-    println!("\nmethods");
+    say!("  and sums of them, as in 0.5*forward-kl+0.5*jensen-shannon")?;
+    say!("  (r = student over teacher, ρ = 1/r, s = ρ/(1+ρ))")?;
+    say!("\nmethods")?;
     for row in presets() {
-        println!("  {:20} {}", row.name, row.summary);
-        println!("  {:20} {}", "", row.formula);
-        println!("  {:20} {}, arXiv:{}", "", row.paper.title, row.paper.arxiv);
+        say!("  {:20} {}", row.name, row.summary)?;
+        say!("  {:20} {}", "", row.formula)?;
+        say!("  {:20} {}, arXiv:{}", "", row.paper.title, row.paper.arxiv)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use train::quickstart::{self, Coverage};
 
-use crate::{inputs, run_folder};
+use crate::{inputs, output::say, run_folder};
 
 /// Points in the plot, of each kind.
 const POINTS: usize = 1500;
@@ -36,11 +36,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let panels = [("teacher", &real), ("student before", &start), ("student after", &student)];
     let path = args.out.join("points.svg");
     run_folder::replace(&path, plot(&panels).as_bytes())?;
-    println!("{}", path.display());
+    say!("{}", path.display())?;
     for (name, points) in panels {
         let Coverage { on_mode, shares } = quickstart::coverage(points);
         let shares: Vec<String> = shares.iter().map(|it| format!("{:.0} %", 100.0 * it)).collect();
-        println!("{name:15} {:5.1} % on a mode; modes: {}", 100.0 * on_mode, shares.join(", "));
+        let (share, shares) = (100.0 * on_mode, shares.join(", "));
+        say!("{name:15} {share:5.1} % on a mode; modes: {shares}")?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use data::png;
 use train::evaluate::Drawing;
 
 use super::eval::Model;
-use crate::{inputs, run_folder};
+use crate::{inputs, output::say, run_folder};
 
 /// Images in one forward pass.
 const BATCH: usize = 64;
@@ -16,7 +16,7 @@ const BATCH: usize = 64;
 /// Arguments of `uni-instruct sample`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A generator or a teacher.
+    /// A generator or a teacher: a file, or the name of an embedded one.
     file: String,
     /// How many images.
     #[arg(long, default_value = "50")]
@@ -75,6 +75,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             run_folder::replace(&path, &png::grid(&images.narrow(0, i, 1)?, 1)?)?;
         }
     }
-    println!("{}", args.out.display());
+    say!("{}", args.out.display())?;
     Ok(())
 }

@@ -8,7 +8,11 @@ use train::{
     teacher::{Teacher, TeacherConfig},
 };
 
-use crate::{inputs, run_folder};
+use crate::{
+    inputs,
+    output::{note, say},
+    run_folder,
+};
 
 /// Verbs of `uni-instruct teacher`.
 #[derive(clap::Subcommand)]
@@ -33,8 +37,11 @@ pub struct Train {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Stop after so many minutes of training, over all sessions.
-    #[arg(long)]
+    #[arg(long, value_parser = inputs::not_negative)]
     minutes: Option<f64>,
+    /// Print the configuration in full and stop.
+    #[arg(long)]
+    dry_run: bool,
     /// Where it runs: cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -79,6 +86,11 @@ fn train(args: &Train) -> anyhow::Result<()> {
     if let Some((file, _)) = init {
         teacher.start_from(&file)?;
     }
+    if args.dry_run {
+        let parameters = teacher.state.trained.params.parameter_count();
+        note!("parameters: {parameters}");
+        return say!("{}", teacher.config.to_toml());
+    }
     run_folder::claim(&args.out, &teacher.config.to_toml(), &provenance)?;
     inputs::run_job(&mut teacher, &args.out, args.minutes)
 }
@@ -105,7 +117,7 @@ fn export(args: &Export) -> anyhow::Result<()> {
     let config = teacher.config.network.clone();
     let params = teacher.state.ema;
     NetworkFile { config, params, provenance: Provenance { entries } }.save(&args.out)?;
-    println!("{}", args.out.display());
+    say!("{}", args.out.display())?;
     Ok(())
 }
 

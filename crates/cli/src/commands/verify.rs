@@ -2,14 +2,18 @@
 
 use std::path::PathBuf;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use data::Dataset;
 use models::{Conditioning, Denoiser, ops::noise::NoiseStream};
 use serde::Serialize;
 use train::{evaluate::Row, step::Noised};
 
 use super::eval::Model;
-use crate::{exit::GateNotMet, inputs, judge};
+use crate::{
+    exit::GateNotMet,
+    inputs, judge,
+    output::{note, say},
+};
 
 /// Levels at which the denoising error is measured.
 const LEVELS: [f64; 8] = [0.01, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 40.0];
@@ -33,11 +37,14 @@ pub struct Args {
     #[arg(long)]
     features: Option<PathBuf>,
     /// Largest Fréchet distance of its own samples that is a go.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = inputs::not_negative)]
     max_fd: f64,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Where it runs: cpu, cuda, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    device: String,
 }
 
 /// Denoising error at a level, against the trivial denoisers.
@@ -54,7 +61,7 @@ struct Level {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     judge::check_count("--count", args.count)?;
-    let device = inputs::device("cpu")?;
+    let device = inputs::device(&args.device)?;
     let (file, hash) = inputs::teacher(&args.file)?;
     let model = Model::load(&args.file, None, &device)?;
     let dataset = inputs::dataset_for(&model.config, &args.data)?;
@@ -63,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let judge = judge::Judge::new(&dataset, &extractor, args.count, &device)?;
     let levels = LEVELS
         .iter()
-        .map(|&sigma| level(&model, &dataset, sigma))
+        .map(|&sigma| level(&model, &dataset, sigma, &device))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let sample = model.sample_shape();
     let drawing = judge.drawing(0, &sample, model.config.label_dim);
@@ -74,35 +81,34 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "blake3": hash, "config": file.config, "provenance": file.provenance,
             "levels": levels, "figures": rows[0], "go": reasons.is_empty(), "reasons": reasons,
         });
-        println!("{}", serde_json::to_string_pretty(&facts)?);
+        say!("{}", serde_json::to_string_pretty(&facts)?)?;
     } else {
-        println!("blake3      {hash}");
-        println!("parameters  {}", file.params.parameter_count());
+        say!("blake3      {hash}")?;
+        say!("parameters  {}", file.params.parameter_count())?;
         let licence = file.provenance.entries.get("licence");
-        println!("licence     {}", licence.map_or("unknown", String::as_str));
-        println!("\n{}", toml::to_string(&file.config)?);
-        println!("sigma    error      trivial");
+        say!("licence     {}", licence.map_or("unknown", String::as_str))?;
+        say!("\n{}", toml::to_string(&file.config)?)?;
+        say!("sigma    error      trivial")?;
         for Level { sigma, error, trivial } in &levels {
-            println!("{sigma:<8} {error:<10.6} {trivial:.6}");
+            say!("{sigma:<8} {error:<10.6} {trivial:.6}")?;
         }
-        println!("\n{}", judge::table(&rows));
+        say!("\n{}", judge::table(&rows))?;
     }
     match reasons.first() {
         None => {
-            eprintln!("go");
+            note!("go");
             Ok(())
         }
         Some(_) => Err(GateNotMet(format!("no go: {}", reasons.join("; "))).into()),
     }
 }
 
-fn level(model: &Model, dataset: &Dataset, sigma: f64) -> anyhow::Result<Level> {
-    let device = inputs::device("cpu")?;
+fn level(model: &Model, dataset: &Dataset, sigma: f64, device: &Device) -> anyhow::Result<Level> {
     let indices: Vec<usize> = (0..IMAGES.min(dataset.len())).collect();
-    let batch = dataset.batch(&indices, &device)?;
+    let batch = dataset.batch(&indices, device)?;
     let labels = batch.labels.filter(|_| model.config.label_dim != 0);
-    let noise = NoiseStream::new(0, STREAM).normal_tensor(0, batch.images.shape(), &device)?;
-    let levels = Tensor::full(sigma as f32, indices.len(), &device)?;
+    let noise = NoiseStream::new(0, STREAM).normal_tensor(0, batch.images.shape(), device)?;
+    let levels = Tensor::full(sigma as f32, indices.len(), device)?;
     let noised = Noised::new(batch.images, &levels, &noise)?;
     let denoised = model.network().denoise(&noised.x, &levels, &Conditioning::labels(labels))?;
     let error = (denoised - &noised.x0)?.sqr()?.mean_all()?.to_scalar::<f32>()?;

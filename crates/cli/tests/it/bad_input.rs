@@ -3,7 +3,7 @@
 
 use models::TensorFile;
 
-use crate::program::{check, folder, folder_with_teacher};
+use crate::program::{check, folder, folder_with_teacher, program};
 
 #[test]
 fn configurations_are_refused_with_exit_code_3() {
@@ -45,8 +45,37 @@ fn configurations_are_refused_with_exit_code_3() {
 #[test]
 fn words_that_are_not_understood_are_refused_with_exit_code_2() {
     let folder = folder();
-    for words in ["distil", "list --jason", "eval x --require fid<5", "distill --divergence klx"] {
+    for words in [
+        "distil",
+        "list --jason",
+        "eval x --require fid<5",
+        "distill --divergence klx",
+        "distill --minutes nan",
+        "teacher train x --minutes=-1",
+        "teacher verify x --max-fd nan",
+    ] {
         check(&folder, words, 2, &[]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_nobody_takes_are_an_error_with_exit_code_4() {
+    let folder = folder();
+    for words in [
+        "list",
+        "list --json",
+        "inspect fashion-mnist",
+        "completions bash",
+        "distill --dry-run",
+        "dataset check digits",
+        "teacher train teacher.toml --dry-run",
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = program(&folder, words).stdout(full).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "`{words}` printed:\n{text}");
+        assert!(text.contains("error: standard output: cannot write"), "`{words}`:\n{text}");
     }
 }
 

@@ -48,6 +48,16 @@ fn gates_pass_and_stop() {
 }
 
 #[test]
+fn the_embedded_student_makes_clothing_of_the_right_class() {
+    let folder = folder();
+    let eval = "eval fashion-mnist-student --count 200 --require accuracy>0.8 --require fd<2";
+    check(&folder, eval, 0, &["| student | 1 |", "200 images each"]);
+    check(&folder, "sample fashion-mnist-student --count 2", 0, &["samples.png"]);
+    let words = "distill --teacher fashion-mnist-student --smoke";
+    check(&folder, words, 3, &["fashion-mnist-student", "one-step generator"]);
+}
+
+#[test]
 fn without_data_figures_compare_with_the_teacher() {
     let folder = folder();
     few(folder.path());
@@ -65,11 +75,44 @@ fn a_feature_network_is_trained_and_measured() {
     few(folder.path());
     let config = "data = \"few\"\npad = 0\nimages = 16\nbatch = 8\n";
     std::fs::write(folder.path().join("features.toml"), config).unwrap();
+    check(&folder, "features train features.toml --out run --dry-run", 0, &["images = 16"]);
+    assert!(!folder.path().join("run").exists());
     check(&folder, "features train features.toml --out run", 0, &["16 images,"]);
     let words = "features export run --out net.safetensors --test few --licence MIT";
     check(&folder, words, 0, &["net.safetensors: accuracy"]);
+    check(&folder, "inspect net.safetensors", 0, &["feature network", "accuracy    ", "MIT"]);
+    let json = check(&folder, "inspect fashion-mnist-features --json", 0, &[]);
+    let facts: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&facts["kind"], &facts["config"]), (&"feature network".into(), &().into()));
+    assert!(0.92 < facts["accuracy"].as_f64().unwrap(), "{facts}");
     let eval = "eval fashion-mnist --steps 1 --count 10 --data few --features net.safetensors";
     check(&folder, eval, 0, &["| teacher | 1 |"]);
+}
+
+#[test]
+fn accuracy_is_left_out_where_classes_differ() {
+    let folder = folder();
+    few(folder.path());
+    for class in 2..10 {
+        std::fs::remove_dir_all(folder.path().join("few").join(format!("class{class}"))).unwrap();
+    }
+    let words = "teacher train teacher.toml --set data=few --set images=8 \
+                 --set network.img_resolution=32 --out teacher";
+    check(&folder, words, 0, &[]);
+    let export = "teacher export teacher --out teacher.safetensors --licence CC0-1.0";
+    check(&folder, export, 0, &[]);
+    // Enough images for every figure.
+    for class in 0..2 {
+        let images = folder.path().join("few").join(format!("class{class}"));
+        for i in 1..4 {
+            std::fs::copy(images.join("0.png"), images.join(format!("{i}.png"))).unwrap();
+        }
+    }
+    let eval = "eval teacher.safetensors --steps 1 --count 10 --data few";
+    let output = check(&folder, eval, 0, &["| teacher | 1 |"]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    let row = table.lines().find(|line| line.starts_with("| teacher")).unwrap();
+    assert_eq!(row.split('|').nth(7).unwrap().trim(), "-", "{table}");
 }
 
 #[test]

@@ -23,6 +23,8 @@ fn a_teacher_becomes_a_generator_that_makes_images() {
     check(&folder, "sample run/generator.safetensors --count 4 --out a.png", 0, &["a.png"]);
     check(&folder, "sample run/generator.safetensors --count 4 --out b.png", 0, &[]);
     check(&folder, "sample teacher.safetensors --count 2 --steps 2 --class 1 --out c", 0, &[]);
+    check(&folder, "teacher train teacher.toml --out not --dry-run", 0, &["img_resolution = 8"]);
+    assert!(!folder.path().join("not").exists());
     let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
     assert_eq!(read("a.png"), read("b.png"), "the same seed gives the same images");
     assert!(folder.path().join("c/000001.png").exists());
