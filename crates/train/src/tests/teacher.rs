@@ -72,7 +72,7 @@ fn a_resumed_teacher_ends_with_the_same_bits() {
     run::run(&mut second, folder.path(), &mut [], &limits).unwrap();
     assert_eq!(second.state.progress.images, 16);
     assert_eq!(second.state.trained.updates, 4);
-    assert_eq!(weights(&second.state), trained(&[]));
+    assert!(weights(&second.state) == trained(&[]), "resumed or not, the weights differ");
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn every_option_of_training_changes_the_weights() {
         "network.architecture.dropout=0.0",
         "seed=2",
         "sigma_law={log-normal={mean=0.0,std=1.2}}",
-        "optimizer.learning_rate=1e-5",
+        "optimizer.learning_rate=1e-3",
         "ema.half_life=7",
     ] {
-        assert_ne!(base, trained(&[change]), "{change}");
+        assert!(base != trained(&[change]), "{change}");
     }
 }
