@@ -84,7 +84,7 @@ fn every_option_of_training_changes_the_weights() {
         "seed=2",
         "sigma_law={log-normal={mean=0.0,std=1.2}}",
         "optimizer.learning_rate=1e-3",
-        "ema.half_life=7",
+        "ema.ramp=1.0",
     ] {
         assert!(base != trained(&[change]), "{change}");
     }
