@@ -1,7 +1,7 @@
 //! `uni-instruct inspect`: what a file holds.
 
 use metrics::FeatureNetFile;
-use models::{NetworkConfig, Provenance};
+use models::{NetworkConfig, Provenance, TensorFile};
 
 use super::eval::Model;
 use crate::{inputs, output::say};
@@ -19,26 +19,25 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let bytes = inputs::bytes(&args.file)?;
-    let facts = match FeatureNetFile::from_bytes(&args.file, &bytes) {
-        Ok(file) => Facts {
+    let facts = if FeatureNetFile::is_in(&TensorFile::from_bytes(&args.file, &bytes)?) {
+        let file = FeatureNetFile::from_bytes(&args.file, &bytes)?;
+        Facts {
             kind: "feature network",
             parameters: file.params.parameter_count(),
             config: None,
             accuracy: Some(file.accuracy),
             provenance: file.provenance,
             blake3: blake3::hash(&bytes).to_hex().to_string(),
-        },
-        // What is wrong with the file is told by whom most files are for.
-        Err(_) => {
-            let (file, blake3) = inputs::network(&args.file)?;
-            Facts {
-                kind: Model::load(&args.file, None, &candle_core::Device::Cpu)?.name(),
-                parameters: file.params.parameter_count(),
-                config: Some(file.config),
-                accuracy: None,
-                provenance: file.provenance,
-                blake3,
-            }
+        }
+    } else {
+        let (file, blake3) = inputs::network(&args.file)?;
+        Facts {
+            kind: Model::load(&args.file, None, &candle_core::Device::Cpu)?.name(),
+            parameters: file.params.parameter_count(),
+            config: Some(file.config),
+            accuracy: None,
+            provenance: file.provenance,
+            blake3,
         }
     };
     if args.json {

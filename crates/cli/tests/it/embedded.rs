@@ -81,6 +81,11 @@ fn a_feature_network_is_trained_and_measured() {
     let words = "features export run --out net.safetensors --test few --licence MIT";
     check(&folder, words, 0, &["net.safetensors: accuracy"]);
     check(&folder, "inspect net.safetensors", 0, &["feature network", "accuracy    ", "MIT"]);
+    let mut file = models::TensorFile::load(folder.path().join("net.safetensors")).unwrap();
+    let weight = file.tensors.values_mut().next().unwrap();
+    *weight = (&*weight + 1.0).unwrap();
+    file.save(folder.path().join("changed.safetensors")).unwrap();
+    check(&folder, "inspect changed.safetensors", 4, &["changed.safetensors", "`hash`"]);
     let json = check(&folder, "inspect fashion-mnist-features --json", 0, &[]);
     let facts: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!((&facts["kind"], &facts["config"]), (&"feature network".into(), &().into()));

@@ -37,6 +37,11 @@ impl FeatureNetFile {
         Ok(Self::from_tensor_file(&file).map_err(|err| err.in_file(path.display()))?)
     }
 
+    /// Whether a file says that it holds a feature network.
+    pub fn is_in(file: &TensorFile) -> bool {
+        file.metadata.get("kind").is_some_and(|kind| kind == KIND)
+    }
+
     /// Reads a file's bytes; `name` is what errors call it.
     ///
     /// # Errors

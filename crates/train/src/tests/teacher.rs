@@ -76,7 +76,7 @@ fn a_resumed_teacher_ends_with_the_same_bits() {
 }
 
 #[test]
-fn every_option_of_training_changes_the_weights() {
+fn options_of_training_change_the_weights() {
     let base = trained(&[]);
     for change in [
         "augment=0.0",
