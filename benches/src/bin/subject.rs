@@ -1,0 +1,83 @@
+//! The timed program: prepares one case, then runs it once for each line on standard input.
+//!
+//! ```text
+//! subject list                  the table of cases, as JSON
+//! subject record CASE FOLDER    writes weights, inputs and results for the peer
+//! subject run CASE              prints {"ready":true}; for each line `go` runs the case and prints
+//!                               {"wall":seconds,"cpu":seconds}; on `end` prints {"peak":bytes}
+//! ```
+//!
+//! Peers speak the same three lines, so that whoever times them need not know which is which.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use benches::case::{Case, cases, find};
+use benches::prepare::prepare;
+use benches::process::{cpu_seconds, peak_memory};
+use benches::record::record;
+use benches::{Result, flop};
+use serde_json::json;
+
+const USAGE: &str = "usage: subject list | record CASE FOLDER | run CASE";
+
+fn main() -> ExitCode {
+    models::ops::runtime::configure();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["list"] => list(),
+        ["record", name, folder] => find(name).and_then(|case| record(&case, Path::new(folder))),
+        ["run", name] => find(name).and_then(|case| serve(&case)),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list() -> Result<()> {
+    let rows = cases().into_iter().map(|case| {
+        let mut row = serde_json::to_value(&case)?;
+        row["flop"] = json!(flop::of(&case.work)?);
+        Ok(row)
+    });
+    let rows: Vec<_> = rows.collect::<Result<_>>()?;
+    println!("{}", serde_json::to_string(&rows)?);
+    Ok(())
+}
+
+fn serve(case: &Case) -> Result<()> {
+    let mut iteration = prepare(case)?;
+    tell(&json!({"ready": true}))?;
+    for line in std::io::stdin().lock().lines() {
+        match line?.as_str() {
+            "go" => {
+                let (cpu, start) = (cpu_seconds(), Instant::now());
+                iteration()?;
+                let wall = start.elapsed().as_secs_f64();
+                let cpu = cpu_seconds().zip(cpu).map(|(after, before)| after - before);
+                tell(&json!({"wall": wall, "cpu": cpu}))?;
+            }
+            "end" => return tell(&json!({"peak": peak_memory()})),
+            other => return Err(format!("`{other}` is neither `go` nor `end`").into()),
+        }
+    }
+    Ok(())
+}
+
+/// A line that is not kept back in a buffer.
+fn tell(value: &serde_json::Value) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{value}")?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,131 @@
+//! One pass through a network: forward, and backward by weights or by the input.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+
+use candle_core::{Device, Result, Tensor, Var, backprop::GradStore};
+use divergence::SigmaLaw;
+use models::ops::noise::NoiseStream;
+use models::{Conditioning, Denoiser, Network, NetworkConfig, ParamSet};
+
+/// Seed of the inputs.
+const SEED: u64 = 11;
+/// Seed of the weights.
+const WEIGHT_SEED: u64 = 1;
+/// What is added to every initial weight, as a standard deviation: layers that start at zero would
+/// hide a wrong gradient.
+const JITTER: f64 = 0.02;
+
+/// Inputs of a pass.
+pub struct Inputs {
+    /// Noised images, `[B, C, H, W]`.
+    pub x: Tensor,
+    /// Their levels, `[B]`.
+    pub sigma: Tensor,
+    /// The gradient of a loss by the output, so that nothing but the network is differentiated.
+    pub cotangent: Tensor,
+}
+
+/// A network, its weights and its inputs.
+pub struct Pass {
+    /// All weights.
+    pub params: ParamSet,
+    /// Passes gradients to its weights.
+    pub trained: Network,
+    /// Passes gradients to its input alone.
+    pub frozen: Network,
+    /// What it is given.
+    pub inputs: Inputs,
+}
+
+impl Pass {
+    /// The network with weights and inputs that are a function of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// If the network is invalid.
+    pub fn new(config: &NetworkConfig, batch: usize) -> crate::Result<Self> {
+        let params = weights(config, WEIGHT_SEED)?;
+        let (trained, frozen) =
+            (config.build(&params.trainable())?, config.build(&params.frozen())?);
+        Ok(Self { params, trained, frozen, inputs: inputs(config, batch)? })
+    }
+
+    /// The denoised images, `[B, C, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// If the network fails.
+    pub fn forward(&self) -> Result<Tensor> {
+        self.frozen.denoise(&self.inputs.x, &self.inputs.sigma, &Conditioning::default())
+    }
+
+    /// The gradient of every weight.
+    ///
+    /// # Errors
+    ///
+    /// If the network fails.
+    pub fn by_weights(&self) -> Result<GradStore> {
+        let Inputs { x, sigma, cotangent } = &self.inputs;
+        let y = self.trained.denoise(x, sigma, &Conditioning::default())?;
+        (y * cotangent)?.sum_all()?.backward()
+    }
+
+    /// The gradient of the input, `[B, C, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// If the network fails.
+    pub fn by_input(&self) -> Result<Tensor> {
+        let Inputs { x, sigma, cotangent } = &self.inputs;
+        let x = Var::from_tensor(x)?;
+        let y = self.frozen.denoise(&x, sigma, &Conditioning::default())?;
+        let mut store = (y * cotangent)?.sum_all()?.backward()?;
+        match store.remove(&x) {
+            Some(gradient) => Ok(gradient),
+            None => candle_core::bail!("the network passed no gradient to its input"),
+        }
+    }
+}
+
+/// Runs a pass and drops what it returns.
+///
+/// # Errors
+///
+/// If the pass fails.
+pub fn discard<T>(result: Result<T>) -> Result<()> {
+    black_box(result?);
+    Ok(())
+}
+
+/// Initial weights of a seed, each moved a little.
+///
+/// # Errors
+///
+/// If the network is invalid.
+pub fn weights(config: &NetworkConfig, seed: u64) -> crate::Result<ParamSet> {
+    let params = config.init(seed)?;
+    let mut moved = BTreeMap::new();
+    for (index, (name, var)) in params.vars().iter().enumerate() {
+        let stream = NoiseStream::new(seed, u32::try_from(index)?);
+        let noise = stream.normal_tensor(0, (1, var.elem_count()), &Device::Cpu)?;
+        let noise = (noise * JITTER)?.reshape(var.shape())?;
+        moved.insert(name.clone(), (var.as_tensor() + noise)?);
+    }
+    params.set_from(&moved)?;
+    Ok(params)
+}
+
+fn inputs(config: &NetworkConfig, batch: usize) -> crate::Result<Inputs> {
+    let shape = [batch, config.img_channels, config.img_resolution, config.img_resolution];
+    let draw = |stream| NoiseStream::new(SEED, stream).normal_tensor(0, &shape, &Device::Cpu);
+    let levels = NoiseStream::new(SEED, 0);
+    // EDM's training law (Karras et al. 2022, arXiv:2206.00364, Table 1).
+    let law = SigmaLaw::LogNormal { mean: -1.2, std: 1.2 };
+    let sigma: Vec<f32> =
+        (0..batch as u64).map(|row| law.sigma(levels.uniform(row, 0)) as f32).collect();
+    let sigma = Tensor::from_vec(sigma, batch, &Device::Cpu)?;
+    let deviation = (sigma.sqr()? + config.sigma_data.powi(2))?.sqrt()?;
+    let x = draw(1)?.broadcast_mul(&deviation.reshape((batch, 1, 1, 1))?)?;
+    Ok(Inputs { x, sigma, cotangent: draw(2)? })
+}

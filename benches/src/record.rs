@@ -1,0 +1,117 @@
+//! What a peer is given, and what it must find: two files a case.
+//!
+//! `inputs.safetensors` holds weights and inputs, with the case and the configuration of its step as
+//! JSON in the metadata; `expected.safetensors` holds what this workspace computes from them. They
+//! are two, so that a peer that is timed does not carry the second in its memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Tensor;
+use models::{ParamSet, TensorFile};
+
+use crate::case::{Act, Case, Work};
+use crate::pass::Pass;
+use crate::{Result, matrix, sampling, step};
+
+/// File of weights and inputs.
+pub const INPUTS: &str = "inputs.safetensors";
+/// File of results.
+pub const EXPECTED: &str = "expected.safetensors";
+
+type Tensors = BTreeMap<String, Tensor>;
+
+/// Writes both files into `folder`.
+///
+/// # Errors
+///
+/// If the case cannot be built or run, or the folder cannot be written.
+pub fn record(case: &Case, folder: &Path) -> Result<()> {
+    let (mut inputs, mut expected) = (TensorFile::default(), TensorFile::default());
+    inputs.metadata.insert("case".into(), serde_json::to_string(case)?);
+    match &case.work {
+        Work::Product { size } => {
+            let [a, b] = matrix::factors(*size)?;
+            expected.tensors.insert("output".into(), a.matmul(&b)?);
+            inputs.tensors = [("input/a".to_owned(), a), ("input/b".to_owned(), b)].into();
+        }
+        Work::Network { network, batch, act: Act::Step { preset } } => {
+            let mut engine = step::engine(network, *batch, preset)?;
+            let config = serde_json::to_string(&engine.config)?;
+            inputs.metadata.insert("config".into(), config);
+            let draws = step::first_draws(&engine)?.into_iter();
+            inputs.tensors.extend(draws.map(|(name, it)| (format!("input/{name}"), it)));
+            record_step(&mut engine, &mut inputs.tensors, &mut expected.tensors)?;
+            // The teacher is in no state: it is made anew as the engine made it.
+            let teacher = crate::pass::weights(network, step::TEACHER_SEED)?;
+            insert("weight/teacher", &teacher, &mut inputs.tensors)?;
+        }
+        Work::Network { network, batch, act } => {
+            let pass = Pass::new(network, *batch)?;
+            insert("weight/network", &pass.params, &mut inputs.tensors)?;
+            let crate::pass::Inputs { x, sigma, cotangent } = &pass.inputs;
+            for (name, tensor) in [("x", x), ("sigma", sigma), ("cotangent", cotangent)] {
+                inputs.tensors.insert(format!("input/{name}"), tensor.clone());
+            }
+            record_pass(&pass, act, &mut expected.tensors)?;
+        }
+    }
+    inputs.save(folder.join(INPUTS))?;
+    expected.save(folder.join(EXPECTED))?;
+    Ok(())
+}
+
+fn record_pass(pass: &Pass, act: &Act, expected: &mut Tensors) -> Result<()> {
+    match act {
+        Act::Generate => {
+            expected.insert("output".into(), sampling::one_step(pass)?);
+        }
+        Act::Heun { steps } => {
+            expected.insert("output".into(), sampling::heun(pass, *steps)?);
+        }
+        Act::Forward | Act::Weights | Act::Input | Act::Step { .. } => {
+            expected.insert("output".into(), pass.forward()?);
+        }
+    }
+    if *act == Act::Input {
+        expected.insert("gradient/x".into(), pass.by_input()?);
+    }
+    if *act == Act::Weights {
+        let store = pass.by_weights()?;
+        for (name, var) in pass.params.vars() {
+            let gradient = store.get(var).ok_or_else(|| format!("`{name}` has no gradient"))?;
+            expected.insert(format!("gradient/{name}"), gradient.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Weights before an update, gradients and weights after it.
+///
+/// The methods' Adam has no first moment to speak of (β₁ = 0), so that after one update it *is* the
+/// gradient.
+fn record_step(
+    engine: &mut train::Engine,
+    inputs: &mut Tensors,
+    expected: &mut Tensors,
+) -> Result<()> {
+    insert("weight/generator", &engine.state.generator.params, inputs)?;
+    insert("weight/fake", &engine.state.fake.params, inputs)?;
+    step::run(engine)?;
+    let state = &engine.state;
+    for (player, trained) in [("generator", &state.generator), ("fake", &state.fake)] {
+        let gradients = trained.first.iter();
+        expected.extend(gradients.map(|(name, gradient)| {
+            (format!("gradient/{player}/{name}"), gradient.as_detached_tensor())
+        }));
+        insert(&format!("updated/{player}"), &trained.params, expected)?;
+    }
+    insert("updated/average", &state.ema, expected)
+}
+
+/// Copies, for what is recorded before an update must not follow it.
+fn insert(place: &str, params: &ParamSet, into: &mut Tensors) -> Result<()> {
+    let copies = params.deep_copy()?.tensors();
+    into.extend(copies.into_iter().map(|(name, tensor)| (format!("{place}/{name}"), tensor)));
+    Ok(())
+}

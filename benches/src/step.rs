@@ -1,0 +1,86 @@
+//! One update of a distillation by the engine that trains.
+
+use candle_core::Device;
+use divergence::Method;
+use models::{NetworkConfig, NetworkFile, Provenance};
+use train::assemble::{Parts, assemble};
+use train::phases::Phase;
+use train::streams::Use;
+use train::{Config, Engine, engine::Outcome, step::Draw};
+
+use crate::pass::weights;
+use crate::{Error, Result};
+
+/// Seed of the teacher's weights.
+pub const TEACHER_SEED: u64 = 1;
+/// Seeds of the other players' weights: a teacher and a fake score of the same weights would have
+/// no gap, and the generator no gradient.
+const GENERATOR_SEED: u64 = 2;
+const FAKE_SEED: u64 = 3;
+
+/// The engine before its first update.
+///
+/// # Errors
+///
+/// If the preset is unknown or needs images.
+pub fn engine(network: &NetworkConfig, batch: usize, preset: &str) -> Result<Engine> {
+    let method: Method = divergence::preset(preset)
+        .ok_or_else(|| format!("no method `{preset}`; `uni-instruct list` names all"))?
+        .method
+        .clone();
+    let phase = Phase { images: u64::MAX, train_generator: true, method };
+    let config = Config { batch: batch.try_into()?, phase: vec![phase], ..Config::default() };
+    let players = [TEACHER_SEED, GENERATOR_SEED, FAKE_SEED];
+    let [teacher, generator, fake] = players.map(|seed| weights(network, seed));
+    let file = NetworkFile {
+        config: network.clone(),
+        params: teacher?,
+        provenance: Provenance::default(),
+    };
+    let parts =
+        Parts { teacher: file, teacher_hash: String::new(), dataset: None, device: Device::Cpu };
+    // No samples of the teacher are needed, so nothing is written to the folder.
+    let engine = assemble(config, parts, &std::env::temp_dir(), |_, _| Ok(()))?;
+    engine.state.generator.params.set_from(&generator?.tensors())?;
+    engine.state.fake.params.set_from(&fake?.tensors())?;
+    Ok(engine)
+}
+
+/// One update.
+///
+/// # Errors
+///
+/// If a network fails, or a loss or gradient was not finite: nothing was updated then, so the time
+/// would be that of less.
+pub fn run(engine: &mut Engine) -> Result<()> {
+    match engine.update()? {
+        Outcome::Applied(_) => Ok(()),
+        Outcome::Skipped(what) => Err(Error::from(format!("{what} is not finite"))),
+    }
+}
+
+/// What the first update of an engine draws, by the names under which the peer is given it.
+///
+/// # Errors
+///
+/// If memory is short.
+pub fn first_draws(engine: &Engine) -> Result<Vec<(&'static str, candle_core::Tensor)>> {
+    let draw = Draw {
+        seed: engine.config.seed,
+        position: 0,
+        batch: engine.config.batch.get(),
+        sample: &engine.networks.sample,
+        dtype: engine.dtype,
+        device: &engine.device,
+    };
+    let method = &engine.config.phase_at(0)?.1.method;
+    let mixed = Some((engine.config.fake_share.get(), &method.sigma_law));
+    Ok(vec![
+        ("fake_z", draw.normal(Use::FakeLatent)?),
+        ("fake_sigma", draw.sigma(Use::FakeSigma, &method.fake_sigma_law, mixed)?),
+        ("fake_noise", draw.normal(Use::FakeNoise)?),
+        ("z", draw.normal(Use::GeneratorLatent)?),
+        ("sigma", draw.sigma(Use::GeneratorSigma, &method.sigma_law, None)?),
+        ("noise", draw.normal(Use::GeneratorNoise)?),
+    ])
+}
