@@ -1,8 +1,9 @@
-//! Development tasks: `cargo xtask ci` and `cargo xtask tidy`.
+//! Development tasks: `cargo xtask ci`, `cargo xtask tidy` and `cargo xtask bench`.
 //!
 //! This crate depends on no other crate of the workspace, so that its checks are built in seconds
 //! and still run when the rest does not compile.
 
+mod bench;
 mod ci;
 mod tidy;
 
@@ -15,6 +16,13 @@ usage: cargo xtask <task>
   ci [stage...]  all checks, cheapest first: format, tidy, clippy, doc, test
                  (or only the named stages, in that order)
   tidy           the workspace's own rules: layers, file length, module docs, wording, links
+  bench [case...] [option...]
+                 this workspace against PyTorch, in turn; without names, the whole table
+      --quick            a subset of some five minutes
+      --check            fail when a ratio is over its floor
+      --write            put the result into docs/performance.md
+      --variants A,B     only these: kernels, eager, tcmalloc, channels_last, compile
+      --threads N        threads of every variant (2)
   help           this text
 ";
 
@@ -24,6 +32,7 @@ fn main() -> ExitCode {
     let root = root();
     let outcome = match words.as_slice() {
         ["ci", stages @ ..] => ci::run(&root, stages),
+        ["bench", words @ ..] => bench::run(&root, words),
         ["tidy"] => tidy::run(&root).map(|files| println!("tidy: {files} files, no faults")),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -1,0 +1,195 @@
+//! `cargo xtask bench`: this workspace against PyTorch, side by side.
+//!
+//! For each case of `benches/src/case.rs` the subject writes weights, inputs and results; the peer
+//! proves that it computes the same; then all variants of the case are alive at once and are timed in
+//! turn, A B C A B C ..., and what is compared are the quotients within a round. Rounds in which
+//! other processes were busy are left out.
+
+mod machine;
+mod options;
+mod page;
+mod peer;
+mod report;
+mod rounds;
+mod session;
+mod statistics;
+mod subject;
+mod variant;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use self::options::Options;
+use self::peer::{Mode, Peer};
+use self::report::{Entry, Verdict};
+use self::rounds::{Effort, measure};
+use self::session::Session;
+use self::subject::{Case, Subject};
+use self::variant::Variant;
+
+/// The page with the table.
+const PAGE: &str = "docs/performance.md";
+
+/// A whole run's effort a case.
+const WHOLE: Effort = Effort { warmup: 2, least: 5, most: 15, budget: Duration::from_secs(90) };
+/// The short run's.
+const QUICK: Effort = Effort { warmup: 2, least: 3, most: 7, budget: Duration::from_secs(15) };
+
+/// Runs the benchmarks that the words ask for.
+///
+/// # Errors
+///
+/// If a word is not understood, something cannot be built or run, the peer computes something else,
+/// or a ratio is over its floor under `--check`.
+pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
+    let options = Options::parse(words)?;
+    let subject = Subject::build(root, "subject")?;
+    let cases = subject.cases()?;
+    let cases = match options.cases.as_slice() {
+        [] => cases.into_iter().filter(|it| is_selected(it, &options)).collect(),
+        names => subject::named(cases, names)?,
+    };
+    let variants = match options.variants.as_slice() {
+        [] if options.quick => vec![Variant::Kernels, Variant::Eager, Variant::Tcmalloc],
+        [] => Variant::ALL.to_vec(),
+        names => variant::named(names)?,
+    };
+    let bench = Bench {
+        peer: match variants.iter().any(|it| it.mode().is_some()) {
+            true => Some(Peer::find(root)?),
+            false => None,
+        },
+        tcmalloc: peer::tcmalloc(),
+        folder: root.join("target").join("peer").join("cases"),
+        subject,
+        variants,
+        threads: options.threads,
+        effort: if options.quick { QUICK } else { WHOLE },
+    };
+    if bench.tcmalloc.is_none() {
+        println!("bench: no tcmalloc here (Debian: libtcmalloc-minimal4); the peer goes without");
+    }
+    let start = Instant::now();
+    let mut entries = Vec::new();
+    for case in cases {
+        let entry = bench.entry(case)?;
+        println!("{}", report::figures(std::slice::from_ref(&entry)).trim_end());
+        entries.push(entry);
+    }
+    let text = describe(root, &bench, &entries, start.elapsed())?;
+    println!("\n{text}");
+    if options.write {
+        let path = root.join(PAGE);
+        let page = std::fs::read_to_string(&path).context(PAGE)?;
+        let page = page::with_part(&page, &text).context(PAGE)?;
+        std::fs::write(&path, page).context(PAGE)?;
+    }
+    if options.check {
+        check(&entries)?;
+    }
+    Ok(())
+}
+
+fn is_selected(case: &Case, options: &Options) -> bool {
+    options.scaling == case.scaling.is_some() && (case.quick || !options.quick)
+}
+
+/// What is needed to measure a case.
+struct Bench {
+    subject: Subject,
+    peer: Option<Peer>,
+    tcmalloc: Option<std::path::PathBuf>,
+    folder: std::path::PathBuf,
+    variants: Vec<Variant>,
+    threads: usize,
+    effort: Effort,
+}
+
+impl Bench {
+    fn entry(&self, case: Case) -> anyhow::Result<Entry> {
+        println!("bench: {}", case.name);
+        let folder = self.folder.join(&case.name);
+        let is_here = |it: &Variant| *it != Variant::Tcmalloc || self.tcmalloc.is_some();
+        let fits = |it: &Variant| it.fits(&case.act) && is_here(it);
+        let variants: Vec<Variant> = self.variants.iter().copied().filter(fits).collect();
+        if let Some(peer) = &self.peer {
+            self.subject.record(&case.name, &folder)?;
+            for variant in variants.iter().filter(|it| **it != Variant::Tcmalloc) {
+                let Some(mode) = self.mode(*variant) else { continue };
+                println!("  {} agrees: {}", variant.name(), peer.verify(&folder, mode)?);
+            }
+        }
+        let sessions = variants.iter().map(|it| self.session(&case, &folder, *it));
+        let measured = measure(sessions.collect::<anyhow::Result<_>>()?, self.effort)?;
+        if measured.disturbed != 0 {
+            println!("  left out {} rounds that others disturbed", measured.disturbed);
+        }
+        if self.peer.is_some() {
+            // Half a gigabyte for the larger networks.
+            std::fs::remove_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
+        }
+        Ok(Entry { case, variants, measured })
+    }
+
+    fn mode(&self, variant: Variant) -> Option<Mode<'_>> {
+        let preload = self.tcmalloc.as_deref().filter(|_| variant == Variant::Tcmalloc);
+        Some(Mode { name: variant.mode()?, preload, threads: self.threads })
+    }
+
+    fn session(&self, case: &Case, folder: &Path, variant: Variant) -> anyhow::Result<Session> {
+        let mut command = match (self.mode(variant), &self.peer) {
+            (Some(mode), Some(peer)) => peer.command("run", folder, mode),
+            _ => {
+                let mut command = self.subject.command(&["run", &case.name]);
+                command.env("RAYON_NUM_THREADS", self.threads.to_string());
+                command
+            }
+        };
+        Session::start(&format!("{} ({})", case.name, variant.name()), &mut command)
+    }
+}
+
+/// The whole text on a run: what, where, when, and the tables.
+fn describe(
+    root: &Path,
+    bench: &Bench,
+    entries: &[Entry],
+    took: Duration,
+) -> anyhow::Result<String> {
+    let torch = match &bench.peer {
+        Some(peer) => format!("PyTorch {}", peer.version()?),
+        None => "no peer".to_owned(),
+    };
+    Ok(format!(
+        "Commit {}; {}; {torch}; {} threads; {:.0} minutes.\n\n{}\n{}",
+        machine::commit(root),
+        machine::describe(),
+        bench.threads,
+        took.as_secs_f64() / 60.0,
+        report::ratios(entries),
+        report::figures(entries),
+    ))
+}
+
+fn check(entries: &[Entry]) -> anyhow::Result<()> {
+    let verdicts: Vec<Verdict> = entries.iter().flat_map(Entry::verdicts).collect();
+    ensure!(
+        verdicts.iter().any(|it| it.target.is_some()),
+        "bench: --check, and no case with a floor was measured beside `eager`"
+    );
+    let over: Vec<String> = verdicts
+        .iter()
+        .filter(|it| !it.passes())
+        .map(|it| {
+            let floor = it.target.map_or(f64::NAN, |it| it.floor);
+            format!(
+                "{}: {} {:.2} of PyTorch eager's, floor {floor:.2}",
+                it.case, it.quantity, it.of_eager
+            )
+        })
+        .collect();
+    ensure!(over.is_empty(), "over the floor:\n  {}", over.join("\n  "));
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! The program of `benches` that is timed, and its table of cases.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+/// A row of the table in `benches/src/case.rs`, as far as it matters here.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Name.
+    pub name: String,
+    /// `product`, or what a network does: `forward`, `weights`, `input`, `step`, ...
+    pub act: String,
+    /// Operations of an iteration.
+    pub flop: f64,
+    /// Whether the short run has it.
+    pub quick: bool,
+    /// Targets of our time over PyTorch's.
+    pub time: Option<Target>,
+    /// Targets of our peak memory over PyTorch's.
+    pub memory: Option<Target>,
+    /// Axis and place in a scaling plot.
+    pub scaling: Option<(String, usize)>,
+}
+
+/// A ratio that must not be exceeded, and one that is aimed at.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Largest that passes.
+    pub floor: f64,
+    /// Aim.
+    pub goal: f64,
+}
+
+/// The built program.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    program: PathBuf,
+}
+
+impl Subject {
+    /// Builds it, optimised.
+    ///
+    /// # Errors
+    ///
+    /// If it does not compile.
+    pub fn build(root: &Path, name: &str) -> anyhow::Result<Self> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .args(["build", "--release", "--package", "benches", "--bin", name])
+            .args(["--message-format", "json-render-diagnostics", "--locked"])
+            .current_dir(root)
+            .stderr(std::process::Stdio::inherit())
+            .output()
+            .context("cannot start cargo")?;
+        ensure!(output.status.success(), "`{name}` does not compile");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let messages = text.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());
+        let mut programs = messages.filter_map(|it| it["executable"].as_str().map(PathBuf::from));
+        let program = programs.next_back().context("cargo named no program")?;
+        Ok(Self { program })
+    }
+
+    /// The program with its first arguments.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments);
+        command
+    }
+
+    /// The table of cases.
+    ///
+    /// # Errors
+    ///
+    /// If the program fails.
+    pub fn cases(&self) -> anyhow::Result<Vec<Case>> {
+        let output = self.command(&["list"]).output().context("subject list")?;
+        ensure!(output.status.success(), "subject list: {}", output.status);
+        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).context("subject list")?;
+        rows.iter().map(case).collect()
+    }
+
+    /// Writes weights, inputs and results for the peer.
+    ///
+    /// # Errors
+    ///
+    /// If the program fails.
+    pub fn record(&self, case: &str, folder: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
+        let status = self.command(&["record", case]).arg(folder).status().context("subject")?;
+        ensure!(status.success(), "subject record {case}: {status}");
+        Ok(())
+    }
+}
+
+fn case(row: &Value) -> anyhow::Result<Case> {
+    let (Some(name), Some(flop)) = (row["name"].as_str(), row["flop"].as_f64()) else {
+        bail!("subject list: a row without name or operations: {row}");
+    };
+    let target = |key: &str| {
+        let [floor, goal] = ["floor", "goal"].map(|it| row[key][it].as_f64());
+        Some(Target { floor: floor?, goal: goal? })
+    };
+    let kind = |value: &Value| value["kind"].as_str().map(str::to_owned);
+    let act = kind(&row["work"]["act"]).or_else(|| kind(&row["work"]));
+    let scaling = row["scaling"]["axis"].as_str().zip(row["scaling"]["at"].as_u64());
+    Ok(Case {
+        name: name.to_owned(),
+        act: act.with_context(|| format!("subject list: `{name}` has no kind"))?,
+        flop,
+        quick: row["quick"] == true,
+        time: target("time"),
+        memory: target("memory"),
+        scaling: scaling.map(|(axis, at)| (axis.to_owned(), at as usize)),
+    })
+}
+
+/// The cases with these names, in the order of the table.
+///
+/// # Errors
+///
+/// If a name is unknown.
+pub fn named(cases: Vec<Case>, names: &[String]) -> anyhow::Result<Vec<Case>> {
+    if let Some(name) = names.iter().find(|name| cases.iter().all(|it| it.name != **name)) {
+        let known: Vec<&str> = cases.iter().map(|it| it.name.as_str()).collect();
+        bail!("no case `{name}`; there are: {}", known.join(", "));
+    }
+    Ok(cases.into_iter().filter(|it| names.contains(&it.name)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_row_is_read_and_its_faults_are_named() {
+        let row = json!({
+            "name": "a", "flop": 2e9, "quick": true,
+            "work": {"kind": "network", "act": {"kind": "weights"}},
+            "time": {"floor": 0.7, "goal": 0.5},
+            "scaling": {"axis": "batch", "at": 4},
+        });
+        let case = case(&row).unwrap();
+        assert_eq!((case.name.as_str(), case.act.as_str(), case.quick), ("a", "weights", true));
+        assert_eq!(case.time.map(|it| (it.floor, it.goal)), Some((0.7, 0.5)));
+        assert!(case.memory.is_none());
+        assert_eq!(case.scaling, Some(("batch".to_owned(), 4)));
+
+        let error = named(vec![case], &["b".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("`b`") && error.contains("a"), "{error}");
+    }
+}
