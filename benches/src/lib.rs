@@ -11,10 +11,12 @@
 //! - [`case`], [`networks`]: the table of cases. [`flop`]: what a case costs on paper.
 //! - [`prepare`]: a case made ready to run; [`pass`], [`step`], [`sampling`], [`matrix`]: each kind
 //!   of work. [`record`]: what the peer is given and must find.
+//! - [`kernels`]: the hot kernels one by one, for counting instructions.
 //! - [`process`]: time and memory of this process.
 
 pub mod case;
 pub mod flop;
+pub mod kernels;
 pub mod matrix;
 pub mod networks;
 pub mod pass;

@@ -5,6 +5,8 @@
 //! subject record CASE FOLDER    writes weights, inputs and results for the peer
 //! subject run CASE              prints {"ready":true}; for each line `go` runs the case and prints
 //!                               {"wall":seconds,"cpu":seconds}; on `end` prints {"peak":bytes}
+//! subject kernels               the names of the kernels, as JSON
+//! subject kernel NAME TIMES     runs one kernel so many times and prints nothing
 //! ```
 //!
 //! Peers speak the same three lines, so that whoever times them need not know which is which.
@@ -18,10 +20,11 @@ use benches::case::{Case, cases, find};
 use benches::prepare::prepare;
 use benches::process::{cpu_seconds, peak_memory};
 use benches::record::record;
-use benches::{Result, flop};
+use benches::{Result, flop, kernels};
 use serde_json::json;
 
-const USAGE: &str = "usage: subject list | record CASE FOLDER | run CASE";
+const USAGE: &str =
+    "usage: subject list | record CASE FOLDER | run CASE | kernels | kernel NAME TIMES";
 
 fn main() -> ExitCode {
     models::ops::runtime::configure();
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
         ["list"] => list(),
         ["record", name, folder] => find(name).and_then(|case| record(&case, Path::new(folder))),
         ["run", name] => find(name).and_then(|case| serve(&case)),
+        ["kernels"] => tell(&json!(kernels::names())),
+        ["kernel", name, times] => repeat(name, times),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -54,6 +59,12 @@ fn list() -> Result<()> {
     let rows: Vec<_> = rows.collect::<Result<_>>()?;
     println!("{}", serde_json::to_string(&rows)?);
     Ok(())
+}
+
+fn repeat(name: &str, times: &str) -> Result<()> {
+    let times: usize = times.parse().map_err(|_| format!("`{times}` is no number of times"))?;
+    let mut iteration = kernels::prepare(name)?;
+    (0..times).try_for_each(|_| iteration())
 }
 
 fn serve(case: &Case) -> Result<()> {

@@ -34,6 +34,9 @@ pub struct Target {
     pub goal: f64,
 }
 
+/// Beginnings of the variables that cargo sets for the program that it runs.
+const CARGOS_OWN: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+
 /// The built program.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -48,7 +51,16 @@ impl Subject {
     /// If it does not compile.
     pub fn build(root: &Path, name: &str) -> anyhow::Result<Self> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
+        let mut command = Command::new(cargo);
+        // What cargo told this program of itself would make build scripts run again, here and at the
+        // next build by hand.
+        let inherited = std::env::vars_os().map(|(key, _)| key);
+        for key in inherited.filter(|key| {
+            CARGOS_OWN.iter().any(|prefix| key.to_string_lossy().starts_with(prefix))
+        }) {
+            command.env_remove(key);
+        }
+        let output = command
             .args(["build", "--release", "--package", "benches", "--bin", name])
             .args(["--message-format", "json-render-diagnostics", "--locked"])
             .current_dir(root)
