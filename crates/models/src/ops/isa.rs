@@ -2,34 +2,61 @@
 
 use std::sync::OnceLock;
 
-/// Proof that this processor has AVX2 and FMA: only [`Isa::detect`] makes one.
+use super::runtime::{Kernels, kernels};
+
+/// Proof that this processor has AVX2 and FMA: only [`Isa::detect`] and [`Isa::all`] make one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx2Fma(());
 
+/// Proof that this processor has the foundation of AVX-512, beside AVX2 and FMA.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx512(());
+
 /// The instructions that a kernel is compiled for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Isa(Option<Avx2Fma>);
+pub(super) enum Isa {
+    /// What every processor has.
+    Portable,
+    /// Vectors of eight.
+    Avx2Fma(Avx2Fma),
+    /// Vectors of sixteen.
+    Avx512(Avx512),
+}
 
 impl Isa {
-    /// What every processor has. Tests force it.
-    #[cfg(test)]
-    pub(super) const PORTABLE: Self = Self(None);
-
-    /// The best that this processor has.
+    /// The best that this processor has and [`Kernels`] allows.
     pub(super) fn detect() -> Self {
-        static DETECTED: OnceLock<Isa> = OnceLock::new();
-        *DETECTED.get_or_init(|| {
-            #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Self(Some(Avx2Fma(())));
-            }
-            Self(None)
-        })
+        let best = Self::best();
+        match (kernels(), best) {
+            (Kernels::Best, _) => best,
+            (Kernels::Avx2, Self::Avx512(_)) => Self::Avx2Fma(Avx2Fma(())),
+            (Kernels::Avx2, _) => best,
+            (Kernels::Portable | Kernels::Off, _) => Self::Portable,
+        }
     }
 
-    /// The proof of AVX2 and FMA, if they may be used.
-    pub(super) fn avx2_fma(self) -> Option<Avx2Fma> {
-        self.0
+    /// All that this processor has, for tests.
+    #[cfg(test)]
+    pub(super) fn all() -> Vec<Self> {
+        match Self::best() {
+            Self::Portable => vec![Self::Portable],
+            it @ Self::Avx2Fma(_) => vec![Self::Portable, it],
+            it @ Self::Avx512(_) => vec![Self::Portable, Self::Avx2Fma(Avx2Fma(())), it],
+        }
+    }
+
+    fn best() -> Self {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                return match is_x86_feature_detected!("avx512f") {
+                    true => Self::Avx512(Avx512(())),
+                    false => Self::Avx2Fma(Avx2Fma(())),
+                };
+            }
+            Self::Portable
+        })
     }
 }
 
@@ -44,13 +71,26 @@ macro_rules! compile_for_isa {
         #[allow(clippy::too_many_arguments)]
         $vis fn $name$(<const $n: usize>)?(isa: $crate::ops::isa::Isa, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
-            if isa.avx2_fma().is_some() {
+            {
+                #[target_feature(enable = "avx512f,avx2,fma")]
+                fn compiled_for_avx512$(<const $n: usize>)?($($arg: $ty),*) $(-> $ret)? {
+                    $body::<true $(, $n)?>($($arg),*)
+                }
                 #[target_feature(enable = "avx2,fma")]
                 fn compiled_for_avx2_fma$(<const $n: usize>)?($($arg: $ty),*) $(-> $ret)? {
                     $body::<true $(, $n)?>($($arg),*)
                 }
-                // SAFETY: the proof in `isa` says that the processor has both features.
-                return unsafe { compiled_for_avx2_fma$(::<$n>)?($($arg),*) };
+                match isa {
+                    // SAFETY: the proof in `isa` says that the processor has the features.
+                    $crate::ops::isa::Isa::Avx512(_) => {
+                        return unsafe { compiled_for_avx512$(::<$n>)?($($arg),*) };
+                    }
+                    // SAFETY: as above.
+                    $crate::ops::isa::Isa::Avx2Fma(_) => {
+                        return unsafe { compiled_for_avx2_fma$(::<$n>)?($($arg),*) };
+                    }
+                    $crate::ops::isa::Isa::Portable => {}
+                }
             }
             let _ = isa;
             $body::<false $(, $n)?>($($arg),*)

@@ -2,9 +2,12 @@
 
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
 
-/// Whether the kernels of this crate take these operands: on the CPU, in f32.
+use super::runtime::{Kernels, kernels};
+
+/// Whether the kernels of this crate take these operands: on the CPU, in f32, and not switched off.
 pub(super) fn has_kernel(operands: &[&Tensor]) -> bool {
-    operands.iter().all(|it| it.device().is_cpu() && it.dtype() == DType::F32)
+    kernels() != Kernels::Off
+        && operands.iter().all(|it| it.device().is_cpu() && it.dtype() == DType::F32)
 }
 
 /// The numbers of a contiguous operand. Public functions make their operands so.

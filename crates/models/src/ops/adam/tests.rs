@@ -39,7 +39,7 @@ fn every_form_follows_the_composed_one_in_f64() {
 }
 
 fn fused_portable(t: u64, param: &Var, m: &Var, v: &Var, grad: &Tensor) -> Result<()> {
-    fused(Isa::PORTABLE, &CONFIG, t, param, m, v, grad)
+    fused(Isa::Portable, &CONFIG, t, param, m, v, grad)
 }
 
 /// One number by hand, after the algorithm of the paper.

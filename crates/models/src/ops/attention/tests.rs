@@ -28,8 +28,7 @@ fn kernels_agree_with_the_composed_form_in_f64() {
     let sizes =
         [[1, 1, 4, 2, 2], [2, 1, 64, 16, 16], [3, 2, 8, 5, 7], [1, 4, 3, 1, 9], [1, 1, 1, 6, 6]];
     for sizes in sizes {
-        check(Isa::detect(), sizes);
-        check(Isa::PORTABLE, sizes);
+        Isa::all().into_iter().for_each(|isa| check(isa, sizes));
     }
 }
 
@@ -101,7 +100,7 @@ fn not_a_number_spreads_over_its_head() {
     let mut numbers = normal(1, &[1, 12, 3, 3]).flatten_all().unwrap().to_vec1::<f32>().unwrap();
     numbers[3] = f32::NAN;
     let qkv = Tensor::from_vec(numbers, (1, 12, 3, 3), &Device::Cpu).unwrap();
-    for isa in [Isa::detect(), Isa::PORTABLE] {
+    for isa in Isa::all() {
         let y = fused(isa, &qkv, 2).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         // It is in the query of pixel 3 of the first head.
         for (i, y) in y.iter().enumerate() {

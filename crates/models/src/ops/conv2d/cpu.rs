@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use super::geometry::Geometry;
 use super::portable;
 use super::weight::Weight;
-use crate::ops::isa::{Avx2Fma, Isa};
+use crate::ops::isa::Isa;
 use crate::ops::reduce;
 use crate::ops::storage::{dense, tensor, with_dense};
 
@@ -28,27 +28,29 @@ pub(super) struct Conv2d {
 #[derive(Clone, Copy, Debug)]
 enum Algorithm {
     Portable,
-    Direct(Avx2Fma),
-    Winograd(Avx2Fma),
+    Direct,
+    Winograd,
 }
 
 impl Algorithm {
     /// For the output, or for the gradient by the input (of [`Geometry::backward`]).
     fn of_convolution(isa: Isa, geometry: &Geometry) -> Self {
         let &Geometry { batch, inputs, outputs, kernel, .. } = geometry;
-        let Some(proof) = isa.avx2_fma() else { return Self::Portable };
+        if let Isa::Portable = isa {
+            return Self::Portable;
+        }
         let fewest = inputs.min(outputs);
         let tiles = batch * geometry.pixels() / 4;
         match kernel {
             1 if PRODUCT_CHANNELS <= fewest => Self::Portable,
-            1 => Self::Direct(proof),
+            1 => Self::Direct,
             3 if winograd_fits(geometry)
                 && WINOGRAD_CHANNELS <= fewest
                 && WINOGRAD_TILES <= tiles =>
             {
-                Self::Winograd(proof)
+                Self::Winograd
             }
-            3 => Self::Direct(proof),
+            3 => Self::Direct,
             _ => Self::Portable,
         }
     }
@@ -58,9 +60,7 @@ impl Algorithm {
         let tiles = geometry.batch * geometry.pixels() / 4;
         match Self::of_convolution(isa, geometry) {
             // The transformed sums are read and written once for every few tiles.
-            Self::Winograd(proof) if tiles <= geometry.inputs.max(geometry.outputs) => {
-                Self::Direct(proof)
-            }
+            Self::Winograd if tiles <= geometry.inputs.max(geometry.outputs) => Self::Direct,
             algorithm => algorithm,
         }
     }
@@ -83,21 +83,33 @@ fn convolve(
     bias: Option<&[f32]>,
     geometry: &Geometry,
 ) -> Vec<f32> {
-    match Algorithm::of_convolution(isa, geometry) {
+    match (Algorithm::of_convolution(isa, geometry), isa) {
         #[cfg(target_arch = "x86_64")]
-        Algorithm::Direct(proof) => direct::convolve(proof, x, weight, bias, geometry),
+        (Algorithm::Direct, Isa::Avx512(it)) => direct::convolve(it, x, weight, bias, geometry),
         #[cfg(target_arch = "x86_64")]
-        Algorithm::Winograd(proof) => winograd::convolve(proof, x, weight, bias, geometry),
+        (Algorithm::Direct, Isa::Avx2Fma(it)) => direct::convolve(it, x, weight, bias, geometry),
+        #[cfg(target_arch = "x86_64")]
+        (Algorithm::Winograd, Isa::Avx512(it)) => winograd::convolve(it, x, weight, bias, geometry),
+        #[cfg(target_arch = "x86_64")]
+        (Algorithm::Winograd, Isa::Avx2Fma(it)) => {
+            winograd::convolve(it, x, weight, bias, geometry)
+        }
         _ => portable::convolve(x, weight, bias, geometry),
     }
 }
 
 fn weight_gradient(isa: Isa, x: &[f32], grad: &[f32], geometry: &Geometry) -> Vec<f32> {
-    match Algorithm::of_weight_gradient(isa, geometry) {
+    match (Algorithm::of_weight_gradient(isa, geometry), isa) {
         #[cfg(target_arch = "x86_64")]
-        Algorithm::Direct(proof) => weight_grad::weight_gradient(proof, x, grad, geometry),
+        (Algorithm::Direct, Isa::Avx512(it)) => weight_grad::weight_gradient(it, x, grad, geometry),
         #[cfg(target_arch = "x86_64")]
-        Algorithm::Winograd(proof) => winograd::weight_gradient(proof, x, grad, geometry),
+        (Algorithm::Direct, Isa::Avx2Fma(it)) => {
+            weight_grad::weight_gradient(it, x, grad, geometry)
+        }
+        #[cfg(target_arch = "x86_64")]
+        (Algorithm::Winograd, Isa::Avx512(it)) => winograd::weight_gradient(it, x, grad, geometry),
+        #[cfg(target_arch = "x86_64")]
+        (Algorithm::Winograd, Isa::Avx2Fma(it)) => winograd::weight_gradient(it, x, grad, geometry),
         _ => portable::weight_gradient(x, grad, geometry),
     }
 }

@@ -1,36 +1,34 @@
 //! Direct convolution with kernels of 1 and 3: no unrolled image.
 //!
 //! One image at a time (or several small ones) is padded into scratch that stays in the second
-//! cache; then each tile of 4 output channels and 24 pixels keeps its sums in registers while it
+//! cache; then each tile of 4 output channels and 24 pixels (8 and 48 with vectors of
+//! sixteen) keeps its sums in registers while it
 //! goes over a block of input channels. The gradient by the input is the same convolution of the
 //! output's gradient, with other weights (see [`Weight::backward`](super::weight::Weight)).
-
-use std::arch::x86_64::*;
 
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
-use super::padded::{LANES, Padded};
-use super::tile::{Sum, VECTORS, accumulate, accumulate_few, mask};
-use super::weight::{BLOCK, Weight};
+use super::padded::Padded;
+use super::weight::Weight;
+use super::width::{Sum, VECTORS, Width, accumulate, compile_for_width};
 use crate::ops::buffer::{Output, with_scratch};
-use crate::ops::isa::Avx2Fma;
 
 /// Vectors of pixels that make a task worth its while: small images are taken together.
 const TASK_VECTORS: usize = 48;
 
 /// `y = weight * x + bias`, `k` 1 or 3.
-pub(super) fn convolve(
-    _proof: Avx2Fma,
+pub(super) fn convolve<W: Width<B>, const B: usize>(
+    _proof: W,
     x: &[f32],
     weight: &Weight<'_>,
     bias: Option<&[f32]>,
     geometry: &Geometry,
 ) -> Vec<f32> {
-    let padded = Padded::new(geometry);
-    let packed = weight.blocked();
+    let padded = Padded::new(geometry, W::LANES);
+    let packed = weight.blocked(B);
     let mut start = bias.unwrap_or_default().to_vec();
-    start.resize(geometry.outputs.next_multiple_of(BLOCK), 0.0);
+    start.resize(geometry.outputs.next_multiple_of(B), 0.0);
     let vectors = padded.height * padded.row_vectors();
     let spread = geometry.batch.div_ceil(rayon::current_num_threads());
     let images = TASK_VECTORS.div_ceil(vectors).min(spread).max(1);
@@ -42,11 +40,12 @@ pub(super) fn convolve(
         let images = x.len() / image_in;
         let mut run = |source: &[f32]| {
             let task = Task { geometry, padded, packed: &packed, start: &start, images, source };
-            // SAFETY: the processor has the features (`Avx2Fma`). `y` is the task's output.
+            let y = y.as_mut_ptr().cast();
+            // SAFETY: `_proof`; `y` is the task's output.
             unsafe {
                 match geometry.kernel {
-                    1 => task.run::<1>(y.as_mut_ptr().cast()),
-                    _ => task.run::<3>(y.as_mut_ptr().cast()),
+                    1 => run::<W, B, 1>(&task, y),
+                    _ => run::<W, B, 3>(&task, y),
                 }
             }
         };
@@ -83,61 +82,67 @@ struct Pixels {
     lanes: [usize; VECTORS],
 }
 
-impl Task<'_> {
+compile_for_width! {
     /// # Safety
     ///
-    /// The processor has AVX2 and FMA. `y` is valid for writing `images · outputs · pixels`
-    /// numbers, which no other thread uses. `K` is the geometry's kernel.
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn run<const K: usize>(&self, y: *mut f32) {
-        let &Geometry { inputs, outputs, .. } = self.geometry;
-        // As many input channels at a time as the first cache holds of a tile's rows.
-        let depth = if K == 1 { 128 } else { 16 };
-        let total = self.images * self.padded.height * self.padded.row_vectors();
-        for first in (0..inputs).step_by(depth) {
-            let sum = Sum {
-                channels: depth.min(inputs - first),
-                channel_stride: self.padded.channel,
-                row_stride: self.padded.pitch,
-            };
-            for vector in (0..total).step_by(VECTORS) {
-                let count = VECTORS.min(total - vector);
-                let pixels = self.locate(vector, count, first, y);
-                for block in 0..outputs.div_ceil(BLOCK) {
-                    let offset = (block * inputs + first) * K * K * BLOCK;
-                    let weights = self.packed[offset..].as_ptr();
-                    let start = (first == 0).then(|| &self.start[block * BLOCK..][..BLOCK]);
-                    let rows = BLOCK.min(outputs - block * BLOCK);
-                    let tile = Tile { weights, start, sum, rows, stride: self.geometry.pixels() };
-                    let pixels = pixels.down(block * BLOCK * tile.stride);
-                    // SAFETY: the caller vouches for the features. `locate` gives vectors within
-                    // the padded images and the output; the weights of a block hold
-                    // `sum.channels · K² · 4` numbers from `offset`. Outputs that the tile reads
-                    // were written when `first` was 0.
-                    unsafe {
-                        match count {
-                            1 => tile.few::<K, 1>(&pixels),
-                            2 => tile.few::<K, 2>(&pixels),
-                            _ => tile.full::<K>(&pixels),
-                        }
+    /// `y` is valid for writing `images · outputs · pixels` numbers, which no other thread uses.
+    /// `K` is the geometry's kernel.
+    unsafe fn run<const K: usize>(task: &Task<'_>, y: *mut f32) = run_of
+}
+
+/// # Safety
+///
+/// As [`run`].
+#[inline(always)]
+unsafe fn run_of<W: Width<B>, const B: usize, const K: usize>(task: &Task<'_>, y: *mut f32) {
+    let &Geometry { inputs, outputs, .. } = task.geometry;
+    // As many input channels at a time as the first cache holds of a tile's rows.
+    let depth = if K == 1 { 128 } else { 16 };
+    let total = task.images * task.padded.height * task.padded.row_vectors();
+    for first in (0..inputs).step_by(depth) {
+        let sum = Sum {
+            channels: depth.min(inputs - first),
+            channel_stride: task.padded.channel,
+            row_stride: task.padded.pitch,
+        };
+        for vector in (0..total).step_by(VECTORS) {
+            let count = VECTORS.min(total - vector);
+            let pixels = task.locate(vector, count, first, y);
+            for block in 0..outputs.div_ceil(B) {
+                let offset = (block * inputs + first) * K * K * B;
+                let weights = task.packed[offset..].as_ptr();
+                let start = (first == 0).then(|| &task.start[block * B..][..B]);
+                let rows = B.min(outputs - block * B);
+                let tile = Tile { weights, start, sum, rows, stride: task.geometry.pixels() };
+                let pixels = pixels.down(block * B * tile.stride);
+                // SAFETY: `locate` gives vectors within the padded images and the output; the
+                // weights of a block hold `sum.channels · K² · B` numbers from `offset`. Outputs
+                // that the tile reads were written when `first` was 0.
+                unsafe {
+                    match count {
+                        1 => tile.few::<W, B, K, 1>(&pixels),
+                        2 => tile.few::<W, B, K, 2>(&pixels),
+                        _ => tile.full::<W, B, K>(&pixels),
                     }
                 }
             }
         }
     }
+}
 
+impl Task<'_> {
     /// Where `count` vectors from number `vector` are read, at input channel `channel`, and
     /// written, at output channel 0.
     fn locate(&self, vector: usize, count: usize, channel: usize, y: *mut f32) -> Pixels {
-        let padded = &self.padded;
+        let (padded, lanes) = (&self.padded, self.padded.lanes);
         let (row_vectors, &Geometry { inputs, outputs, .. }) =
             (padded.row_vectors(), self.geometry);
         let place = |q: usize| {
-            let (line, column) = ((vector + q) / row_vectors, (vector + q) % row_vectors * LANES);
+            let (line, column) = ((vector + q) / row_vectors, (vector + q) % row_vectors * lanes);
             let (image, row) = (line / padded.height, line % padded.height);
             let source = (image * inputs + channel) * padded.channel + row * padded.pitch + column;
             let target = image * outputs * self.geometry.pixels() + row * padded.width + column;
-            (source, target, LANES.min(padded.width - column))
+            (source, target, lanes.min(padded.width - column))
         };
         // A tile of fewer vectors repeats its first, which is then not used.
         let places: [_; VECTORS] = std::array::from_fn(|q| place(if q < count { q } else { 0 }));
@@ -172,80 +177,85 @@ struct Tile<'a> {
 impl Tile<'_> {
     /// # Safety
     ///
-    /// The processor has AVX2 and FMA; see [`accumulate`]. The first `lanes` numbers of each
-    /// target are valid for writing in each of the `rows` output channels, and hold sums to go
-    /// on from if there is no `start`.
-    #[target_feature(enable = "avx2,fma")]
-    #[inline]
-    unsafe fn full<const K: usize>(&self, pixels: &Pixels) {
+    /// See [`Width::accumulate`]. The first `lanes` numbers of each target are valid for writing in
+    /// each of the `rows` output channels, and hold sums to go on from if there is no `start`.
+    #[inline(always)]
+    unsafe fn full<W: Width<B>, const B: usize, const K: usize>(&self, pixels: &Pixels) {
         // SAFETY: passed on to the caller.
         unsafe {
-            let mut acc = self.load(pixels);
-            accumulate::<K>(&mut acc, self.weights, pixels.source, self.sum);
-            self.store(pixels, &acc);
+            let mut acc = self.load::<W, B, VECTORS>(pixels);
+            W::accumulate::<K>(&mut acc, self.weights, pixels.source, self.sum);
+            self.store::<W, B, VECTORS>(pixels, &acc);
         }
     }
 
     /// # Safety
     ///
     /// As [`Self::full`], of the first `N` vectors.
-    #[target_feature(enable = "avx2,fma")]
-    #[inline]
-    unsafe fn few<const K: usize, const N: usize>(&self, pixels: &Pixels) {
+    #[inline(always)]
+    unsafe fn few<W: Width<B>, const B: usize, const K: usize, const N: usize>(
+        &self,
+        pixels: &Pixels,
+    ) {
         // SAFETY: passed on to the caller.
         unsafe {
-            let mut acc = self.load::<N>(pixels);
+            let mut acc = self.load::<W, B, N>(pixels);
             let source = std::array::from_fn(|q| pixels.source[q]);
-            accumulate_few::<K, N>(&mut acc, self.weights, source, self.sum);
-            self.store(pixels, &acc);
+            accumulate::<W, B, K, N>(&mut acc, self.weights, source, self.sum);
+            self.store::<W, B, N>(pixels, &acc);
         }
     }
 
     /// # Safety
     ///
     /// As [`Self::full`].
-    #[target_feature(enable = "avx2,fma")]
-    #[inline]
-    unsafe fn load<const N: usize>(&self, pixels: &Pixels) -> [[__m256; N]; BLOCK] {
-        let mut acc = [[_mm256_setzero_ps(); N]; BLOCK];
-        match self.start {
-            Some(start) => {
-                for (acc, start) in acc.iter_mut().zip(start) {
-                    acc.fill(_mm256_set1_ps(*start));
+    #[inline(always)]
+    unsafe fn load<W: Width<B>, const B: usize, const N: usize>(
+        &self,
+        pixels: &Pixels,
+    ) -> [[W::Vector; N]; B] {
+        // SAFETY: the caller vouches for these numbers; masked ones are not read.
+        unsafe {
+            let mut acc = [[W::splat(0.0); N]; B];
+            match self.start {
+                Some(start) => {
+                    for (acc, start) in acc.iter_mut().zip(start) {
+                        *acc = [W::splat(*start); N];
+                    }
                 }
-            }
-            None => {
-                for (r, acc) in acc.iter_mut().enumerate().take(self.rows) {
-                    for (q, acc) in acc.iter_mut().enumerate() {
-                        // SAFETY: the caller vouches for these numbers; masked ones are not read.
-                        *acc = unsafe {
+                None => {
+                    for (r, acc) in acc.iter_mut().enumerate().take(self.rows) {
+                        for (q, acc) in acc.iter_mut().enumerate() {
                             let at = pixels.target[q].add(r * self.stride);
-                            match pixels.lanes[q] {
-                                LANES => _mm256_loadu_ps(at),
-                                lanes => _mm256_maskload_ps(at, mask(lanes)),
-                            }
-                        };
+                            *acc = match pixels.lanes[q] {
+                                lanes if lanes == W::LANES => W::load(at),
+                                lanes => W::load_first(at, lanes),
+                            };
+                        }
                     }
                 }
             }
+            acc
         }
-        acc
     }
 
     /// # Safety
     ///
     /// As [`Self::full`].
-    #[target_feature(enable = "avx2,fma")]
-    #[inline]
-    unsafe fn store<const N: usize>(&self, pixels: &Pixels, acc: &[[__m256; N]; BLOCK]) {
+    #[inline(always)]
+    unsafe fn store<W: Width<B>, const B: usize, const N: usize>(
+        &self,
+        pixels: &Pixels,
+        acc: &[[W::Vector; N]; B],
+    ) {
         for (r, acc) in acc.iter().enumerate().take(self.rows) {
             for (q, acc) in acc.iter().enumerate() {
                 // SAFETY: the caller vouches for these places; masked ones are not written.
                 unsafe {
                     let at = pixels.target[q].add(r * self.stride);
                     match pixels.lanes[q] {
-                        LANES => _mm256_storeu_ps(at, *acc),
-                        lanes => _mm256_maskstore_ps(at, mask(lanes), *acc),
+                        lanes if lanes == W::LANES => W::store(at, *acc),
+                        lanes => W::store_first(at, lanes, *acc),
                     }
                 }
             }

@@ -13,11 +13,15 @@ mod weight;
 #[cfg(target_arch = "x86_64")]
 mod direct;
 #[cfg(target_arch = "x86_64")]
+mod eight;
+#[cfg(target_arch = "x86_64")]
 mod padded;
 #[cfg(target_arch = "x86_64")]
-mod tile;
+mod sixteen;
 #[cfg(target_arch = "x86_64")]
 mod weight_grad;
+#[cfg(target_arch = "x86_64")]
+mod width;
 #[cfg(target_arch = "x86_64")]
 mod winograd;
 

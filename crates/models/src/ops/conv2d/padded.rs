@@ -2,9 +2,6 @@
 
 use super::geometry::Geometry;
 
-/// Numbers of a vector register.
-pub(super) const LANES: usize = 8;
-
 /// How an image lies in scratch.
 #[derive(Clone, Copy)]
 pub(super) struct Padded {
@@ -18,17 +15,19 @@ pub(super) struct Padded {
     /// Numbers from a channel to the next.
     pub(super) channel: usize,
     border: usize,
+    /// Numbers of a vector.
+    pub(super) lanes: usize,
 }
 
 impl Padded {
-    /// The layout for this convolution, `k` 1 or 3.
-    pub(super) fn new(geometry: &Geometry) -> Self {
+    /// The layout for this convolution, `k` 1 or 3, with vectors of `lanes`.
+    pub(super) fn new(geometry: &Geometry, lanes: usize) -> Self {
         let (height, width, border) = match geometry.kernel {
             1 => (1, geometry.pixels(), 0),
             _ => (geometry.height, geometry.width, 1),
         };
-        let pitch = width.next_multiple_of(LANES) + border * LANES;
-        Self { height, width, pitch, channel: (height + 2 * border) * pitch, border }
+        let pitch = width.next_multiple_of(lanes) + border * lanes;
+        Self { height, width, pitch, channel: (height + 2 * border) * pitch, border, lanes }
     }
 
     /// Whether images as they are have this layout already.
@@ -38,7 +37,7 @@ impl Padded {
 
     /// Vectors in a row, the last one perhaps ragged.
     pub(super) fn row_vectors(&self) -> usize {
-        self.width.div_ceil(LANES)
+        self.width.div_ceil(self.lanes)
     }
 
     /// Copies channels of `source`, each `height · width`, into `target`, all of which it writes.

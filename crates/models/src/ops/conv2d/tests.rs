@@ -17,14 +17,15 @@ type Sizes = [usize; 6];
 /// Shapes that between them take every path: direct and Winograd, forward, by input, by weight;
 /// full and ragged blocks of channels, vectors of pixels, tiles, tasks.
 #[rustfmt::skip]
-const SIZES: [Sizes; 20] = [
+const SIZES: [Sizes; 24] = [
     // direct
     [1,  1,  1,  1,  1, 1], [1,  1,  1,  1,  1, 3], [2,  1,  5,  3,  4, 3], [3,  3, 32,  9, 12, 3],
     [1, 17,  6,  7, 18, 3], [2, 20,  3,  4, 24, 3], [1,  5,  7, 13,  1, 3], [9,  4,  4,  4,  4, 3],
     [2, 33,  4,  5, 31, 3], [3,  7, 10,  5,  5, 1], [2, 40,  9,  8,  8, 1], [1,  3,  2, 16, 16, 1],
     // Winograd
     [2, 16, 16,  8,  8, 3], [3, 19, 17,  6, 16, 3], [1, 16, 33, 32, 32, 3], [5, 32, 16,  2, 24, 3],
-    [7, 16, 64,  8,  8, 3],
+    [7, 16, 64,  8,  8, 3], [9, 24, 16,  4,  4, 3], [3, 16, 17, 10, 12, 3], [5, 20, 40, 2, 4, 3],
+    [4, 16, 16, 16, 20, 3],
     // a matrix product; a Winograd convolution with the direct gradient by the weight
     [2, 128, 130, 3, 3, 1], [2, 70, 70, 8, 8, 3],
     // no kernel of that size
@@ -62,12 +63,9 @@ fn check(isa: Isa, sizes: Sizes) {
 
 #[test]
 fn kernels_agree_with_the_composed_form_in_f64() {
-    SIZES.iter().for_each(|sizes| check(Isa::detect(), *sizes));
-}
-
-#[test]
-fn the_portable_kernel_agrees_with_the_composed_form_in_f64() {
-    SIZES.iter().for_each(|sizes| check(Isa::PORTABLE, *sizes));
+    for isa in Isa::all() {
+        SIZES.iter().for_each(|sizes| check(isa, *sizes));
+    }
 }
 
 #[test]
@@ -85,7 +83,9 @@ proptest! {
         batch in 1usize..4, inputs in 1usize..24, outputs in 1usize..24,
         height in 1usize..20, width in 1usize..20, half in 0usize..2,
     ) {
-        check(Isa::detect(), [batch, inputs, outputs, height, width, 2 * half + 1]);
+        for isa in Isa::all() {
+            check(isa, [batch, inputs, outputs, height, width, 2 * half + 1]);
+        }
     }
 }
 
@@ -114,7 +114,7 @@ fn a_gradient_that_is_a_view_gives_the_same() {
 #[test]
 fn bits_do_not_depend_on_the_threads() {
     for sizes in [[5, 32, 33, 8, 8, 3], [5, 6, 7, 9, 11, 3], [5, 40, 9, 8, 8, 1]] {
-        for isa in [Isa::detect(), Isa::PORTABLE] {
+        for isa in Isa::all() {
             assert_thread_invariant(&operands(sizes), |args| {
                 fused(isa, &args[0], &args[1], Some(&args[2]))
             });
@@ -133,7 +133,7 @@ fn frozen_operands_get_no_gradient() {
 
 #[test]
 fn not_a_number_spreads_to_every_output_that_reads_it() {
-    for isa in [Isa::detect(), Isa::PORTABLE] {
+    for isa in Isa::all() {
         for sizes in [[1, 16, 16, 16, 16, 3], [1, 2, 3, 16, 16, 3], [1, 2, 3, 16, 16, 1]] {
             let [x, weight, _] = operands(sizes);
             let mut numbers = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -152,7 +152,7 @@ fn not_a_number_spreads_to_every_output_that_reads_it() {
 #[test]
 fn an_empty_batch_gives_an_empty_batch() {
     for sizes in [[0, 16, 16, 8, 8, 3], [0, 2, 3, 5, 5, 1]] {
-        for isa in [Isa::detect(), Isa::PORTABLE] {
+        for isa in Isa::all() {
             let [x, weight, bias] = operands(sizes);
             let (y, grads) = run(DType::F32, &[x, weight, bias], |args| {
                 fused(isa, &args[0], &args[1], Some(&args[2]))

@@ -4,9 +4,6 @@ use rayon::prelude::*;
 
 use super::geometry::Geometry;
 
-/// Output channels that a kernel computes at once.
-pub(super) const BLOCK: usize = 4;
-
 /// A weight `[O, I, k, k]`, seen by the convolution that it defines or by that one's gradient.
 ///
 /// The gradient by the input is a convolution of the output's gradient, with the roles of the
@@ -57,11 +54,6 @@ impl<'a> Weight<'a> {
         kernel
     }
 
-    /// Blocks of output channels; the last one may be ragged.
-    pub(super) fn blocks(&self) -> usize {
-        self.outputs.div_ceil(BLOCK)
-    }
-
     /// Channels that the convolution sums over.
     pub(super) fn inputs(&self) -> usize {
         self.inputs
@@ -85,18 +77,18 @@ impl<'a> Weight<'a> {
         matrix
     }
 
-    /// `[O / 4, I, k², 4]`: for each step of the sum, the four numbers that a block multiplies by.
-    /// Channels beyond the last are zero.
+    /// `[O / size, I, k², size]`: for each step of the sum, the numbers that a block of `size`
+    /// output channels multiplies by. Channels beyond the last are zero.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn blocked(&self) -> Vec<f32> {
-        let block_len = self.inputs * self.taps * BLOCK;
-        let mut packed = vec![0.0; self.blocks() * block_len];
+    pub(super) fn blocked(&self, size: usize) -> Vec<f32> {
+        let block_len = self.inputs * self.taps * size;
+        let mut packed = vec![0.0; self.outputs.div_ceil(size) * block_len];
         packed.par_chunks_mut(block_len.max(1)).enumerate().for_each(|(block, packed)| {
-            let first = block * BLOCK;
-            for lane in 0..BLOCK.min(self.outputs - first) {
-                for (input, packed) in packed.chunks_mut(self.taps * BLOCK).enumerate() {
+            let first = block * size;
+            for lane in 0..size.min(self.outputs - first) {
+                for (input, packed) in packed.chunks_mut(self.taps * size).enumerate() {
                     let source = self.kernel(first + lane, input);
-                    (0..self.taps).for_each(|tap| packed[tap * BLOCK + lane] = source(tap));
+                    (0..self.taps).for_each(|tap| packed[tap * size + lane] = source(tap));
                 }
             }
         });

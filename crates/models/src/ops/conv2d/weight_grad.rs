@@ -4,33 +4,30 @@
 //! dw[o, c, u, v] = Σ_{b,i,j} grad[b, o, i, j] · x[b, c, i + u − k/2, j + v − k/2]
 //! ```
 //!
-//! A tile keeps twelve such sums as vectors along the pixels: four output channels by three
-//! columns of a kernel (`k = 3`) or three input channels (`k = 1`). Tasks share out the weight,
-//! never the sum, so that the result does not depend on the number of threads.
-
-use std::arch::x86_64::*;
+//! A tile keeps twelve such sums as vectors along the pixels (24 with vectors of sixteen): four (or
+//! eight) output channels by three columns of a kernel (`k = 3`) or three input channels (`k = 1`).
+//! Tasks share out the weight, never the sum, so that the result does not depend on the number of
+//! threads.
 
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
-use super::padded::{LANES, Padded};
-use super::tile::{VECTORS, horizontal_sum, mask};
-use super::weight::BLOCK;
+use super::padded::Padded;
+use super::width::{VECTORS, Width, compile_for_width};
 use crate::ops::buffer::SharedPtr;
-use crate::ops::isa::Avx2Fma;
 
 /// Numbers of the output's gradient that are gone over for all input channels in turn: 16 KiB,
 /// half of the first cache.
 const CACHED: usize = 4096;
 
 /// The gradient `[O, I, k, k]` by the weight, `k` 1 or 3.
-pub(super) fn weight_gradient(
-    proof: Avx2Fma,
+pub(super) fn weight_gradient<W: Width<B>, const B: usize>(
+    proof: W,
     x: &[f32],
     grad: &[f32],
     geometry: &Geometry,
 ) -> Vec<f32> {
-    let padded = Padded::new(geometry);
+    let padded = Padded::new(geometry, W::LANES);
     let image_in = geometry.inputs * geometry.pixels();
     let source = if padded.is_plain() {
         None
@@ -43,7 +40,7 @@ pub(super) fn weight_gradient(
     };
     let source = source.as_deref().unwrap_or(x);
     let mut weight = vec![0f32; geometry.outputs * geometry.inputs * geometry.taps()];
-    let blocks = geometry.outputs.div_ceil(BLOCK);
+    let blocks = geometry.outputs.div_ceil(B);
     // A task takes neighbouring blocks of outputs; with too few of them, also part of the inputs.
     let threads = rayon::current_num_threads();
     let task_blocks = blocks.div_ceil(threads);
@@ -84,21 +81,21 @@ impl Task<'_> {
     ///
     /// `target` is valid for reading and writing the weight, of which no other thread uses the
     /// task's part.
-    unsafe fn run(&self, _: Avx2Fma) {
+    unsafe fn run<W: Width<B>, const B: usize>(&self, _proof: W) {
         let &Geometry { batch, inputs, outputs, kernel, .. } = self.geometry;
         let pixels = self.geometry.pixels();
-        let images = (CACHED / (BLOCK * pixels)).max(1);
+        let images = (CACHED / (B * pixels)).max(1);
         let mut ragged = Vec::new();
         for first in (0..batch).step_by(images) {
             let images = images.min(batch - first);
             for block in self.blocks.clone() {
-                let output = block * BLOCK;
-                let rows = BLOCK.min(outputs - output);
-                let (grad, image_stride) = if rows == BLOCK {
+                let output = block * B;
+                let rows = B.min(outputs - output);
+                let (grad, image_stride) = if rows == B {
                     (&self.grad[(first * outputs + output) * pixels..], outputs * pixels)
                 } else {
-                    self.gather(first, images, output, &mut ragged);
-                    (&ragged[..], BLOCK * pixels)
+                    self.gather::<B>(first, images, output, &mut ragged);
+                    (&ragged[..], B * pixels)
                 };
                 let sum = Sum { padded: &self.padded, grad, image_stride, images };
                 let image_in = inputs * self.padded.channel;
@@ -112,13 +109,21 @@ impl Task<'_> {
                             3 => u * self.padded.pitch + q,
                             _ => q.min(count - 1) * self.padded.channel,
                         });
-                        // SAFETY: the processor has the features (`Avx2Fma`), and both slices
-                        // reach to the end of the last image.
-                        let sums = unsafe { sum.run(source, image_in, offsets) };
+                        let mut sums = [[0f32; B]; VECTORS];
+                        // SAFETY: `_proof`; both slices reach to the end of the last image.
+                        unsafe {
+                            sum_up::<W, B>(
+                                &sum,
+                                source,
+                                image_in,
+                                offsets,
+                                sums.as_mut_ptr().cast(),
+                            )
+                        };
                         let columns = if kernel == 3 { VECTORS } else { count };
-                        for (r, sums) in sums.iter().enumerate().take(rows) {
-                            let at = ((output + r) * inputs + channel) * kernel * kernel;
-                            for (q, sum) in sums.iter().enumerate().take(columns) {
+                        for (q, sums) in sums.iter().enumerate().take(columns) {
+                            for (r, sum) in sums.iter().enumerate().take(rows) {
+                                let at = ((output + r) * inputs + channel) * kernel * kernel;
                                 // SAFETY: within the task's part of the weight.
                                 unsafe { *self.target.add(at + u * kernel + q) += sum };
                             }
@@ -131,11 +136,17 @@ impl Task<'_> {
     }
 
     /// The gradient of the channels from `output` on, with channels of zeros to make a block.
-    fn gather(&self, first: usize, images: usize, output: usize, target: &mut Vec<f32>) {
+    fn gather<const B: usize>(
+        &self,
+        first: usize,
+        images: usize,
+        output: usize,
+        target: &mut Vec<f32>,
+    ) {
         let (pixels, outputs) = (self.geometry.pixels(), self.geometry.outputs);
         target.clear();
-        target.resize(images * BLOCK * pixels, 0.0);
-        for (i, target) in target.chunks_mut(BLOCK * pixels).enumerate() {
+        target.resize(images * B * pixels, 0.0);
+        for (i, target) in target.chunks_mut(B * pixels).enumerate() {
             let rows = (outputs - output) * pixels;
             let start = ((first + i) * outputs + output) * pixels;
             target[..rows].copy_from_slice(&self.grad[start..][..rows]);
@@ -153,64 +164,67 @@ struct Sum<'a> {
     images: usize,
 }
 
-impl Sum<'_> {
-    /// `[r][q]`: the sum of products of channel `r` of the gradient and `source` shifted by
+compile_for_width! {
+    /// `target[q][r]`: the sum of products of channel `r` of the gradient and `source` shifted by
     /// `offsets[q]`, where `source_stride` numbers lie between images.
     ///
     /// # Safety
     ///
-    /// The processor has AVX2 and FMA. `grad` has `images` blocks, `source` as many padded images
-    /// with every offset.
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn run(
-        &self,
+    /// `sum.grad` has `sum.images` blocks, `source` as many padded images with every offset;
+    /// `target` holds `B` numbers a row.
+    unsafe fn sum_up(
+        sum: &Sum<'_>,
         source: &[f32],
         source_stride: usize,
         offsets: [usize; VECTORS],
-    ) -> [[f32; VECTORS]; BLOCK] {
-        let (padded, pixels) = (self.padded, self.padded.height * self.padded.width);
-        let whole = padded.width / LANES * LANES;
-        let ragged = padded.width - whole;
-        let tail = mask(ragged);
-        let mut acc = [[_mm256_setzero_ps(); VECTORS]; BLOCK];
-        for image in 0..self.images {
+        target: *mut f32,
+    ) = sum_up_of
+}
+
+/// # Safety
+///
+/// As [`sum_up`].
+#[inline(always)]
+unsafe fn sum_up_of<W: Width<B>, const B: usize>(
+    sum: &Sum<'_>,
+    source: &[f32],
+    source_stride: usize,
+    offsets: [usize; VECTORS],
+    target: *mut f32,
+) {
+    let (padded, pixels) = (sum.padded, sum.padded.height * sum.padded.width);
+    let whole = padded.width / W::LANES * W::LANES;
+    let ragged = padded.width - whole;
+    // SAFETY: row `row` of image `image` is within both. A vector is read at each of its whole
+    // vectors; of a ragged one the gradient's is masked, and the source's is within the padded row.
+    unsafe {
+        let mut acc = [[W::splat(0.0); B]; VECTORS];
+        for image in 0..sum.images {
             for row in 0..padded.height {
-                // SAFETY: row `row` of image `image` is within both. A vector is read at each of
-                // its whole vectors; of a ragged one the gradient's is masked, and the source's
-                // is within the padded row.
-                unsafe {
-                    let grad =
-                        self.grad.as_ptr().add(image * self.image_stride + row * padded.width);
-                    let source = source.as_ptr().add(image * source_stride + row * padded.pitch);
-                    let mut column = 0;
-                    while column < whole {
-                        let x = offsets.map(|it| _mm256_loadu_ps(source.add(it + column)));
-                        for (r, acc) in acc.iter_mut().enumerate() {
-                            let g = _mm256_loadu_ps(grad.add(r * pixels + column));
-                            for (acc, x) in acc.iter_mut().zip(x) {
-                                *acc = _mm256_fmadd_ps(g, x, *acc);
-                            }
-                        }
-                        column += LANES;
+                let grad = sum.grad.as_ptr().add(image * sum.image_stride + row * padded.width);
+                let source = source.as_ptr().add(image * source_stride + row * padded.pitch);
+                let mut column = 0;
+                while column < padded.width {
+                    let mut x = [W::splat(0.0); VECTORS];
+                    for (x, offset) in x.iter_mut().zip(offsets) {
+                        *x = W::load(source.add(offset + column));
                     }
-                    if ragged != 0 {
-                        let x = offsets.map(|it| _mm256_loadu_ps(source.add(it + column)));
-                        for (r, acc) in acc.iter_mut().enumerate() {
-                            let g = _mm256_maskload_ps(grad.add(r * pixels + column), tail);
-                            for (acc, x) in acc.iter_mut().zip(x) {
-                                *acc = _mm256_fmadd_ps(g, x, *acc);
-                            }
+                    for r in 0..B {
+                        let at = grad.add(r * pixels + column);
+                        let g = match column < whole {
+                            true => W::load(at),
+                            false => W::load_first(at, ragged),
+                        };
+                        for (acc, x) in acc.iter_mut().zip(x) {
+                            acc[r] = W::fma(g, x, acc[r]);
                         }
                     }
+                    column += W::LANES;
                 }
             }
         }
-        let mut sums = [[0f32; VECTORS]; BLOCK];
-        for (sums, acc) in sums.iter_mut().zip(acc) {
-            for (sum, acc) in sums.iter_mut().zip(acc) {
-                *sum = horizontal_sum(acc);
-            }
+        for (q, acc) in acc.iter().enumerate() {
+            target.add(q * B).copy_from_nonoverlapping(W::totals(acc).as_ptr(), B);
         }
-        sums
     }
 }

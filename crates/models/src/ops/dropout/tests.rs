@@ -11,7 +11,7 @@ const KEY: DropoutKey = DropoutKey { seed: 5, position: (1 << 33) + 1 };
 fn the_kernel_agrees_with_the_composed_form() {
     let stream = NoiseStream::new(5, 3);
     for shape in [&[3, 2, 5, 7][..], &[1, 1, 1, 1], &[2, 129], &[1, 16, 33, 33]] {
-        for isa in [Isa::detect(), Isa::PORTABLE] {
+        for isa in Isa::all() {
             assert_agrees(
                 "dropout",
                 1e-6,

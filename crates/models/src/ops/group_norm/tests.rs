@@ -56,8 +56,7 @@ fn check(isa: Isa, [batch, channels, height, width, groups]: [usize; 5]) {
 #[test]
 fn kernels_agree_with_the_composed_form_in_f64() {
     for sizes in SIZES {
-        check(Isa::detect(), sizes);
-        check(Isa::PORTABLE, sizes);
+        Isa::all().into_iter().for_each(|isa| check(isa, sizes));
     }
 }
 
@@ -127,7 +126,7 @@ fn not_a_number_spreads_to_its_group_alone() {
     let mut numbers = operands[0].flatten_all().unwrap().to_vec1::<f32>().unwrap();
     numbers[3] = f32::NAN;
     let x = Tensor::from_vec(numbers, operands[0].shape(), &Device::Cpu).unwrap();
-    for isa in [Isa::detect(), Isa::PORTABLE] {
+    for isa in Isa::all() {
         let y = fused(isa, &x, &operands[1], &operands[2], 2, EPS, true).unwrap();
         let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!(y[..80].iter().all(|it| it.is_nan()));

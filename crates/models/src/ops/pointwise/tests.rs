@@ -45,7 +45,7 @@ fn a_task_boundary_is_no_seam() {
 
 #[test]
 fn portable_kernels_agree_with_candle() {
-    let isa = Isa::PORTABLE;
+    let isa = Isa::Portable;
     let it = images();
     let (y, expected) = (it[0].apply_op1(cpu::Silu { isa }).unwrap(), it[0].silu().unwrap());
     assert!(error(&y, &expected) < TOLERANCE);

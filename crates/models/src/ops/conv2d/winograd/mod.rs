@@ -12,15 +12,15 @@
 //! ```
 //!
 //! the transforms are sums and halves, so the error is that of the direct form (8e-7 relative).
-//! Eight tiles are transformed at once, as two groups of four neighbours in a row.
+//! A vector of tiles is transformed at once, as quads of pixels of two tiles each.
 
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
-use super::padded::{LANES, Padded};
-use super::weight::{BLOCK, Weight};
+use super::padded::Padded;
+use super::weight::Weight;
+use super::width::{QUADS, Width};
 use crate::ops::buffer::{Output, with_scratch};
-use crate::ops::isa::Avx2Fma;
 
 mod products;
 mod transform;
@@ -33,50 +33,70 @@ const PLACES: usize = 16;
 /// Distance between the places' matrices beyond their size, so that they do not compete for the
 /// same lines of the first cache.
 const SKEW: usize = 16;
-/// Groups of four tiles that make a task worth its while: small images are taken together.
-const TASK_GROUPS: usize = 48;
+/// Quads that make a task worth its while: small images are taken together.
+const TASK_QUADS: usize = 96;
+/// Numbers that a row of padded pixels is a multiple of.
+const PITCH: usize = 8;
+/// Numbers of a quad: the upper and, below it, the lower row of two tiles.
+const QUAD: usize = 4;
 
 /// Whether the transforms cover images of this size.
 pub(super) fn fits(geometry: &Geometry) -> bool {
-    geometry.kernel == 3
-        && geometry.width.is_multiple_of(LANES)
-        && geometry.height.is_multiple_of(2)
+    geometry.kernel == 3 && geometry.width.is_multiple_of(QUAD) && geometry.height.is_multiple_of(2)
 }
 
-/// Where the groups of four tiles are.
+/// Where the quads are.
 #[derive(Clone, Copy)]
-struct Groups {
-    /// Groups in a row of tiles.
+struct Quads {
+    /// Quads in a row of tiles.
     in_row: usize,
-    /// Groups in an image.
+    /// Quads in an image.
     in_image: usize,
 }
 
-impl Groups {
+impl Quads {
     fn new(geometry: &Geometry) -> Self {
-        let in_row = geometry.width / LANES;
+        let in_row = geometry.width / QUAD;
         Self { in_row, in_image: geometry.height / 2 * in_row }
     }
 
-    /// Image, row and column of the first pixel of group `index`.
+    /// Whether every other quad follows right on the one before it.
+    fn in_pairs(&self) -> bool {
+        self.in_row.is_multiple_of(2)
+    }
+
+    /// Image, row and column of the first pixel of quad `index`.
     fn locate(&self, index: usize) -> (usize, usize, usize) {
-        let (image, group) = (index / self.in_image, index % self.in_image);
-        (image, group / self.in_row * 2, group % self.in_row * LANES)
+        let (image, quad) = (index / self.in_image, index % self.in_image);
+        (image, quad / self.in_row * 2, quad % self.in_row * QUAD)
+    }
+
+    /// The quads of a vector from number `first` on, of `total`. Beyond the last, it (with its
+    /// partner, if they are in pairs) is repeated.
+    fn of_vector(&self, first: usize, total: usize) -> [(usize, usize, usize); QUADS] {
+        std::array::from_fn(|i| {
+            let index = first + i;
+            self.locate(match self.in_pairs() {
+                _ if index < total => index,
+                true => total - 2 + index % 2,
+                false => total - 1,
+            })
+        })
     }
 }
 
 /// `y = weight * x + bias` for a geometry that [`fits`].
-pub(super) fn convolve(
-    proof: Avx2Fma,
+pub(super) fn convolve<W: Width<B>, const B: usize>(
+    proof: W,
     x: &[f32],
     weight: &Weight<'_>,
     bias: Option<&[f32]>,
     geometry: &Geometry,
 ) -> Vec<f32> {
-    let transformed = transform_weight(weight);
-    let groups = Groups::new(geometry);
+    let transformed = transform_weight::<B>(weight);
+    let quads = Quads::new(geometry);
     let spread = geometry.batch.div_ceil(2 * rayon::current_num_threads());
-    let images = (TASK_GROUPS / groups.in_image).min(spread).max(1);
+    let images = (TASK_QUADS / quads.in_image).min(spread).max(1);
     // As many vectors of tiles at a time as the second cache holds of their transforms.
     let channels = geometry.inputs.max(geometry.outputs);
     let depth = (12 * 32 / channels / 3 * 3).max(3);
@@ -87,15 +107,21 @@ pub(super) fn convolve(
     tasks.for_each(|(y, x)| {
         let task = Task {
             geometry,
-            padded: Padded::new(geometry),
-            groups,
+            padded: Padded::new(geometry, PITCH),
+            quads,
             transformed: &transformed,
             bias,
             images: x.len() / image_in,
             depth,
         };
+        let y = y.as_mut_ptr().cast();
         // SAFETY: `y` is the output of the task's images, and nobody else's.
-        unsafe { task.run(proof, x, y.as_mut_ptr().cast()) };
+        unsafe {
+            match quads.in_pairs() {
+                true => task.run::<W, B, true>(proof, x, y),
+                false => task.run::<W, B, false>(proof, x, y),
+            }
+        }
     });
     // SAFETY: the tiles cover every pixel of every output channel.
     unsafe { output.assume_written() }
@@ -105,77 +131,81 @@ pub(super) fn convolve(
 struct Task<'a> {
     geometry: &'a Geometry,
     padded: Padded,
-    groups: Groups,
+    quads: Quads,
     transformed: &'a [f32],
     bias: Option<&'a [f32]>,
     images: usize,
-    /// Vectors (of eight tiles) that are transformed before they are multiplied.
+    /// Vectors that are transformed before they are multiplied.
     depth: usize,
 }
 
 impl Task<'_> {
     /// # Safety
     ///
-    /// `y` is valid for writing `images · outputs · pixels` numbers, which no other thread uses.
-    unsafe fn run(&self, _: Avx2Fma, x: &[f32], y: *mut f32) {
+    /// `y` is valid for writing `images · outputs · pixels` numbers, which no other thread uses;
+    /// `PAIRS` is what the quads say.
+    unsafe fn run<W: Width<B>, const B: usize, const PAIRS: bool>(
+        &self,
+        _proof: W,
+        x: &[f32],
+        y: *mut f32,
+    ) {
         let &Geometry { inputs, outputs, width, .. } = self.geometry;
         let (padded, pixels) = (&self.padded, self.geometry.pixels());
-        let blocks = outputs.div_ceil(BLOCK);
-        let row = self.depth * LANES;
-        let (in_place, out_place) = (inputs * row + SKEW, blocks * BLOCK * row + SKEW);
+        let blocks = outputs.div_ceil(B);
+        let row = self.depth * W::LANES;
+        let (in_place, out_place) = (inputs * row + SKEW, blocks * B * row + SKEW);
         let source_len = self.images * inputs * padded.channel;
-        let groups = self.images * self.groups.in_image;
+        let total = self.images * self.quads.in_image;
         with_scratch(source_len + PLACES * (in_place + out_place), |scratch| {
             let (source, scratch) = scratch.split_at_mut(source_len);
             let (tiles, sums) = scratch.split_at_mut(PLACES * in_place);
             padded.fill(x, source);
-            let vectors = groups.div_ceil(2);
-            // Without a partner, the last group is computed and written twice.
-            let pair = |vector: usize| [2 * vector, (2 * vector + 1).min(groups - 1)];
+            let vector_quads = W::LANES / 2;
+            let vectors = total.div_ceil(vector_quads);
             for first in (0..vectors).step_by(self.depth) {
                 let count = self.depth.min(vectors - first);
+                let quads = |q: usize| self.quads.of_vector((first + q) * vector_quads, total);
                 for q in 0..count {
-                    let places = pair(first + q).map(|group| {
-                        let (image, i, j) = self.groups.locate(group);
-                        image * inputs * padded.channel + i * padded.pitch + j
+                    let places = quads(q).map(|(image, i, j)| {
+                        source[image * inputs * padded.channel + i * padded.pitch + j..].as_ptr()
                     });
-                    let target = &mut tiles[q * LANES..];
-                    // SAFETY: the processor has the features (`Avx2Fma`). From a group's first
-                    // pixel, four rows of ten numbers are in each padded channel; a vector fits
-                    // at each place of `tiles` for each channel.
+                    let target = tiles[q * W::LANES..].as_mut_ptr();
+                    let strides = [padded.channel, padded.pitch];
+                    // SAFETY: `_proof`. From a quad's first pixel, four rows of six numbers (of
+                    // ten from that of a pair) are in each padded channel; a vector fits at each
+                    // place of `tiles` for each channel.
                     unsafe {
-                        let places = places.map(|it| source[it..].as_ptr());
-                        let strides = [padded.channel, padded.pitch];
-                        transform::inputs(places, strides, target, [row, in_place], inputs);
+                        let target_strides = [row, in_place];
+                        transform::inputs::<W, B, PAIRS>(
+                            places,
+                            strides,
+                            target,
+                            target_strides,
+                            inputs,
+                        );
                     }
                 }
                 for place in 0..PLACES {
-                    let weights = &self.transformed[place * blocks * inputs * BLOCK..];
+                    let weights = &self.transformed[place * blocks * inputs * B..];
                     let (tiles, sums) =
                         (&tiles[place * in_place..], &mut sums[place * out_place..]);
-                    // SAFETY: the processor has the features (`Avx2Fma`); the matrices are
-                    // `[blocks, inputs, 4]`, `[inputs, row]` and `[4 · blocks, row]`.
-                    unsafe { products::block(weights, tiles, sums, [blocks, inputs, row], count) };
+                    let size = [blocks, inputs, row];
+                    // SAFETY: `_proof`; the matrices are `[blocks, inputs, B]`, `[inputs, row]`
+                    // and `[B · blocks, row]`.
+                    unsafe { products::block::<W, B>(weights, tiles, sums, size, count) };
                 }
                 for q in 0..count {
-                    let places = pair(first + q).map(|group| {
-                        let (image, i, j) = self.groups.locate(group);
-                        image * outputs * pixels + i * width + j
+                    let places = quads(q).map(|(image, i, j)| {
+                        y.wrapping_add(image * outputs * pixels + i * width + j)
                     });
-                    // SAFETY: the processor has the features (`Avx2Fma`). A vector is at each
-                    // place of `sums` for each channel; two rows of eight pixels from a group's
-                    // first one are within the task's output.
+                    let sums = sums[q * W::LANES..].as_ptr();
+                    let (strides, target) = ([row, out_place], [pixels, width]);
+                    // SAFETY: `_proof`. A vector is at each place of `sums` for each channel; two
+                    // rows of four pixels from a quad's first one are within the task's output.
                     unsafe {
-                        let places = places.map(|it| y.add(it));
-                        let sums = &sums[q * LANES..];
-                        let strides = [pixels, width];
-                        transform::outputs(
-                            sums,
-                            [row, out_place],
-                            self.bias,
-                            places,
-                            strides,
-                            outputs,
+                        transform::outputs::<W, B, PAIRS>(
+                            sums, strides, self.bias, places, target, outputs,
                         );
                     }
                 }
@@ -184,28 +214,28 @@ impl Task<'_> {
     }
 }
 
-/// `G g Gᵀ` of every kernel: `[16, O / 4, I, 4]`. Channels beyond the last are zero.
-fn transform_weight(weight: &Weight<'_>) -> Vec<f32> {
-    let (blocks, inputs) = (weight.blocks(), weight.inputs());
-    let place_len = blocks * inputs * BLOCK;
+/// `G g Gᵀ` of every kernel: `[16, O / B, I, B]`. Channels beyond the last are zero.
+fn transform_weight<const B: usize>(weight: &Weight<'_>) -> Vec<f32> {
+    let (blocks, inputs) = (weight.outputs().div_ceil(B), weight.inputs());
+    let place_len = blocks * inputs * B;
     let mut transformed = Output::new(PLACES * place_len);
     let target = transformed.as_shared_ptr();
     (0..blocks).into_par_iter().for_each(|block| {
         for input in 0..inputs {
-            let mut places = [[0f32; BLOCK]; PLACES];
-            for lane in 0..BLOCK.min(weight.outputs() - block * BLOCK) {
-                let kernel = weight.kernel_3x3(block * BLOCK + lane, input);
+            let mut places = [[0f32; B]; PLACES];
+            for lane in 0..B.min(weight.outputs() - block * B) {
+                let kernel = weight.kernel_3x3(block * B + lane, input);
                 for (place, number) in places.iter_mut().zip(&transform::kernel(&kernel)) {
                     place[lane] = *number;
                 }
             }
             for (place, numbers) in places.iter().enumerate() {
-                let at = place * place_len + (block * inputs + input) * BLOCK;
+                let at = place * place_len + (block * inputs + input) * B;
                 // SAFETY: within `transformed`, and only this task writes this block.
-                unsafe { target.add(at).copy_from_nonoverlapping(numbers.as_ptr(), BLOCK) };
+                unsafe { target.add(at).copy_from_nonoverlapping(numbers.as_ptr(), B) };
             }
         }
     });
-    // SAFETY: every place of every block has been written, four lanes each.
+    // SAFETY: every place of every block has been written, all lanes each.
     unsafe { transformed.assume_written() }
 }

@@ -1,20 +1,28 @@
 //! The matrix products of the sixteen places.
 
-use std::arch::x86_64::*;
+use crate::ops::conv2d::width::{Sum, VECTORS, Width, accumulate, compile_for_width};
 
-use crate::ops::conv2d::padded::LANES;
-use crate::ops::conv2d::tile::{Sum, VECTORS, accumulate, accumulate_few};
-use crate::ops::conv2d::weight::BLOCK;
+compile_for_width! {
+    /// `sums[o, t] = Σ_c weights[o, c] · tiles[c, t]` for `count` vectors `t`.
+    ///
+    /// # Safety
+    ///
+    /// With `size = [blocks, inputs, row]`: `weights` holds `[blocks, inputs, B]`, `tiles`
+    /// `[inputs, row]`, `sums` `[B · blocks, row]`, and `count` vectors fit in a row.
+    pub(super) unsafe fn block(
+        weights: &[f32],
+        tiles: &[f32],
+        sums: &mut [f32],
+        size: [usize; 3],
+        count: usize,
+    ) = block_of
+}
 
-/// `sums[o, t] = Σ_c weights[o, c] · tiles[c, t]` for `count` vectors `t`.
-///
 /// # Safety
 ///
-/// The processor has AVX2 and FMA. With `size = [blocks, inputs, row]`: `weights` holds
-/// `[blocks, inputs, 4]`, `tiles` `[inputs, row]`, `sums` `[4 · blocks, row]`, and `count` vectors
-/// fit in a row.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn block(
+/// As [`block`].
+#[inline(always)]
+unsafe fn block_of<W: Width<B>, const B: usize>(
     weights: &[f32],
     tiles: &[f32],
     sums: &mut [f32],
@@ -22,16 +30,16 @@ pub(super) unsafe fn block(
     count: usize,
 ) {
     for vector in (0..count).step_by(VECTORS) {
-        let tiles = tiles[vector * LANES..].as_ptr();
+        let tiles = tiles[vector * W::LANES..].as_ptr();
         for block in 0..blocks {
-            let weights = weights[block * inputs * BLOCK..].as_ptr();
-            let sums = sums[block * BLOCK * row + vector * LANES..].as_mut_ptr();
+            let weights = weights[block * inputs * B..].as_ptr();
+            let sums = sums[block * B * row + vector * W::LANES..].as_mut_ptr();
             // SAFETY: the caller vouches for the matrices.
             unsafe {
                 match VECTORS.min(count - vector) {
-                    1 => few::<1>(weights, tiles, sums, inputs, row),
-                    2 => few::<2>(weights, tiles, sums, inputs, row),
-                    _ => full(weights, tiles, sums, inputs, row),
+                    1 => few::<W, B, 1>(weights, tiles, sums, inputs, row),
+                    2 => few::<W, B, 2>(weights, tiles, sums, inputs, row),
+                    _ => full::<W, B>(weights, tiles, sums, inputs, row),
                 }
             }
         }
@@ -41,108 +49,134 @@ pub(super) unsafe fn block(
 /// # Safety
 ///
 /// As [`block`], for one block and [`VECTORS`] vectors.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-unsafe fn full(weights: *const f32, tiles: *const f32, sums: *mut f32, inputs: usize, row: usize) {
-    let mut acc = [[_mm256_setzero_ps(); VECTORS]; BLOCK];
-    let sum = Sum { channels: inputs, channel_stride: row, row_stride: 0 };
-    // SAFETY: the caller vouches for the matrices.
-    unsafe {
-        let x = [tiles, tiles.add(LANES), tiles.add(2 * LANES)];
-        accumulate::<1>(&mut acc, weights, x, sum);
-        store(&acc, sums, row);
-    }
-}
-
-/// # Safety
-///
-/// As [`block`], for one block and `N` vectors.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-unsafe fn few<const N: usize>(
+#[inline(always)]
+unsafe fn full<W: Width<B>, const B: usize>(
     weights: *const f32,
     tiles: *const f32,
     sums: *mut f32,
     inputs: usize,
     row: usize,
 ) {
-    let mut acc = [[_mm256_setzero_ps(); N]; BLOCK];
     let sum = Sum { channels: inputs, channel_stride: row, row_stride: 0 };
     // SAFETY: the caller vouches for the matrices.
     unsafe {
-        let x = std::array::from_fn(|q| tiles.add(q * LANES));
-        accumulate_few::<1, N>(&mut acc, weights, x, sum);
-        store(&acc, sums, row);
+        let mut acc = [[W::splat(0.0); VECTORS]; B];
+        let x = [tiles, tiles.add(W::LANES), tiles.add(2 * W::LANES)];
+        W::accumulate::<1>(&mut acc, weights, x, sum);
+        store::<W, B, VECTORS>(&acc, sums, row);
     }
 }
 
 /// # Safety
 ///
-/// The processor has AVX2; `sums` is writable as four rows of `N` vectors.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-unsafe fn store<const N: usize>(acc: &[[__m256; N]; BLOCK], sums: *mut f32, row: usize) {
+/// As [`block`], for one block and `N` vectors.
+#[inline(always)]
+unsafe fn few<W: Width<B>, const B: usize, const N: usize>(
+    weights: *const f32,
+    tiles: *const f32,
+    sums: *mut f32,
+    inputs: usize,
+    row: usize,
+) {
+    let sum = Sum { channels: inputs, channel_stride: row, row_stride: 0 };
+    // SAFETY: the caller vouches for the matrices.
+    unsafe {
+        let mut acc = [[W::splat(0.0); N]; B];
+        let mut x = [tiles; N];
+        for (q, x) in x.iter_mut().enumerate() {
+            *x = tiles.add(q * W::LANES);
+        }
+        accumulate::<W, B, 1, N>(&mut acc, weights, x, sum);
+        store::<W, B, N>(&acc, sums, row);
+    }
+}
+
+/// # Safety
+///
+/// `sums` is writable as `B` rows of `N` vectors.
+#[inline(always)]
+unsafe fn store<W: Width<B>, const B: usize, const N: usize>(
+    acc: &[[W::Vector; N]; B],
+    sums: *mut f32,
+    row: usize,
+) {
     for (r, acc) in acc.iter().enumerate() {
         for (q, acc) in acc.iter().enumerate() {
             // SAFETY: the caller vouches for these writes.
-            unsafe { _mm256_storeu_ps(sums.add(r * row + q * LANES), *acc) };
+            unsafe { W::store(sums.add(r * row + q * W::LANES), *acc) };
         }
     }
 }
 
-/// `sums[block, c, r] += Σ_t grads[4 block + r, t] · tiles[c, t]` over `count` vectors `t`.
-///
+compile_for_width! {
+    /// `sums[block, c, r] += Σ_t grads[B block + r, t] · tiles[c, t]` over `count` vectors `t`.
+    ///
+    /// # Safety
+    ///
+    /// With `size = [blocks, columns, row]`: `grads` holds `[B · blocks, row]`, `tiles`
+    /// `[columns, row]`, `sums` `[blocks, columns, B]`; `columns` is a multiple of three, and
+    /// `count` vectors fit in a row.
+    pub(super) unsafe fn outer(
+        grads: &[f32],
+        tiles: &[f32],
+        sums: &mut [f32],
+        size: [usize; 3],
+        count: usize,
+    ) = outer_of
+}
+
 /// # Safety
 ///
-/// The processor has AVX2 and FMA. With `size = [blocks, columns, row]`: `grads` holds
-/// `[4 · blocks, row]`, `tiles` `[columns, row]`, `sums` `[blocks, columns, 4]`; `columns` is a
-/// multiple of three, and `count` vectors fit in a row.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn outer(
+/// As [`outer`].
+#[inline(always)]
+unsafe fn outer_of<W: Width<B>, const B: usize>(
     grads: &[f32],
     tiles: &[f32],
     sums: &mut [f32],
     [blocks, columns, row]: [usize; 3],
     count: usize,
 ) {
-    for (block, sums) in sums.chunks_exact_mut(columns * BLOCK).enumerate().take(blocks) {
-        let grads = &grads[block * BLOCK * row..];
-        for (three, sums) in sums.chunks_exact_mut(VECTORS * BLOCK).enumerate() {
+    for (block, sums) in sums.chunks_exact_mut(columns * B).enumerate().take(blocks) {
+        let grads = &grads[block * B * row..];
+        for (three, sums) in sums.chunks_exact_mut(VECTORS * B).enumerate() {
             // SAFETY: the caller vouches for the matrices.
-            unsafe { outer_tile(grads, &tiles[three * VECTORS * row..], row, count, sums) };
+            unsafe { outer_tile::<W, B>(grads, &tiles[three * VECTORS * row..], row, count, sums) };
         }
     }
 }
 
-/// [`outer`] of four rows of `grads` and three of `tiles`.
+/// [`outer`] of `B` rows of `grads` and three of `tiles`.
 ///
 /// # Safety
 ///
-/// As there; `target` holds twelve numbers.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-unsafe fn outer_tile(grads: &[f32], tiles: &[f32], row: usize, count: usize, target: &mut [f32]) {
-    let mut acc = [[_mm256_setzero_ps(); VECTORS]; BLOCK];
-    for t in 0..count {
-        // SAFETY: the caller vouches for the matrices.
-        unsafe {
-            let x: [__m256; VECTORS] =
-                std::array::from_fn(|q| _mm256_loadu_ps(tiles.as_ptr().add(q * row + t * LANES)));
-            for (r, acc) in acc.iter_mut().enumerate() {
-                let g = _mm256_loadu_ps(grads.as_ptr().add(r * row + t * LANES));
+/// As there; `target` holds `3 B` numbers.
+#[inline(always)]
+unsafe fn outer_tile<W: Width<B>, const B: usize>(
+    grads: &[f32],
+    tiles: &[f32],
+    row: usize,
+    count: usize,
+    target: &mut [f32],
+) {
+    // SAFETY: the caller vouches for the matrices.
+    unsafe {
+        let mut acc = [[W::splat(0.0); B]; VECTORS];
+        for t in 0..count {
+            let mut x = [W::splat(0.0); VECTORS];
+            for (q, x) in x.iter_mut().enumerate() {
+                *x = W::load(tiles.as_ptr().add(q * row + t * W::LANES));
+            }
+            for r in 0..B {
+                let g = W::load(grads.as_ptr().add(r * row + t * W::LANES));
                 for (acc, x) in acc.iter_mut().zip(x) {
-                    *acc = _mm256_fmadd_ps(g, x, *acc);
+                    acc[r] = W::fma(g, x, acc[r]);
                 }
             }
         }
-    }
-    for q in 0..VECTORS {
-        let ab = _mm256_hadd_ps(acc[0][q], acc[1][q]);
-        let cd = _mm256_hadd_ps(acc[2][q], acc[3][q]);
-        let sums = _mm256_hadd_ps(ab, cd);
-        let sums = _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1));
-        let target = target[q * BLOCK..][..BLOCK].as_mut_ptr();
-        // SAFETY: the slice holds four numbers.
-        unsafe { _mm_storeu_ps(target, _mm_add_ps(_mm_loadu_ps(target), sums)) };
+        for (acc, target) in acc.iter().zip(target.chunks_exact_mut(B)) {
+            for (target, total) in target.iter_mut().zip(W::totals(acc)) {
+                *target += total;
+            }
+        }
     }
 }

@@ -1,192 +1,217 @@
 //! The transforms of input, output, gradient and kernel (the matrices of the module above).
 //!
-//! Tiles come in vectors of eight: two groups of four neighbours in a row. Two loads per row of a
-//! tile, a column apart, are split into even and odd columns by shuffles within the registers'
-//! halves; the order of tiles that results is the same in every transform, so it cancels.
-
-#![expect(clippy::needless_range_loop, reason = "columns of matrices held by rows")]
-
-use std::arch::x86_64::*;
+//! Tiles come in vectors: quads of pixels, each of two tiles that are neighbours in a row. Two
+//! loads per row of a tile, two columns apart, are split into even and odd columns by shuffles
+//! within a register; the order of tiles that results is the same in every transform, so it
+//! cancels. `PAIRS` says that every other quad follows right on the one before it.
 
 use super::PLACES;
+use crate::ops::conv2d::width::{QUADS, Width, compile_for_width};
 
-/// Shuffles that take the even and the odd numbers of two vectors, in each half.
-const EVEN: i32 = 0b10_00_10_00;
-const ODD: i32 = 0b11_01_11_01;
+compile_for_width! {
+    /// `Bᵀ d B` of a vector of tiles in each of `channels` channels: `[channel, row]` are the
+    /// strides of the source, `[channel, place]` those of the target.
+    ///
+    /// # Safety
+    ///
+    /// In every channel, from each quad's start, six numbers of four rows are readable (ten from
+    /// the first of a pair); sixteen vectors from `target` are writable.
+    pub(super) unsafe fn inputs<const PAIRS: bool>(
+        quads: [*const f32; QUADS],
+        source: [usize; 2],
+        target: *mut f32,
+        strides: [usize; 2],
+        channels: usize,
+    ) = inputs_of
+}
 
-/// [`input`] of `channels` channels: `[channel, row]` are the strides of the source, `[channel,
-/// place]` those of the target.
-///
 /// # Safety
 ///
-/// As there, for every channel.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn inputs(
-    groups: [*const f32; 2],
-    [channel, row]: [usize; 2],
-    target: &mut [f32],
+/// As [`inputs`].
+#[inline(always)]
+unsafe fn inputs_of<W: Width<B>, const B: usize, const PAIRS: bool>(
+    mut quads: [*const f32; QUADS],
+    [channel, pitch]: [usize; 2],
+    target: *mut f32,
     [target_channel, place]: [usize; 2],
     channels: usize,
 ) {
     for i in 0..channels {
         // SAFETY: the caller vouches for all channels.
         unsafe {
-            let target = target.as_mut_ptr().add(i * target_channel);
-            input(groups.map(|it| it.add(i * channel)), row, target, place);
+            let mut rows = [[W::splat(0.0); 4]; 4];
+            for (i, row) in rows.iter_mut().enumerate() {
+                let [d0, d1] = W::split(W::load_quads::<PAIRS>(&shifted(quads, i * pitch)));
+                let [d2, d3] = W::split(W::load_quads::<PAIRS>(&shifted(quads, i * pitch + 2)));
+                *row = [W::sub(d0, d2), W::add(d1, d2), W::sub(d2, d1), W::sub(d1, d3)];
+            }
+            let target = target.add(i * target_channel);
+            for j in 0..4 {
+                let [d0, d1, d2, d3] = [rows[0][j], rows[1][j], rows[2][j], rows[3][j]];
+                let column = [W::sub(d0, d2), W::add(d1, d2), W::sub(d2, d1), W::sub(d1, d3)];
+                store::<W, B>(column, target.add(j * place), 4 * place);
+            }
         }
+        quads = shifted(quads, channel);
     }
 }
 
-/// [`output`] of `channels` channels; strides as in [`inputs`].
-///
+compile_for_width! {
+    /// `Aᵀ m A + bias` of a vector of tiles in each of `channels` channels: `[channel, place]` are
+    /// the strides of the sums, `[channel, row]` those of the target.
+    ///
+    /// # Safety
+    ///
+    /// In every channel, sixteen vectors of `sums` are readable, and two rows of each quad are
+    /// writable; `bias`, if any, has a number for each.
+    pub(super) unsafe fn outputs<const PAIRS: bool>(
+        sums: *const f32,
+        strides: [usize; 2],
+        bias: Option<&[f32]>,
+        quads: [*mut f32; QUADS],
+        target: [usize; 2],
+        channels: usize,
+    ) = outputs_of
+}
+
 /// # Safety
 ///
-/// As there, for every channel, of which `bias`, if any, has one number each.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn outputs(
-    sums: &[f32],
+/// As [`outputs`].
+#[inline(always)]
+unsafe fn outputs_of<W: Width<B>, const B: usize, const PAIRS: bool>(
+    sums: *const f32,
     [sums_channel, place]: [usize; 2],
     bias: Option<&[f32]>,
-    groups: [*mut f32; 2],
-    [channel, row]: [usize; 2],
+    mut quads: [*mut f32; QUADS],
+    [channel, width]: [usize; 2],
     channels: usize,
 ) {
     for i in 0..channels {
-        let bias = bias.map_or(0.0, |bias| bias[i]);
         // SAFETY: the caller vouches for all channels.
         unsafe {
-            let sums = sums.as_ptr().add(i * sums_channel);
-            output(sums, place, bias, groups.map(|it| it.add(i * channel)), row);
+            let sums = sums.add(i * sums_channel);
+            let mut rows = [[W::splat(0.0); 4]; 2];
+            for j in 0..4 {
+                let m0 = W::load(sums.add(j * place));
+                let m1 = W::load(sums.add((4 + j) * place));
+                let m2 = W::load(sums.add((8 + j) * place));
+                let m3 = W::load(sums.add((12 + j) * place));
+                rows[0][j] = W::add(m0, W::add(m1, m2));
+                rows[1][j] = W::sub(W::sub(m1, m2), m3);
+            }
+            let bias = W::splat(match bias {
+                Some(bias) => bias[i],
+                None => 0.0,
+            });
+            for [m0, m1, m2, m3] in rows {
+                let even = W::add(W::add(m0, bias), W::add(m1, m2));
+                let odd = W::add(W::sub(W::sub(m1, m2), m3), bias);
+                W::store_quads::<PAIRS>(&quads, W::weave([even, odd]));
+                quads = shifted_mut(quads, width);
+            }
         }
+        quads = shifted_mut(quads, channel.wrapping_sub(2 * width));
     }
 }
 
-/// [`gradient`] of `channels` channels; strides as in [`inputs`].
-///
+compile_for_width! {
+    /// `A g Aᵀ` of a vector of tiles of the output's gradient in each of `channels` channels;
+    /// strides as in [`inputs`]. Only the first `count` quads hold any; the others count as zero.
+    ///
+    /// # Safety
+    ///
+    /// In every channel, two rows of each quad are readable, and sixteen vectors from `target`
+    /// writable.
+    pub(super) unsafe fn gradients<const PAIRS: bool>(
+        quads: [*const f32; QUADS],
+        count: usize,
+        source: [usize; 2],
+        target: *mut f32,
+        strides: [usize; 2],
+        channels: usize,
+    ) = gradients_of
+}
+
 /// # Safety
 ///
-/// As there, for every channel.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn gradients(
-    groups: [*const f32; 2],
-    [channel, row]: [[usize; 2]; 2],
-    target: &mut [f32],
+/// As [`gradients`].
+#[inline(always)]
+unsafe fn gradients_of<W: Width<B>, const B: usize, const PAIRS: bool>(
+    mut quads: [*const f32; QUADS],
+    count: usize,
+    [channel, mut width]: [usize; 2],
+    target: *mut f32,
     [target_channel, place]: [usize; 2],
     channels: usize,
 ) {
+    /// Numbers of all quads.
+    const ROW: usize = 4 * QUADS;
+    let mut copy = [0f32; 2 * ROW];
+    let source_width = width;
     for i in 0..channels {
         // SAFETY: the caller vouches for all channels.
         unsafe {
-            let target = target.as_mut_ptr().add(i * target_channel);
-            let groups = [groups[0].add(i * channel[0]), groups[1].add(i * channel[1])];
-            gradient(groups, row, target, place);
+            let mut places = quads;
+            if count < W::LANES / 2 {
+                for row in 0..2 {
+                    for (quad, place) in quads.iter().enumerate().take(count) {
+                        let copy = copy[row * ROW + 4 * quad..][..4].as_mut_ptr();
+                        copy.copy_from_nonoverlapping(place.add(row * source_width), 4);
+                    }
+                }
+                for (quad, place) in places.iter_mut().enumerate() {
+                    *place = copy.as_ptr().add(4 * quad);
+                }
+                width = ROW;
+            }
+            let zero = W::splat(0.0);
+            let mut rows = [[zero; 4]; 2];
+            for (i, row) in rows.iter_mut().enumerate() {
+                let [g0, g1] = W::split(W::load_quads::<PAIRS>(&shifted(places, i * width)));
+                *row = [g0, W::add(g0, g1), W::sub(g0, g1), W::sub(zero, g1)];
+            }
+            let target = target.add(i * target_channel);
+            for j in 0..4 {
+                let (g0, g1) = (rows[0][j], rows[1][j]);
+                let column = [g0, W::add(g0, g1), W::sub(g0, g1), W::sub(zero, g1)];
+                store::<W, B>(column, target.add(j * place), 4 * place);
+            }
         }
-    }
-}
-
-/// `Bᵀ d B` of eight tiles of a channel. Vector `place` is written to `target + place · stride`.
-///
-/// # Safety
-///
-/// The processor has AVX2 and FMA. From each group's start, ten numbers of four rows, `pitch`
-/// apart, are readable; sixteen vectors from `target` are writable.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-unsafe fn input(groups: [*const f32; 2], pitch: usize, target: *mut f32, stride: usize) {
-    let mut rows = [[_mm256_setzero_ps(); 4]; 4];
-    for (i, row) in rows.iter_mut().enumerate() {
-        // SAFETY: the caller vouches for these reads.
-        let [a, b] = groups.map(|it| unsafe { _mm256_loadu_ps(it.add(i * pitch)) });
-        // SAFETY: as above.
-        let [c, d] = groups.map(|it| unsafe { _mm256_loadu_ps(it.add(i * pitch + 2)) });
-        let (d0, d1) = (_mm256_shuffle_ps::<EVEN>(a, b), _mm256_shuffle_ps::<ODD>(a, b));
-        let (d2, d3) = (_mm256_shuffle_ps::<EVEN>(c, d), _mm256_shuffle_ps::<ODD>(c, d));
-        *row = [
-            _mm256_sub_ps(d0, d2),
-            _mm256_add_ps(d1, d2),
-            _mm256_sub_ps(d2, d1),
-            _mm256_sub_ps(d1, d3),
-        ];
-    }
-    for j in 0..4 {
-        let column = [
-            _mm256_sub_ps(rows[0][j], rows[2][j]),
-            _mm256_add_ps(rows[1][j], rows[2][j]),
-            _mm256_sub_ps(rows[2][j], rows[1][j]),
-            _mm256_sub_ps(rows[1][j], rows[3][j]),
-        ];
-        // SAFETY: the caller vouches for these writes.
-        unsafe { store(column, target.add(j * stride), 4 * stride) };
-    }
-}
-
-/// `Aᵀ m A + bias` of eight tiles of a channel, whose vectors are `stride` apart, written as two
-/// rows of eight pixels, `width` apart, for each group.
-///
-/// # Safety
-///
-/// The processor has AVX2 and FMA; the sixteen vectors are readable, the rows writable.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-unsafe fn output(sums: *const f32, stride: usize, bias: f32, groups: [*mut f32; 2], width: usize) {
-    let mut rows = [[_mm256_setzero_ps(); 4]; 2];
-    for j in 0..4 {
-        let [m0, m1, m2, m3]: [__m256; 4] = std::array::from_fn(|i| {
-            // SAFETY: the caller vouches for these reads.
-            unsafe { _mm256_loadu_ps(sums.add((4 * i + j) * stride)) }
-        });
-        rows[0][j] = _mm256_add_ps(m0, _mm256_add_ps(m1, m2));
-        rows[1][j] = _mm256_sub_ps(_mm256_sub_ps(m1, m2), m3);
-    }
-    let bias = _mm256_set1_ps(bias);
-    for (i, [m0, m1, m2, m3]) in rows.into_iter().enumerate() {
-        let even = _mm256_add_ps(_mm256_add_ps(m0, bias), _mm256_add_ps(m1, m2));
-        let odd = _mm256_add_ps(_mm256_sub_ps(_mm256_sub_ps(m1, m2), m3), bias);
-        // SAFETY: the caller vouches for these writes.
-        unsafe {
-            _mm256_storeu_ps(groups[0].add(i * width), _mm256_unpacklo_ps(even, odd));
-            _mm256_storeu_ps(groups[1].add(i * width), _mm256_unpackhi_ps(even, odd));
-        }
-    }
-}
-
-/// `A g Aᵀ` of eight tiles of the output's gradient, in two rows of eight pixels for each group,
-/// `widths` apart; written as [`input`] does.
-///
-/// # Safety
-///
-/// The processor has AVX2 and FMA; the rows are readable, sixteen vectors writable.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-unsafe fn gradient(groups: [*const f32; 2], widths: [usize; 2], target: *mut f32, stride: usize) {
-    let zero = _mm256_setzero_ps();
-    let mut rows = [[zero; 4]; 2];
-    for (i, row) in rows.iter_mut().enumerate() {
-        // SAFETY: the caller vouches for these reads.
-        let [a, b]: [__m256; 2] = std::array::from_fn(|group| unsafe {
-            _mm256_loadu_ps(groups[group].add(i * widths[group]))
-        });
-        let (g0, g1) = (_mm256_shuffle_ps::<EVEN>(a, b), _mm256_shuffle_ps::<ODD>(a, b));
-        *row = [g0, _mm256_add_ps(g0, g1), _mm256_sub_ps(g0, g1), _mm256_sub_ps(zero, g1)];
-    }
-    for j in 0..4 {
-        let (g0, g1) = (rows[0][j], rows[1][j]);
-        let column = [g0, _mm256_add_ps(g0, g1), _mm256_sub_ps(g0, g1), _mm256_sub_ps(zero, g1)];
-        // SAFETY: the caller vouches for these writes.
-        unsafe { store(column, target.add(j * stride), 4 * stride) };
+        quads = shifted(quads, channel);
     }
 }
 
 /// # Safety
 ///
-/// The processor has AVX2; four vectors, `stride` apart, are writable.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-unsafe fn store(vectors: [__m256; 4], target: *mut f32, stride: usize) {
+/// Four vectors, `stride` apart, are writable.
+#[inline(always)]
+unsafe fn store<W: Width<B>, const B: usize>(
+    vectors: [W::Vector; 4],
+    target: *mut f32,
+    stride: usize,
+) {
     for (i, vector) in vectors.into_iter().enumerate() {
         // SAFETY: the caller vouches for these writes.
-        unsafe { _mm256_storeu_ps(target.add(i * stride), vector) };
+        unsafe { W::store(target.add(i * stride), vector) };
     }
+}
+
+/// All places `offset` numbers on; the last channel's may leave the buffer, and are not used.
+#[inline(always)]
+fn shifted(mut quads: [*const f32; QUADS], offset: usize) -> [*const f32; QUADS] {
+    for quad in &mut quads {
+        *quad = quad.wrapping_add(offset);
+    }
+    quads
+}
+
+/// As [`shifted`].
+#[inline(always)]
+fn shifted_mut(mut quads: [*mut f32; QUADS], offset: usize) -> [*mut f32; QUADS] {
+    for quad in &mut quads {
+        *quad = quad.wrapping_add(offset);
+    }
+    quads
 }
 
 /// `G g Gᵀ` of one kernel.

@@ -3,30 +3,28 @@
 
 use rayon::prelude::*;
 
-use super::{Groups, PLACES, SKEW, products, transform};
+use super::{PITCH, PLACES, Quads, SKEW, products, transform};
 use crate::ops::buffer::with_scratch;
 use crate::ops::conv2d::geometry::Geometry;
-use crate::ops::conv2d::padded::{LANES, Padded};
-use crate::ops::conv2d::tile::VECTORS;
-use crate::ops::conv2d::weight::BLOCK;
-use crate::ops::isa::Avx2Fma;
+use crate::ops::conv2d::padded::Padded;
+use crate::ops::conv2d::width::{VECTORS, Width};
 
-/// A row of no gradient.
-static NOTHING: [f32; LANES] = [0.0; LANES];
+/// Channels times vectors of tiles whose transforms the second cache holds.
+const DEPTH: usize = 32 * 32;
 /// Numbers that all parts' sums may take together: 2 MiB.
 const SUMS: usize = 1 << 19;
 
 /// The gradient `[O, I, 3, 3]` by the weight, for a geometry that [`fits`](super::fits).
-pub(in super::super) fn weight_gradient(
-    proof: Avx2Fma,
+pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
+    proof: W,
     x: &[f32],
     grad: &[f32],
     geometry: &Geometry,
 ) -> Vec<f32> {
     let &Geometry { batch, inputs, outputs, .. } = geometry;
-    let blocks = outputs.div_ceil(BLOCK);
+    let blocks = outputs.div_ceil(B);
     let columns = inputs.next_multiple_of(VECTORS);
-    let place_len = blocks * columns * BLOCK;
+    let place_len = blocks * columns * B;
     // The batch is summed in parts whose number depends on the shape alone, so that the result
     // does not depend on the number of threads; a power of two shares out evenly.
     let parts = match SUMS / (PLACES * place_len) {
@@ -42,13 +40,16 @@ pub(in super::super) fn weight_gradient(
         .zip(x.par_chunks(part_images * inputs * pixels))
         .zip(grad.par_chunks(part_images * outputs * pixels))
         .for_each(|((sums, x), grad)| {
-            let part = Part { geometry, padded: Padded::new(geometry), columns };
-            part.run(proof, x, grad, sums);
+            let part = Part { geometry, padded: Padded::new(geometry, PITCH), columns };
+            match Quads::new(geometry).in_pairs() {
+                true => part.run::<W, B, true>(proof, x, grad, sums),
+                false => part.run::<W, B, false>(proof, x, grad, sums),
+            }
         });
     let mut weight = vec![0f32; outputs * inputs * 9];
     weight.par_chunks_mut(inputs * 9).enumerate().for_each(|(output, weight)| {
         for (input, kernel) in weight.chunks_mut(9).enumerate() {
-            let at = (output / BLOCK * columns + input) * BLOCK + output % BLOCK;
+            let at = (output / B * columns + input) * B + output % B;
             let mut total = [0f32; PLACES];
             for sums in sums.chunks(PLACES * place_len) {
                 for (place, total) in total.iter_mut().enumerate() {
@@ -70,17 +71,23 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Adds to `sums`, `[16, O / 4, I, 4]`.
-    fn run(&self, _: Avx2Fma, x: &[f32], grad: &[f32], sums: &mut [f32]) {
+    /// Adds to `sums`, `[16, O / B, I, B]`; `PAIRS` is what the quads say.
+    fn run<W: Width<B>, const B: usize, const PAIRS: bool>(
+        &self,
+        _proof: W,
+        x: &[f32],
+        grad: &[f32],
+        sums: &mut [f32],
+    ) {
         let &Geometry { inputs, outputs, width, .. } = self.geometry;
         let (padded, pixels) = (&self.padded, self.geometry.pixels());
-        let blocks = outputs.div_ceil(BLOCK);
-        let groups = Groups::new(self.geometry);
+        let blocks = outputs.div_ceil(B);
+        let (quads, vector_quads) = (Quads::new(self.geometry), W::LANES / 2);
         // As many vectors of tiles at a time as the second cache holds of their transforms.
-        let depth = (32 * 32 / inputs.max(outputs)).clamp(8, 32);
-        let images = (2 * depth / groups.in_image).max(1);
-        let row = depth * LANES;
-        let (in_place, out_place) = (self.columns * row + SKEW, blocks * BLOCK * row + SKEW);
+        let depth = (DEPTH / inputs.max(outputs)).clamp(8, 32);
+        let images = (depth * vector_quads / quads.in_image).max(1);
+        let row = depth * W::LANES;
+        let (in_place, out_place) = (self.columns * row + SKEW, blocks * B * row + SKEW);
         let source_len = images * inputs * padded.channel;
         with_scratch(source_len + PLACES * (in_place + out_place), |scratch| {
             let (source, scratch) = scratch.split_at_mut(source_len);
@@ -95,56 +102,51 @@ impl Part<'_> {
             let batches = x.chunks(images * inputs * pixels);
             for (x, grad) in batches.zip(grad.chunks(images * outputs * pixels)) {
                 padded.fill(x, source);
-                let total = x.len() / (inputs * pixels) * groups.in_image;
-                let vectors = total.div_ceil(2);
+                let total = x.len() / (inputs * pixels) * quads.in_image;
+                let vectors = total.div_ceil(vector_quads);
                 for first in (0..vectors).step_by(depth) {
                     let count = depth.min(vectors - first);
                     for q in 0..count {
-                        let (a, b) = (2 * (first + q), 2 * (first + q) + 1);
-                        let pair = [a, b.min(total - 1)].map(|it| groups.locate(it));
-                        let places = pair.map(|(image, i, j)| {
-                            image * inputs * padded.channel + i * padded.pitch + j
+                        let start = (first + q) * vector_quads;
+                        let of_vector = quads.of_vector(start, total);
+                        let places = of_vector.map(|(image, i, j)| {
+                            let at = image * inputs * padded.channel + i * padded.pitch + j;
+                            source[at..].as_ptr()
                         });
-                        let target = &mut tiles[q * LANES..];
-                        // SAFETY: the processor has the features (`Avx2Fma`). From a group's
-                        // first pixel, four rows of ten numbers are in each padded channel; a
-                        // vector fits at each place of `tiles` for each channel.
+                        let strides = [padded.channel, padded.pitch];
+                        let target = tiles[q * W::LANES..].as_mut_ptr();
+                        let targets = [row, in_place];
+                        // SAFETY: `_proof`. From a quad's first pixel, four rows of six numbers
+                        // (of ten from that of a pair) are in each padded channel; a vector fits
+                        // at each place of `tiles` for each channel.
                         unsafe {
-                            let places = places.map(|it| source[it..].as_ptr());
-                            let strides = [padded.channel, padded.pitch];
-                            transform::inputs(places, strides, target, [row, in_place], inputs);
+                            transform::inputs::<W, B, PAIRS>(
+                                places, strides, target, targets, inputs,
+                            );
                         }
-                        let [first, second] =
-                            pair.map(|(image, i, j)| image * outputs * pixels + i * width + j);
-                        // Without a partner, the last group's is one row of zeros, read for all.
-                        let (second, channels, widths) = match b < total {
-                            true => (&grad[second..], [pixels; 2], [width; 2]),
-                            false => (&NOTHING[..], [pixels, 0], [width, 0]),
-                        };
-                        let target = &mut grads[q * LANES..];
-                        // SAFETY: as above; two rows of eight pixels from a group's first one are
+                        let places = of_vector.map(|(image, i, j)| {
+                            grad[image * outputs * pixels + i * width + j..].as_ptr()
+                        });
+                        let held = vector_quads.min(total - start);
+                        let (strides, targets) = ([pixels, width], [row, out_place]);
+                        let target = grads[q * W::LANES..].as_mut_ptr();
+                        // SAFETY: as above; two rows of four pixels from a quad's first one are
                         // within the gradient of each channel.
                         unsafe {
-                            let places = [grad[first..].as_ptr(), second.as_ptr()];
-                            let strides = [channels, widths];
-                            transform::gradients(
-                                places,
-                                strides,
-                                target,
-                                [row, out_place],
-                                outputs,
+                            transform::gradients::<W, B, PAIRS>(
+                                places, held, strides, target, targets, outputs,
                             );
                         }
                     }
                     for place in 0..PLACES {
                         let (tiles, grads) =
                             (&tiles[place * in_place..], &grads[place * out_place..]);
-                        let len = blocks * self.columns * BLOCK;
+                        let len = blocks * self.columns * B;
                         let sums = &mut sums[place * len..][..len];
                         let size = [blocks, self.columns, row];
-                        // SAFETY: the processor has the features (`Avx2Fma`); `grads` holds four
-                        // rows for each block, `tiles` `columns` rows, filled up above.
-                        unsafe { products::outer(grads, tiles, sums, size, count) };
+                        // SAFETY: `_proof`; `grads` holds `B` rows for each block, `tiles`
+                        // `columns` rows, filled up above.
+                        unsafe { products::outer::<W, B>(grads, tiles, sums, size, count) };
                     }
                 }
             }

@@ -1,0 +1,159 @@
+//! Vectors of sixteen: the foundation of AVX-512.
+
+use std::arch::x86_64::*;
+
+use super::eight::{load_two, store_two};
+use super::width::{QUADS, Sum, VECTORS, Width, accumulate};
+use crate::ops::isa::Avx512;
+
+/// Numbers of a vector.
+const LANES: usize = 16;
+/// Output channels of a tile: with three vectors of pixels, 24 accumulators of 32 registers.
+const BLOCK: usize = 8;
+/// Shuffles that take the even and the odd numbers of two vectors, in each quarter.
+const EVEN: i32 = 0b10_00_10_00;
+const ODD: i32 = 0b11_01_11_01;
+
+/// A mask of the first `lanes` of a vector, at most sixteen.
+#[inline(always)]
+fn mask(lanes: usize) -> __mmask16 {
+    ((1u32 << lanes.min(LANES)) - 1) as __mmask16
+}
+
+/// The last eight numbers.
+///
+/// # Safety
+///
+/// The processor has AVX-512F.
+#[inline(always)]
+unsafe fn high_half(v: __m512) -> __m256 {
+    // SAFETY: passed on to the caller.
+    unsafe { _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v))) }
+}
+
+/// Four quads from number `i` on; see [`load_two`].
+///
+/// # Safety
+///
+/// As there, with AVX-512F.
+#[inline(always)]
+unsafe fn load_four<const PAIRS: bool>(quads: &[*const f32; QUADS], i: usize) -> __m512 {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let low = _mm512_castps_pd(_mm512_castps256_ps512(load_two::<PAIRS>(quads, i)));
+        let high = _mm256_castps_pd(load_two::<PAIRS>(quads, i + 2));
+        _mm512_castpd_ps(_mm512_insertf64x4::<1>(low, high))
+    }
+}
+
+/// Sums of neighbours of two vectors, whose halves have been added up.
+///
+/// # Safety
+///
+/// The processor has AVX-512F.
+#[inline(always)]
+unsafe fn two(a: __m512, b: __m512) -> __m256 {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let a = _mm256_add_ps(_mm512_castps512_ps256(a), high_half(a));
+        let b = _mm256_add_ps(_mm512_castps512_ps256(b), high_half(b));
+        _mm256_hadd_ps(a, b)
+    }
+}
+
+// SAFETY of all that follows: the trait's callers vouch for the instructions and the addresses.
+#[expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
+impl Width<BLOCK> for Avx512 {
+    type Vector = __m512;
+    const LANES: usize = LANES;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(at: *const f32) -> __m512 {
+        unsafe { _mm512_loadu_ps(at) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(at: *const f32, lanes: usize) -> __m512 {
+        unsafe { _mm512_maskz_loadu_ps(mask(lanes), at) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(at: *mut f32, v: __m512) {
+        unsafe { _mm512_storeu_ps(at, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(at: *mut f32, lanes: usize, v: __m512) {
+        unsafe { _mm512_mask_storeu_ps(at, mask(lanes), v) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_quads<const PAIRS: bool>(quads: &[*const f32; QUADS]) -> [__m512; 2] {
+        unsafe { [load_four::<PAIRS>(quads, 0), load_four::<PAIRS>(quads, 4)] }
+    }
+
+    #[inline(always)]
+    unsafe fn store_quads<const PAIRS: bool>(quads: &[*mut f32; QUADS], v: [__m512; 2]) {
+        for (i, v) in v.into_iter().enumerate() {
+            unsafe {
+                store_two::<PAIRS>(quads, 4 * i, _mm512_castps512_ps256(v));
+                store_two::<PAIRS>(quads, 4 * i + 2, high_half(v));
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn split([a, b]: [__m512; 2]) -> [__m512; 2] {
+        unsafe { [_mm512_shuffle_ps::<EVEN>(a, b), _mm512_shuffle_ps::<ODD>(a, b)] }
+    }
+
+    #[inline(always)]
+    unsafe fn weave([even, odd]: [__m512; 2]) -> [__m512; 2] {
+        unsafe { [_mm512_unpacklo_ps(even, odd), _mm512_unpackhi_ps(even, odd)] }
+    }
+
+    #[inline(always)]
+    unsafe fn totals(v: &[__m512; BLOCK]) -> [f32; BLOCK] {
+        let mut totals = [0f32; BLOCK];
+        unsafe {
+            let low = _mm256_hadd_ps(two(v[0], v[1]), two(v[2], v[3]));
+            let high = _mm256_hadd_ps(two(v[4], v[5]), two(v[6], v[7]));
+            let sums = _mm256_add_ps(
+                _mm256_permute2f128_ps::<0x20>(low, high),
+                _mm256_permute2f128_ps::<0x31>(low, high),
+            );
+            _mm256_storeu_ps(totals.as_mut_ptr(), sums);
+        }
+        totals
+    }
+
+    #[inline(always)]
+    unsafe fn accumulate<const K: usize>(
+        acc: &mut [[__m512; VECTORS]; BLOCK],
+        weights: *const f32,
+        x: [*const f32; VECTORS],
+        sum: Sum,
+    ) {
+        unsafe { accumulate::<Self, BLOCK, K, VECTORS>(acc, weights, x, sum) }
+    }
+}
