@@ -76,7 +76,7 @@ fn winograd_fits(_: &Geometry) -> bool {
     false
 }
 
-pub(super) fn convolve(
+fn convolve(
     isa: Isa,
     x: &[f32],
     weight: &Weight<'_>,
@@ -98,8 +98,13 @@ pub(super) fn convolve(
     }
 }
 
-pub(super) fn weight_gradient(isa: Isa, x: &[f32], grad: &[f32], geometry: &Geometry) -> Vec<f32> {
+fn weight_gradient(isa: Isa, x: &[f32], grad: &[f32], geometry: &Geometry) -> Vec<f32> {
     match (Algorithm::of_weight_gradient(isa, geometry), isa) {
+        // Half of a vector of sixteen would be idle.
+        #[cfg(target_arch = "x86_64")]
+        (Algorithm::Direct, Isa::Avx512(it)) if geometry.kernel == 3 && geometry.width <= 8 => {
+            weight_grad::weight_gradient(it.narrower(), x, grad, geometry)
+        }
         #[cfg(target_arch = "x86_64")]
         (Algorithm::Direct, Isa::Avx512(it)) => weight_grad::weight_gradient(it, x, grad, geometry),
         #[cfg(target_arch = "x86_64")]

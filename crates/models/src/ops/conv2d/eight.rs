@@ -233,13 +233,14 @@ impl Width<BLOCK> for Avx2Fma {
 }
 
 /// [`Width::accumulate`], because the compiler spills one of the twelve accumulators and halves the
-/// rate (44 instead of 90 GFLOP/s on a core of EPYC Milan).
+/// rate (44 instead of 90 GFLOP/s on a core of EPYC Milan). Not inlined: within a larger function it
+/// may find too few registers, which is an error of compilation.
 ///
 /// # Safety
 ///
 /// As there.
 #[target_feature(enable = "avx2,fma")]
-#[inline]
+#[inline(never)]
 unsafe fn accumulate_by_hand<const K: usize>(
     acc: &mut [[__m256; VECTORS]; BLOCK],
     mut weights: *const f32,

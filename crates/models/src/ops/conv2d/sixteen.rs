@@ -189,13 +189,15 @@ unsafe fn multiply_by_hand(
     if run.rows * run.vectors == 0 {
         return;
     }
+    // In memory, because registers are scarce.
+    let constants = [run.vectors, run.gaps[0] * SIZE, run.gaps[1] * SIZE];
     let mut a = *acc;
     // SAFETY: the caller vouches for all reads: eight rows of `grads` and each of `x`, as long as
     // the run says. Nothing is written but registers.
     unsafe {
         std::arch::asm!(
             "2:",
-            "mov {n}, {vectors}",
+            "mov {n}, [{c}]",
             "3:",
             "vmovups {x0}, [{p0}]",
             "vmovups {x1}, [{p1}]",
@@ -239,11 +241,11 @@ unsafe fn multiply_by_hand(
             "add {h}, 64",
             "dec {n}",
             "jnz 3b",
-            "add {p0}, {gx}",
-            "add {p1}, {gx}",
-            "add {p2}, {gx}",
-            "add {g}, {gg}",
-            "add {h}, {gg}",
+            "add {p0}, [{c} + 16]",
+            "add {p1}, [{c} + 16]",
+            "add {p2}, [{c} + 16]",
+            "add {g}, [{c} + 8]",
+            "add {h}, [{c} + 8]",
             "dec {rows}",
             "jnz 2b",
             g = inout(reg) grads => _,
@@ -254,9 +256,7 @@ unsafe fn multiply_by_hand(
             p1 = inout(reg) x[1] => _,
             p2 = inout(reg) x[2] => _,
             rows = inout(reg) run.rows => _,
-            vectors = in(reg) run.vectors,
-            gg = in(reg) run.gaps[0] * SIZE,
-            gx = in(reg) run.gaps[1] * SIZE,
+            c = in(reg) constants.as_ptr(),
             n = out(reg) _,
             a00 = inout(zmm_reg) a[0][0],
             a01 = inout(zmm_reg) a[0][1],
