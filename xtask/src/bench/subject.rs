@@ -55,9 +55,9 @@ impl Subject {
         // What cargo told this program of itself would make build scripts run again, here and at the
         // next build by hand.
         let inherited = std::env::vars_os().map(|(key, _)| key);
-        for key in inherited.filter(|key| {
-            CARGOS_OWN.iter().any(|prefix| key.to_string_lossy().starts_with(prefix))
-        }) {
+        for key in inherited
+            .filter(|key| CARGOS_OWN.iter().any(|prefix| key.to_string_lossy().starts_with(prefix)))
+        {
             command.env_remove(key);
         }
         let output = command
