@@ -41,9 +41,21 @@ const PLOTS: &str = "docs";
 const KERNELS_VARIABLE: &str = "UNI_INSTRUCT_KERNELS";
 
 /// A whole run's effort a case.
-const WHOLE: Effort = Effort { warmup: 2, least: 5, most: 15, budget: Duration::from_secs(90) };
+const WHOLE: Effort = Effort {
+    warmup: 2,
+    least: 5,
+    most: 15,
+    budget: Duration::from_secs(90),
+    patience: Duration::from_secs(120),
+};
 /// The short run's.
-const QUICK: Effort = Effort { warmup: 2, least: 3, most: 7, budget: Duration::from_secs(15) };
+const QUICK: Effort = Effort {
+    warmup: 2,
+    least: 3,
+    most: 7,
+    budget: Duration::from_secs(15),
+    patience: Duration::from_secs(15),
+};
 
 /// Runs the benchmarks that the words ask for.
 ///
