@@ -12,6 +12,14 @@ pub(super) struct Avx2Fma(());
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx512(());
 
+impl Avx512 {
+    /// Who has AVX-512 has AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn narrower(self) -> Avx2Fma {
+        Avx2Fma(())
+    }
+}
+
 /// The instructions that a kernel is compiled for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Isa {

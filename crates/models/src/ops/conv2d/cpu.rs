@@ -76,7 +76,7 @@ fn winograd_fits(_: &Geometry) -> bool {
     false
 }
 
-fn convolve(
+pub(super) fn convolve(
     isa: Isa,
     x: &[f32],
     weight: &Weight<'_>,
@@ -98,7 +98,7 @@ fn convolve(
     }
 }
 
-fn weight_gradient(isa: Isa, x: &[f32], grad: &[f32], geometry: &Geometry) -> Vec<f32> {
+pub(super) fn weight_gradient(isa: Isa, x: &[f32], grad: &[f32], geometry: &Geometry) -> Vec<f32> {
     match (Algorithm::of_weight_gradient(isa, geometry), isa) {
         #[cfg(target_arch = "x86_64")]
         (Algorithm::Direct, Isa::Avx512(it)) => weight_grad::weight_gradient(it, x, grad, geometry),

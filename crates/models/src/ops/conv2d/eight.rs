@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::width::{QUADS, Sum, VECTORS, Width};
+use super::width::{QUADS, Run, Sum, VECTORS, Width};
 use crate::ops::isa::Avx2Fma;
 
 /// Numbers of a vector.
@@ -185,6 +185,40 @@ impl Width<BLOCK> for Avx2Fma {
             _mm_storeu_ps(totals.as_mut_ptr(), sums);
         }
         totals
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(
+        acc: &mut [[__m256; BLOCK]; VECTORS],
+        mut grads: *const f32,
+        stride: usize,
+        [mut x0, mut x1, mut x2]: [*const f32; VECTORS],
+        run: Run,
+    ) {
+        let mut a = *acc;
+        unsafe {
+            for _ in 0..run.rows {
+                for _ in 0..run.vectors {
+                    let (v0, v1) = (_mm256_loadu_ps(x0), _mm256_loadu_ps(x1));
+                    let v2 = _mm256_loadu_ps(x2);
+                    for r in 0..BLOCK {
+                        let g = _mm256_loadu_ps(grads.add(r * stride));
+                        a[0][r] = _mm256_fmadd_ps(g, v0, a[0][r]);
+                        a[1][r] = _mm256_fmadd_ps(g, v1, a[1][r]);
+                        a[2][r] = _mm256_fmadd_ps(g, v2, a[2][r]);
+                    }
+                    grads = grads.wrapping_add(LANES);
+                    x0 = x0.wrapping_add(LANES);
+                    x1 = x1.wrapping_add(LANES);
+                    x2 = x2.wrapping_add(LANES);
+                }
+                grads = grads.wrapping_add(run.gaps[0]);
+                x0 = x0.wrapping_add(run.gaps[1]);
+                x1 = x1.wrapping_add(run.gaps[1]);
+                x2 = x2.wrapping_add(run.gaps[1]);
+            }
+        }
+        *acc = a;
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::eight::{load_two, store_two};
-use super::width::{QUADS, Sum, VECTORS, Width, accumulate};
+use super::width::{QUADS, Run, Sum, VECTORS, Width, accumulate};
 use crate::ops::isa::Avx512;
 
 /// Numbers of a vector.
@@ -148,6 +148,17 @@ impl Width<BLOCK> for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn multiply(
+        acc: &mut [[__m512; BLOCK]; VECTORS],
+        grads: *const f32,
+        stride: usize,
+        x: [*const f32; VECTORS],
+        run: Run,
+    ) {
+        unsafe { multiply_by_hand(acc, grads, stride, x, run) }
+    }
+
+    #[inline(always)]
     unsafe fn accumulate<const K: usize>(
         acc: &mut [[__m512; VECTORS]; BLOCK],
         weights: *const f32,
@@ -156,4 +167,124 @@ impl Width<BLOCK> for Avx512 {
     ) {
         unsafe { accumulate::<Self, BLOCK, K, VECTORS>(acc, weights, x, sum) }
     }
+}
+
+/// [`Width::multiply`], because the compiler spills most of the 24 accumulators and halves the rate.
+/// Not inlined: within a larger function it finds too few registers.
+///
+/// # Safety
+///
+/// As there.
+#[target_feature(enable = "avx512f")]
+#[inline(never)]
+unsafe fn multiply_by_hand(
+    acc: &mut [[__m512; BLOCK]; VECTORS],
+    grads: *const f32,
+    stride: usize,
+    x: [*const f32; VECTORS],
+    run: Run,
+) {
+    /// Bytes of a number.
+    const SIZE: usize = size_of::<f32>();
+    if run.rows * run.vectors == 0 {
+        return;
+    }
+    let mut a = *acc;
+    // SAFETY: the caller vouches for all reads: eight rows of `grads` and each of `x`, as long as
+    // the run says. Nothing is written but registers.
+    unsafe {
+        std::arch::asm!(
+            "2:",
+            "mov {n}, {vectors}",
+            "3:",
+            "vmovups {x0}, [{p0}]",
+            "vmovups {x1}, [{p1}]",
+            "vmovups {x2}, [{p2}]",
+            "vmovups {b}, [{g}]",
+            "vfmadd231ps {a00}, {b}, {x0}",
+            "vfmadd231ps {a10}, {b}, {x1}",
+            "vfmadd231ps {a20}, {b}, {x2}",
+            "vmovups {b}, [{g} + {s}]",
+            "vfmadd231ps {a01}, {b}, {x0}",
+            "vfmadd231ps {a11}, {b}, {x1}",
+            "vfmadd231ps {a21}, {b}, {x2}",
+            "vmovups {b}, [{g} + 2*{s}]",
+            "vfmadd231ps {a02}, {b}, {x0}",
+            "vfmadd231ps {a12}, {b}, {x1}",
+            "vfmadd231ps {a22}, {b}, {x2}",
+            "vmovups {b}, [{g} + {t}]",
+            "vfmadd231ps {a03}, {b}, {x0}",
+            "vfmadd231ps {a13}, {b}, {x1}",
+            "vfmadd231ps {a23}, {b}, {x2}",
+            "vmovups {b}, [{h}]",
+            "vfmadd231ps {a04}, {b}, {x0}",
+            "vfmadd231ps {a14}, {b}, {x1}",
+            "vfmadd231ps {a24}, {b}, {x2}",
+            "vmovups {b}, [{h} + {s}]",
+            "vfmadd231ps {a05}, {b}, {x0}",
+            "vfmadd231ps {a15}, {b}, {x1}",
+            "vfmadd231ps {a25}, {b}, {x2}",
+            "vmovups {b}, [{h} + 2*{s}]",
+            "vfmadd231ps {a06}, {b}, {x0}",
+            "vfmadd231ps {a16}, {b}, {x1}",
+            "vfmadd231ps {a26}, {b}, {x2}",
+            "vmovups {b}, [{h} + {t}]",
+            "vfmadd231ps {a07}, {b}, {x0}",
+            "vfmadd231ps {a17}, {b}, {x1}",
+            "vfmadd231ps {a27}, {b}, {x2}",
+            "add {p0}, 64",
+            "add {p1}, 64",
+            "add {p2}, 64",
+            "add {g}, 64",
+            "add {h}, 64",
+            "dec {n}",
+            "jnz 3b",
+            "add {p0}, {gx}",
+            "add {p1}, {gx}",
+            "add {p2}, {gx}",
+            "add {g}, {gg}",
+            "add {h}, {gg}",
+            "dec {rows}",
+            "jnz 2b",
+            g = inout(reg) grads => _,
+            h = inout(reg) grads.wrapping_add(4 * stride) => _,
+            s = in(reg) stride * SIZE,
+            t = in(reg) 3 * stride * SIZE,
+            p0 = inout(reg) x[0] => _,
+            p1 = inout(reg) x[1] => _,
+            p2 = inout(reg) x[2] => _,
+            rows = inout(reg) run.rows => _,
+            vectors = in(reg) run.vectors,
+            gg = in(reg) run.gaps[0] * SIZE,
+            gx = in(reg) run.gaps[1] * SIZE,
+            n = out(reg) _,
+            a00 = inout(zmm_reg) a[0][0],
+            a01 = inout(zmm_reg) a[0][1],
+            a02 = inout(zmm_reg) a[0][2],
+            a03 = inout(zmm_reg) a[0][3],
+            a04 = inout(zmm_reg) a[0][4],
+            a05 = inout(zmm_reg) a[0][5],
+            a06 = inout(zmm_reg) a[0][6],
+            a07 = inout(zmm_reg) a[0][7],
+            a10 = inout(zmm_reg) a[1][0],
+            a11 = inout(zmm_reg) a[1][1],
+            a12 = inout(zmm_reg) a[1][2],
+            a13 = inout(zmm_reg) a[1][3],
+            a14 = inout(zmm_reg) a[1][4],
+            a15 = inout(zmm_reg) a[1][5],
+            a16 = inout(zmm_reg) a[1][6],
+            a17 = inout(zmm_reg) a[1][7],
+            a20 = inout(zmm_reg) a[2][0],
+            a21 = inout(zmm_reg) a[2][1],
+            a22 = inout(zmm_reg) a[2][2],
+            a23 = inout(zmm_reg) a[2][3],
+            a24 = inout(zmm_reg) a[2][4],
+            a25 = inout(zmm_reg) a[2][5],
+            a26 = inout(zmm_reg) a[2][6],
+            a27 = inout(zmm_reg) a[2][7],
+            x0 = out(zmm_reg) _, x1 = out(zmm_reg) _, x2 = out(zmm_reg) _, b = out(zmm_reg) _,
+            options(nostack, readonly),
+        );
+    }
+    *acc = a;
 }

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::geometry::Geometry;
 use super::padded::Padded;
-use super::width::{VECTORS, Width, compile_for_width};
+use super::width::{Run, VECTORS, Width, compile_for_width};
 use crate::ops::buffer::SharedPtr;
 
 /// Numbers of the output's gradient that are gone over for all input channels in turn: 16 KiB,
@@ -193,33 +193,28 @@ unsafe fn sum_up_of<W: Width<B>, const B: usize>(
     target: *mut f32,
 ) {
     let (padded, pixels) = (sum.padded, sum.padded.height * sum.padded.width);
-    let whole = padded.width / W::LANES * W::LANES;
-    let ragged = padded.width - whole;
+    let whole = padded.width / W::LANES;
+    let (column, ragged) = (whole * W::LANES, padded.width % W::LANES);
     // SAFETY: row `row` of image `image` is within both. A vector is read at each of its whole
     // vectors; of a ragged one the gradient's is masked, and the source's is within the padded row.
     unsafe {
         let mut acc = [[W::splat(0.0); B]; VECTORS];
+        let run =
+            Run { rows: padded.height, vectors: whole, gaps: [ragged, padded.pitch - column] };
         for image in 0..sum.images {
-            for row in 0..padded.height {
-                let grad = sum.grad.as_ptr().add(image * sum.image_stride + row * padded.width);
-                let source = source.as_ptr().add(image * source_stride + row * padded.pitch);
-                let mut column = 0;
-                while column < padded.width {
-                    let mut x = [W::splat(0.0); VECTORS];
-                    for (x, offset) in x.iter_mut().zip(offsets) {
-                        *x = W::load(source.add(offset + column));
-                    }
+            let grad = sum.grad.as_ptr().add(image * sum.image_stride);
+            let source = source.as_ptr().add(image * source_stride);
+            let x = offsets.map(|it| source.wrapping_add(it));
+            W::multiply(&mut acc, grad, pixels, x, run);
+            if ragged != 0 {
+                for row in 0..padded.height {
+                    let (grad, x_at) = (grad.add(row * padded.width), row * padded.pitch);
                     for r in 0..B {
-                        let at = grad.add(r * pixels + column);
-                        let g = match column < whole {
-                            true => W::load(at),
-                            false => W::load_first(at, ragged),
-                        };
+                        let g = W::load_first(grad.add(r * pixels + column), ragged);
                         for (acc, x) in acc.iter_mut().zip(x) {
-                            acc[r] = W::fma(g, x, acc[r]);
+                            acc[r] = W::fma(g, W::load(x.add(x_at + column)), acc[r]);
                         }
                     }
-                    column += W::LANES;
                 }
             }
         }

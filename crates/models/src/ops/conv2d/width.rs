@@ -46,6 +46,15 @@ pub(in super::super) trait Width<const B: usize>: Copy + Send + Sync {
     /// The sum of each vector's numbers.
     unsafe fn totals(v: &[Self::Vector; B]) -> [f32; B];
 
+    /// `acc[q][r] += grads[r · stride + t] x[q][t]` for all vectors `t` of a [`Run`], lane by lane.
+    unsafe fn multiply(
+        acc: &mut [[Self::Vector; B]; VECTORS],
+        grads: *const f32,
+        stride: usize,
+        x: [*const f32; VECTORS],
+        run: Run,
+    );
+
     /// `acc[r][q] += Σ weights[c, u, v, r] · x[q][c, u, v..v + LANES]` for a kernel of `K` by `K`,
     /// 1 or 3: `weights` holds `channels · K² · B` numbers.
     unsafe fn accumulate<const K: usize>(
@@ -54,6 +63,16 @@ pub(in super::super) trait Width<const B: usize>: Copy + Send + Sync {
         x: [*const f32; VECTORS],
         sum: Sum,
     );
+}
+
+/// Rows of vectors.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Run {
+    pub(in super::super) rows: usize,
+    /// Vectors of a row.
+    pub(in super::super) vectors: usize,
+    /// Numbers from the end of a row to the start of the next, of the gradient and of `x`.
+    pub(in super::super) gaps: [usize; 2],
 }
 
 /// What a tile sums over.

@@ -1,6 +1,6 @@
 //! The matrix products of the sixteen places.
 
-use crate::ops::conv2d::width::{Sum, VECTORS, Width, accumulate, compile_for_width};
+use crate::ops::conv2d::width::{Run, Sum, VECTORS, Width, accumulate, compile_for_width};
 
 compile_for_width! {
     /// `sums[o, t] = Σ_c weights[o, c] · tiles[c, t]` for `count` vectors `t`.
@@ -161,18 +161,10 @@ unsafe fn outer_tile<W: Width<B>, const B: usize>(
     // SAFETY: the caller vouches for the matrices.
     unsafe {
         let mut acc = [[W::splat(0.0); B]; VECTORS];
-        for t in 0..count {
-            let mut x = [W::splat(0.0); VECTORS];
-            for (q, x) in x.iter_mut().enumerate() {
-                *x = W::load(tiles.as_ptr().add(q * row + t * W::LANES));
-            }
-            for r in 0..B {
-                let g = W::load(grads.as_ptr().add(r * row + t * W::LANES));
-                for (acc, x) in acc.iter_mut().zip(x) {
-                    acc[r] = W::fma(g, x, acc[r]);
-                }
-            }
-        }
+        let tiles = tiles.as_ptr();
+        let x = [tiles, tiles.add(row), tiles.add(2 * row)];
+        let run = Run { rows: 1, vectors: count, gaps: [0, 0] };
+        W::multiply(&mut acc, grads.as_ptr(), row, x, run);
         for (acc, target) in acc.iter().zip(target.chunks_exact_mut(B)) {
             for (target, total) in target.iter_mut().zip(W::totals(acc)) {
                 *target += total;
