@@ -120,7 +120,8 @@ def attend(qkv, heads):
     batch, packed, height, width = qkv.shape
     size = packed // heads // 3
     parts = qkv.reshape(batch, heads, size, 3, height * width)
-    query, key, value = (parts[:, :, :, j].transpose(-1, -2) for j in range(3))
+    # Contiguous: the fused kernel was measured faster on copies than on strided views.
+    query, key, value = parts.permute(3, 0, 1, 4, 2).contiguous().unbind(0)
     y = F.scaled_dot_product_attention(query, key, value)
     return y.transpose(-1, -2).reshape(batch, heads * size, height, width)
 

@@ -20,8 +20,12 @@ usage: cargo xtask <task>
                  this workspace against PyTorch, in turn; without names, the whole table
       --quick            a subset of some five minutes
       --check            fail when a ratio is over its floor
-      --write            put the result into docs/performance.md
-      --variants A,B     only these: kernels, eager, tcmalloc, channels_last, compile
+      --write            put the result into docs/
+      --scaling          the points of the scaling plots instead of the table
+      --instructions     instruction counts of the kernels, under valgrind, against
+                         benches/instructions.txt (--write renews it)
+      --variants A,B     only these: kernels, avx2, candle, eager, tcmalloc, channels_last,
+                         compile
       --threads N        threads of every variant (2)
   help           this text
 ";

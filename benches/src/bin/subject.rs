@@ -28,6 +28,10 @@ const USAGE: &str =
 
 fn main() -> ExitCode {
     models::ops::runtime::configure();
+    if let Err(error) = models::ops::runtime::limit_kernels_from_environment() {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {

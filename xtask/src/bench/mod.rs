@@ -5,12 +5,15 @@
 //! turn, A B C A B C ..., and what is compared are the quotients within a round. Rounds in which
 //! other processes were busy are left out.
 
+mod instructions;
 mod machine;
 mod options;
 mod page;
 mod peer;
+mod plot;
 mod report;
 mod rounds;
+mod scaling;
 mod session;
 mod statistics;
 mod subject;
@@ -32,10 +35,27 @@ use self::variant::Variant;
 /// The page with the table.
 const PAGE: &str = "docs/performance.md";
 
+/// The folder of the plots.
+const PLOTS: &str = "docs";
+/// Limits the kernels of the subject: see `models::ops::runtime`.
+const KERNELS_VARIABLE: &str = "UNI_INSTRUCT_KERNELS";
+
 /// A whole run's effort a case.
-const WHOLE: Effort = Effort { warmup: 2, least: 5, most: 15, budget: Duration::from_secs(90) };
+const WHOLE: Effort = Effort {
+    warmup: 2,
+    least: 5,
+    most: 15,
+    budget: Duration::from_secs(90),
+    patience: Duration::from_secs(120),
+};
 /// The short run's.
-const QUICK: Effort = Effort { warmup: 2, least: 3, most: 7, budget: Duration::from_secs(15) };
+const QUICK: Effort = Effort {
+    warmup: 2,
+    least: 3,
+    most: 7,
+    budget: Duration::from_secs(15),
+    patience: Duration::from_secs(15),
+};
 
 /// Runs the benchmarks that the words ask for.
 ///
@@ -45,6 +65,10 @@ const QUICK: Effort = Effort { warmup: 2, least: 3, most: 7, budget: Duration::f
 /// or a ratio is over its floor under `--check`.
 pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     let options = Options::parse(words)?;
+    if options.instructions {
+        instructions::refuse(&options.cases)?;
+        return instructions::run(root, options.write);
+    }
     let subject = Subject::build(root, "subject")?;
     let cases = subject.cases()?;
     let cases = match options.cases.as_slice() {
@@ -52,8 +76,9 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
         names => subject::named(cases, names)?,
     };
     let variants = match options.variants.as_slice() {
+        [] if options.scaling => vec![Variant::Kernels, Variant::Eager],
         [] if options.quick => vec![Variant::Kernels, Variant::Eager, Variant::Tcmalloc],
-        [] => Variant::ALL.to_vec(),
+        [] => Variant::ALL.into_iter().filter(|it| *it != Variant::Avx2).collect(),
         names => variant::named(names)?,
     };
     let bench = Bench {
@@ -65,6 +90,7 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
         folder: root.join("target").join("peer").join("cases"),
         subject,
         variants,
+        asked: !options.variants.is_empty(),
         threads: options.threads,
         effort: if options.quick { QUICK } else { WHOLE },
     };
@@ -80,7 +106,10 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     }
     let text = describe(root, &bench, &entries, start.elapsed())?;
     println!("\n{text}");
-    if options.write {
+    if options.scaling {
+        let folder = if options.write { root.join(PLOTS) } else { bench.folder };
+        scaling::write(&entries, &folder)?;
+    } else if options.write {
         let path = root.join(PAGE);
         let page = std::fs::read_to_string(&path).context(PAGE)?;
         let page = page::with_part(&page, &text).context(PAGE)?;
@@ -103,6 +132,8 @@ struct Bench {
     tcmalloc: Option<std::path::PathBuf>,
     folder: std::path::PathBuf,
     variants: Vec<Variant>,
+    /// Whether the variants were asked for by name: then even those that take minutes are run.
+    asked: bool,
     threads: usize,
     effort: Effort,
 }
@@ -112,12 +143,15 @@ impl Bench {
         println!("bench: {}", case.name);
         let folder = self.folder.join(&case.name);
         let is_here = |it: &Variant| *it != Variant::Tcmalloc || self.tcmalloc.is_some();
-        let fits = |it: &Variant| it.fits(&case.act) && is_here(it);
+        let fits = |it: &Variant| {
+            it.fits(&case.act) && is_here(it) && (self.asked || it.is_affordable(case.flop))
+        };
         let variants: Vec<Variant> = self.variants.iter().copied().filter(fits).collect();
         if let Some(peer) = &self.peer {
             self.subject.record(&case.name, &folder)?;
             for variant in variants.iter().filter(|it| **it != Variant::Tcmalloc) {
-                let Some(mode) = self.mode(*variant) else { continue };
+                let threads = self.threads_of(&case);
+                let Some(mode) = self.mode(*variant, threads) else { continue };
                 println!("  {} agrees: {}", variant.name(), peer.verify(&folder, mode)?);
             }
         }
@@ -133,17 +167,25 @@ impl Bench {
         Ok(Entry { case, variants, measured })
     }
 
-    fn mode(&self, variant: Variant) -> Option<Mode<'_>> {
+    /// A point of the plot over threads has its own number.
+    fn threads_of(&self, case: &Case) -> usize {
+        let own = case.scaling.as_ref().filter(|it| it.0 == "threads").map(|it| it.1);
+        own.unwrap_or(self.threads)
+    }
+
+    fn mode(&self, variant: Variant, threads: usize) -> Option<Mode<'_>> {
         let preload = self.tcmalloc.as_deref().filter(|_| variant == Variant::Tcmalloc);
-        Some(Mode { name: variant.mode()?, preload, threads: self.threads })
+        Some(Mode { name: variant.mode()?, preload, threads })
     }
 
     fn session(&self, case: &Case, folder: &Path, variant: Variant) -> anyhow::Result<Session> {
-        let mut command = match (self.mode(variant), &self.peer) {
+        let threads = self.threads_of(case);
+        let mut command = match (self.mode(variant, threads), &self.peer) {
             (Some(mode), Some(peer)) => peer.command("run", folder, mode),
             _ => {
                 let mut command = self.subject.command(&["run", &case.name]);
-                command.env("RAYON_NUM_THREADS", self.threads.to_string());
+                command.env("RAYON_NUM_THREADS", threads.to_string());
+                command.env(KERNELS_VARIABLE, variant.kernels().unwrap_or_default());
                 command
             }
         };

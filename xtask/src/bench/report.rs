@@ -48,7 +48,8 @@ impl Verdict {
 }
 
 impl Entry {
-    fn series(&self, variant: Variant) -> Option<&Series> {
+    /// The figures of a variant, if it was measured.
+    pub fn series(&self, variant: Variant) -> Option<&Series> {
         let at = self.variants.iter().position(|it| *it == variant)?;
         self.measured.series.get(at)
     }

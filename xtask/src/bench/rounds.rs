@@ -17,6 +17,8 @@ pub struct Effort {
     pub most: usize,
     /// After so long no round beyond the fewest is begun.
     pub budget: Duration,
+    /// How long the case may wait for others to be done, in all.
+    pub patience: Duration,
 }
 
 /// What a variant took in the rounds that count, and its peak memory.
@@ -48,6 +50,8 @@ const PAUSE: Duration = Duration::from_millis(40);
 const TURN: f64 = 0.5;
 /// Most iterations of a turn.
 const MOST_IN_TURN: f64 = 5.0;
+/// How long one looks whether others are busy: some ticks of the kernel's accounts.
+const LOOK: Duration = Duration::from_millis(200);
 /// A turn is disturbed when others used more than this share of one core.
 const DISTURBED: f64 = 0.2;
 
@@ -76,11 +80,13 @@ pub fn measure(mut sessions: Vec<Session>, effort: Effort) -> anyhow::Result<Mea
             *repeats = (TURN / wall).ceil().clamp(1.0, MOST_IN_TURN) as usize;
         }
     }
+    let mut patience = effort.patience;
     let (mut rounds, start) = (Vec::<Vec<Turn>>::new(), Instant::now());
     while rounds.len() < effort.least
         || (start.elapsed() < effort.budget
             && rounds.iter().filter(|it| is_quiet(it)).count() < effort.most)
     {
+        patience = wait_for_quiet(patience);
         let turns = sessions.iter_mut().zip(&repeats).map(|(it, &repeats)| turn(it, repeats));
         rounds.push(turns.collect::<anyhow::Result<Vec<Turn>>>()?);
     }
@@ -89,6 +95,22 @@ pub fn measure(mut sessions: Vec<Session>, effort: Effort) -> anyhow::Result<Mea
         series.peak = session.end()?;
     }
     Ok(measured)
+}
+
+/// Waits until others leave the machine alone, at most for so long; returns what is left of it.
+fn wait_for_quiet(patience: Duration) -> Duration {
+    let start = Instant::now();
+    while start.elapsed() < patience {
+        let (before, looked) = (busy_seconds(), Instant::now());
+        sleep(LOOK);
+        let Some(busy) = busy_seconds().zip(before).map(|(after, before)| after - before) else {
+            break;
+        };
+        if busy / looked.elapsed().as_secs_f64() < DISTURBED {
+            break;
+        }
+    }
+    patience.saturating_sub(start.elapsed())
 }
 
 fn turn(session: &mut Session, repeats: usize) -> anyhow::Result<Turn> {

@@ -2,11 +2,17 @@
 
 use anyhow::bail;
 
+use super::report::PRODUCT;
+
 /// Ours, or one of PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
-    /// This workspace, with its kernels.
+    /// This workspace, with the best kernels for this processor.
     Kernels,
+    /// The same without AVX-512.
+    Avx2,
+    /// The same networks on candle's own operations.
+    Candle,
     /// PyTorch as it comes.
     Eager,
     /// The same with tcmalloc in place of the C library's allocator.
@@ -19,13 +25,22 @@ pub enum Variant {
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Kernels, Self::Eager, Self::Tcmalloc, Self::ChannelsLast, Self::Compile];
+    pub const ALL: [Self; 7] = [
+        Self::Kernels,
+        Self::Avx2,
+        Self::Candle,
+        Self::Eager,
+        Self::Tcmalloc,
+        Self::ChannelsLast,
+        Self::Compile,
+    ];
 
     /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kernels => "kernels",
+            Self::Avx2 => "avx2",
+            Self::Candle => "candle",
             Self::Eager => "eager",
             Self::Tcmalloc => "tcmalloc",
             Self::ChannelsLast => "channels_last",
@@ -36,16 +51,38 @@ impl Variant {
     /// The mode of the peer, if it is one.
     pub fn mode(self) -> Option<&'static str> {
         match self {
-            Self::Kernels => None,
+            Self::Kernels | Self::Avx2 | Self::Candle => None,
             Self::Eager | Self::Tcmalloc => Some("eager"),
             Self::ChannelsLast => Some("channels_last"),
             Self::Compile => Some("compile"),
         }
     }
 
-    /// Whether it has a meaning for this act: a product has neither channels nor a graph.
+    /// The limit on our kernels, if it is ours.
+    pub fn kernels(self) -> Option<&'static str> {
+        match self {
+            Self::Kernels => Some("best"),
+            Self::Avx2 => Some("avx2"),
+            Self::Candle => Some("off"),
+            _ => None,
+        }
+    }
+
+    /// Whether it has a meaning for this act: a product has neither kernels of ours, nor channels,
+    /// nor a graph. An update of three networks is no single graph.
     pub fn fits(self, act: &str) -> bool {
-        !(act == super::report::PRODUCT && matches!(self, Self::ChannelsLast | Self::Compile))
+        match self {
+            Self::Kernels | Self::Eager | Self::Tcmalloc => true,
+            Self::Avx2 | Self::Candle | Self::ChannelsLast => act != PRODUCT,
+            Self::Compile => act != PRODUCT && act != "step",
+        }
+    }
+
+    /// Whether an iteration of so many operations ends within seconds and some gigabytes: plain
+    /// candle is ten times slower than the rest, at four times the memory.
+    pub fn is_affordable(self, flop: f64) -> bool {
+        const MOST: f64 = 550e9;
+        self != Self::Candle || flop < MOST
     }
 }
 
@@ -65,6 +102,13 @@ pub fn named(names: &[String]) -> anyhow::Result<Vec<Variant>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_variant_is_either_ours_or_the_peers() {
+        for variant in Variant::ALL {
+            assert!(variant.mode().is_some() != variant.kernels().is_some(), "{variant:?}");
+        }
+    }
 
     #[test]
     fn variants_are_found_by_name() {

@@ -1,0 +1,174 @@
+//! `cargo xtask bench --instructions`: how many instructions each hot kernel takes.
+//!
+//! A time on a shared machine says little; the instructions of one thread hardly vary. Each kernel is
+//! run once and twice under callgrind, and the difference is one warm run, whatever came before it.
+//! Counts depend on the compiler and on the instructions that the processor (as valgrind shows it)
+//! has, so the file says of which they are.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, bail, ensure};
+
+use super::KERNELS_VARIABLE;
+use super::subject::Subject;
+
+/// The committed counts.
+const FILE: &str = "benches/instructions.txt";
+/// A count may exceed the committed one by this share: the threads' idling is not exactly the same.
+const TOLERANCE: f64 = 0.03;
+/// What valgrind up to 3.22 knows of x86-64; without it another machine would count other kernels.
+const KERNELS: &str = "avx2";
+
+/// Counts all kernels; compares with the committed counts, or replaces them.
+///
+/// # Errors
+///
+/// If valgrind is missing, or a kernel takes more instructions than it did.
+pub fn run(root: &Path, write: bool) -> anyhow::Result<()> {
+    let subject = Subject::build(root, "subject")?;
+    let output = subject.command(&["kernels"]).output().context("subject kernels")?;
+    let names: Vec<String> =
+        serde_json::from_slice(&output.stdout).context("subject kernels: no list of names")?;
+    let mut counts = Vec::new();
+    for name in names {
+        let [once, twice] = ["1", "2"].map(|times| count(&subject, &name, times));
+        let count = twice?.saturating_sub(once?);
+        println!("{name:<24} {count:>12}");
+        counts.push((name, count));
+    }
+    let path = root.join(FILE);
+    if write {
+        return std::fs::write(&path, text(&counts, &compiler()?)).context(FILE);
+    }
+    let committed = std::fs::read_to_string(&path).context(FILE)?;
+    let (faults, notes) = compare(&counts, &parse(&committed)?);
+    for note in notes {
+        println!("{note}");
+    }
+    let advice = "if that is meant: cargo xtask bench --instructions --write";
+    ensure!(
+        faults.is_empty(),
+        "{FILE} ({}):\n  {}\n{advice}",
+        committed.lines().next().unwrap_or_default().trim_start_matches("# "),
+        faults.join("\n  ")
+    );
+    Ok(())
+}
+
+/// Instructions of the whole program running a kernel so many times.
+fn count(subject: &Subject, name: &str, times: &str) -> anyhow::Result<u64> {
+    let kernel = subject.command(&["kernel", name, times]);
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(kernel.get_program())
+        .args(kernel.get_args())
+        .env("RAYON_NUM_THREADS", "1")
+        .env(KERNELS_VARIABLE, KERNELS)
+        .output()
+        .context("cannot start valgrind; install it (Debian: valgrind)")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "valgrind: `{name}`: {}\n{text}", output.status);
+    collected(&text).with_context(|| format!("valgrind counted nothing:\n{text}"))
+}
+
+/// The number in callgrind's line `==1== Collected : 123`.
+fn collected(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.split_once("Collected :"))?;
+    line.1.trim().parse().ok()
+}
+
+fn compiler() -> anyhow::Result<String> {
+    let output = Command::new("rustc").arg("--version").output().context("cannot start rustc")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The file: a line on where the counts are from, then a line a kernel.
+fn text(counts: &[(String, u64)], compiler: &str) -> String {
+    let mut text = format!("# {compiler}, kernels `{}`\n", KERNELS);
+    for (name, count) in counts {
+        text += &format!("{name} {count}\n");
+    }
+    text
+}
+
+fn parse(text: &str) -> anyhow::Result<Vec<(String, u64)>> {
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    let parse = |line: &str| {
+        let (name, count) = line.split_once(' ')?;
+        Some((name.to_owned(), count.trim().parse().ok()?))
+    };
+    lines
+        .map(|line| parse(line).with_context(|| format!("{FILE}: `{line}` is not `name count`")))
+        .collect()
+}
+
+/// What is worse than committed or missing there, and what is better.
+fn compare(counts: &[(String, u64)], committed: &[(String, u64)]) -> (Vec<String>, Vec<String>) {
+    let (mut faults, mut notes) = (Vec::new(), Vec::new());
+    for (name, count) in counts {
+        let Some((_, before)) = committed.iter().find(|it| it.0 == *name) else {
+            faults.push(format!("{name}: not in the file"));
+            continue;
+        };
+        let change = *count as f64 / *before as f64 - 1.0;
+        let line =
+            format!("{name}: {count} instructions, {before} committed ({:+.1} %)", change * 1e2);
+        if TOLERANCE < change {
+            faults.push(line);
+        } else if change < -TOLERANCE {
+            notes.push(line);
+        }
+    }
+    for (name, _) in committed.iter().filter(|it| counts.iter().all(|count| count.0 != it.0)) {
+        faults.push(format!("{name}: in the file, but no kernel"));
+    }
+    (faults, notes)
+}
+
+/// Fails where instructions cannot be counted at all.
+///
+/// # Errors
+///
+/// Naming the option that does not go together with counting.
+pub fn refuse(cases: &[String]) -> anyhow::Result<()> {
+    match cases.first() {
+        Some(name) => bail!("bench: --instructions counts all kernels; leave out `{name}`"),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(rows: &[(&str, u64)]) -> Vec<(String, u64)> {
+        rows.iter().map(|&(name, count)| (name.to_owned(), count)).collect()
+    }
+
+    #[test]
+    fn the_number_is_found_in_callgrinds_output() {
+        let text = "==5== Events    : Ir\n==5== Collected : 23992634\n==5==\n";
+        assert_eq!(collected(text), Some(23_992_634));
+        assert_eq!(collected("==5== error"), None);
+    }
+
+    #[test]
+    fn a_file_is_read_back() {
+        let rows = counts(&[("a", 10), ("b-c", 20)]);
+        assert_eq!(parse(&text(&rows, "rustc 1")).unwrap(), rows);
+        assert!(parse("a ten\n").unwrap_err().to_string().contains("a ten"));
+    }
+
+    #[test]
+    fn more_fails_less_is_told_and_a_little_is_nothing() {
+        let committed = counts(&[("more", 1000), ("less", 1000), ("same", 1000), ("gone", 1000)]);
+        let now = counts(&[("more", 1040), ("less", 900), ("same", 1020), ("new", 1)]);
+        let (faults, notes) = compare(&now, &committed);
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        for (fault, name) in faults.iter().zip(["more", "new", "gone"]) {
+            assert!(fault.starts_with(name), "{fault}");
+        }
+        assert_eq!(notes, ["less: 900 instructions, 1000 committed (-10.0 %)"]);
+    }
+}
