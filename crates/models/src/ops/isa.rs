@@ -89,12 +89,12 @@ macro_rules! compile_for_isa {
                     $body::<true $(, $n)?>($($arg),*)
                 }
                 match isa {
-                    // SAFETY: the proof in `isa` says that the processor has the features.
                     $crate::ops::isa::Isa::Avx512(_) => {
+                        // SAFETY: the proof in `isa` says that the processor has the features.
                         return unsafe { compiled_for_avx512$(::<$n>)?($($arg),*) };
                     }
-                    // SAFETY: as above.
                     $crate::ops::isa::Isa::Avx2Fma(_) => {
+                        // SAFETY: as above.
                         return unsafe { compiled_for_avx2_fma$(::<$n>)?($($arg),*) };
                     }
                     $crate::ops::isa::Isa::Portable => {}

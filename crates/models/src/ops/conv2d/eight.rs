@@ -201,11 +201,13 @@ impl Width<BLOCK> for Avx2Fma {
                 for _ in 0..run.vectors {
                     let (v0, v1) = (_mm256_loadu_ps(x0), _mm256_loadu_ps(x1));
                     let v2 = _mm256_loadu_ps(x2);
-                    for r in 0..BLOCK {
+                    let [a0, a1, a2] = &mut a;
+                    let rows = a0.iter_mut().zip(a1).zip(a2).enumerate();
+                    for (r, ((a0, a1), a2)) in rows {
                         let g = _mm256_loadu_ps(grads.add(r * stride));
-                        a[0][r] = _mm256_fmadd_ps(g, v0, a[0][r]);
-                        a[1][r] = _mm256_fmadd_ps(g, v1, a[1][r]);
-                        a[2][r] = _mm256_fmadd_ps(g, v2, a[2][r]);
+                        *a0 = _mm256_fmadd_ps(g, v0, *a0);
+                        *a1 = _mm256_fmadd_ps(g, v1, *a1);
+                        *a2 = _mm256_fmadd_ps(g, v2, *a2);
                     }
                     grads = grads.wrapping_add(LANES);
                     x0 = x0.wrapping_add(LANES);

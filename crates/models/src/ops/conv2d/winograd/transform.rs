@@ -5,6 +5,8 @@
 //! within a register; the order of tiles that results is the same in every transform, so it
 //! cancels. `PAIRS` says that every other quad follows right on the one before it.
 
+#![expect(clippy::needless_range_loop, reason = "columns of matrices held by rows")]
+
 use super::PLACES;
 use crate::ops::conv2d::width::{QUADS, Width, compile_for_width};
 
