@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 /// Something else failed.
 pub const FAILURE: u8 = 1;
+/// The command line or the environment is not understood; clap ends with it, too.
+pub const USAGE: u8 = 2;
 /// A configuration is not valid.
 const CONFIGURATION: u8 = 3;
 /// An input file is at fault.

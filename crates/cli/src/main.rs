@@ -61,6 +61,10 @@ const STACK: usize = 64 << 20;
 fn main() -> ExitCode {
     models::ops::runtime::configure();
     let cli = Cli::parse();
+    if let Err(err) = models::ops::runtime::limit_kernels_from_environment() {
+        output::note!("error: {err}");
+        return ExitCode::from(exit::USAGE);
+    }
     if cli.command.only_prints() {
         models::ops::runtime::end_on_closed_pipe();
     }

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
 use super::KERNELS_VARIABLE;
 use super::subject::Subject;
@@ -85,7 +85,7 @@ fn compiler() -> anyhow::Result<String> {
 
 /// The file: a line on where the counts are from, then a line a kernel.
 fn text(counts: &[(String, u64)], compiler: &str) -> String {
-    let mut text = format!("# {compiler}, kernels `{}`\n", KERNELS);
+    let mut text = format!("# {compiler}, kernels `{KERNELS}`\n");
     for (name, count) in counts {
         text += &format!("{name} {count}\n");
     }
@@ -124,18 +124,6 @@ fn compare(counts: &[(String, u64)], committed: &[(String, u64)]) -> (Vec<String
         faults.push(format!("{name}: in the file, but no kernel"));
     }
     (faults, notes)
-}
-
-/// Fails where instructions cannot be counted at all.
-///
-/// # Errors
-///
-/// Naming the option that does not go together with counting.
-pub fn refuse(cases: &[String]) -> anyhow::Result<()> {
-    match cases.first() {
-        Some(name) => bail!("bench: --instructions counts all kernels; leave out `{name}`"),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -34,7 +34,6 @@ use self::variant::Variant;
 
 /// The page with the table.
 const PAGE: &str = "docs/performance.md";
-
 /// The folder of the plots.
 const PLOTS: &str = "docs";
 /// Limits the kernels of the subject: see `models::ops::runtime`.
@@ -66,7 +65,6 @@ const QUICK: Effort = Effort {
 pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     let options = Options::parse(words)?;
     if options.instructions {
-        instructions::refuse(&options.cases)?;
         return instructions::run(root, options.write);
     }
     let subject = Subject::build(root, "subject")?;

@@ -26,14 +26,10 @@ pub struct Options {
 /// Threads unless told otherwise: what a small machine has.
 const THREADS: usize = 2;
 
-impl Options {
-    /// Reads the words after `bench`.
-    ///
-    /// # Errors
-    ///
-    /// Naming the word that is not understood.
-    pub fn parse(words: &[&str]) -> anyhow::Result<Self> {
-        let mut options = Self {
+impl Default for Options {
+    /// The whole table, printed.
+    fn default() -> Self {
+        Self {
             cases: Vec::new(),
             quick: false,
             scaling: false,
@@ -42,7 +38,18 @@ impl Options {
             instructions: false,
             variants: Vec::new(),
             threads: THREADS,
-        };
+        }
+    }
+}
+
+impl Options {
+    /// Reads the words after `bench`.
+    ///
+    /// # Errors
+    ///
+    /// Naming the word that is not understood.
+    pub fn parse(words: &[&str]) -> anyhow::Result<Self> {
+        let mut options = Self::default();
         let mut words = words.iter();
         while let Some(&word) = words.next() {
             match word {
@@ -64,9 +71,14 @@ impl Options {
                 other => bail!("bench: no option `{other}`; `cargo xtask help` lists all"),
             }
         }
+        if options.instructions {
+            let counted = Self { instructions: true, write: options.write, ..Self::default() };
+            ensure!(options == counted, "bench: --instructions goes with --write alone");
+        }
+        ensure!(!(options.scaling && options.quick), "bench: no point of --scaling is in --quick");
         let partial = options.quick || !options.cases.is_empty() || !options.variants.is_empty();
         ensure!(
-            !(options.write && partial && !options.instructions),
+            !(options.write && partial),
             "bench: --write puts the whole table on the page; leave out --quick, --variants and names"
         );
         Ok(options)
@@ -87,12 +99,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_named() {
+    fn what_is_not_understood_or_would_be_ignored_is_named() {
         for (words, expected) in [
             (vec!["--fast"], "--fast"),
             (vec!["--threads", "0"], "at least 1"),
             (vec!["--threads", "many"], "number"),
             (vec!["--write", "--quick"], "--quick"),
+            (vec!["--scaling", "--quick"], "--scaling"),
+            (vec!["--instructions", "--check"], "--write alone"),
+            (vec!["--instructions", "--threads", "1"], "--write alone"),
+            (vec!["--instructions", "small-forward"], "--write alone"),
         ] {
             let error = Options::parse(&words).unwrap_err().to_string();
             assert!(error.contains(expected), "{words:?}: {error}");

@@ -60,6 +60,18 @@ fn words_that_are_not_understood_are_refused_with_exit_code_2() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn a_limit_on_the_kernels_that_is_none_is_refused_with_exit_code_2() {
+    let folder = folder();
+    for (name, code) in [("avx1", 2), ("portable", 0)] {
+        let mut program = program(&folder, "list");
+        let output = program.env("UNI_INSTRUCT_KERNELS", name).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{name}: {text}");
+        assert_eq!(text.contains("UNI_INSTRUCT_KERNELS: no kernels `avx1`"), code == 2, "{text}");
+    }
+}
+
+#[test]
 fn results_that_nobody_takes_are_an_error_with_exit_code_4() {
     let folder = folder();
     for words in [

@@ -18,7 +18,7 @@ pub enum Kernels {
     Off,
 }
 
-/// The names of [`Kernels`], in the order of [`AtomicU8`] values of [`LIMIT`].
+/// [`Kernels`] and their names; [`LIMIT`] is an index.
 const KERNELS: [(&str, Kernels); 4] = [
     ("best", Kernels::Best),
     ("avx2", Kernels::Avx2),

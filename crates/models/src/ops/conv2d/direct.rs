@@ -1,10 +1,10 @@
 //! Direct convolution with kernels of 1 and 3: no unrolled image.
 //!
 //! One image at a time (or several small ones) is padded into scratch that stays in the second
-//! cache; then each tile of 4 output channels and 24 pixels (8 and 48 with vectors of
-//! sixteen) keeps its sums in registers while it
-//! goes over a block of input channels. The gradient by the input is the same convolution of the
-//! output's gradient, with other weights (see [`Weight::backward`](super::weight::Weight)).
+//! cache; then each tile of 4 output channels and 24 pixels (8 and 48 with vectors of sixteen) keeps
+//! its sums in registers while it goes over a block of input channels. The gradient by the input is
+//! the same convolution of the output's gradient, with other weights (see
+//! [`Weight::backward`](super::weight::Weight)).
 
 use rayon::prelude::*;
 
