@@ -227,6 +227,7 @@ Result cuModuleLoadData(void** module, const void* image) {
     *module = new Module{static_cast<const char*>(image)};
     return SUCCESS;
 }
+Result cuModuleLoad(void**, const char*) { return fail(NOT_FOUND, "modules come from memory"); }
 Result cuModuleUnload(void* module) {
     delete static_cast<Module*>(module);
     return SUCCESS;

@@ -10,7 +10,9 @@ const SHAPE: [usize; 2] = [37, 31];
 
 /// Parameter, moments and average after four updates.
 fn updated(device: &Device, dtype: DType, rounded: DType) -> [Tensor; 4] {
-    let config = AdamConfig { learning_rate: 0.1, weight_decay: 0.01, ..AdamConfig::default() };
+    // In half precision the second moments of small gradients are zero: `eps` must be felt.
+    let config =
+        AdamConfig { learning_rate: 0.1, weight_decay: 0.01, eps: 0.1, ..AdamConfig::default() };
     let start = |x: Tensor| {
         let x = x.to_dtype(rounded).unwrap().to_dtype(dtype).unwrap();
         x.to_device(device).unwrap()
