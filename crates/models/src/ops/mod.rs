@@ -15,6 +15,7 @@ pub mod device;
 pub mod noise;
 pub mod runtime;
 
+pub(crate) mod bare;
 mod buffer;
 mod isa;
 mod math;

@@ -1,12 +1,10 @@
 //! Self-attention over the pixels of a feature map, with a residual path around it.
 
-use candle_core::Tensor;
-
 use super::conv::{Conv, Norm, Resample};
 use super::style::Style;
 use crate::error::Result;
 use crate::layout::Scope;
-use crate::ops;
+use crate::tape::{Value, layers};
 
 /// `y = (x + proj(attend(qkv(norm(x))))) · scale`.
 #[derive(Debug)]
@@ -33,8 +31,8 @@ impl Attention {
         })
     }
 
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let attended = ops::attention(&self.qkv.forward(&self.norm.forward(x)?)?, self.heads)?;
-        ops::add_scaled(&self.proj.forward(&attended)?, x, self.scale)
+    pub fn forward(&self, x: &Value) -> candle_core::Result<Value> {
+        let attended = layers::attention(&self.qkv.forward(&self.norm.forward(x)?)?, self.heads)?;
+        layers::add_scaled(&self.proj.forward(&attended)?, x, self.scale)
     }
 }

@@ -1,14 +1,12 @@
 //! The residual block of both U-Nets (Karras et al. 2022, arXiv:2206.00364, Fig. 8 and Table 7).
 
-use candle_core::Tensor;
-
 use super::attention::Attention;
 use super::conv::{Conv, Linear, Norm, Resample, Skip};
 use super::style::Style;
 use crate::denoiser::DropoutKey;
 use crate::error::Result;
 use crate::layout::Scope;
-use crate::ops;
+use crate::tape::{Value, layers};
 
 /// Where a block stands.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +29,10 @@ pub(crate) enum Step {
 }
 
 /// What every block of a pass is given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
     /// The conditioning vector, `[B, E]`.
-    pub emb: &'a Tensor,
+    pub emb: &'a Value,
     pub dropout: Option<DropoutKey>,
 }
 
@@ -92,22 +90,20 @@ impl Block {
     }
 
     /// `x: [B, C, H, W]` to the block's channels and resolution.
-    pub fn forward(&self, x: &Tensor, pass: Pass<'_>) -> candle_core::Result<Tensor> {
+    pub fn forward(&self, x: &Value, pass: Pass<'_>) -> candle_core::Result<Value> {
         let y = self.conv0.forward(&self.norm0.silu(x)?)?;
         let params = self.affine.forward(pass.emb)?;
         let y = if self.adaptive_scale {
-            let half = params.dim(1)? / 2;
-            let [scale, shift] = [0, half].map(|start| params.narrow(1, start, half));
-            self.norm1.modulated_silu(&y, &scale?, &shift?)?
+            self.norm1.modulated_silu(&y, &params)?
         } else {
-            self.norm1.silu(&ops::add_channels(&y, &params)?)?
+            self.norm1.silu(&layers::add_channels(&y, &params)?)?
         };
         let y = match pass.dropout {
-            Some(key) if 0.0 < self.dropout => ops::dropout(&y, self.dropout, key, self.layer)?,
+            Some(key) if 0.0 < self.dropout => layers::dropout(&y, self.dropout, key, self.layer)?,
             _ => y,
         };
         let y = self.conv1.forward(&y)?;
-        let y = ops::add_scaled(&y, &self.skip.forward(x)?, self.skip_scale)?;
+        let y = layers::add_scaled(&y, &self.skip.forward(x)?, self.skip_scale)?;
         match &self.attention {
             Some(attention) => attention.forward(&y),
             None => Ok(y),

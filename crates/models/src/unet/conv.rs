@@ -4,7 +4,9 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::layout::{Init, Scope};
-use crate::ops::{self, Filter};
+use crate::ops::Filter;
+use crate::tape::layers::{self, NormParams};
+use crate::tape::Value;
 
 /// How the weights and biases of a layer start.
 #[derive(Clone, Copy, Debug)]
@@ -56,11 +58,11 @@ impl Resample {
     }
 
     /// Applies it to `x` alone.
-    fn forward(self, x: &Tensor) -> candle_core::Result<Tensor> {
+    fn forward(self, x: &Value) -> candle_core::Result<Value> {
         match self {
             Self::Keep => Ok(x.clone()),
-            Self::Up(filter) => ops::upsample2(x, filter),
-            Self::Down(filter) | Self::FusedDown(filter) => ops::downsample2(x, filter),
+            Self::Up(filter) => layers::upsample2(x, filter),
+            Self::Down(filter) | Self::FusedDown(filter) => layers::downsample2(x, filter),
         }
     }
 
@@ -100,15 +102,13 @@ impl Conv {
         Ok(Self { weight, bias, resample, kernel })
     }
 
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    pub fn forward(&self, x: &Value) -> candle_core::Result<Value> {
         if let Resample::FusedDown(filter) = self.resample {
             let padding = self.kernel / 2 + (filter.taps().len() - 1) / 2;
-            let y = ops::conv2d_padded(x, &self.weight, padding)?;
-            let y = ops::downsample2_valid(&y, filter)?;
-            let bias = self.bias.broadcast_as((y.dim(0)?, y.dim(1)?))?;
-            return ops::add_channels(&y, &bias);
+            let y = layers::conv2d_padded(x, &self.weight, padding)?;
+            return layers::add_bias(&layers::downsample2_valid(&y, filter)?, &self.bias);
         }
-        ops::conv2d(&self.resample.forward(x)?, &self.weight, Some(&self.bias))
+        layers::conv2d(&self.resample.forward(x)?, &self.weight, Some(&self.bias))
     }
 }
 
@@ -128,7 +128,7 @@ impl Skip {
         Ok(Self::Resample(resample))
     }
 
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    pub fn forward(&self, x: &Value) -> candle_core::Result<Value> {
         match self {
             Self::Identity => Ok(x.clone()),
             Self::Resample(resample) => resample.forward(x),
@@ -160,23 +160,23 @@ impl Norm {
         Ok(Self { weight, bias, groups, eps })
     }
 
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        ops::group_norm(x, &self.weight, &self.bias, self.groups, self.eps)
+    pub fn forward(&self, x: &Value) -> candle_core::Result<Value> {
+        layers::group_norm(x, self.params(), false)
     }
 
-    pub fn silu(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        ops::group_norm_silu(x, &self.weight, &self.bias, self.groups, self.eps)
+    pub fn silu(&self, x: &Value) -> candle_core::Result<Value> {
+        layers::group_norm(x, self.params(), true)
     }
 
-    /// `silu((scale + 1) · norm(x) + shift)`, with `scale` and `shift` `[B, C]`.
-    pub fn modulated_silu(
-        &self,
-        x: &Tensor,
-        scale: &Tensor,
-        shift: &Tensor,
-    ) -> candle_core::Result<Tensor> {
-        let Self { weight, bias, groups, eps } = self;
-        ops::group_norm_scale_shift_silu(x, weight, bias, scale, shift, *groups, *eps)
+    /// `silu((scale + 1) · norm(x) + shift)`, with the scales and after them the shifts in
+    /// `params: [B, 2C]`.
+    pub fn modulated_silu(&self, x: &Value, params: &Value) -> candle_core::Result<Value> {
+        layers::modulated_silu(x, params, self.params())
+    }
+
+    fn params(&self) -> NormParams<'_> {
+        let &Self { ref weight, ref bias, groups, eps } = self;
+        NormParams { weight, bias, groups, eps }
     }
 }
 
@@ -203,7 +203,7 @@ impl Linear {
         Ok(Self { weight, bias: None })
     }
 
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        ops::linear(x, &self.weight, self.bias.as_ref())
+    pub fn forward(&self, x: &Value) -> candle_core::Result<Value> {
+        layers::linear(x, &self.weight, self.bias.as_ref())
     }
 }

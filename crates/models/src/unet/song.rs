@@ -13,7 +13,7 @@ use super::{Output, Sizes};
 use crate::denoiser::Conditioning;
 use crate::error::Result;
 use crate::layout::Scope;
-use crate::ops;
+use crate::tape::{Value, layers};
 
 /// Added to the variance in every group norm.
 const EPS: f64 = 1e-6;
@@ -71,9 +71,9 @@ struct OutputHead {
 
 /// What the encoder leaves to the decoder.
 struct Encoded {
-    emb: Tensor,
+    emb: Value,
     /// The output of every encoder layer, the last of them the bottleneck.
-    skips: Vec<Tensor>,
+    skips: Vec<Value>,
 }
 
 impl SongUNet {
@@ -126,7 +126,7 @@ impl SongUNet {
     /// preconditioned.
     pub(crate) fn forward(
         &self,
-        x: &Tensor,
+        x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
     ) -> candle_core::Result<Output> {
@@ -140,7 +140,7 @@ impl SongUNet {
             }
             for block in &level.blocks {
                 let skip = skips.pop().expect("as many skips as decoder blocks");
-                x = block.forward(&ops::concat_channels(&x, &skip)?, pass)?;
+                x = block.forward(&layers::concat_channels(&x, &skip)?, pass)?;
             }
             if let Some(head) = &level.output {
                 raw = Some(head.forward(&x, raw)?);
@@ -152,23 +152,23 @@ impl SongUNet {
     /// The activation of the last encoder block: `[B, C', h, w]`.
     pub(crate) fn bottleneck(
         &self,
-        x: &Tensor,
+        x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
-    ) -> candle_core::Result<Tensor> {
+    ) -> candle_core::Result<Value> {
         Ok(self.encode(x, noise, cond)?.skips.pop().expect("an encoder has a layer"))
     }
 
     fn encode(
         &self,
-        x: &Tensor,
+        x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
     ) -> candle_core::Result<Encoded> {
-        conditioning::check_input(x, noise, &self.sizes)?;
+        conditioning::check_input(x.tensor(), noise, &self.sizes)?;
         let emb = self.embed(x, noise, cond)?;
         let pass = Pass { emb: &emb, dropout: cond.dropout };
-        let mut skips: Vec<Tensor> = Vec::new();
+        let mut skips: Vec<Value> = Vec::new();
         let (mut x, mut auxiliary) = (x.clone(), x.clone());
         for level in &self.encoder {
             x = match &level.entry {
@@ -179,10 +179,10 @@ impl SongUNet {
                 Auxiliary::Absent => (),
                 Auxiliary::Skip { down, conv } => {
                     auxiliary = down.forward(&auxiliary)?;
-                    x = ops::add_scaled(&x, &conv.forward(&auxiliary)?, 1.0)?;
+                    x = layers::add_scaled(&x, &conv.forward(&auxiliary)?, 1.0)?;
                 }
                 Auxiliary::Residual(conv) => {
-                    x = ops::add_scaled(&x, &conv.forward(&auxiliary)?, 0.5f64.sqrt())?;
+                    x = layers::add_scaled(&x, &conv.forward(&auxiliary)?, 0.5f64.sqrt())?;
                     auxiliary = x.clone();
                 }
             }
@@ -198,24 +198,24 @@ impl SongUNet {
     /// The conditioning vector, `[B, E]`.
     fn embed(
         &self,
-        x: &Tensor,
+        x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
-    ) -> candle_core::Result<Tensor> {
+    ) -> candle_core::Result<Value> {
         let [cos, sin] = self.waves.forward(noise)?;
         // Sines first: what DDPM++ and NCSN++ were trained with.
-        let mut emb = Tensor::cat(&[sin, cos], 1)?;
-        let labels = conditioning::labels(cond, &self.sizes, self.label_dropout, x)?;
+        let mut emb = x.constant(Tensor::cat(&[sin, cos], 1)?);
+        let labels = conditioning::labels(cond, &self.sizes, self.label_dropout, x.tensor())?;
         if let (Some(map), Some(labels)) = (&self.map_label, labels) {
             let unit = (labels * (self.sizes.label_dim as f64).sqrt())?;
-            emb = (emb + map.forward(&unit)?)?;
+            emb = layers::add(&emb, &map.forward(&x.constant(unit))?)?;
         }
-        let augment = conditioning::augment(cond, &self.sizes, x)?;
+        let augment = conditioning::augment(cond, &self.sizes, x.tensor())?;
         if let (Some(map), Some(augment)) = (&self.map_augment, augment) {
-            emb = (emb + map.forward(&augment)?)?;
+            emb = layers::add(&emb, &map.forward(&x.constant(augment))?)?;
         }
         for layer in &self.map_layers {
-            emb = ops::silu(&layer.forward(&emb)?)?;
+            emb = layers::silu(&layer.forward(&emb)?)?;
         }
         Ok(emb)
     }
@@ -223,10 +223,10 @@ impl SongUNet {
 
 impl OutputHead {
     /// Adds this level's image to the upsampled image of the levels below.
-    fn forward(&self, x: &Tensor, below: Option<Tensor>) -> candle_core::Result<Tensor> {
+    fn forward(&self, x: &Value, below: Option<Value>) -> candle_core::Result<Value> {
         let image = self.conv.forward(&self.norm.silu(x)?)?;
         match (&self.up, below) {
-            (Some(up), Some(below)) => ops::add_scaled(&image, &up.forward(&below)?, 1.0),
+            (Some(up), Some(below)) => layers::add_scaled(&image, &up.forward(&below)?, 1.0),
             _ => Ok(image),
         }
     }

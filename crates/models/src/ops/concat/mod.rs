@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, bail};
 
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(test)]
 mod tests;
 

@@ -20,8 +20,8 @@ const WINOGRAD_TILES: usize = 32;
 const PRODUCT_CHANNELS: usize = 128;
 
 /// The convolution as an operation of candle's graph.
-pub(super) struct Conv2d {
-    pub(super) isa: Isa,
+pub(crate) struct Conv2d {
+    pub(in crate::ops) isa: Isa,
 }
 
 /// How to convolve.
@@ -140,6 +140,46 @@ impl Conv2d {
         Ok((CpuStorage::F32(y), Shape::from((batch, outputs, height, width))))
     }
 
+    /// The gradient by the input, of this shape.
+    pub(crate) fn by_input(
+        &self,
+        x: &Shape,
+        weight: &Tensor,
+        grad: &Tensor,
+    ) -> Result<Tensor> {
+        let geometry = geometry(x, weight.shape())?;
+        let by_x = with_dense(weight, |weight| {
+            let weight = Weight::backward(weight, &geometry);
+            with_dense(grad, |grad| {
+                Ok(convolve(self.isa, grad, &weight, None, &geometry.backward()))
+            })
+        })?;
+        tensor(by_x, x)
+    }
+
+    /// The gradient by the weight, of this shape.
+    pub(crate) fn by_weight(
+        &self,
+        x: &Tensor,
+        weight: &Shape,
+        grad: &Tensor,
+    ) -> Result<Tensor> {
+        let geometry = geometry(x.shape(), weight)?;
+        let by_weight = with_dense(x, |x| {
+            with_dense(grad, |grad| Ok(weight_gradient(self.isa, x, grad, &geometry)))
+        })?;
+        tensor(by_weight, weight)
+    }
+
+    /// The gradient by the bias.
+    pub(crate) fn by_bias(&self, grad: &Tensor) -> Result<Tensor> {
+        let (batch, outputs, height, width) = grad.dims4()?;
+        with_dense(grad, |grad| {
+            let sums = reduce::over_pixels(self.isa, grad, height * width);
+            tensor(reduce::over_batch(&sums, batch, outputs), &Shape::from(outputs))
+        })
+    }
+
     /// The gradients by input and weight; of a frozen operand there is none.
     fn backward(
         &self,
@@ -147,22 +187,9 @@ impl Conv2d {
         weight: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let geometry = geometry(x.shape(), weight.shape())?;
-        with_dense(grad, |grad| {
-            let by_x = x.track_op().then(|| {
-                with_dense(weight, |numbers| {
-                    let weight = Weight::backward(numbers, &geometry);
-                    let backward = geometry.backward();
-                    tensor(convolve(self.isa, grad, &weight, None, &backward), x.shape())
-                })
-            });
-            let by_weight = weight.track_op().then(|| {
-                with_dense(x, |x| {
-                    tensor(weight_gradient(self.isa, x, grad, &geometry), weight.shape())
-                })
-            });
-            Ok((by_x.transpose()?, by_weight.transpose()?))
-        })
+        let by_x = x.track_op().then(|| self.by_input(x.shape(), weight, grad));
+        let by_weight = weight.track_op().then(|| self.by_weight(x, weight.shape(), grad));
+        Ok((by_x.transpose()?, by_weight.transpose()?))
     }
 }
 
@@ -219,13 +246,7 @@ impl CustomOp3 for Conv2d {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (by_x, by_weight) = self.backward(x, weight, grad)?;
-        let by_bias = bias.track_op().then(|| {
-            let (batch, outputs, height, width) = grad.dims4()?;
-            with_dense(grad, |grad| {
-                let sums = reduce::over_pixels(self.isa, grad, height * width);
-                tensor(reduce::over_batch(&sums, batch, outputs), bias.shape())
-            })
-        });
+        let by_bias = bias.track_op().then(|| self.by_bias(grad));
         Ok((by_x, by_weight, by_bias.transpose()?))
     }
 }

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor, bail};
 use super::isa::Isa;
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 mod geometry;
 mod portable;
 mod weight;

@@ -15,13 +15,13 @@ use crate::ops::storage::{dense, tensor, with_dense};
 
 /// `activation(weight · (x − mean) / √(var + eps) + bias)`, where weight and bias are `[C]`, or
 /// `[B, C]` with one pair for each sample.
-pub(super) struct GroupNorm {
-    pub(super) isa: Isa,
-    pub(super) groups: usize,
-    pub(super) eps: f64,
-    pub(super) silu: bool,
+pub(crate) struct GroupNorm {
+    isa: Isa,
+    groups: usize,
+    eps: f64,
+    silu: bool,
     /// Moments of every group, left by the forward pass for the backward pass.
-    pub(super) moments: Mutex<Vec<Moments>>,
+    moments: Mutex<Vec<Moments>>,
 }
 
 /// The sizes of one call.
@@ -50,6 +50,11 @@ impl Sizes {
 }
 
 impl GroupNorm {
+    /// With silu after it if so wanted.
+    pub(in crate::ops) fn new(isa: Isa, groups: usize, eps: f64, silu: bool) -> Self {
+        Self { isa, groups, eps, silu, moments: Mutex::default() }
+    }
+
     fn sizes(&self, x: &Shape, weight: &Shape) -> Result<Sizes> {
         let (_, channels, height, width) = x.dims4()?;
         Ok(Sizes {
@@ -88,6 +93,32 @@ impl GroupNorm {
         *self.saved() = groups;
         // SAFETY: the channels of the groups cover the output.
         unsafe { output.assume_written() }
+    }
+
+    /// The gradients by `x`, weight and bias.
+    pub(crate) fn gradients(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        grad: &Tensor,
+    ) -> Result<[Tensor; 3]> {
+        let sizes = self.sizes(x.shape(), weight.shape())?;
+        let (by_x, by_bias, by_weight) = with_dense(x, |x| {
+            with_dense(weight, |weight| {
+                with_dense(bias, |bias| {
+                    with_dense(grad, |grad| Ok(self.backward([x, weight, bias, grad], sizes)))
+                })
+            })
+        })?;
+        let of = |per_sample: Vec<f32>| match sizes.per_sample {
+            true => tensor(per_sample, weight.shape()),
+            false => {
+                let sums = reduce::over_batch(&per_sample, x.dim(0)?, sizes.channels);
+                tensor(sums, weight.shape())
+            }
+        };
+        Ok([tensor(by_x, x.shape())?, of(by_weight)?, of(by_bias)?])
     }
 
     /// The gradient by `x`, and per sample and channel those by bias and weight.
@@ -195,23 +226,8 @@ impl CustomOp3 for GroupNorm {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let sizes = self.sizes(x.shape(), weight.shape())?;
-        let (by_x, by_bias, by_weight) = with_dense(x, |x| {
-            with_dense(weight, |weight| {
-                with_dense(bias, |bias| {
-                    with_dense(grad, |grad| Ok(self.backward([x, weight, bias, grad], sizes)))
-                })
-            })
-        })?;
-        let batch = x.dim(0)?;
-        let of = |operand: &Tensor, per_sample: Vec<f32>| {
-            let numbers = match sizes.per_sample {
-                true => per_sample,
-                false => reduce::over_batch(&per_sample, batch, sizes.channels),
-            };
-            operand.track_op().then(|| tensor(numbers, operand.shape())).transpose()
-        };
-        let by_x = x.track_op().then(|| tensor(by_x, x.shape())).transpose()?;
-        Ok((by_x, of(weight, by_weight)?, of(bias, by_bias)?))
+        let [by_x, by_weight, by_bias] = self.gradients(x, weight, bias, grad)?;
+        let of = |operand: &Tensor, gradient| operand.track_op().then_some(gradient);
+        Ok((of(x, by_x), of(weight, by_weight), of(bias, by_bias)))
     }
 }

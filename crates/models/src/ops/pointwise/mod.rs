@@ -5,7 +5,7 @@ use candle_core::{DType, Result, Tensor, bail};
 use super::isa::Isa;
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 mod kernel;
 #[cfg(test)]
 mod tests;
