@@ -17,6 +17,7 @@ use crate::layout::{Layout, Scope};
 use crate::network::{Network, NetworkConfig};
 use crate::ops::Filter;
 use crate::params::{ParamSet, Params};
+use crate::tape::norm_conv::{Plus, normalise};
 use crate::tape::{Value, bridge, layers};
 use crate::unet::config::check_positive;
 use crate::unet::conv::{Conv, Linear, Norm, Resample, Start};
@@ -169,9 +170,16 @@ impl LearnedHead {
         let patches = bridge::run(features, &[Some(sigma), cond.labels.as_ref()], |features| {
             let emb = self.embed(features, sigma, cond)?;
             let params = self.affine.forward(&emb)?;
-            let y = self.norm0.modulated_silu(&self.conv0.forward(features)?, &params)?;
-            let y = if halve { layers::downsample2(&y, Filter::Box)? } else { y };
-            self.out.forward(&self.norm1.silu(&self.conv1.forward(&y)?)?)
+            let y = self.conv0.forward(features)?;
+            let norm0 = self.norm0.modulated_silu(&params);
+            let y = match halve {
+                true => {
+                    let y = layers::downsample2(&normalise(&y, norm0)?, Filter::Box)?;
+                    self.conv1.forward(&y)?
+                }
+                false => self.conv1.after(&[&y], Some(norm0), Plus::Nothing)?,
+            };
+            self.out.after(&[&y], Some(self.norm1.silu()), Plus::Nothing)
         })?;
         patches.flatten_from(1)?.mean(1)
     }

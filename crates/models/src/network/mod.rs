@@ -10,9 +10,9 @@ pub use file::{NetworkFile, Provenance};
 
 use crate::denoiser::{Conditioning, Denoiser};
 use crate::edm::precond::{Coefficients, Preconditioner};
+use crate::tape::{Value, bridge, layers};
 use crate::unet::Output;
 use crate::unet::dhariwal::DhariwalUNet;
-use crate::tape::{Value, bridge, layers};
 use crate::unet::song::SongUNet;
 
 /// A network over the tensors that it was built from ([`NetworkConfig::build`]).
@@ -141,9 +141,8 @@ impl Denoiser for Network {
     fn denoise(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
         let c = self.coefficients(x, sigma)?;
         let input = per_sample(x, &c.c_in)?;
-        let raw = self.run(&input, cond, &c, |x| {
-            Ok(self.unet.forward(x, &c.c_noise, cond)?.raw)
-        })?;
+        let raw =
+            self.run(&input, cond, &c, |x| Ok(self.unet.forward(x, &c.c_noise, cond)?.raw))?;
         self.denoised(x, raw, &c)
     }
 

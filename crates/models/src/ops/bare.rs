@@ -16,6 +16,9 @@ pub(crate) use super::conv2d::cpu::Conv2d;
 pub(crate) use super::dropout::cpu::Dropout;
 pub(crate) use super::dropout::masks;
 pub(crate) use super::group_norm::cpu::GroupNorm;
+pub(crate) use super::norm_conv::{
+    Added, Images, Norm, input_gradients, norm_conv, weight_gradient,
+};
 pub(crate) use super::pointwise::cpu::{AddChannels, AddScaled, Silu};
 pub(crate) use super::resample::cpu::Resample;
 pub(crate) use super::resample::{downsampling2, downsampling2_valid, upsampling2};
@@ -48,6 +51,11 @@ pub(crate) fn dropout(p: f64, stream: NoiseStream, position: u64) -> Dropout {
 /// `(a + b) · scale`.
 pub(crate) fn add_scaled(scale: f64) -> AddScaled {
     AddScaled { isa: Isa::detect(), scale }
+}
+
+/// The sum of two tensors of the same shape, each times its factor.
+pub(crate) fn weighted_sum(terms: [(&Tensor, f64); 2]) -> candle_core::Result<Tensor> {
+    super::pointwise::cpu::weighted_sum(Isa::detect(), terms)
 }
 
 /// Adding a number to each channel of each sample.

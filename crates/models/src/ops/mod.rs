@@ -17,6 +17,7 @@ pub mod runtime;
 
 pub(crate) mod bare;
 mod buffer;
+mod channels;
 mod isa;
 mod math;
 mod product;
@@ -31,6 +32,7 @@ mod conv2d;
 mod dropout;
 mod group_norm;
 mod linear;
+mod norm_conv;
 mod pointwise;
 mod resample;
 

@@ -3,9 +3,9 @@
 //! Each runs the public operation; on a tape it also says how to go back, with the kernel's own
 //! gradients. What a closure takes along is what stays in memory until then.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 
-use super::{Gradients, Node, Tape, Value};
+use super::{Gradients, Node, Scaled, Tape, Value};
 use crate::DropoutKey;
 use crate::ops::{self, Filter, bare};
 
@@ -22,14 +22,14 @@ pub(crate) fn conv2d(x: &Value, weight: &Tensor, bias: Option<&Tensor>) -> Resul
     Ok(tape.record(y, nodes, || {
         let saved = by_weight.map(|_| tensor.clone());
         let (shape, weight) = (tensor.shape().clone(), weight.detach());
-        Box::new(move |grad, grads| {
+        move |grad: Tensor, grads: &mut Gradients| {
             let op = bare::conv2d();
             grads.give(by_x, || op.by_input(&shape, &weight, &grad))?;
             if let Some(x) = saved {
                 grads.give(by_weight, || op.by_weight(&x, weight.shape(), &grad))?;
             }
             grads.give(by_bias, || op.by_bias(&grad))
-        })
+        }
     }))
 }
 
@@ -46,9 +46,7 @@ pub(crate) fn conv2d_padded(x: &Value, weight: &Tensor, padding: usize) -> Resul
 fn pad(x: &Value, extra: usize) -> Result<Value> {
     let padded = x.tensor().pad_with_zeros(2, extra, extra)?.pad_with_zeros(3, extra, extra)?;
     let (_, _, height, width) = x.tensor().dims4()?;
-    one(x, padded, move |grad| {
-        grad.narrow(2, extra, height)?.narrow(3, extra, width)?.contiguous()
-    })
+    one(x, padded, move |grad| grad.narrow(2, extra, height)?.narrow(3, extra, width)?.contiguous())
 }
 
 /// The parameters of a group norm.
@@ -82,13 +80,13 @@ fn normalise(
     let y = x.apply_op3_no_bwd(&weight, &bias, &op)?;
     let x = x.clone();
     Ok(tape.record(y, nodes, || {
-        Box::new(move |grad, grads| {
-            let gradients = op.gradients(&x, &weight, &bias, &grad)?;
+        move |grad: Tensor, grads: &mut Gradients| {
+            let gradients = op.gradients(&x, &weight, &grad)?;
             for (node, gradient) in nodes.into_iter().zip(gradients) {
                 grads.give(node, || Ok(gradient))?;
             }
             Ok(())
-        })
+        }
     }))
 }
 
@@ -100,9 +98,8 @@ pub(crate) fn modulated_silu(x: &Value, params: &Value, norm: NormParams<'_>) ->
     let [scale, shift] = [0, channels].map(|start| part(params.tensor(), start));
     let (scale, shift) = (scale?, shift?);
     let Some(tape) = x.tape() else {
-        let y = ops::group_norm_scale_shift_silu(
-            x.tensor(), weight, bias, &scale, &shift, groups, eps,
-        );
+        let y =
+            ops::group_norm_scale_shift_silu(x.tensor(), weight, bias, &scale, &shift, groups, eps);
         return y.map(Value::of_graph);
     };
     let of_params = params.node();
@@ -117,8 +114,8 @@ pub(crate) fn modulated_silu(x: &Value, params: &Value, norm: NormParams<'_>) ->
     let (x, by_x) = (x.tensor().clone(), x.node());
     let [_, by_weight, by_bias] = nodes;
     Ok(tape.record(y, [by_x, of_params, by_weight, by_bias], || {
-        Box::new(move |grad, grads| {
-            let [x, w, b] = op.gradients(&x, &all_weights, &all_biases, &grad)?;
+        move |grad: Tensor, grads: &mut Gradients| {
+            let [x, w, b] = op.gradients(&x, &all_weights, &grad)?;
             grads.give(by_x, || Ok(x))?;
             grads.give(of_params, || {
                 let by_scale = (w.broadcast_mul(&weight)? + b.broadcast_mul(&bias)?)?;
@@ -126,7 +123,7 @@ pub(crate) fn modulated_silu(x: &Value, params: &Value, norm: NormParams<'_>) ->
             })?;
             grads.give(by_weight, || (&w * &scale)?.sum(0))?;
             grads.give(by_bias, || (&b * &scale)?.sum(0))
-        })
+        }
     }))
 }
 
@@ -139,7 +136,7 @@ pub(crate) fn attention(qkv: &Value, heads: usize) -> Result<Value> {
     let y = qkv.tensor().apply_op1_no_bwd(&op)?;
     let (node, qkv) = (qkv.node(), qkv.tensor().clone());
     Ok(tape.record(y, [node], || {
-        Box::new(move |grad, grads| grads.give(node, || op.gradient(&qkv, &grad)))
+        move |grad: Tensor, grads: &mut Gradients| grads.give(node, || op.gradient(&qkv, &grad))
     }))
 }
 
@@ -178,7 +175,7 @@ pub(crate) fn dropout(x: &Value, p: f64, key: DropoutKey, layer: u32) -> Result<
     let y = x.tensor().apply_op1_no_bwd(&op)?;
     let node = x.node();
     Ok(tape.record(y, [node], || {
-        Box::new(move |grad, grads| grads.give(node, || op.gradient(&grad)))
+        move |grad: Tensor, grads: &mut Gradients| grads.give(node, || op.gradient(&grad))
     }))
 }
 
@@ -188,13 +185,10 @@ pub(crate) fn add_scaled(a: &Value, b: &Value, scale: f64) -> Result<Value> {
     let Some(tape) = a.tape() else { return Ok(Value::of_graph(y)) };
     let nodes = [a.node(), b.node()];
     Ok(tape.record(y, nodes, || {
-        Box::new(move |grad, grads| {
-            let grad = match scale == 1.0 {
-                true => grad,
-                false => bare::add_scaled(scale).gradient(&grad)?,
-            };
-            nodes.into_iter().try_for_each(|node| grads.give(node, || Ok(grad.clone())))
-        })
+        move |grad: Tensor, grads: &mut Gradients| {
+            nodes.into_iter().for_each(|node| grads.put(node, Scaled(grad.clone(), scale)));
+            Ok(())
+        }
     }))
 }
 
@@ -204,10 +198,10 @@ pub(crate) fn add_channels(x: &Value, c: &Value) -> Result<Value> {
     let Some(tape) = x.tape() else { return Ok(Value::of_graph(y)) };
     let nodes = [x.node(), c.node()];
     Ok(tape.record(y, nodes, || {
-        Box::new(move |grad, grads| {
+        move |grad: Tensor, grads: &mut Gradients| {
             grads.give(nodes[1], || bare::add_channels().by_channels(&grad))?;
             grads.give(nodes[0], || Ok(grad))
-        })
+        }
     }))
 }
 
@@ -220,10 +214,10 @@ pub(crate) fn add_bias(x: &Value, bias: &Tensor) -> Result<Value> {
     let y = ops::add_channels(x.tensor(), &bias.detach().broadcast_as(sizes)?)?;
     let nodes = [x.node(), tape.param(bias)];
     Ok(tape.record(y, nodes, || {
-        Box::new(move |grad, grads| {
+        move |grad: Tensor, grads: &mut Gradients| {
             grads.give(nodes[1], || bare::conv2d().by_bias(&grad))?;
             grads.give(nodes[0], || Ok(grad))
-        })
+        }
     }))
 }
 
@@ -234,12 +228,21 @@ pub(crate) fn concat_channels(a: &Value, b: &Value) -> Result<Value> {
     let nodes = [a.node(), b.node()];
     let [a, b] = [a, b].map(|it| it.tensor().shape().clone());
     Ok(tape.record(y, nodes, || {
-        Box::new(move |grad, grads| {
+        move |grad: Tensor, grads: &mut Gradients| {
             let first = a.dims4()?.1;
             grads.give(nodes[0], || bare::part(&grad, 0, &a))?;
             grads.give(nodes[1], || bare::part(&grad, first, &b))
-        })
+        }
     }))
+}
+
+/// One value, or two joined along the channels.
+pub(crate) fn join(x: &[&Value]) -> Result<Value> {
+    match *x {
+        [x] => Ok(x.clone()),
+        [a, b] => concat_channels(a, b),
+        _ => bail!("{} values cannot be joined, only one or two", x.len()),
+    }
 }
 
 /// [`ops::linear`].
@@ -252,11 +255,11 @@ pub(crate) fn linear(x: &Value, weight: &Tensor, bias: Option<&Tensor>) -> Resul
     let nodes = [x.node(), tape.param(weight), bias.and_then(|bias| tape.param(bias))];
     Ok(tape.record(y, nodes, || {
         let (x, weight) = (x.tensor().clone(), weight.detach());
-        Box::new(move |grad, grads| {
+        move |grad: Tensor, grads: &mut Gradients| {
             grads.give(nodes[0], || grad.matmul(&weight))?;
             grads.give(nodes[1], || grad.t()?.matmul(&x))?;
             grads.give(nodes[2], || grad.sum(0))
-        })
+        }
     }))
 }
 
@@ -279,13 +282,13 @@ pub(crate) fn pack(values: [&Value; 2]) -> Result<Value> {
     let nodes = values.map(Value::node);
     let [a, b] = values.map(|it| it.tensor().shape().clone());
     Ok(tape.record(y, nodes, || {
-        Box::new(move |grad, grads| {
+        move |grad: Tensor, grads: &mut Gradients| {
             let part = |start, shape: &candle_core::Shape| {
                 grad.narrow(0, start, shape.elem_count())?.reshape(shape)
             };
             grads.give(nodes[0], || part(0, &a))?;
             grads.give(nodes[1], || part(a.elem_count(), &b))
-        })
+        }
     }))
 }
 
@@ -298,6 +301,6 @@ fn one(
     let Some(tape) = x.tape() else { return Ok(Value::of_graph(y)) };
     let node = x.node();
     Ok(tape.record(y, [node], || {
-        Box::new(move |grad, grads: &mut Gradients| grads.give(node, || gradient(&grad)))
+        move |grad: Tensor, grads: &mut Gradients| grads.give(node, || gradient(&grad))
     }))
 }

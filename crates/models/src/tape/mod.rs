@@ -18,8 +18,9 @@ use candle_core::{Result, Tensor, TensorId};
 pub(crate) mod bridge;
 mod gradients;
 pub(crate) mod layers;
+pub(crate) mod norm_conv;
 
-pub(crate) use gradients::Gradients;
+pub(crate) use gradients::{Gradients, Scaled};
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ mod tests;
 pub(crate) type Node = usize;
 
 /// From the gradient by a step's output to those by its operands.
-pub(crate) type Step = Box<dyn FnOnce(Tensor, &mut Gradients) -> Result<()> + Send>;
+pub(crate) type Step = Box<dyn FnOnce(Scaled, &mut Gradients) -> Result<()> + Send>;
 
 /// A tensor on its way through a network.
 #[derive(Clone)]
@@ -113,8 +114,24 @@ impl Tape {
         Some(node)
     }
 
+    /// The output of a step that wants its gradient as a plain tensor.
+    pub(crate) fn record<const N: usize, S>(
+        &self,
+        output: Tensor,
+        operands: [Option<Node>; N],
+        step: impl FnOnce() -> S,
+    ) -> Value
+    where
+        S: FnOnce(Tensor, &mut Gradients) -> Result<()> + Send + 'static,
+    {
+        self.record_scaled(output, operands, || {
+            let step = step();
+            Box::new(move |grad, grads| step(grad.tensor()?, grads))
+        })
+    }
+
     /// The output of a step. `step` is called only if one of `operands` wants a gradient.
-    pub(crate) fn record<const N: usize>(
+    pub(crate) fn record_scaled<const N: usize>(
         &self,
         output: Tensor,
         operands: [Option<Node>; N],
@@ -155,15 +172,21 @@ impl Reverse {
     /// `input`, and those by the parameters.
     pub(crate) fn run(self, grad: Tensor, input: Option<Node>) -> Result<ReverseGradients> {
         let mut grads = Gradients::new(self.nodes);
-        grads.add(self.output, grad)?;
+        grads.put(Some(self.output), Scaled(grad, 1.0));
         for (node, step) in self.steps.into_iter().rev() {
-            if let Some(grad) = grads.take(node) {
+            if let Some(grad) = grads.take(node)? {
                 step(grad, &mut grads)?;
             }
         }
-        let input = input.and_then(|node| grads.take(node));
-        let of = |(param, node)| grads.take(node).map(|grad| (param, grad));
-        Ok(ReverseGradients { input, params: self.params.into_iter().filter_map(of).collect() })
+        let mut of = |node| grads.take(node)?.map(Scaled::tensor).transpose();
+        let input = input.map(&mut of).transpose()?.flatten();
+        let mut params = Vec::with_capacity(self.params.len());
+        for (param, node) in self.params {
+            if let Some(grad) = of(node)? {
+                params.push((param, grad));
+            }
+        }
+        Ok(ReverseGradients { input, params })
     }
 }
 

@@ -4,6 +4,7 @@ use super::conv::{Conv, Norm, Resample};
 use super::style::Style;
 use crate::error::Result;
 use crate::layout::Scope;
+use crate::tape::norm_conv::Plus;
 use crate::tape::{Value, layers};
 
 /// `y = (x + proj(attend(qkv(norm(x))))) · scale`.
@@ -32,7 +33,8 @@ impl Attention {
     }
 
     pub fn forward(&self, x: &Value) -> candle_core::Result<Value> {
-        let attended = layers::attention(&self.qkv.forward(&self.norm.forward(x)?)?, self.heads)?;
-        layers::add_scaled(&self.proj.forward(&attended)?, x, self.scale)
+        let qkv = self.qkv.after(&[x], Some(self.norm.plain()), Plus::Nothing)?;
+        let attended = layers::attention(&qkv, self.heads)?;
+        self.proj.after(&[&attended], None, Plus::Residual(x, self.scale))
     }
 }

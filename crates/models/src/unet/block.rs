@@ -6,6 +6,7 @@ use super::style::Style;
 use crate::denoiser::DropoutKey;
 use crate::error::Result;
 use crate::layout::Scope;
+use crate::tape::norm_conv::{Plus, normalise};
 use crate::tape::{Value, layers};
 
 /// Where a block stands.
@@ -90,20 +91,22 @@ impl Block {
     }
 
     /// `x: [B, C, H, W]` to the block's channels and resolution.
-    pub fn forward(&self, x: &Value, pass: Pass<'_>) -> candle_core::Result<Value> {
-        let y = self.conv0.forward(&self.norm0.silu(x)?)?;
+    pub fn forward(&self, x: &[&Value], pass: Pass<'_>) -> candle_core::Result<Value> {
         let params = self.affine.forward(pass.emb)?;
-        let y = if self.adaptive_scale {
-            self.norm1.modulated_silu(&y, &params)?
-        } else {
-            self.norm1.silu(&layers::add_channels(&y, &params)?)?
+        let (plus, norm1) = match self.adaptive_scale {
+            true => (Plus::Nothing, self.norm1.modulated_silu(&params)),
+            false => (Plus::Channels(&params), self.norm1.silu()),
         };
+        let y = self.conv0.after(x, Some(self.norm0.silu()), plus)?;
+        let skip = self.skip.forward(x)?;
+        let plus = Plus::Residual(&skip, self.skip_scale);
         let y = match pass.dropout {
-            Some(key) if 0.0 < self.dropout => layers::dropout(&y, self.dropout, key, self.layer)?,
-            _ => y,
+            Some(key) if 0.0 < self.dropout => {
+                let y = layers::dropout(&normalise(&y, norm1)?, self.dropout, key, self.layer)?;
+                self.conv1.after(&[&y], None, plus)?
+            }
+            _ => self.conv1.after(&[&y], Some(norm1), plus)?,
         };
-        let y = self.conv1.forward(&y)?;
-        let y = layers::add_scaled(&y, &self.skip.forward(x)?, self.skip_scale)?;
         match &self.attention {
             Some(attention) => attention.forward(&y),
             None => Ok(y),

@@ -15,6 +15,7 @@ use crate::denoiser::Conditioning;
 use crate::error::Result;
 use crate::layout::Scope;
 use crate::ops::Filter;
+use crate::tape::norm_conv::Plus;
 use crate::tape::{Value, layers};
 
 /// Added to the variance in every group norm.
@@ -108,13 +109,15 @@ impl DhariwalUNet {
         let bottleneck = skips.last().expect("an encoder has a layer").clone();
         let mut x = bottleneck.clone();
         for DecoderBlock { takes_skip, block } in &self.decoder {
-            if *takes_skip {
-                let skip = skips.pop().expect("as many skips as decoder blocks");
-                x = layers::concat_channels(&x, &skip)?;
-            }
-            x = block.forward(&x, pass)?;
+            x = match takes_skip {
+                true => {
+                    let skip = skips.pop().expect("as many skips as decoder blocks");
+                    block.forward(&[&x, &skip], pass)?
+                }
+                false => block.forward(&[&x], pass)?,
+            };
         }
-        let raw = self.out_conv.forward(&self.out_norm.silu(&x)?)?;
+        let raw = self.out_conv.after(&[&x], Some(self.out_norm.silu()), Plus::Nothing)?;
         Ok(Output { raw, bottleneck })
     }
 
@@ -141,19 +144,14 @@ impl DhariwalUNet {
         let mut x = self.conv.forward(x)?;
         let mut skips = vec![x.clone()];
         for block in &self.encoder {
-            x = block.forward(&x, pass)?;
+            x = block.forward(&[&x], pass)?;
             skips.push(x.clone());
         }
         Ok((emb, skips))
     }
 
     /// The conditioning vector, `[B, E]`.
-    fn embed(
-        &self,
-        x: &Value,
-        noise: &Tensor,
-        cond: &Conditioning,
-    ) -> candle_core::Result<Value> {
+    fn embed(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> candle_core::Result<Value> {
         let [cos, sin] = self.waves.forward(noise)?;
         let mut emb = x.constant(Tensor::cat(&[cos, sin], 1)?);
         let augment = conditioning::augment(cond, &self.sizes, x.tensor())?;

@@ -13,6 +13,7 @@ use super::{Output, Sizes};
 use crate::denoiser::Conditioning;
 use crate::error::Result;
 use crate::layout::Scope;
+use crate::tape::norm_conv::Plus;
 use crate::tape::{Value, layers};
 
 /// Added to the variance in every group norm.
@@ -136,11 +137,11 @@ impl SongUNet {
         let (mut x, mut raw) = (bottleneck.clone(), None);
         for level in &self.decoder {
             for block in &level.entry {
-                x = block.forward(&x, pass)?;
+                x = block.forward(&[&x], pass)?;
             }
             for block in &level.blocks {
                 let skip = skips.pop().expect("as many skips as decoder blocks");
-                x = block.forward(&layers::concat_channels(&x, &skip)?, pass)?;
+                x = block.forward(&[&x, &skip], pass)?;
             }
             if let Some(head) = &level.output {
                 raw = Some(head.forward(&x, raw)?);
@@ -173,22 +174,22 @@ impl SongUNet {
         for level in &self.encoder {
             x = match &level.entry {
                 Entry::Conv(conv) => conv.forward(&x)?,
-                Entry::Down(block) => block.forward(&x, pass)?,
+                Entry::Down(block) => block.forward(&[&x], pass)?,
             };
             match &level.auxiliary {
                 Auxiliary::Absent => (),
                 Auxiliary::Skip { down, conv } => {
-                    auxiliary = down.forward(&auxiliary)?;
-                    x = layers::add_scaled(&x, &conv.forward(&auxiliary)?, 1.0)?;
+                    auxiliary = down.forward(&[&auxiliary])?;
+                    x = conv.after(&[&auxiliary], None, Plus::Residual(&x, 1.0))?;
                 }
                 Auxiliary::Residual(conv) => {
-                    x = layers::add_scaled(&x, &conv.forward(&auxiliary)?, 0.5f64.sqrt())?;
+                    x = conv.after(&[&auxiliary], None, Plus::Residual(&x, 0.5f64.sqrt()))?;
                     auxiliary = x.clone();
                 }
             }
             skips.push(x.clone());
             for block in &level.blocks {
-                x = block.forward(&x, pass)?;
+                x = block.forward(&[&x], pass)?;
                 skips.push(x.clone());
             }
         }
@@ -196,12 +197,7 @@ impl SongUNet {
     }
 
     /// The conditioning vector, `[B, E]`.
-    fn embed(
-        &self,
-        x: &Value,
-        noise: &Tensor,
-        cond: &Conditioning,
-    ) -> candle_core::Result<Value> {
+    fn embed(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> candle_core::Result<Value> {
         let [cos, sin] = self.waves.forward(noise)?;
         // Sines first: what DDPM++ and NCSN++ were trained with.
         let mut emb = x.constant(Tensor::cat(&[sin, cos], 1)?);
@@ -224,10 +220,12 @@ impl SongUNet {
 impl OutputHead {
     /// Adds this level's image to the upsampled image of the levels below.
     fn forward(&self, x: &Value, below: Option<Value>) -> candle_core::Result<Value> {
-        let image = self.conv.forward(&self.norm.silu(x)?)?;
+        let norm = Some(self.norm.silu());
         match (&self.up, below) {
-            (Some(up), Some(below)) => layers::add_scaled(&image, &up.forward(&below)?, 1.0),
-            _ => Ok(image),
+            (Some(up), Some(below)) => {
+                self.conv.after(&[x], norm, Plus::Residual(&up.forward(&[&below])?, 1.0))
+            }
+            _ => self.conv.after(&[x], norm, Plus::Nothing),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::storage::has_kernel;
 
 pub(super) mod cpu;
 mod kernel;
+pub(super) mod normal;
 
 #[cfg(test)]
 mod tests;

@@ -54,6 +54,28 @@ impl CustomOp2 for AddScaled {
     }
 }
 
+/// `a · a_factor + b · b_factor`, of the same shape.
+pub(in crate::ops) fn weighted_sum(isa: Isa, [a, b]: [(&Tensor, f64); 2]) -> Result<Tensor> {
+    let ((a, a_factor), (b, b_factor)) = (a, b);
+    if a.dims() != b.dims() {
+        bail!("weighted_sum: {:?} and {:?} differ", a.shape(), b.shape());
+    }
+    let factors = [a_factor as f32, b_factor as f32];
+    let sum = with_dense(a, |a| {
+        with_dense(b, |b| {
+            let mut output = Output::new(a.len());
+            let operands = a.par_chunks(TASK).zip(b.par_chunks(TASK));
+            output
+                .par_chunks(TASK)
+                .zip(operands)
+                .for_each(|(y, (a, b))| kernel::weighted_sum(isa, a, b, y, factors));
+            // SAFETY: the tasks cover the output.
+            Ok(unsafe { output.assume_written() })
+        })
+    })?;
+    tensor(sum, a.shape())
+}
+
 impl AddScaled {
     /// The gradient by either operand.
     pub(crate) fn gradient(&self, grad: &Tensor) -> Result<Tensor> {
