@@ -9,6 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
+use super::padded::Padded;
 use super::runner::Runner;
 use super::source::Source;
 use super::weight::Weight;
@@ -64,6 +65,9 @@ impl Runner for Product<'_> {
 
 /// The gradient `[O, I, k, k]` by the weight, from the input and the output's gradient.
 pub(super) fn weight_gradient(source: &Source<'_>, grad: &[f32], geometry: &Geometry) -> Vec<f32> {
+    if geometry.kernel == 1 {
+        return product_gradient(source, grad, geometry);
+    }
     let (pixels, rows) = (geometry.pixels(), geometry.inputs * geometry.taps());
     let len = geometry.outputs * rows;
     let part_images = geometry.batch.div_ceil(PARTS).max(1);
@@ -85,6 +89,28 @@ pub(super) fn weight_gradient(source: &Source<'_>, grad: &[f32], geometry: &Geom
     for sum in sums.chunks(len.max(1)) {
         total.iter_mut().zip(sum).for_each(|(total, part)| *total += part);
     }
+    total
+}
+
+/// [`weight_gradient`] for `k = 1`, where nothing is unrolled: tasks share out the outputs, so that
+/// there is one sum and each of its numbers is summed in the order of the images.
+fn product_gradient(source: &Source<'_>, grad: &[f32], geometry: &Geometry) -> Vec<f32> {
+    /// Outputs of a task: enough for the product to be fast.
+    const TASK: usize = 64;
+    let &Geometry { batch, inputs, outputs, .. } = geometry;
+    let pixels = geometry.pixels();
+    let filled = source.filled(&Padded::none(pixels), 0..batch);
+    let x = filled.as_ref();
+    let mut total = vec![0f32; outputs * inputs];
+    total.par_chunks_mut(TASK * inputs).enumerate().for_each(|(task, sum)| {
+        let rows = sum.len() / inputs;
+        for image in 0..batch {
+            let grad = &grad[(image * outputs + task * TASK) * pixels..][..rows * pixels];
+            let x = &x[image * inputs * pixels..][..inputs * pixels];
+            let (a, b) = (Matrix::rows(grad, pixels), Matrix::rows(x, pixels).t());
+            add_product(sum, inputs, [rows, inputs, pixels], a, b);
+        }
+    });
     total
 }
 

@@ -1,6 +1,9 @@
 //! What a convolution reads: images as they are, or normalised on the way.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use rayon::prelude::*;
 
 use super::padded::Padded;
 use crate::ops::buffer::with_scratch;
@@ -38,14 +41,47 @@ impl<'a> Source<'a> {
         let mut targets = target.chunks_exact_mut(padded.channel);
         for sample in samples {
             for (channel, target) in (0..channels).zip(&mut targets) {
-                let x = self.images.channel(sample, channel);
-                let image = padded.clear_border(target);
-                match self.normal {
-                    None => padded.copy(x, image),
-                    Some(normal) => {
-                        normal.apply(sample, channel, x, image, [padded.width, padded.pitch]);
-                    }
-                }
+                self.fill_channel(padded, sample, channel, target);
+            }
+        }
+    }
+
+    /// All of some samples, padded; in a buffer of their own unless they can be read where they are.
+    pub(super) fn filled(&self, padded: &Padded, samples: Range<usize>) -> Cow<'a, [f32]> {
+        if let Some(x) = self.as_plain(samples.clone()).filter(|_| padded.is_plain()) {
+            return Cow::Borrowed(x);
+        }
+        let image = self.images.count() * padded.channel;
+        let mut filled = vec![0f32; samples.len() * image];
+        filled.par_chunks_mut(image).zip(samples).for_each(|(target, sample)| {
+            self.fill(padded, sample..sample + 1, target);
+        });
+        Cow::Owned(filled)
+    }
+
+    /// Writes one channel of a sample into `target`, all of it.
+    pub(super) fn fill_channel(
+        &self,
+        padded: &Padded,
+        sample: usize,
+        channel: usize,
+        target: &mut [f32],
+    ) {
+        /// Pixels of a row below which it is normalised with the others: loops over vectors
+        /// have hardly begun when it ends.
+        const SHORT_ROW: usize = 32;
+        let x = self.images.channel(sample, channel);
+        let image = padded.clear_border(target);
+        match self.normal {
+            None => padded.copy(x, image),
+            Some(normal) if padded.width < SHORT_ROW && padded.height != 1 => {
+                with_scratch(x.len(), |scratch| {
+                    normal.apply(sample, channel, x, scratch, [x.len(); 2]);
+                    padded.copy(scratch, image);
+                });
+            }
+            Some(normal) => {
+                normal.apply(sample, channel, x, image, [padded.width, padded.pitch]);
             }
         }
     }

@@ -29,15 +29,8 @@ pub(super) fn weight_gradient<W: Width<B>, const B: usize>(
     geometry: &Geometry,
 ) -> Vec<f32> {
     let padded = Padded::new(geometry, W::LANES);
-    let plain = source.as_plain(0..geometry.batch).filter(|_| padded.is_plain());
-    let filled = plain.is_none().then(|| {
-        let image = geometry.inputs * padded.channel;
-        let mut filled = vec![0f32; geometry.batch * image];
-        let images = filled.par_chunks_mut(image).enumerate();
-        images.for_each(|(image, target)| source.fill(&padded, image..image + 1, target));
-        filled
-    });
-    let source = plain.or(filled.as_deref()).unwrap_or_default();
+    let filled = source.filled(&padded, 0..geometry.batch);
+    let source = filled.as_ref();
     let mut weight = vec![0f32; geometry.outputs * geometry.inputs * geometry.taps()];
     let blocks = geometry.outputs.div_ceil(B);
     // A task takes neighbouring blocks of outputs; with too few of them, also part of the inputs.

@@ -26,6 +26,8 @@ use super::weight::Weight;
 use super::width::{QUADS, Width};
 use crate::ops::buffer::{Output, with_scratch};
 
+mod kernels;
+mod places;
 mod products;
 mod transform;
 mod weight_grad;
@@ -118,7 +120,7 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
             geometry,
             padded: Padded::new(geometry, PITCH),
             quads,
-            transformed: transform_weight::<B>(weight),
+            transformed: transform_weight(proof, weight),
             bias,
             images: (TASK_QUADS / quads.in_image).min(spread).max(1),
             depth: (12 * 32 / channels / 3 * 3).max(3),
@@ -218,25 +220,15 @@ impl<W: Width<B>, const B: usize> Winograd<'_, W, B> {
 }
 
 /// `G g Gᵀ` of every kernel: `[16, O / B, I, B]`. Channels beyond the last are zero.
-fn transform_weight<const B: usize>(weight: &Weight<'_>) -> Vec<f32> {
+fn transform_weight<W: Width<B>, const B: usize>(_proof: W, weight: &Weight<'_>) -> Vec<f32> {
     let (blocks, inputs) = (weight.outputs().div_ceil(B), weight.inputs());
     let place_len = blocks * inputs * B;
     let mut transformed = Output::new(PLACES * place_len);
     let target = transformed.as_shared_ptr();
     (0..blocks).into_par_iter().for_each(|block| {
-        for input in 0..inputs {
-            let mut places = [[0f32; B]; PLACES];
-            for lane in 0..B.min(weight.outputs() - block * B) {
-                let kernel = weight.kernel_3x3(block * B + lane, input);
-                for (place, number) in places.iter_mut().zip(&transform::kernel(&kernel)) {
-                    place[lane] = *number;
-                }
-            }
-            for (place, numbers) in places.iter().enumerate() {
-                let at = place * place_len + (block * inputs + input) * B;
-                // SAFETY: within `transformed`, and only this task writes this block.
-                unsafe { target.add(at).copy_from_nonoverlapping(numbers.as_ptr(), B) };
-            }
+        // SAFETY: `_proof`; within `transformed`, and only this task writes this block.
+        unsafe {
+            kernels::transform::<W, B>(weight, block, target.add(block * inputs * B), place_len);
         }
     });
     // SAFETY: every place of every block has been written, all lanes each.

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::{PITCH, PLACES, Quads, SKEW, products, transform};
+use super::{PITCH, PLACES, Quads, SKEW, kernels, places, products, transform};
 use crate::ops::buffer::with_scratch;
 use crate::ops::conv2d::geometry::Geometry;
 use crate::ops::conv2d::padded::Padded;
@@ -23,6 +23,9 @@ pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
     geometry: &Geometry,
 ) -> Vec<f32> {
     let &Geometry { batch, inputs, outputs, .. } = geometry;
+    if places::MANY_CHANNELS <= inputs.min(outputs) {
+        return places::weight_gradient(proof, source, grad, geometry);
+    }
     let blocks = outputs.div_ceil(B);
     let columns = inputs.next_multiple_of(VECTORS);
     let place_len = blocks * columns * B;
@@ -49,16 +52,11 @@ pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
             }
         });
     let mut weight = vec![0f32; outputs * inputs * 9];
-    weight.par_chunks_mut(inputs * 9).enumerate().for_each(|(output, weight)| {
-        for (input, kernel) in weight.chunks_mut(9).enumerate() {
-            let at = (output / B * columns + input) * B + output % B;
-            let mut total = [0f32; PLACES];
-            for sums in sums.chunks(PLACES * place_len) {
-                for (place, total) in total.iter_mut().enumerate() {
-                    *total += sums[place * place_len + at];
-                }
-            }
-            kernel.copy_from_slice(&transform::kernel_transposed(&total));
+    weight.par_chunks_mut(B * inputs * 9).enumerate().for_each(|(block, weight)| {
+        let first = block * columns * B;
+        // SAFETY: `proof`.
+        unsafe {
+            kernels::transform_parts_back::<W, B>(&sums, first, place_len, weight, inputs);
         }
     });
     weight
