@@ -18,6 +18,7 @@ pub mod runtime;
 mod buffer;
 mod isa;
 mod math;
+mod operand;
 mod product;
 mod reduce;
 mod storage;

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::isa::Isa;
-use super::noise::NoiseStream;
+use super::noise::{NoiseStream, check_positions};
+use super::operand::check_kind;
 use super::storage::has_kernel;
 use crate::DropoutKey;
 
@@ -29,17 +30,20 @@ pub const DROPOUT_STREAM_BASE: u32 = 0x4000_0000;
 ///
 /// # Errors
 ///
-/// If `p` is not in `[0, 1)`, or `layer` beyond the number of streams.
+/// If `p` is not in `[0, 1)`, `layer` beyond the number of streams, or a sample beyond the last
+/// position.
 pub fn dropout(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor> {
     if !(0.0..1.0).contains(&p) {
         bail!("dropout: probability {p} is not in [0, 1)");
     }
+    check_kind("dropout", &[("x", x)])?;
     if p == 0.0 {
         return Ok(x.clone());
     }
     let Some(stream) = DROPOUT_STREAM_BASE.checked_add(layer) else {
         bail!("dropout: there is no layer {layer}")
     };
+    check_positions(key.position, x.dims().first().copied().unwrap_or(1))?;
     let stream = NoiseStream::new(key.seed, stream);
     match has_kernel(&[x]) {
         true => fused(Isa::detect(), x, p, stream, key.position),

@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor, bail};
 use self::cpu::{Direction, Resample};
 use self::kernel::Plan;
 use super::isa::Isa;
+use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 mod cpu;
@@ -49,7 +50,8 @@ impl Filter {
 ///
 /// If `x` has not four dimensions or is too small.
 pub fn downsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
-    let (_, _, height, width) = x.dims4()?;
+    let [_, _, height, width] = image("downsample2", "x", x)?;
+    check_kind("downsample2", &[("x", x)])?;
     let plan = Plan {
         filter,
         padding: filter.padding(),
@@ -67,7 +69,8 @@ pub fn downsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
 ///
 /// If `x` has not four dimensions or is smaller than the filter.
 pub fn downsample2_valid(x: &Tensor, filter: Filter) -> Result<Tensor> {
-    let (_, _, height, width) = x.dims4()?;
+    let [_, _, height, width] = image("downsample2_valid", "x", x)?;
+    check_kind("downsample2_valid", &[("x", x)])?;
     let length = filter.taps().len();
     if height < length || width < length {
         bail!("downsample2_valid: {:?} is smaller than the filter", x.shape());
@@ -89,7 +92,8 @@ pub fn downsample2_valid(x: &Tensor, filter: Filter) -> Result<Tensor> {
 ///
 /// If `x` has not four dimensions or is too small.
 pub fn upsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
-    let (_, _, height, width) = x.dims4()?;
+    let [_, _, height, width] = image("upsample2", "x", x)?;
+    check_kind("upsample2", &[("x", x)])?;
     let plan = Plan {
         filter,
         padding: filter.padding(),
