@@ -4,7 +4,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::run::{
-    assert_close, assert_same, loss, normal, operands, run_viewed, with_each_kernels,
+    assert_close, assert_same, loss, operands, run_viewed, with_each_kernels,
 };
 use crate::table::{ORDINARY, ROWS, Row};
 
@@ -79,31 +79,5 @@ fn a_view_of_an_operand_gives_the_same_as_a_copy() {
             check(DType::F64);
             with_each_kernels(|_| check(DType::F32));
         }
-    }
-}
-
-/// A gradient need not be contiguous either: here it is that of a transposed output.
-#[test]
-fn a_gradient_that_is_a_view_gives_the_same_as_a_copy() {
-    fn weighted(y: &Tensor, weights: &Tensor) -> Tensor {
-        (y * weights.to_dtype(y.dtype()).unwrap()).unwrap()
-    }
-    for row in ROWS {
-        let operands = operands(row, ORDINARY);
-        let swapped = |it: &Tensor| it.transpose(0, it.rank() - 1).unwrap();
-        // The weights of a transposed output, and the same in the output's own order.
-        let weights = |y: &Tensor| normal(99, swapped(y).dims());
-        let viewed = |y: &Tensor| weighted(&swapped(y), &weights(y));
-        let copied = |y: &Tensor| weighted(y, &swapped(&weights(y)).contiguous().unwrap());
-        let check = |dtype| {
-            let same = |_: usize, it: &Tensor| it.clone();
-            let got = run_viewed(row, &operands, dtype, same, viewed);
-            let expected = run_viewed(row, &operands, dtype, same, copied);
-            for ((part, got), (_, expected)) in got.parts().zip(expected.parts()) {
-                assert_same(&format!("{}: {part}", row.name), got, expected);
-            }
-        };
-        check(DType::F64);
-        with_each_kernels(|_| check(DType::F32));
     }
 }
