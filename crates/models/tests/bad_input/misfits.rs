@@ -113,6 +113,9 @@ fn is_fine(name: &str, at: usize, shape: &[usize]) -> bool {
     }
 }
 
+/// A call that must fail.
+type Call<'a> = Box<dyn Fn() -> Result<Tensor> + 'a>;
+
 #[test]
 fn options_that_do_not_fit_are_errors() {
     let x = normal(1, &[2, 6, 5, 4]);
@@ -123,7 +126,7 @@ fn options_that_do_not_fit_are_errors() {
     let last = DropoutKey { seed: 1, position: u64::MAX };
     let flat = normal(1, &[2, 6]);
     #[rustfmt::skip]
-    let table: Vec<(&str, &str, Box<dyn Fn() -> Result<Tensor>>)> = vec![
+    let table: Vec<(&str, &str, Call<'_>)> = vec![
         ("even kernel", "conv2d: weight", Box::new(|| ops::conv2d(&x, &even, None))),
         ("no padding", "padding 0", Box::new(|| ops::conv2d_padded(&x, &kernel, 0))),
         ("endless padding", "padding", Box::new(|| ops::conv2d_padded(&x, &kernel, usize::MAX / 2))),

@@ -3,9 +3,7 @@
 
 use candle_core::{DType, Tensor};
 
-use crate::run::{
-    assert_close, assert_same, loss, operands, run_viewed, with_each_kernels,
-};
+use crate::run::{assert_close, assert_same, loss, operands, run_viewed, with_each_kernels};
 use crate::table::{ORDINARY, ROWS, Row};
 
 /// Tensors of which `view` shows a part, whose shape is that of the operand.
