@@ -20,6 +20,7 @@ mod buffer;
 mod channels;
 mod isa;
 mod math;
+mod operand;
 mod product;
 mod reduce;
 mod storage;

@@ -171,7 +171,7 @@ pub(crate) fn dropout(x: &Value, p: f64, key: DropoutKey, layer: u32) -> Result<
         let y = ops::dropout(x.tensor(), p, key, layer)?;
         return Ok(Value { tensor: y, place: x.place.clone() });
     };
-    let op = bare::dropout(p, bare::masks(p, key, layer)?, key.position);
+    let op = bare::dropout(p, bare::masks(x.tensor(), p, key, layer)?, key.position);
     let y = x.tensor().apply_op1_no_bwd(&op)?;
     let node = x.node();
     Ok(tape.record(y, [node], || {

@@ -3,6 +3,7 @@
 use candle_core::{D, Result, Tensor, bail};
 
 use super::isa::Isa;
+use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 pub(super) mod cpu;
@@ -27,13 +28,14 @@ mod tests;
 ///
 /// # Errors
 ///
-/// If the channels are not a multiple of `3 · heads`.
+/// If the channels are not a multiple of `3 · heads`, or an image is empty.
 pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
-    let (_, packed, height, width) = qkv.dims4()?;
+    let [_, packed, height, width] = image("attention", "qkv", qkv)?;
+    check_kind("attention", &[("qkv", qkv)])?;
     if packed * height * width == 0 {
         bail!("attention: qkv {:?} has no numbers", qkv.shape());
     }
-    if heads == 0 || !packed.is_multiple_of(3 * heads) {
+    if heads == 0 || !packed.is_multiple_of(heads.saturating_mul(3)) {
         bail!("attention: {packed} channels are no query, key and value of {heads} heads");
     }
     if has_kernel(&[qkv]) {
@@ -51,6 +53,10 @@ fn fused(isa: Isa, qkv: &Tensor, heads: usize) -> Result<Tensor> {
 fn composed(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let (batch, packed, height, width) = qkv.dims4()?;
     let channels = packed / 3;
+    if batch == 0 {
+        // candle has no maximum of no rows.
+        return qkv.narrow(1, 0, channels);
+    }
     let head = channels / heads;
     let qkv = qkv.reshape((batch * heads, head, 3, height * width))?;
     let part = |j: usize| qkv.narrow(2, j, 1)?.squeeze(2)?.contiguous();

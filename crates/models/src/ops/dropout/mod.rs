@@ -3,7 +3,8 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::isa::Isa;
-use super::noise::NoiseStream;
+use super::noise::{NoiseStream, check_positions};
+use super::operand::check_kind;
 use super::storage::has_kernel;
 use crate::DropoutKey;
 
@@ -27,9 +28,10 @@ pub const DROPOUT_STREAM_BASE: u32 = 0x4000_0000;
 ///
 /// # Errors
 ///
-/// If `p` is not in `[0, 1)`, or `layer` beyond the number of streams.
+/// If `p` is not in `[0, 1)`, `layer` beyond the number of streams, or a sample beyond the last
+/// position.
 pub fn dropout(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor> {
-    let stream = masks(p, key, layer)?;
+    let stream = masks(x, p, key, layer)?;
     if p == 0.0 {
         return Ok(x.clone());
     }
@@ -41,10 +43,12 @@ pub fn dropout(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor
 
 /// By the kernel of this crate, on the CPU in f32.
 /// The noise that a layer's masks are made from.
-pub(crate) fn masks(p: f64, key: DropoutKey, layer: u32) -> Result<NoiseStream> {
+pub(crate) fn masks(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<NoiseStream> {
     if !(0.0..1.0).contains(&p) {
         bail!("dropout: probability {p} is not in [0, 1)");
     }
+    check_kind("dropout", &[("x", x)])?;
+    check_positions(key.position, x.dims().first().copied().unwrap_or(1))?;
     match DROPOUT_STREAM_BASE.checked_add(layer) {
         Some(stream) => Ok(NoiseStream::new(key.seed, stream)),
         None => bail!("dropout: there is no layer {layer}"),

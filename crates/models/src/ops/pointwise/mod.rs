@@ -3,6 +3,7 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::isa::Isa;
+use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 pub(super) mod cpu;
@@ -19,6 +20,7 @@ pub fn add_scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
     if a.dims() != b.dims() {
         bail!("add_scaled: {:?} and {:?} differ", a.shape(), b.shape());
     }
+    check_kind("add_scaled", &[("a", a), ("b", b)])?;
     if has_kernel(&[a, b]) {
         let op = cpu::AddScaled { isa: Isa::detect(), scale };
         return a.contiguous()?.apply_op2(&b.contiguous()?, op);
@@ -32,10 +34,11 @@ pub fn add_scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
 ///
 /// If the shapes do not fit or an image has no pixels.
 pub fn add_channels(x: &Tensor, c: &Tensor) -> Result<Tensor> {
-    let (batch, channels, height, width) = x.dims4()?;
+    let [batch, channels, height, width] = image("add_channels", "x", x)?;
     if c.dims() != [batch, channels] || height * width == 0 {
         bail!("add_channels: {:?} does not fit x {:?}", c.shape(), x.shape());
     }
+    check_kind("add_channels", &[("x", x), ("c", c)])?;
     if has_kernel(&[x, c]) {
         let op = cpu::AddChannels { isa: Isa::detect() };
         return x.contiguous()?.apply_op2(&c.contiguous()?, op);
@@ -47,8 +50,9 @@ pub fn add_channels(x: &Tensor, c: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// If the device fails.
+/// If `x` holds integers, or the device fails.
 pub fn silu(x: &Tensor) -> Result<Tensor> {
+    check_kind("silu", &[("x", x)])?;
     if has_kernel(&[x]) {
         return x.contiguous()?.apply_op1(cpu::Silu { isa: Isa::detect() });
     }
@@ -59,8 +63,9 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// If the device fails.
+/// If `x` holds integers, or the device fails.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    check_kind("sigmoid", &[("x", x)])?;
     if is_exact(x) {
         return x.contiguous()?.apply_op1(cpu::Sigmoid);
     }
@@ -71,8 +76,9 @@ pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// If the device fails.
+/// If `x` holds integers, or the device fails.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
+    check_kind("softplus", &[("x", x)])?;
     if is_exact(x) {
         return x.contiguous()?.apply_op1(cpu::Softplus);
     }

@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor, bail};
 use self::cpu::{Direction, Resample};
 use self::kernel::Plan;
 use super::isa::Isa;
+use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 pub(super) mod cpu;
@@ -54,7 +55,8 @@ pub fn downsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
 
 /// [`downsample2`] as an operation.
 pub(crate) fn downsampling2(x: &Tensor, filter: Filter) -> Result<Resample> {
-    let (_, _, height, width) = x.dims4()?;
+    let [_, _, height, width] = image("downsample2", "x", x)?;
+    check_kind("downsample2", &[("x", x)])?;
     let plan = Plan {
         filter,
         padding: filter.padding(),
@@ -77,7 +79,8 @@ pub fn downsample2_valid(x: &Tensor, filter: Filter) -> Result<Tensor> {
 
 /// [`downsample2_valid`] as an operation.
 pub(crate) fn downsampling2_valid(x: &Tensor, filter: Filter) -> Result<Resample> {
-    let (_, _, height, width) = x.dims4()?;
+    let [_, _, height, width] = image("downsample2_valid", "x", x)?;
+    check_kind("downsample2_valid", &[("x", x)])?;
     let length = filter.taps().len();
     if height < length || width < length {
         bail!("downsample2_valid: {:?} is smaller than the filter", x.shape());
@@ -104,7 +107,8 @@ pub fn upsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
 
 /// [`upsample2`] as an operation.
 pub(crate) fn upsampling2(x: &Tensor, filter: Filter) -> Result<Resample> {
-    let (_, _, height, width) = x.dims4()?;
+    let [_, _, height, width] = image("upsample2", "x", x)?;
+    check_kind("upsample2", &[("x", x)])?;
     let plan = Plan {
         filter,
         padding: filter.padding(),
