@@ -16,8 +16,9 @@ pub(crate) use super::conv2d::cpu::Conv2d;
 pub(crate) use super::dropout::cpu::Dropout;
 pub(crate) use super::dropout::masks;
 pub(crate) use super::group_norm::cpu::GroupNorm;
+pub(crate) use super::group_norm::kernel::ChannelMoments;
 pub(crate) use super::norm_conv::{
-    Added, Images, Norm, input_gradients, norm_conv, weight_gradient,
+    Added, Images, Norm, NormConv, Part, input_gradients, norm_conv, weight_gradient,
 };
 pub(crate) use super::pointwise::cpu::{AddChannels, AddScaled, Silu};
 pub(crate) use super::resample::cpu::Resample;
@@ -51,6 +52,15 @@ pub(crate) fn dropout(p: f64, stream: NoiseStream, position: u64) -> Dropout {
 /// `(a + b) · scale`.
 pub(crate) fn add_scaled(scale: f64) -> AddScaled {
     AddScaled { isa: Isa::detect(), scale }
+}
+
+/// `x` with a factor for each sample, `[B]`, plus perhaps another tensor of the same shape with its
+/// factors.
+pub(crate) fn mix_samples(
+    x: (&Tensor, &Tensor),
+    more: Option<(&Tensor, &Tensor)>,
+) -> candle_core::Result<Tensor> {
+    super::pointwise::cpu::mix_samples(Isa::detect(), x, more)
 }
 
 /// The sum of two tensors of the same shape, each times its factor.

@@ -7,7 +7,7 @@ use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 pub(super) mod cpu;
-mod kernel;
+pub(super) mod kernel;
 pub(super) mod normal;
 
 #[cfg(test)]
