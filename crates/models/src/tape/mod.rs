@@ -25,9 +25,6 @@ pub(crate) mod norm_conv;
 
 pub(crate) use gradients::{Gradients, Scaled};
 
-#[cfg(test)]
-mod tests;
-
 /// Number of a value that wants a gradient.
 pub(crate) type Node = usize;
 

@@ -138,7 +138,8 @@ pub(crate) struct NormConv {
 /// # Errors
 ///
 /// If the shapes do not fit.
-pub(crate) fn norm_conv(
+pub(super) fn norm_conv(
+    isa: Isa,
     x: &Images,
     norm: Option<Norm<'_>>,
     weight: &Tensor,
@@ -148,7 +149,6 @@ pub(crate) fn norm_conv(
 ) -> Result<NormConv> {
     let geometry = geometry(&x.shape()?, weight.shape())?;
     let pixels = geometry.pixels();
-    let isa = Isa::detect();
     let (weight, bias) = (Dense::of(weight)?, Dense::of(bias)?);
     let channels = geometry.outputs;
     let shape = Shape::from((geometry.batch, channels, geometry.height, geometry.width));
@@ -247,7 +247,8 @@ fn normal(isa: Isa, x: &Images, norm: Norm<'_>) -> Result<Normal> {
 /// # Errors
 ///
 /// If the shapes do not fit.
-pub(crate) fn weight_gradient(
+pub(super) fn weight_gradient(
+    isa: Isa,
     x: &Images,
     normal: Option<&Normal>,
     weight: &Shape,
@@ -261,7 +262,7 @@ pub(crate) fn weight_gradient(
             Some(normal) => Source::normalised(*x, normal),
             None => Source::plain(*x),
         };
-        Ok(by_weight(Isa::detect(), &source, &grad, &geometry))
+        Ok(by_weight(isa, &source, &grad, &geometry))
     })?;
     if factor != 1.0 {
         by_weight.iter_mut().for_each(|it| *it *= factor as f32);
@@ -283,14 +284,15 @@ pub(crate) struct InputGradients {
 /// # Errors
 ///
 /// If the shapes do not fit.
-pub(crate) fn input_gradients(
+pub(super) fn input_gradients(
+    isa: Isa,
     x: &Images,
     normal: Option<&Normal>,
     weight: &Tensor,
     (grad, factor): (&Tensor, f64),
     more: [Option<(Tensor, f64)>; 2],
 ) -> Result<InputGradients> {
-    let (isa, shape) = (Isa::detect(), x.shape()?);
+    let shape = x.shape()?;
     let geometry = geometry(&shape, weight.shape())?;
     let (batch, channels, pixels) = (geometry.batch, geometry.inputs, geometry.pixels());
     let scaled = (factor != 1.0).then(|| weight * factor).transpose()?;
