@@ -7,7 +7,8 @@ use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 pub(super) mod cpu;
-pub(super) mod kernel;
+mod kernel;
+pub(super) mod moments;
 pub(super) mod normal;
 
 #[cfg(test)]
