@@ -1,10 +1,11 @@
-//! Development tasks: `cargo xtask ci`, `cargo xtask tidy` and `cargo xtask bench`.
+//! Development tasks: `cargo xtask ci`, `tidy`, `sanitize` and `bench`.
 //!
 //! This crate depends on no other crate of the workspace, so that its checks are built in seconds
 //! and still run when the rest does not compile.
 
 mod bench;
 mod ci;
+mod sanitize;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ usage: cargo xtask <task>
   ci [stage...]  all checks, cheapest first: format, tidy, clippy, doc, test
                  (or only the named stages, in that order)
   tidy           the workspace's own rules: layers, file length, module docs, wording, links
+  sanitize [address] [memcheck] [miri]
+                 the operations' tests under tools that see wrong accesses to memory
   bench [case...] [option...]
                  this workspace against PyTorch, in turn; without names, the whole table
       --quick            a subset of some five minutes
@@ -24,6 +27,7 @@ usage: cargo xtask <task>
       --scaling          the points of the scaling plots instead of the table
       --instructions     instruction counts of the kernels, under valgrind, against
                          benches/instructions.txt (--write renews it)
+      --accuracy         the error of every kernel against f64 instead of times
       --variants A,B     only these: kernels, avx2, candle, eager, tcmalloc, channels_last,
                          compile
       --threads N        threads of every variant (2)
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
     let root = root();
     let outcome = match words.as_slice() {
         ["ci", stages @ ..] => ci::run(&root, stages),
+        ["sanitize", tools @ ..] => sanitize::run(&root, tools),
         ["bench", words @ ..] => bench::run(&root, words),
         ["tidy"] => tidy::run(&root).map(|files| println!("tidy: {files} files, no faults")),
         ["help" | "--help" | "-h"] => {
