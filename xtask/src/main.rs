@@ -1,10 +1,11 @@
-//! Development tasks: `cargo xtask ci`, `tidy`, `sanitize` and `bench`.
+//! Development tasks: `cargo xtask ci`, `tidy`, `sanitize`, `check-gpu` and `bench`.
 //!
 //! This crate depends on no other crate of the workspace, so that its checks are built in seconds
 //! and still run when the rest does not compile.
 
 mod bench;
 mod ci;
+mod gpu;
 mod sanitize;
 mod tidy;
 
@@ -19,6 +20,8 @@ usage: cargo xtask <task>
   tidy           the workspace's own rules: layers, file length, module docs, wording, links
   sanitize [address] [memcheck] [miri]
                  the operations' tests under tools that see wrong accesses to memory
+  check-gpu [step...]
+                 the kernels for GPUs, on a machine without one; needs the network once
   bench [case...] [option...]
                  this workspace against PyTorch, in turn; without names, the whole table
       --quick            a subset of some five minutes
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["ci", stages @ ..] => ci::run(&root, stages),
         ["sanitize", tools @ ..] => sanitize::run(&root, tools),
+        ["check-gpu", steps @ ..] => gpu::run(&root, steps),
         ["bench", words @ ..] => bench::run(&root, words),
         ["tidy"] => tidy::run(&root).map(|files| println!("tidy: {files} files, no faults")),
         ["help" | "--help" | "-h"] => {
