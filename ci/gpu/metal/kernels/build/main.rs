@@ -62,6 +62,9 @@ fn main() {
     let scheduler = if is_threaded { "gpu_rt_threads.cpp" } else { "gpu_rt_fibers.cpp" };
     build.files(["gpu_rt.cpp", scheduler, "msl/msl_entry.cpp"].map(|it| shim.join(it)));
     build.files(&units).compile("msl_kernels");
+    if is_threaded {
+        println!("cargo::rustc-link-lib=tsan");
+    }
 }
 
 /// Fails if a `.metal` file belongs to no library: nothing would check it.
