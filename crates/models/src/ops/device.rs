@@ -23,10 +23,10 @@ pub fn parse_device(name: &str) -> Result<Device> {
     match (kind, index) {
         ("cpu", None) => Ok(Device::Cpu),
         ("cuda", index) => {
-            let Ok(_) = index.unwrap_or("0").parse::<usize>() else {
+            let Ok(index) = index.unwrap_or("0").parse::<usize>() else {
                 bail!("device `{name}`: after `cuda:` comes the number of a GPU, from 0")
             };
-            bail!("device `{name}`: this build has no CUDA support; use `cpu`")
+            super::gpu::open_cuda(name, index)
         }
         ("metal", None) => bail!("device `metal`: this build has no Metal support; use `cpu`"),
         _ => bail!("no device is called `{name}`: say `cpu`, `cuda`, `cuda:<index>` or `metal`"),

@@ -16,6 +16,7 @@ pub mod noise;
 pub mod runtime;
 
 mod buffer;
+mod gpu;
 mod isa;
 mod math;
 mod product;

@@ -3,10 +3,13 @@
 use candle_core::{Result, Tensor, Var, bail};
 
 use self::cpu::{Average, Update};
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::storage::has_kernel;
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod kernel;
 #[cfg(test)]
 mod tests;
@@ -67,7 +70,11 @@ pub fn step(
     }
     let grad = grad.detach();
     let operands = [param.as_tensor(), m.as_tensor(), v.as_tensor(), &grad];
-    match has_kernel(&operands) && operands[..3].iter().all(|it| it.is_contiguous()) {
+    let in_place = operands[..3].iter().all(|it| it.is_contiguous());
+    if in_place {
+        on_gpu!(holds(&operands) => step(config, t, param, m, v, &grad));
+    }
+    match has_kernel(&operands) && in_place {
         true => fused(Isa::detect(), config, t, param, m, v, &grad.contiguous()?),
         false => composed(config, t, param, m, v, &grad),
     }
@@ -81,6 +88,9 @@ pub fn step(
 pub fn ema_update(ema: &Var, param: &Tensor, beta: f64) -> Result<()> {
     if ema.dims() != param.dims() {
         bail!("ema: {:?} and {:?} differ", ema.shape(), param.shape());
+    }
+    if ema.is_contiguous() {
+        on_gpu!(holds(&[ema.as_tensor(), param]) => average(ema, &param.detach(), beta));
     }
     if has_kernel(&[ema.as_tensor(), param]) && ema.is_contiguous() {
         let (keep, add) = (beta as f32, (1.0 - beta) as f32);

@@ -4,10 +4,13 @@ use std::sync::Mutex;
 
 use candle_core::{D, Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::storage::has_kernel;
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod softmax;
 
 #[cfg(test)]
@@ -38,6 +41,7 @@ pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     if heads == 0 || !packed.is_multiple_of(3 * heads) {
         bail!("attention: {packed} channels are no query, key and value of {heads} heads");
     }
+    on_gpu!(holds(&[qkv]) => attention(qkv, heads));
     if has_kernel(&[qkv]) {
         return fused(Isa::detect(), qkv, heads);
     }

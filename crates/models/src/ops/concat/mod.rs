@@ -2,9 +2,12 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::storage::has_kernel;
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +23,7 @@ pub fn concat_channels(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     {
         bail!("concat_channels: {:?} and {:?} differ in more than channels", a.shape(), b.shape());
     }
+    on_gpu!(holds(&[a, b]) => concat(a, b));
     if has_kernel(&[a, b]) {
         return a.contiguous()?.apply_op2(&b.contiguous()?, cpu::Concat);
     }

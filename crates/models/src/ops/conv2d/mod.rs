@@ -2,10 +2,13 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::storage::has_kernel;
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod geometry;
 mod portable;
 mod weight;
@@ -45,6 +48,7 @@ mod tests;
 /// If the shapes do not fit or the kernel is not odd and square.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     check(x, weight, bias)?;
+    on_gpu!(holds(&[x, weight, bias.unwrap_or(weight)]) => conv2d(x, weight, bias));
     match bias {
         Some(bias) if has_kernel(&[x, weight, bias]) => fused(Isa::detect(), x, weight, Some(bias)),
         None if has_kernel(&[x, weight]) => fused(Isa::detect(), x, weight, None),

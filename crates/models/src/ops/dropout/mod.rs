@@ -4,12 +4,15 @@ use std::sync::Mutex;
 
 use candle_core::{DType, Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::noise::NoiseStream;
 use super::storage::has_kernel;
 use crate::DropoutKey;
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod kernel;
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,7 @@ pub fn dropout(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor
         bail!("dropout: there is no layer {layer}")
     };
     let stream = NoiseStream::new(key.seed, stream);
+    on_gpu!(holds(&[x]) => dropout(x, p, stream, key.position));
     match has_kernel(&[x]) {
         true => fused(Isa::detect(), x, p, stream, key.position),
         false => composed(x, p, stream, key.position),

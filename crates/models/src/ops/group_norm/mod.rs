@@ -4,10 +4,13 @@ use std::sync::Mutex;
 
 use candle_core::{D, Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::storage::has_kernel;
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod kernel;
 
 #[cfg(test)]
@@ -37,6 +40,7 @@ pub fn group_norm(
     eps: f64,
 ) -> Result<Tensor> {
     check(x, weight, bias, groups)?;
+    on_gpu!(holds(&[x, weight, bias]) => group_norm(x, weight, bias, groups, eps, false));
     if has_kernel(&[x, weight, bias]) {
         return fused(Isa::detect(), x, weight, bias, groups, eps, false);
     }
@@ -52,6 +56,7 @@ pub fn group_norm_silu(
     eps: f64,
 ) -> Result<Tensor> {
     check(x, weight, bias, groups)?;
+    on_gpu!(holds(&[x, weight, bias]) => group_norm(x, weight, bias, groups, eps, true));
     if has_kernel(&[x, weight, bias]) {
         return fused(Isa::detect(), x, weight, bias, groups, eps, true);
     }

@@ -2,10 +2,13 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::storage::has_kernel;
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod kernel;
 #[cfg(test)]
 mod tests;
@@ -19,6 +22,7 @@ pub fn add_scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
     if a.dims() != b.dims() {
         bail!("add_scaled: {:?} and {:?} differ", a.shape(), b.shape());
     }
+    on_gpu!(holds(&[a, b]) => add_scaled(a, b, scale));
     if has_kernel(&[a, b]) {
         let op = cpu::AddScaled { isa: Isa::detect(), scale };
         return a.contiguous()?.apply_op2(&b.contiguous()?, op);
@@ -36,6 +40,7 @@ pub fn add_channels(x: &Tensor, c: &Tensor) -> Result<Tensor> {
     if c.dims() != [batch, channels] || height * width == 0 {
         bail!("add_channels: {:?} does not fit x {:?}", c.shape(), x.shape());
     }
+    on_gpu!(holds(&[x, c]) => add_channels(x, c));
     if has_kernel(&[x, c]) {
         let op = cpu::AddChannels { isa: Isa::detect() };
         return x.contiguous()?.apply_op2(&c.contiguous()?, op);
@@ -49,6 +54,7 @@ pub fn add_channels(x: &Tensor, c: &Tensor) -> Result<Tensor> {
 ///
 /// If the device fails.
 pub fn silu(x: &Tensor) -> Result<Tensor> {
+    on_gpu!(holds(&[x]) => silu(x));
     if has_kernel(&[x]) {
         return x.contiguous()?.apply_op1(cpu::Silu { isa: Isa::detect() });
     }
@@ -61,6 +67,7 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 ///
 /// If the device fails.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    on_gpu!(holds(&[x]) => sigmoid(x));
     if is_exact(x) {
         return x.contiguous()?.apply_op1(cpu::Sigmoid);
     }
@@ -73,6 +80,7 @@ pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
 ///
 /// If the device fails.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
+    on_gpu!(holds(&[x]) => softplus(x));
     if is_exact(x) {
         return x.contiguous()?.apply_op1(cpu::Softplus);
     }

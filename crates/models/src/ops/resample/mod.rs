@@ -4,10 +4,13 @@ use candle_core::{Result, Tensor, bail};
 
 use self::cpu::{Direction, Resample};
 use self::kernel::Plan;
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::storage::has_kernel;
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod kernel;
 
 #[cfg(test)]
@@ -103,6 +106,7 @@ fn resample(isa: Isa, x: &Tensor, direction: Direction, plan: Plan) -> Result<Te
     if plan.small.contains(&0) {
         bail!("{:?} is too small to be resampled by two", x.shape());
     }
+    on_gpu!(holds(&[x]) => resample(x, direction, plan));
     if has_kernel(&[x]) {
         return x.contiguous()?.apply_op1(Resample { isa, direction, plan });
     }
