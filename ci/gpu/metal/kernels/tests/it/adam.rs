@@ -6,7 +6,7 @@ pub const KERNELS: &[&str] = &["average", "update"];
 
 #[test]
 fn moving_averages() {
-    for ty in Type::ALL {
+    for &ty in Type::all() {
         for (count, squared) in [(1, false), (1, true), (777, false), (777, true)] {
             let (x, y) = (numbers(ty, 1, count), numbers(ty, 2, count));
             let constants = vec![word(count), u32::from(squared), float(0.9), float(0.1)];
@@ -25,7 +25,7 @@ fn moving_averages() {
 
 #[test]
 fn updates() {
-    for ty in Type::ALL {
+    for &ty in Type::all() {
         for count in [1, 777] {
             let (param, m) = (numbers(ty, 1, count), numbers(ty, 2, count));
             let v: Vec<_> = numbers(ty, 3, count).iter().map(|v| v.abs()).collect();

@@ -1,6 +1,6 @@
 //! Convolution and its gradients.
 
-use super::launch::{Argument::*, Grid, Type, assert_close, numbers, run, word};
+use super::launch::{Argument::*, Grid, Type, assert_close, cases, numbers, run, word};
 
 pub const KERNELS: &[&str] = &["conv2d", "through_weight"];
 
@@ -81,7 +81,7 @@ impl Case {
             by_weight[of_weight] += grad[at] * x[of_x];
         });
         let of = |numbers: &Vec<f64>| Input(ty, numbers.clone());
-        for biased in [true, false] {
+        for &biased in cases(&[true, false]) {
             let bias: Vec<_> = bias.iter().map(|it| if biased { *it } else { f64::NAN }).collect();
             let expected: Vec<_> = y
                 .iter()
@@ -115,7 +115,9 @@ impl Case {
 
 #[test]
 fn values_and_gradients() {
-    let cases = [
+    // Terms of more than one stage in the first.
+    let all = [
+        Case { batch: 1, inputs: 17, outputs: 18, height: 3, width: 4, side: 3 },
         Case { batch: 1, inputs: 1, outputs: 1, height: 1, width: 1, side: 1 },
         Case { batch: 1, inputs: 1, outputs: 1, height: 1, width: 1, side: 3 },
         Case { batch: 2, inputs: 3, outputs: 5, height: 5, width: 7, side: 3 },
@@ -124,8 +126,8 @@ fn values_and_gradients() {
         Case { batch: 3, inputs: 2, outputs: 3, height: 1, width: 9, side: 3 },
         Case { batch: 1, inputs: 2, outputs: 2, height: 6, width: 3, side: 5 },
     ];
-    for ty in Type::ALL {
-        for case in cases {
+    for &ty in Type::all() {
+        for case in cases(&all) {
             case.check(ty);
         }
     }

@@ -1,6 +1,6 @@
 //! Group normalisation and its gradient.
 
-use super::launch::{Argument::*, Grid, Type, assert_close, float, numbers, run, word};
+use super::launch::{Argument::*, Grid, Type, assert_close, cases, float, numbers, run, word};
 
 pub const KERNELS: &[&str] = &["group_norm", "through_group_norm"];
 
@@ -112,12 +112,12 @@ impl Case {
 
 #[test]
 fn values_and_gradients() {
-    let shapes = [[2, 8, 16, 4], [3, 12, 49, 2], [1, 64, 64, 32], [2, 6, 5, 1], [1, 4, 1024, 2]];
-    for ty in Type::ALL {
-        for [batch, channels, pixels, groups] in shapes {
-            for (per_sample, silu) in [(false, false), (false, true), (true, true)] {
+    let shapes = [[1, 6, 49, 2], [2, 8, 16, 4], [3, 12, 49, 2], [1, 64, 64, 32], [2, 6, 5, 1], [1, 4, 1024, 2]];
+    for &ty in Type::all() {
+        for &[batch, channels, pixels, groups] in cases(&shapes) {
+            for &(per_sample, silu) in cases(&[(true, true), (false, false), (false, true)]) {
                 let case = Case { batch, channels, pixels, groups, per_sample, silu };
-                for threads in [32, 96, 256] {
+                for &threads in cases(&[96, 32, 256]) {
                     case.check(ty, threads);
                 }
             }

@@ -12,7 +12,9 @@ pub enum Type {
 }
 
 impl Type {
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+    pub fn all() -> &'static [Self] {
+        cases(&[Self::F32, Self::F16, Self::Bf16])
+    }
 
     pub fn suffix(self) -> &'static str {
         match self {
@@ -97,6 +99,12 @@ pub enum Argument {
     InPlace(Type, Vec<f64>),
     /// A constant, as the words that the host sends.
     Constant(Vec<u32>),
+}
+
+/// The cases of a test: all, or the first of them where every thread of a kernel is one of the
+/// operating system's, which takes a tenth of a second a threadgroup.
+pub fn cases<T>(all: &[T]) -> &[T] {
+    if cfg!(feature = "threads") { &all[..1] } else { all }
 }
 
 /// Sizes of a launch.

@@ -1,6 +1,6 @@
 //! Element-wise kernels, joining, and the two sums.
 
-use super::launch::{Argument::*, Grid, Type, assert_close, float, numbers, run, word};
+use super::launch::{Argument::*, Grid, Type, assert_close, cases, float, numbers, run, word};
 
 pub const KERNELS: &[&str] = &[
     "add_scaled",
@@ -26,7 +26,7 @@ fn sigmoid(x: f64) -> f64 {
 
 #[test]
 fn sums_and_scales() {
-    for ty in Type::ALL {
+    for &ty in Type::all() {
         for count in COUNTS {
             let (a, b) = (numbers(ty, 1, count), numbers(ty, 2, count));
             let constants = || [Constant(vec![word(count)]), Constant(vec![float(0.7)])];
@@ -46,7 +46,7 @@ fn sums_and_scales() {
 
 #[test]
 fn a_number_for_each_channel() {
-    for ty in Type::ALL {
+    for &ty in Type::all() {
         for [channels, pixels] in [[1, 1], [7, 45], [3, 100]] {
             let (x, c) = (numbers(ty, 1, channels * pixels), numbers(ty, 2, channels));
             let arguments = [
@@ -75,7 +75,7 @@ const FUNCTIONS: [Pair; 3] = [
 
 #[test]
 fn functions_of_one_number() {
-    for ty in Type::ALL {
+    for &ty in Type::all() {
         for (name, f, derivative) in FUNCTIONS {
             for count in COUNTS {
                 let x: Vec<_> = numbers(ty, 3, count).iter().map(|x| 4.0 * x).collect();
@@ -136,7 +136,7 @@ fn extreme_and_missing_numbers() {
 
 #[test]
 fn joining_and_taking_apart() {
-    for ty in Type::ALL {
+    for &ty in Type::all() {
         for [batch, a_length, b_length] in [[1, 1, 1], [3, 70, 35], [2, 4, 333]] {
             let length = a_length + b_length;
             let (a, b) = (numbers(ty, 1, batch * a_length), numbers(ty, 2, batch * b_length));
@@ -167,12 +167,12 @@ fn joining_and_taking_apart() {
 
 #[test]
 fn sums_of_rows_and_over_the_first_axis() {
-    for ty in Type::ALL {
-        for [count, length] in [[1, 1], [5, 49], [3, 700], [40, 6]] {
+    for &ty in Type::all() {
+        for &[count, length] in cases(&[[2, 700], [1, 1], [5, 49], [40, 6]]) {
             let x = numbers(ty, 1, count * length);
             let sizes = || Constant(vec![word(count), word(length)]);
             let arguments = [Input(ty, x.clone()), Output(Type::F32, count), sizes()];
-            for threads in [32, 256] {
+            for &threads in cases(&[256, 32]) {
                 let grid = Grid { groups: [word(count), 1, 1], threads, shared: 32 };
                 let got = run(&format!("sum_rows_{}", ty.suffix()), &arguments, &grid);
                 let expected: Vec<f64> = x.chunks(length).map(|it| it.iter().sum()).collect();

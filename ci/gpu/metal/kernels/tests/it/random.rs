@@ -83,7 +83,7 @@ fn uniform_numbers() {
 
 #[test]
 fn masks_and_what_they_leave() {
-    for ty in Type::ALL {
+    for &ty in Type::all() {
         for stream in &STREAMS {
             let (threshold, factor) = (1 << 22, 4.0 / 3.0);
             let bits = stream.bits();

@@ -76,7 +76,7 @@ impl Case {
 
 #[test]
 fn both_ways_with_both_filters() {
-    for ty in Type::ALL {
+    for &ty in Type::all() {
         for large in [[2, 2], [5, 7], [8, 8], [9, 33]] {
             let cases = [
                 Case { planes: 3, large, taps: &BOX, padding: 0 },
