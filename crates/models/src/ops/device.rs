@@ -28,7 +28,7 @@ pub fn parse_device(name: &str) -> Result<Device> {
             };
             super::gpu::open_cuda(name, index)
         }
-        ("metal", None) => bail!("device `metal`: this build has no Metal support; use `cpu`"),
+        ("metal", None) => super::gpu::open_metal(),
         _ => bail!("no device is called `{name}`: say `cpu`, `cuda`, `cuda:<index>` or `metal`"),
     }
 }

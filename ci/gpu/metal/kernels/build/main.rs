@@ -25,10 +25,10 @@ const LIBRARIES: [(&str, &[&str]); 10] = [
     ("group_norm", &["group_norm/group_norm.metal"]),
     ("noise", &["noise/philox.metal", "noise/noise.metal"]),
     ("pointwise", &["pointwise/pointwise.metal"]),
-    ("reduce", &["metal/reduce.metal"]),
+    ("reduce", &["gpu/reduce.metal"]),
     ("resample", &["resample/resample.metal"]),
 ];
-const PRELUDE: &str = "metal/prelude.metal";
+const PRELUDE: &str = "gpu/prelude.metal";
 
 fn main() {
     let own = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));

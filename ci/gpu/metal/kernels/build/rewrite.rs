@@ -71,7 +71,8 @@ fn number(text: &str) -> usize {
         end += letter.len_utf8();
     }
     let literal = &text[..end];
-    let is_float = literal.contains('.') || literal.contains(['e', 'E']) && !literal.starts_with("0x");
+    let is_float =
+        literal.contains('.') || literal.contains(['e', 'E']) && !literal.starts_with("0x");
     assert!(!is_float || literal.ends_with(['f', 'h']), "Metal has no double: {literal}");
     end
 }

@@ -1,8 +1,8 @@
 //! Adam and the moving average on an NVIDIA GPU, written over their operands.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CudaStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var};
 use candle_core::bail;
+use candle_core::{CpuStorage, CudaStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var};
 
 use super::AdamConfig;
 use crate::ops::gpu::cuda::{Call, Module, module};

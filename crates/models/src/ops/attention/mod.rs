@@ -11,6 +11,8 @@ use super::storage::has_kernel;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(feature = "metal")]
+mod metal;
 mod softmax;
 
 #[cfg(test)]

@@ -57,8 +57,7 @@ impl CustomOp2 for Concat {
         b_layout: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
         let (batch, channels, height, columns) = a_layout.shape().dims4()?;
-        let shape =
-            Shape::from((batch, channels + b_layout.shape().dims4()?.1, height, columns));
+        let shape = Shape::from((batch, channels + b_layout.shape().dims4()?.1, height, columns));
         let device = a.device();
         let mut y = empty(device, a.dtype(), shape.elem_count())?;
         let call = Call::typed(device, &KERNELS, "concat", a.dtype())?

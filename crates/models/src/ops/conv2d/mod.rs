@@ -10,6 +10,8 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod geometry;
+#[cfg(feature = "metal")]
+mod metal;
 mod portable;
 mod weight;
 

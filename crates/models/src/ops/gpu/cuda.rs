@@ -166,7 +166,11 @@ impl<'a> Call<'a> {
     }
 
     /// Numbers that the kernel reads: all of the storage from `start` on.
-    pub(in crate::ops) fn scratch(mut self, storage: &'a CudaStorage, start: usize) -> Result<Self> {
+    pub(in crate::ops) fn scratch(
+        mut self,
+        storage: &'a CudaStorage,
+        start: usize,
+    ) -> Result<Self> {
         self.arguments.push(match &storage.slice {
             CudaStorageSlice::F32(it) => Argument::F32(it.slice(start..)),
             CudaStorageSlice::F16(it) => Argument::F16(it.slice(start..)),
@@ -236,11 +240,7 @@ impl<'a> Call<'a> {
     ///
     /// The arguments are the kernel's parameters, in number, order and type, and every place that it
     /// reads or writes for these sizes is within its arrays.
-    pub(in crate::ops) unsafe fn launch(
-        mut self,
-        grid: [usize; 3],
-        threads: usize,
-    ) -> Result<()> {
+    pub(in crate::ops) unsafe fn launch(mut self, grid: [usize; 3], threads: usize) -> Result<()> {
         if grid.contains(&0) {
             return Ok(());
         }

@@ -1,8 +1,8 @@
 //! Element-wise operations on an NVIDIA GPU.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use candle_core::bail;
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
 use crate::ops::gpu::cuda::{Call, Module, Operand, Reading, THREADS, empty, module, tensor};
 

@@ -2,7 +2,8 @@
 
 use super::launch::{Argument::*, Grid, Type, assert_close, cases, float, numbers, run, word};
 
-pub const KERNELS: &[&str] = &["attention", "attention_means", "through_query", "through_key_value"];
+pub const KERNELS: &[&str] =
+    &["attention", "attention_means", "through_query", "through_key_value"];
 
 /// Queries or keys, and channels, that a threadgroup writes; floats that it shares.
 const TILE: usize = 32;
@@ -37,12 +38,12 @@ impl Case {
             by_qkv: vec![0.0; qkv.len()],
         };
         for head in 0..heads {
-            let at = |part: usize, c: usize, t: usize| {
-                ((head * channels + c) * 3 + part) * pixels + t
-            };
+            let at =
+                |part: usize, c: usize, t: usize| ((head * channels + c) * 3 + part) * pixels + t;
             let of_y = |c: usize, t: usize| (head * channels + c) * pixels + t;
             for t in 0..pixels {
-                let dot = |s| (0..channels).map(|c| qkv[at(0, c, t)] * qkv[at(1, c, s)]).sum::<f64>();
+                let dot =
+                    |s| (0..channels).map(|c| qkv[at(0, c, t)] * qkv[at(1, c, s)]).sum::<f64>();
                 let logits: Vec<_> = (0..pixels).map(|s| dot(s) * self.scale()).collect();
                 let highest = logits.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
                 let sum: f64 = logits.iter().map(|it| (it - highest).exp()).sum();
@@ -125,7 +126,11 @@ impl Case {
             let got = run(&format!("{name}_{suffix}"), &arguments, &self.grid());
             for (i, (sum, got)) in by_qkv.iter_mut().zip(&got[0]).enumerate() {
                 let is_query = i / pixels % 3 == 0;
-                assert_eq!(got.is_nan(), is_query != (name == "through_query"), "{what} {name} {i}");
+                assert_eq!(
+                    got.is_nan(),
+                    is_query != (name == "through_query"),
+                    "{what} {name} {i}"
+                );
                 *sum += if got.is_nan() { 0.0 } else { *got };
             }
         }
@@ -135,7 +140,8 @@ impl Case {
 
 #[test]
 fn values_and_gradients() {
-    let all = [[1, 33, 34], [1, 1, 1], [2, 3, 4], [1, 64, 64], [3, 8, 35], [2, 33, 9], [1, 140, 33]];
+    let all =
+        [[1, 33, 34], [1, 1, 1], [2, 3, 4], [1, 64, 64], [3, 8, 35], [2, 33, 9], [1, 140, 33]];
     for &ty in Type::all() {
         for &[heads, channels, pixels] in cases(&all) {
             Case { heads, channels, pixels }.check(ty);

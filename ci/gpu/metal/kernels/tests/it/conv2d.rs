@@ -54,7 +54,8 @@ impl Case {
     }
 
     fn sizes(&self, flipped: bool, biased: bool, run: usize) -> Vec<u32> {
-        let channels = if flipped { [self.outputs, self.inputs] } else { [self.inputs, self.outputs] };
+        let channels =
+            if flipped { [self.outputs, self.inputs] } else { [self.inputs, self.outputs] };
         let mut sizes = vec![self.batch];
         sizes.extend(channels);
         sizes.extend([self.height, self.width, self.side]);

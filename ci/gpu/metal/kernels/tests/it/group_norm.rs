@@ -52,7 +52,8 @@ impl Case {
                 let normal = (x - mean) * inverse;
                 let z = weight[at] * normal + bias[at];
                 let s = 1.0 / (1.0 + (-z).exp());
-                let (y, slope) = if self.silu { (z * s, s * (1.0 + z * (1.0 - s))) } else { (z, 1.0) };
+                let (y, slope) =
+                    if self.silu { (z * s, s * (1.0 + z * (1.0 - s))) } else { (z, 1.0) };
                 out.y[index * length + i] = y;
                 let d = grad[index * length + i] * slope;
                 out.by_bias[sample * channels + channel] += d;
@@ -112,7 +113,14 @@ impl Case {
 
 #[test]
 fn values_and_gradients() {
-    let shapes = [[1, 6, 49, 2], [2, 8, 16, 4], [3, 12, 49, 2], [1, 64, 64, 32], [2, 6, 5, 1], [1, 4, 1024, 2]];
+    let shapes = [
+        [1, 6, 49, 2],
+        [2, 8, 16, 4],
+        [3, 12, 49, 2],
+        [1, 64, 64, 32],
+        [2, 6, 5, 1],
+        [1, 4, 1024, 2],
+    ];
     for &ty in Type::all() {
         for &[batch, channels, pixels, groups] in cases(&shapes) {
             for &(per_sample, silu) in cases(&[(true, true), (false, false), (false, true)]) {

@@ -138,8 +138,9 @@ pub fn run(name: &str, arguments: &[Argument], grid: &Grid) -> Vec<Vec<f64>> {
         let mut buffers: Vec<Buffer> = arguments.iter().map(buffer).collect();
         let bindings: Vec<_> = buffers.iter_mut().map(binding).collect();
         // SAFETY: the kernel is under test; what it does outside its buffers, the canaries show.
-        let outcome =
-            unsafe { kernel.launch(&bindings, grid.groups, [grid.threads, 1, 1], 4 * grid.shared, schedule) };
+        let outcome = unsafe {
+            kernel.launch(&bindings, grid.groups, [grid.threads, 1, 1], 4 * grid.shared, schedule)
+        };
         outcome.unwrap_or_else(|error| panic!("schedule {schedule}: {error}"));
         written.clear();
         let mut bits = Vec::new();
@@ -150,7 +151,9 @@ pub fn run(name: &str, arguments: &[Argument], grid: &Grid) -> Vec<Vec<f64>> {
                     written.push(after.numbers());
                     bits.push(after.bytes.clone());
                 }
-                _ => assert!(after.bytes == buffer(argument).bytes, "{name} changed buffer {index}"),
+                _ => {
+                    assert!(after.bytes == buffer(argument).bytes, "{name} changed buffer {index}")
+                }
             }
         }
         let expected = first.get_or_insert_with(|| bits.clone());
@@ -201,7 +204,10 @@ pub fn assert_close(what: &str, tolerance: f64, got: &[f64], expected: &[f64]) {
     for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
         let error = (got - expected).abs() / scale;
         // A NaN is not below any tolerance.
-        assert!(error <= tolerance, "{what}: number {i} is {got}, not {expected}: off by {error:.1e}");
+        assert!(
+            error <= tolerance,
+            "{what}: number {i} is {got}, not {expected}: off by {error:.1e}"
+        );
     }
 }
 

@@ -31,7 +31,8 @@ fn sums_and_scales() {
             let (a, b) = (numbers(ty, 1, count), numbers(ty, 2, count));
             let constants = || [Constant(vec![word(count)]), Constant(vec![float(0.7)])];
             let [n, scale] = constants();
-            let arguments = [Input(ty, a.clone()), Input(ty, b.clone()), Output(ty, count), n, scale];
+            let arguments =
+                [Input(ty, a.clone()), Input(ty, b.clone()), Output(ty, count), n, scale];
             let got = run(&format!("add_scaled_{}", ty.suffix()), &arguments, &Grid::each(count));
             let expected: Vec<_> = a.iter().zip(&b).map(|(a, b)| (a + b) * 0.7).collect();
             assert_close("add_scaled", ty.tolerance(), &got[0], &expected);
@@ -85,10 +86,12 @@ fn functions_of_one_number() {
                 let got = run(&format!("{name}_{}", ty.suffix()), &arguments, &Grid::each(count));
                 let expected: Vec<_> = x.iter().map(|x| f(*x)).collect();
                 assert_close(name, ty.tolerance(), &got[0], &expected);
-                let arguments = [Input(ty, x.clone()), Input(ty, grad.clone()), Output(ty, count), n()];
+                let arguments =
+                    [Input(ty, x.clone()), Input(ty, grad.clone()), Output(ty, count), n()];
                 let through = format!("through_{name}_{}", ty.suffix());
                 let got = run(&through, &arguments, &Grid::each(count));
-                let expected: Vec<_> = x.iter().zip(&grad).map(|(x, g)| g * derivative(*x)).collect();
+                let expected: Vec<_> =
+                    x.iter().zip(&grad).map(|(x, g)| g * derivative(*x)).collect();
                 assert_close(&through, ty.tolerance(), &got[0], &expected);
             }
         }
@@ -100,8 +103,11 @@ fn functions_of_one_number() {
 fn softplus_and_sigmoid_keep_their_digits() {
     let x: Vec<f64> = (-800..=800).map(|i| f64::from(i as f32 * 0.1)).collect();
     for (name, f, _) in &FUNCTIONS[1..] {
-        let arguments =
-            [Input(Type::F32, x.clone()), Output(Type::F32, x.len()), Constant(vec![word(x.len())])];
+        let arguments = [
+            Input(Type::F32, x.clone()),
+            Output(Type::F32, x.len()),
+            Constant(vec![word(x.len())]),
+        ];
         let got = run(&format!("{name}_f32"), &arguments, &Grid::each(x.len()));
         for (x, got) in x.iter().zip(&got[0]) {
             let error = (got / f(*x) - 1.0).abs();
@@ -141,7 +147,9 @@ fn joining_and_taking_apart() {
             let length = a_length + b_length;
             let (a, b) = (numbers(ty, 1, batch * a_length), numbers(ty, 2, batch * b_length));
             let joined: Vec<_> = (0..batch)
-                .flat_map(|i| [&a[i * a_length..][..a_length], &b[i * b_length..][..b_length]].concat())
+                .flat_map(|i| {
+                    [&a[i * a_length..][..a_length], &b[i * b_length..][..b_length]].concat()
+                })
                 .collect();
             let arguments = [
                 Input(ty, a.clone()),
