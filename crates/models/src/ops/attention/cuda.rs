@@ -129,8 +129,8 @@ impl Attention {
         let (device, dtype) = (qkv.device(), qkv.dtype());
         let heads = self.heads(layout.shape())?;
         let Heads { count, channels, pixels } = heads;
-        let part = |part: usize| Ok((qkv, start(layout)? + part * pixels, heads.packed()));
-        let (q, k, v): (Matrices<'_>, Matrices<'_>, Matrices<'_>) = (part(0)?, part(1)?, part(2)?);
+        let first = start(layout)?;
+        let [q, k, v] = [0, 1, 2].map(|part| (qkv, first + part * pixels, heads.packed()));
         let mut weights = empty(device, DType::F32, count * pixels * pixels)?;
         product(
             count,
@@ -173,8 +173,8 @@ impl Attention {
         let Some(weights) = saved.as_ref() else {
             bail!("attention: a backward pass, where the forward pass was told of none")
         };
-        let part = |part: usize| Ok((qkv, start(layout)? + part * pixels, heads.packed()));
-        let (q, k, v): (Matrices<'_>, Matrices<'_>, Matrices<'_>) = (part(0)?, part(1)?, part(2)?);
+        let first = start(layout)?;
+        let [q, k, v] = [0, 1, 2].map(|part| (qkv, first + part * pixels, heads.packed()));
         let g: Matrices<'_> = (grad.0, start(grad.1)?, heads.output());
         let mut by_qkv = empty(device, dtype, 3 * count * channels * pixels)?;
         let mut s = empty(device, DType::F32, count * pixels * pixels)?;
