@@ -6,3 +6,6 @@ mod networks;
 mod noise;
 mod operations;
 mod updates;
+
+/// The device under test.
+const DEVICE: &str = "cuda";
