@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod gpu;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ usage: cargo xtask <task>
       --variants A,B     only these: kernels, avx2, candle, eager, tcmalloc, channels_last,
                          compile
       --threads N        threads of every variant (2)
+  check-gpu [step...]
+                 the kernels for GPUs and their host code, without a GPU
   help           this text
 ";
 
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["ci", stages @ ..] => ci::run(&root, stages),
         ["bench", words @ ..] => bench::run(&root, words),
+        ["check-gpu", steps @ ..] => gpu::run(&root, steps),
         ["tidy"] => tidy::run(&root).map(|files| println!("tidy: {files} files, no faults")),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

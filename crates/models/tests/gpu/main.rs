@@ -2,6 +2,7 @@
 //! f64. The device is a GPU, or the mock driver that runs the kernels on the CPU.
 
 mod comparing;
+mod double;
 mod networks;
 mod noise;
 mod operations;
