@@ -71,10 +71,11 @@ int launch(Entry entry, void* context, Dim3 grid, Dim3 block, size_t dynamic_sha
     for (uint64_t number = 0; number < (uint64_t)grid.x * grid.y * grid.z; number++) {
         Block running(threads, dynamic_shared);
         g_block = &running;
+        // Asked for once: threads that ask for arrays may move the list that it is in.
+        void* dynamic = running.shared.dynamic();
         std::vector<std::thread> all;
         for (unsigned i = 0; i < threads; i++)
             all.emplace_back([&, i] {
-                void* dynamic = running.shared.dynamic();
                 Thread thread = make_thread(i, block_at(number, grid), block, grid, dynamic);
                 self = &thread;
                 entry(context);
