@@ -42,9 +42,12 @@ mod tests {
         assert!(parse_device("cpu").unwrap().is_cpu());
         #[rustfmt::skip]
         let table = [
+            #[cfg(not(feature = "cuda"))]
             ("cuda",    "no CUDA support"),
+            #[cfg(not(feature = "cuda"))]
             ("cuda:1",  "no CUDA support"),
             ("cuda:x",  "number of a GPU"),
+            #[cfg(not(feature = "metal"))]
             ("metal",   "no Metal support"),
             ("metal:0", "no device is called"),
             ("cpu:0",   "no device is called"),

@@ -99,7 +99,7 @@ fn translate(name: &str, source: &Path, shim: &Path, out: &Path) -> PathBuf {
         .try_expand()
         .unwrap_or_else(|error| panic!("{name}.metal: {error}"));
     let expanded = String::from_utf8(expanded).expect("sources are UTF-8");
-    let expanded = expanded.replace("using namespace metal;", "");
+    let expanded = signature::plain(&expanded.replace("using namespace metal;", ""));
     let kernels = signature::kernels(&expanded);
     assert!(!kernels.is_empty(), "{name}.metal has no kernel");
     let spaces = rewrite::rewrite(&expanded, Target::AddressSpaces);

@@ -21,6 +21,17 @@ impl Parameter {
     }
 }
 
+/// The source with `kernel` for `[[kernel, ...]]`, the form that says how many threads there will be.
+pub fn plain(source: &str) -> String {
+    let mut parts = source.split("[[kernel,");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain += "kernel";
+        plain += part.split_once("]]").expect("an attribute ends").1;
+    }
+    plain
+}
+
 /// All kernels of a source.
 ///
 /// # Panics

@@ -244,7 +244,7 @@ static inline void through_key_value(
 }
 
 #define ATTENTION(T, SUFFIX)                                                                       \
-    kernel void attention_##SUFFIX(                                                                \
+    [[kernel, max_total_threads_per_threadgroup(256)]] void attention_##SUFFIX(                    \
         device const T* qkv [[buffer(0)]], device T* y [[buffer(1)]],                              \
         device float* log_sums [[buffer(2)]], constant AttentionSizes& sizes [[buffer(3)]],        \
         threadgroup float* shared [[threadgroup(0)]],                                              \
@@ -265,7 +265,7 @@ FOR_EACH_TYPE(ATTENTION)
 FOR_EACH_TYPE(ATTENTION_MEANS)
 
 #define THROUGH_ATTENTION(NAME, T, SUFFIX)                                                         \
-    kernel void NAME##_##SUFFIX(                                                                   \
+    [[kernel, max_total_threads_per_threadgroup(256)]] void NAME##_##SUFFIX(                       \
         device const T* qkv [[buffer(0)]], device const T* grad [[buffer(1)]],                     \
         device const float* log_sums [[buffer(2)]], device const float* means [[buffer(3)]],       \
         device T* by_qkv [[buffer(4)]], constant AttentionSizes& sizes [[buffer(5)]],              \

@@ -147,7 +147,7 @@ static inline void through_weight(
 }
 
 #define CONV2D(T, SUFFIX)                                                                          \
-    kernel void conv2d_##SUFFIX(                                                                   \
+    [[kernel, max_total_threads_per_threadgroup(256)]] void conv2d_##SUFFIX(                       \
         device const T* x [[buffer(0)]], device const T* weight [[buffer(1)]],                     \
         device const T* bias [[buffer(2)]], device T* y [[buffer(3)]],                             \
         constant ConvSizes& sizes [[buffer(4)]], threadgroup float* shared [[threadgroup(0)]],     \
@@ -158,7 +158,7 @@ static inline void through_weight(
 FOR_EACH_TYPE(CONV2D)
 
 #define THROUGH_WEIGHT(T, SUFFIX)                                                                  \
-    kernel void through_weight_##SUFFIX(                                                           \
+    [[kernel, max_total_threads_per_threadgroup(256)]] void through_weight_##SUFFIX(               \
         device const T* x [[buffer(0)]], device const T* grad [[buffer(1)]],                       \
         device float* parts [[buffer(2)]], constant ConvSizes& sizes [[buffer(3)]],                \
         threadgroup float* shared [[threadgroup(0)]],                                              \

@@ -11,6 +11,8 @@ mod networks;
 mod noise;
 #[path = "../../../../../../crates/models/tests/gpu/operations.rs"]
 mod operations;
+#[path = "../../../../../../crates/train/tests/gpu/presets.rs"]
+mod presets;
 #[path = "../../../../../../crates/models/tests/gpu/updates.rs"]
 mod updates;
 
