@@ -11,14 +11,17 @@
 //! - [`case`], [`networks`]: the table of cases. [`flop`]: what a case costs on paper.
 //! - [`prepare`]: a case made ready to run; [`pass`], [`step`], [`sampling`], [`matrix`]: each kind
 //!   of work. [`record`]: what the peer is given and must find.
-//! - [`kernels`]: the hot kernels one by one, for counting instructions.
+//! - [`operation`]: every operation at the shapes of the three recipes; [`accuracy`]: its error
+//!   against f64. [`kernels`]: the hot kernels one by one, for counting instructions.
 //! - [`process`]: time and memory of this process.
 
+pub mod accuracy;
 pub mod case;
 pub mod flop;
 pub mod kernels;
 pub mod matrix;
 pub mod networks;
+pub mod operation;
 pub mod pass;
 pub mod prepare;
 pub mod process;

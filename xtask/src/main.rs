@@ -25,6 +25,7 @@ usage: cargo xtask <task>
       --scaling          the points of the scaling plots instead of the table
       --instructions     instruction counts of the kernels, under valgrind, against
                          benches/instructions.txt (--write renews it)
+      --accuracy         the error of every kernel against f64 instead of times
       --variants A,B     only these: kernels, avx2, candle, eager, tcmalloc, channels_last,
                          compile
       --threads N        threads of every variant (2)

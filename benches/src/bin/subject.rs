@@ -5,6 +5,7 @@
 //! subject record CASE FOLDER    writes weights, inputs and results for the peer
 //! subject run CASE              prints {"ready":true}; for each line `go` runs the case and prints
 //!                               {"wall":seconds,"cpu":seconds}; on `end` prints {"peak":bytes}
+//! subject accuracy              errors of the kernels against f64, as JSON
 //! subject kernels               the names of the kernels, as JSON
 //! subject kernel NAME TIMES     runs one kernel so many times and prints nothing
 //! ```
@@ -20,11 +21,11 @@ use benches::case::{Case, cases, find};
 use benches::prepare::prepare;
 use benches::process::{cpu_seconds, peak_memory};
 use benches::record::record;
-use benches::{Result, flop, kernels};
+use benches::{Result, accuracy, flop, kernels};
 use serde_json::json;
 
 const USAGE: &str =
-    "usage: subject list | record CASE FOLDER | run CASE | kernels | kernel NAME TIMES";
+    "usage: subject list | record CASE FOLDER | run CASE | accuracy | kernels | kernel NAME TIMES";
 
 fn main() -> ExitCode {
     models::ops::runtime::configure();
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ["list"] => list(),
         ["record", name, folder] => find(name).and_then(|case| record(&case, Path::new(folder))),
         ["run", name] => find(name).and_then(|case| serve(&case)),
+        ["accuracy"] => accuracy::rows().map_err(Into::into).and_then(|rows| tell(&json!(rows))),
         ["kernels"] => tell(&json!(kernels::names())),
         ["kernel", name, times] => repeat(name, times),
         _ => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Result, Tensor, Var, backprop::GradStore};
+use candle_core::{DType, Device, Result, Tensor, Var, backprop::GradStore};
 use models::{
     ops::adam::{self, AdamConfig},
     params::ParamSet,

@@ -5,6 +5,7 @@
 //! turn, A B C A B C ..., and what is compared are the quotients within a round. Rounds in which
 //! other processes were busy are left out.
 
+mod accuracy;
 mod instructions;
 mod machine;
 mod options;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use self::options::Options;
+use self::page::Part;
 use self::peer::{Mode, Peer};
 use self::report::{Entry, Verdict};
 use self::rounds::{Effort, measure};
@@ -47,7 +49,7 @@ const WHOLE: Effort = Effort {
     budget: Duration::from_secs(90),
     patience: Duration::from_secs(120),
 };
-/// The short run's.
+/// The short run's, and a point's of a plot.
 const QUICK: Effort = Effort {
     warmup: 2,
     least: 3,
@@ -68,6 +70,11 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
         return instructions::run(root, options.write);
     }
     let subject = Subject::build(root, "subject")?;
+    if options.accuracy {
+        let text = accuracy::table(&subject)?;
+        println!("{text}");
+        return if options.write { write_part(root, Part::Accuracy, &text) } else { Ok(()) };
+    }
     let cases = subject.cases()?;
     let cases = match options.cases.as_slice() {
         [] => cases.into_iter().filter(|it| is_selected(it, &options)).collect(),
@@ -90,7 +97,7 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
         variants,
         asked: !options.variants.is_empty(),
         threads: options.threads,
-        effort: if options.quick { QUICK } else { WHOLE },
+        effort: if options.quick || options.scaling { QUICK } else { WHOLE },
     };
     if bench.tcmalloc.is_none() {
         println!("bench: no tcmalloc here (Debian: libtcmalloc-minimal4); the peer goes without");
@@ -108,15 +115,20 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
         let folder = if options.write { root.join(PLOTS) } else { bench.folder };
         scaling::write(&entries, &folder)?;
     } else if options.write {
-        let path = root.join(PAGE);
-        let page = std::fs::read_to_string(&path).context(PAGE)?;
-        let page = page::with_part(&page, &text).context(PAGE)?;
-        std::fs::write(&path, page).context(PAGE)?;
+        write_part(root, Part::Times, &text)?;
+        write_part(root, Part::Accuracy, &accuracy::table(&bench.subject)?)?;
     }
     if options.check {
         check(&entries)?;
     }
     Ok(())
+}
+
+fn write_part(root: &Path, part: Part, text: &str) -> anyhow::Result<()> {
+    let path = root.join(PAGE);
+    let page = std::fs::read_to_string(&path).context(PAGE)?;
+    let page = page::with_part(&page, part, text).context(PAGE)?;
+    std::fs::write(&path, page).context(PAGE)
 }
 
 fn is_selected(case: &Case, options: &Options) -> bool {

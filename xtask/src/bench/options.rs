@@ -17,6 +17,8 @@ pub struct Options {
     pub write: bool,
     /// Instruction counts of the kernels instead of times.
     pub instructions: bool,
+    /// Errors of the kernels instead of times.
+    pub accuracy: bool,
     /// Only these variants; empty for those that fit.
     pub variants: Vec<String>,
     /// Threads of every variant.
@@ -36,6 +38,7 @@ impl Default for Options {
             check: false,
             write: false,
             instructions: false,
+            accuracy: false,
             variants: Vec::new(),
             threads: THREADS,
         }
@@ -58,6 +61,7 @@ impl Options {
                 "--check" => options.check = true,
                 "--write" => options.write = true,
                 "--instructions" => options.instructions = true,
+                "--accuracy" => options.accuracy = true,
                 "--variants" => {
                     let names = words.next().context("--variants: expected a,b,c")?;
                     options.variants = names.split(',').map(str::to_owned).collect();
@@ -71,9 +75,11 @@ impl Options {
                 other => bail!("bench: no option `{other}`; `cargo xtask help` lists all"),
             }
         }
-        if options.instructions {
-            let counted = Self { instructions: true, write: options.write, ..Self::default() };
-            ensure!(options == counted, "bench: --instructions goes with --write alone");
+        let Self { instructions, accuracy, write, .. } = options;
+        if instructions || accuracy {
+            let name = if instructions { "--instructions" } else { "--accuracy" };
+            let one = Self { instructions, accuracy: !instructions, write, ..Self::default() };
+            ensure!(options == one, "bench: {name} goes with --write alone");
         }
         ensure!(!(options.scaling && options.quick), "bench: no point of --scaling is in --quick");
         let partial = options.quick || !options.cases.is_empty() || !options.variants.is_empty();
@@ -109,6 +115,8 @@ mod tests {
             (vec!["--instructions", "--check"], "--write alone"),
             (vec!["--instructions", "--threads", "1"], "--write alone"),
             (vec!["--instructions", "small-forward"], "--write alone"),
+            (vec!["--accuracy", "--quick"], "--write alone"),
+            (vec!["--accuracy", "--instructions"], "--write alone"),
         ] {
             let error = Options::parse(&words).unwrap_err().to_string();
             assert!(error.contains(expected), "{words:?}: {error}");

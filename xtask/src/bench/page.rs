@@ -1,22 +1,38 @@
-//! The generated part of a page, between two comments.
+//! The generated parts of a page, each between two comments.
 
 use anyhow::{Context, ensure};
 
-/// Begins the part.
-const BEGIN: &str = "<!-- cargo xtask bench: begin -->";
-/// Ends it.
-const END: &str = "<!-- cargo xtask bench: end -->";
+/// A generated part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Times against PyTorch.
+    Times,
+    /// Errors of the kernels.
+    Accuracy,
+}
 
-/// The page with another generated part.
+impl Part {
+    /// The lines that begin and end it.
+    fn marks(self) -> [String; 2] {
+        let command = match self {
+            Self::Times => "cargo xtask bench",
+            Self::Accuracy => "cargo xtask bench --accuracy",
+        };
+        ["begin", "end"].map(|it| format!("<!-- {command}: {it} -->"))
+    }
+}
+
+/// The page with another text in a generated part.
 ///
 /// # Errors
 ///
-/// If the page has not exactly one part.
-pub fn with_part(page: &str, part: &str) -> anyhow::Result<String> {
-    let (before, rest) = page.split_once(BEGIN).with_context(|| format!("no line `{BEGIN}`"))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("no line `{END}`"))?;
-    ensure!(!after.contains(BEGIN) && !after.contains(END), "two generated parts");
-    Ok(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", part.trim()))
+/// If the page has not exactly one such part.
+pub fn with_part(page: &str, part: Part, text: &str) -> anyhow::Result<String> {
+    let [begin, end] = part.marks();
+    let (before, rest) = page.split_once(&begin).with_context(|| format!("no line `{begin}`"))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("no line `{end}`"))?;
+    ensure!(!after.contains(&begin) && !after.contains(&end), "two parts `{begin}`");
+    Ok(format!("{before}{begin}\n\n{}\n\n{end}{after}", text.trim()))
 }
 
 #[cfg(test)]
@@ -25,18 +41,29 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_marks_changes() {
-        let page = format!("above\n\n{BEGIN}\nold\n{END}\n\nbelow\n");
-        let new = with_part(&page, "new\n").unwrap();
-        assert_eq!(new, format!("above\n\n{BEGIN}\n\nnew\n\n{END}\n\nbelow\n"));
-        assert_eq!(with_part(&new, "new").unwrap(), new);
+        let part = |part: Part, text: &str| {
+            let [begin, end] = part.marks();
+            format!("{begin}\n\n{text}\n\n{end}")
+        };
+        let page = |times, errors| {
+            let [times, errors] = [part(Part::Times, times), part(Part::Accuracy, errors)];
+            format!("above\n\n{times}\n\nbetween\n\n{errors}\n\nbelow\n")
+        };
+        let new = with_part(&page("old", "errors"), Part::Times, "new\n").unwrap();
+        assert_eq!(new, page("new", "errors"));
+        assert_eq!(with_part(&new, Part::Times, "new").unwrap(), new);
+        assert_eq!(with_part(&new, Part::Accuracy, "none").unwrap(), page("new", "none"));
     }
 
     #[test]
     fn a_page_without_marks_is_refused() {
-        for page in
-            ["text".to_owned(), format!("{END}\n{BEGIN}"), format!("{BEGIN}{END}{BEGIN}{END}")]
-        {
-            with_part(&page, "new").unwrap_err();
+        for part in [Part::Times, Part::Accuracy] {
+            let [begin, end] = part.marks();
+            for page in
+                ["text".to_owned(), format!("{end}\n{begin}"), format!("{begin}{end}{begin}{end}")]
+            {
+                with_part(&page, part, "new").unwrap_err();
+            }
         }
     }
 }

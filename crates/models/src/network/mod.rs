@@ -1,6 +1,6 @@
 //! A preconditioned U-Net: the denoiser that teacher, generator and fake score all are.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
 pub mod config;
 pub mod file;
@@ -10,6 +10,7 @@ pub use file::{NetworkFile, Provenance};
 
 use crate::denoiser::{Conditioning, Denoiser};
 use crate::edm::precond::{Coefficients, Preconditioner};
+use crate::tape::{Value, bridge, layers};
 use crate::unet::Output;
 use crate::unet::dhariwal::DhariwalUNet;
 use crate::unet::song::SongUNet;
@@ -29,6 +30,22 @@ pub struct Network {
 pub(crate) enum UNet {
     Song(Box<SongUNet>),
     Dhariwal(Box<DhariwalUNet>),
+}
+
+impl UNet {
+    fn forward(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> Result<Output> {
+        match self {
+            Self::Song(unet) => unet.forward(x, noise, cond),
+            Self::Dhariwal(unet) => unet.forward(x, noise, cond),
+        }
+    }
+
+    fn bottleneck(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> Result<Value> {
+        match self {
+            Self::Song(unet) => unet.bottleneck(x, noise, cond),
+            Self::Dhariwal(unet) => unet.bottleneck(x, noise, cond),
+        }
+    }
 }
 
 /// A network's output and, of the same pass, the features that a discriminator reads.
@@ -62,11 +79,7 @@ impl Network {
     /// If shapes or conditioning do not fit the network.
     pub fn encode(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
         let c = self.coefficients(x, sigma)?;
-        let x = per_sample(x, &c.c_in)?;
-        match &self.unet {
-            UNet::Song(unet) => unet.bottleneck(&x, &c.c_noise, cond),
-            UNet::Dhariwal(unet) => unet.bottleneck(&x, &c.c_noise, cond),
-        }
+        self.run(&per_sample(x, &c.c_in)?, cond, &c, |x| self.unet.bottleneck(x, &c.c_noise, cond))
     }
 
     /// [`Denoiser::denoise`] and [`Self::encode`] in one pass.
@@ -82,17 +95,37 @@ impl Network {
     ) -> Result<Denoised> {
         let c = self.coefficients(x, sigma)?;
         let input = per_sample(x, &c.c_in)?;
-        let Output { raw, bottleneck } = match &self.unet {
-            UNet::Song(unet) => unet.forward(&input, &c.c_noise, cond)?,
-            UNet::Dhariwal(unet) => unet.forward(&input, &c.c_noise, cond)?,
-        };
+        let mut shapes = None;
+        let both = self.run(&input, cond, &c, |x| {
+            let Output { raw, bottleneck } = self.unet.forward(x, &c.c_noise, cond)?;
+            shapes = Some([&raw, &bottleneck].map(|it| it.tensor().shape().clone()));
+            layers::pack([&raw, &bottleneck])
+        })?;
+        let [raw, features] = shapes.expect("the network has run");
+        let part = |start, shape: Shape| both.narrow(0, start, shape.elem_count())?.reshape(shape);
+        let features = part(raw.elem_count(), features)?;
+        Ok(Denoised { x0: self.denoised(x, part(0, raw)?, &c)?, features })
+    }
+
+    /// The denoised image, from the network's raw output.
+    fn denoised(&self, x: &Tensor, raw: Tensor, c: &Coefficients) -> Result<Tensor> {
         // iDDPM networks also output a variance, which nothing here uses.
         let raw = match raw.dim(1)? == self.config.img_channels {
             true => raw,
             false => raw.narrow(1, 0, self.config.img_channels)?,
         };
-        let x0 = (per_sample(x, &c.c_skip)? + per_sample(&raw, &c.c_out)?)?;
-        Ok(Denoised { x0, features: bottleneck })
+        per_sample(x, &c.c_skip)? + per_sample(&raw, &c.c_out)?
+    }
+
+    fn run(
+        &self,
+        x: &Tensor,
+        cond: &Conditioning,
+        c: &Coefficients,
+        forward: impl FnOnce(&Value) -> Result<Value>,
+    ) -> Result<Tensor> {
+        let others = [Some(&c.c_noise), cond.labels.as_ref(), cond.augment.as_ref()];
+        bridge::run(x, &others, forward)
     }
 
     fn coefficients(&self, x: &Tensor, sigma: &Tensor) -> Result<Coefficients> {
@@ -106,7 +139,11 @@ impl Network {
 
 impl Denoiser for Network {
     fn denoise(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
-        Ok(self.denoise_and_encode(x, sigma, cond)?.x0)
+        let c = self.coefficients(x, sigma)?;
+        let input = per_sample(x, &c.c_in)?;
+        let raw =
+            self.run(&input, cond, &c, |x| Ok(self.unet.forward(x, &c.c_noise, cond)?.raw))?;
+        self.denoised(x, raw, &c)
     }
 
     fn sigma_range(&self) -> [f64; 2] {

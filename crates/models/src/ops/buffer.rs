@@ -79,16 +79,17 @@ pub(super) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R 
     /// Numbers in a cache line.
     const LINE: usize = 16;
     thread_local! {
-        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
     }
-    // Taken out while in use: a kernel that waits for others may be given a task of its own kind.
-    let mut scratch = SCRATCH.take();
+    // Taken out while in use: `f` may need scratch, too, and a kernel that waits for others may be
+    // given a task of its own kind. The same depth finds the same buffer again.
+    let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
     if scratch.len() < len + LINE {
         scratch.resize(len + LINE, 0.0);
     }
     let start = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
     let result = f(&mut scratch[start..start + len]);
-    SCRATCH.set(scratch);
+    SCRATCH.with_borrow_mut(|scratches| scratches.push(scratch));
     result
 }
 

@@ -2,6 +2,8 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::operand::check_kind;
+
 /// `x · weightᵀ + bias`.
 ///
 /// # Shapes
@@ -13,10 +15,13 @@ use candle_core::{Result, Tensor, bail};
 ///
 /// If the shapes do not fit.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let ((_, inputs), (outputs, weight_inputs)) = (x.dims2()?, weight.dims2()?);
+    let (&[_, inputs], &[outputs, weight_inputs]) = (x.dims(), weight.dims()) else {
+        bail!("linear: x {:?} and weight {:?} are not [B, N] and [M, N]", x.dims(), weight.dims())
+    };
     if inputs != weight_inputs {
         bail!("linear: weight {:?} does not fit x {:?}", weight.shape(), x.shape());
     }
+    check_kind("linear", &[("x", x), ("weight", weight), ("bias", bias.unwrap_or(x))])?;
     let y = x.matmul(&weight.t()?)?;
     match bias {
         Some(bias) if bias.dims() != [outputs] => {

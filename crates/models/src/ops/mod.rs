@@ -15,10 +15,13 @@ pub mod device;
 pub mod noise;
 pub mod runtime;
 
+pub(crate) mod bare;
 mod buffer;
+mod channels;
 mod gpu;
 mod isa;
 mod math;
+mod operand;
 mod product;
 mod reduce;
 mod storage;
@@ -31,6 +34,7 @@ mod conv2d;
 mod dropout;
 mod group_norm;
 mod linear;
+mod norm_conv;
 mod pointwise;
 mod resample;
 

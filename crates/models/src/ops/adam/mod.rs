@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor, Var, bail};
 use self::cpu::{Average, Update};
 use super::gpu::on_gpu;
 use super::isa::Isa;
+use super::operand::{check_kind, share_memory};
 use super::storage::has_kernel;
 
 mod cpu;
@@ -32,6 +33,26 @@ pub struct AdamConfig {
     pub weight_decay: f64,
 }
 
+impl AdamConfig {
+    /// That an update with these settings can make sense: anything else would write NaN.
+    fn check(&self) -> Result<()> {
+        let Self { learning_rate, beta1, beta2, eps, weight_decay } = *self;
+        let share = 0.0..1.0;
+        #[rustfmt::skip]
+        let rules = [
+            ("learning_rate", learning_rate, learning_rate.is_finite(), "finite"),
+            ("beta1", beta1, share.contains(&beta1), "in [0, 1)"),
+            ("beta2", beta2, share.contains(&beta2), "in [0, 1)"),
+            ("eps", eps, 0.0 <= eps && eps.is_finite(), "finite and not negative"),
+            ("weight_decay", weight_decay, weight_decay.is_finite(), "finite"),
+        ];
+        match rules.iter().find(|it| !it.2) {
+            Some((name, value, _, rule)) => bail!("adam: {name} {value} is not {rule}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Default for AdamConfig {
     fn default() -> Self {
         Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }
@@ -53,7 +74,8 @@ impl Default for AdamConfig {
 ///
 /// # Errors
 ///
-/// If shapes differ or `t` is 0. Nothing is changed then.
+/// If shapes, types or devices differ, two of what is written or read are the same memory, a setting
+/// is out of range, or `t` is 0. Nothing is changed then.
 pub fn step(
     config: &AdamConfig,
     t: u64,
@@ -69,6 +91,19 @@ pub fn step(
         if tensor.dims() != param.dims() {
             bail!("adam: {name} {:?} does not fit {:?}", tensor.shape(), param.shape());
         }
+    }
+    let named =
+        [("param", param.as_tensor()), ("m", m.as_tensor()), ("v", v.as_tensor()), ("grad", grad)];
+    check_kind("adam", &named)?;
+    config.check()?;
+    // The gradient is read before the parameter is written, so those two may be one.
+    for [i, j] in [[1, 0], [2, 0], [2, 1], [3, 1], [3, 2]] {
+        if share_memory(named[i].1, named[j].1) {
+            bail!("adam: {} and {} are the same tensor", named[i].0, named[j].0);
+        }
+    }
+    if param.elem_count() == 0 {
+        return Ok(());
     }
     let grad = grad.detach();
     let operands = [param.as_tensor(), m.as_tensor(), v.as_tensor(), &grad];
@@ -86,10 +121,21 @@ pub fn step(
 ///
 /// # Errors
 ///
-/// If shapes differ. Nothing is changed then.
+/// If shapes, types or devices differ, `param` is `ema` itself, or `beta` is not in `[0, 1]`.
+/// Nothing is changed then.
 pub fn ema_update(ema: &Var, param: &Tensor, beta: f64) -> Result<()> {
     if ema.dims() != param.dims() {
         bail!("ema: {:?} and {:?} differ", ema.shape(), param.shape());
+    }
+    check_kind("ema", &[("ema", ema.as_tensor()), ("param", param)])?;
+    if share_memory(ema.as_tensor(), param) {
+        bail!("ema: the average of a tensor with itself");
+    }
+    if !(0.0..=1.0).contains(&beta) {
+        bail!("ema: beta {beta} is not in [0, 1]");
+    }
+    if param.elem_count() == 0 {
+        return Ok(());
     }
     if ema.is_contiguous() {
         on_gpu!(holds(&[ema.as_tensor(), param]) => average(ema, &param.detach(), beta));

@@ -1,14 +1,13 @@
 //! Self-attention over the pixels of an image.
 
-use std::sync::Mutex;
-
 use candle_core::{D, Result, Tensor, bail};
 
 use super::gpu::on_gpu;
 use super::isa::Isa;
+use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(feature = "metal")]
@@ -34,13 +33,14 @@ mod tests;
 ///
 /// # Errors
 ///
-/// If the channels are not a multiple of `3 · heads`.
+/// If the channels are not a multiple of `3 · heads`, or an image is empty.
 pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
-    let (_, packed, height, width) = qkv.dims4()?;
+    let [_, packed, height, width] = image("attention", "qkv", qkv)?;
+    check_kind("attention", &[("qkv", qkv)])?;
     if packed * height * width == 0 {
         bail!("attention: qkv {:?} has no numbers", qkv.shape());
     }
-    if heads == 0 || !packed.is_multiple_of(3 * heads) {
+    if heads == 0 || !packed.is_multiple_of(heads.saturating_mul(3)) {
         bail!("attention: {packed} channels are no query, key and value of {heads} heads");
     }
     on_gpu!(holds(&[qkv]) => attention(qkv, heads));
@@ -52,15 +52,17 @@ pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
 
 /// By the kernels of this crate, on the CPU in f32.
 fn fused(isa: Isa, qkv: &Tensor, heads: usize) -> Result<Tensor> {
-    let keep = qkv.track_op();
-    let op = cpu::Attention { isa, heads, keep, weights: Mutex::default() };
-    qkv.contiguous()?.apply_op1(op)
+    qkv.contiguous()?.apply_op1(cpu::Attention::new(isa, heads, qkv.track_op()))
 }
 
 /// The same of plain candle operations: any device, any dtype.
 fn composed(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let (batch, packed, height, width) = qkv.dims4()?;
     let channels = packed / 3;
+    if batch == 0 {
+        // candle has no maximum of no rows.
+        return qkv.narrow(1, 0, channels);
+    }
     let head = channels / heads;
     let qkv = qkv.reshape((batch * heads, head, 3, height * width))?;
     let part = |j: usize| qkv.narrow(2, j, 1)?.squeeze(2)?.contiguous();

@@ -3,9 +3,10 @@
 use candle_core::{Result, Tensor, bail};
 
 use super::gpu::on_gpu;
+use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(feature = "metal")]
@@ -19,10 +20,10 @@ mod tests;
 ///
 /// If batch or image size differ.
 pub fn concat_channels(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let (batch, _, height, width) = a.dims4()?;
-    if (batch, height, width)
-        != b.dims4().map(|(batch, _, height, width)| (batch, height, width))?
-    {
+    let [a_dims, b_dims] = [image("concat_channels", "a", a)?, image("concat_channels", "b", b)?];
+    check_kind("concat_channels", &[("a", a), ("b", b)])?;
+    let but_channels = |[batch, _, height, width]: [usize; 4]| [batch, height, width];
+    if but_channels(a_dims) != but_channels(b_dims) {
         bail!("concat_channels: {:?} and {:?} differ in more than channels", a.shape(), b.shape());
     }
     on_gpu!(holds(&[a, b]) => concat(a, b));

@@ -4,22 +4,24 @@ use candle_core::{Result, Tensor, bail};
 
 use super::gpu::on_gpu;
 use super::isa::Isa;
+use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod geometry;
 #[cfg(feature = "metal")]
 mod metal;
 mod portable;
+pub(super) mod runner;
+pub(super) mod source;
 mod weight;
 
 #[cfg(target_arch = "x86_64")]
 mod direct;
 #[cfg(target_arch = "x86_64")]
 mod eight;
-#[cfg(target_arch = "x86_64")]
 mod padded;
 #[cfg(target_arch = "x86_64")]
 mod sixteen;
@@ -65,12 +67,16 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 ///
 /// # Errors
 ///
-/// As [`conv2d`], and if `padding < k/2`.
+/// As [`conv2d`], and if `padding < k/2`, or it is larger than the image and the kernel together.
 pub fn conv2d_padded(x: &Tensor, weight: &Tensor, padding: usize) -> Result<Tensor> {
     check(x, weight, None)?;
     let Some(extra) = padding.checked_sub(weight.dim(3)? / 2) else {
         bail!("conv2d_padded: padding {padding} is less than half the kernel {:?}", weight.shape())
     };
+    let (height, width) = (x.dim(2)?, x.dim(3)?);
+    if height.max(width) + weight.dim(3)? < extra {
+        bail!("conv2d_padded: padding {padding} is more than images of {height}×{width} can use");
+    }
     let x = x.pad_with_zeros(2, extra, extra)?.pad_with_zeros(3, extra, extra)?;
     conv2d(&x, weight, None)
 }
@@ -94,8 +100,10 @@ fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor
 }
 
 fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
-    let (_, channels, height, width) = x.dims4()?;
-    let (out, channels_in, rows, cols) = weight.dims4()?;
+    let [_, channels, height, width] = image("conv2d", "x", x)?;
+    let &[out, channels_in, rows, cols] = weight.dims() else {
+        bail!("conv2d: weight {:?} is not [O, C, k, k]", weight.shape())
+    };
     if channels * height * width * out == 0 {
         bail!("conv2d: x {:?} or weight {:?} has no numbers", x.shape(), weight.shape());
     }
@@ -106,6 +114,6 @@ fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
         Some(bias) if bias.dims() != [out] => {
             bail!("conv2d: bias {:?} does not fit weight {:?}", bias.shape(), weight.shape())
         }
-        _ => Ok(()),
+        _ => check_kind("conv2d", &[("x", x), ("weight", weight), ("bias", bias.unwrap_or(x))]),
     }
 }

@@ -1,19 +1,19 @@
 //! Group normalisation, alone and fused with what follows it in the networks.
 
-use std::sync::Mutex;
-
 use candle_core::{D, Result, Tensor, bail};
 
 use super::gpu::on_gpu;
 use super::isa::Isa;
+use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod kernel;
 #[cfg(feature = "metal")]
 mod metal;
+pub(super) mod normal;
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +41,7 @@ pub fn group_norm(
     groups: usize,
     eps: f64,
 ) -> Result<Tensor> {
-    check(x, weight, bias, groups)?;
+    check("group_norm", x, weight, bias, groups)?;
     on_gpu!(holds(&[x, weight, bias]) => group_norm(x, weight, bias, groups, eps, false));
     if has_kernel(&[x, weight, bias]) {
         return fused(Isa::detect(), x, weight, bias, groups, eps, false);
@@ -57,7 +57,7 @@ pub fn group_norm_silu(
     groups: usize,
     eps: f64,
 ) -> Result<Tensor> {
-    check(x, weight, bias, groups)?;
+    check("group_norm_silu", x, weight, bias, groups)?;
     on_gpu!(holds(&[x, weight, bias]) => group_norm(x, weight, bias, groups, eps, true));
     if has_kernel(&[x, weight, bias]) {
         return fused(Isa::detect(), x, weight, bias, groups, eps, true);
@@ -84,8 +84,9 @@ pub fn group_norm_scale_shift_silu(
     groups: usize,
     eps: f64,
 ) -> Result<Tensor> {
-    check(x, weight, bias, groups)?;
-    check_modulation(x, scale, shift)?;
+    const NAME: &str = "group_norm_scale_shift_silu";
+    check(NAME, x, weight, bias, groups)?;
+    check_modulation(NAME, x, scale, shift)?;
     // One affine map a sample: (scale + 1)(weight x̂ + bias) + shift.
     let operands = [x, weight, bias, scale, shift];
     on_gpu!(holds(&operands) => group_norm(
@@ -118,14 +119,14 @@ fn fused(
     eps: f64,
     silu: bool,
 ) -> Result<Tensor> {
-    let op = cpu::GroupNorm { isa, groups, eps, silu, moments: Mutex::default() };
+    let op = cpu::GroupNorm::new(isa, groups, eps, silu);
     x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
 
 /// [`group_norm`] of plain candle operations: any device, any dtype.
 fn composed(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, eps: f64) -> Result<Tensor> {
-    let batch = x.dim(0)?;
-    let grouped = x.reshape((batch, groups, ()))?;
+    let (batch, channels, height, width) = x.dims4()?;
+    let grouped = x.reshape((batch, groups, channels / groups * height * width))?;
     let centred = grouped.broadcast_sub(&grouped.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     let normal = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.reshape(x.shape())?;
@@ -154,28 +155,27 @@ fn composed_modulated(
     normal.broadcast_mul(&scale)?.broadcast_add(&shift)?.silu()
 }
 
-fn check(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize) -> Result<()> {
-    let (_, channels, height, width) = x.dims4()?;
+fn check(op: &str, x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize) -> Result<()> {
+    let [_, channels, height, width] = image(op, "x", x)?;
     if channels * height * width == 0 {
-        bail!("group_norm: x {:?} has no numbers", x.shape());
+        bail!("{op}: x {:?} has no numbers", x.shape());
     }
     if groups == 0 || !channels.is_multiple_of(groups) {
-        bail!("group_norm: {groups} groups do not divide the {channels} channels");
+        bail!("{op}: {groups} groups do not divide the {channels} channels");
     }
     for (name, tensor) in [("weight", weight), ("bias", bias)] {
         if tensor.dims() != [channels] {
-            bail!("group_norm: {name} {:?} does not fit x {:?}", tensor.shape(), x.shape());
+            bail!("{op}: {name} {:?} does not fit x {:?}", tensor.shape(), x.shape());
         }
     }
-    Ok(())
+    check_kind(op, &[("x", x), ("weight", weight), ("bias", bias)])
 }
 
-fn check_modulation(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<()> {
-    let (batch, channels, _, _) = x.dims4()?;
+fn check_modulation(op: &str, x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<()> {
     for (name, tensor) in [("scale", scale), ("shift", shift)] {
-        if tensor.dims() != [batch, channels] {
-            bail!("group_norm: {name} {:?} does not fit x {:?}", tensor.shape(), x.shape());
+        if tensor.dims() != &x.dims()[..2] {
+            bail!("{op}: {name} {:?} does not fit x {:?}", tensor.shape(), x.shape());
         }
     }
-    Ok(())
+    check_kind(op, &[("x", x), ("scale", scale), ("shift", shift)])
 }

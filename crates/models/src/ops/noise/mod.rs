@@ -10,7 +10,7 @@
 //! The bijection behind it is Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
 //! easy as 1, 2, 3", SC'11, doi:10.1145/2063384.2063405).
 
-use candle_core::{Device, Result, Shape, Tensor};
+use candle_core::{Device, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::gpu::on_gpu;
@@ -92,7 +92,7 @@ impl NoiseStream {
     ///
     /// # Errors
     ///
-    /// If the device cannot hold the tensor.
+    /// If a row is beyond the last position, or the device cannot hold the tensor.
     pub fn normal_tensor(
         &self,
         start: u64,
@@ -110,7 +110,7 @@ impl NoiseStream {
     ///
     /// # Errors
     ///
-    /// If the device cannot hold the tensor.
+    /// If a row is beyond the last position, or the device cannot hold the tensor.
     pub fn uniform_tensor(
         &self,
         start: u64,
@@ -137,8 +137,12 @@ impl NoiseStream {
         fill: impl Fn(&Self, u64, &mut [f32]) + Sync,
     ) -> Result<Tensor> {
         let rows = shape.dims().first().copied().unwrap_or(1);
-        let row = shape.elem_count().checked_div(rows).unwrap_or(0);
-        let mut numbers = vec![0f32; shape.elem_count()];
+        check_positions(start, rows)?;
+        let Some(count) = count(&shape) else {
+            bail!("noise: no memory holds {:?} numbers", shape.dims())
+        };
+        let row = count.checked_div(rows).unwrap_or(0);
+        let mut numbers = vec![0f32; count];
         if row != 0 {
             numbers
                 .par_chunks_mut(row)
@@ -147,6 +151,21 @@ impl NoiseStream {
         }
         Tensor::from_vec(numbers, shape, device)
     }
+}
+
+/// Checks that `samples` samples from `start` on are at positions that exist.
+pub(super) fn check_positions(start: u64, samples: usize) -> Result<()> {
+    if start.checked_add((samples as u64).saturating_sub(1)).is_none() {
+        bail!("noise: {samples} samples from position {start} on end beyond the last position");
+    }
+    Ok(())
+}
+
+/// How many numbers a tensor of this shape has; none where that is more than can be addressed.
+fn count(shape: &Shape) -> Option<usize> {
+    let count = shape.dims().iter().try_fold(1usize, |count, dim| count.checked_mul(*dim))?;
+    let bytes = count.checked_mul(size_of::<f32>())?;
+    isize::try_from(bytes).is_ok().then_some(count)
 }
 
 /// Two independent standard normals from two uniform words.

@@ -4,9 +4,10 @@ use candle_core::{DType, Result, Tensor, bail};
 
 use super::gpu::on_gpu;
 use super::isa::Isa;
+use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod kernel;
@@ -24,6 +25,7 @@ pub fn add_scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
     if a.dims() != b.dims() {
         bail!("add_scaled: {:?} and {:?} differ", a.shape(), b.shape());
     }
+    check_kind("add_scaled", &[("a", a), ("b", b)])?;
     on_gpu!(holds(&[a, b]) => add_scaled(a, b, scale));
     if has_kernel(&[a, b]) {
         let op = cpu::AddScaled { isa: Isa::detect(), scale };
@@ -38,10 +40,11 @@ pub fn add_scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
 ///
 /// If the shapes do not fit or an image has no pixels.
 pub fn add_channels(x: &Tensor, c: &Tensor) -> Result<Tensor> {
-    let (batch, channels, height, width) = x.dims4()?;
+    let [batch, channels, height, width] = image("add_channels", "x", x)?;
     if c.dims() != [batch, channels] || height * width == 0 {
         bail!("add_channels: {:?} does not fit x {:?}", c.shape(), x.shape());
     }
+    check_kind("add_channels", &[("x", x), ("c", c)])?;
     on_gpu!(holds(&[x, c]) => add_channels(x, c));
     if has_kernel(&[x, c]) {
         let op = cpu::AddChannels { isa: Isa::detect() };
@@ -54,8 +57,9 @@ pub fn add_channels(x: &Tensor, c: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// If the device fails.
+/// If `x` holds integers, or the device fails.
 pub fn silu(x: &Tensor) -> Result<Tensor> {
+    check_kind("silu", &[("x", x)])?;
     on_gpu!(holds(&[x]) => silu(x));
     if has_kernel(&[x]) {
         return x.contiguous()?.apply_op1(cpu::Silu { isa: Isa::detect() });
@@ -67,8 +71,9 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// If the device fails.
+/// If `x` holds integers, or the device fails.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    check_kind("sigmoid", &[("x", x)])?;
     on_gpu!(holds(&[x]) => sigmoid(x));
     if is_exact(x) {
         return x.contiguous()?.apply_op1(cpu::Sigmoid);
@@ -80,8 +85,9 @@ pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// If the device fails.
+/// If `x` holds integers, or the device fails.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
+    check_kind("softplus", &[("x", x)])?;
     on_gpu!(holds(&[x]) => softplus(x));
     if is_exact(x) {
         return x.contiguous()?.apply_op1(cpu::Softplus);

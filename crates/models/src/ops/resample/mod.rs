@@ -6,9 +6,10 @@ use self::cpu::{Direction, Resample};
 use self::kernel::Plan;
 use super::gpu::on_gpu;
 use super::isa::Isa;
+use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod kernel;
@@ -54,14 +55,20 @@ impl Filter {
 ///
 /// If `x` has not four dimensions or is too small.
 pub fn downsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
-    let (_, _, height, width) = x.dims4()?;
+    resample(x, downsampling2(x, filter)?)
+}
+
+/// [`downsample2`] as an operation.
+pub(crate) fn downsampling2(x: &Tensor, filter: Filter) -> Result<Resample> {
+    let [_, _, height, width] = image("downsample2", "x", x)?;
+    check_kind("downsample2", &[("x", x)])?;
     let plan = Plan {
         filter,
         padding: filter.padding(),
         large: [height, width],
         small: [height / 2, width / 2],
     };
-    resample(Isa::detect(), x, Direction::Down, plan)
+    Ok(Resample { isa: Isa::detect(), direction: Direction::Down, plan })
 }
 
 /// [`downsample2`] without the padding: `[B, C, H, W]` becomes `[B, C, (H − len f)/2 + 1, …]`.
@@ -72,14 +79,20 @@ pub fn downsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
 ///
 /// If `x` has not four dimensions or is smaller than the filter.
 pub fn downsample2_valid(x: &Tensor, filter: Filter) -> Result<Tensor> {
-    let (_, _, height, width) = x.dims4()?;
+    resample(x, downsampling2_valid(x, filter)?)
+}
+
+/// [`downsample2_valid`] as an operation.
+pub(crate) fn downsampling2_valid(x: &Tensor, filter: Filter) -> Result<Resample> {
+    let [_, _, height, width] = image("downsample2_valid", "x", x)?;
+    check_kind("downsample2_valid", &[("x", x)])?;
     let length = filter.taps().len();
     if height < length || width < length {
         bail!("downsample2_valid: {:?} is smaller than the filter", x.shape());
     }
     let small = [(height - length) / 2 + 1, (width - length) / 2 + 1];
     let plan = Plan { filter, padding: 0, large: [height, width], small };
-    resample(Isa::detect(), x, Direction::Down, plan)
+    Ok(Resample { isa: Isa::detect(), direction: Direction::Down, plan })
 }
 
 /// Doubles height and width: four times the transpose of [`downsample2`], so along each axis
@@ -94,25 +107,31 @@ pub fn downsample2_valid(x: &Tensor, filter: Filter) -> Result<Tensor> {
 ///
 /// If `x` has not four dimensions or is too small.
 pub fn upsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
-    let (_, _, height, width) = x.dims4()?;
+    resample(x, upsampling2(x, filter)?)
+}
+
+/// [`upsample2`] as an operation.
+pub(crate) fn upsampling2(x: &Tensor, filter: Filter) -> Result<Resample> {
+    let [_, _, height, width] = image("upsample2", "x", x)?;
+    check_kind("upsample2", &[("x", x)])?;
     let plan = Plan {
         filter,
         padding: filter.padding(),
         large: [2 * height, 2 * width],
         small: [height, width],
     };
-    resample(Isa::detect(), x, Direction::Up, plan)
+    Ok(Resample { isa: Isa::detect(), direction: Direction::Up, plan })
 }
 
-fn resample(isa: Isa, x: &Tensor, direction: Direction, plan: Plan) -> Result<Tensor> {
-    if plan.small.contains(&0) {
+fn resample(x: &Tensor, op: Resample) -> Result<Tensor> {
+    if op.plan.small.contains(&0) {
         bail!("{:?} is too small to be resampled by two", x.shape());
     }
-    on_gpu!(holds(&[x]) => resample(x, direction, plan));
+    on_gpu!(holds(&[x]) => resample(x, op.direction, op.plan));
     if has_kernel(&[x]) {
-        return x.contiguous()?.apply_op1(Resample { isa, direction, plan });
+        return x.contiguous()?.apply_op1(op);
     }
-    composed(x, direction, &plan)
+    composed(x, op.direction, &op.plan)
 }
 
 /// The same as two matrix products: any device, any dtype.

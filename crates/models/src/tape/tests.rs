@@ -1,0 +1,1 @@
+//! The reverse pass against candle's graph.
