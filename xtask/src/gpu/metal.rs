@@ -40,15 +40,20 @@ fn kernels(root: &Path) -> anyhow::Result<()> {
 
 /// Pointers into the right memory, as clang sees it.
 fn spaces(root: &Path) -> anyhow::Result<()> {
-    let works = |name: &&&str| {
+    if clang().is_none() {
+        run(Command::new("bash").arg(".ci/metal-setup").current_dir(root))?;
+    }
+    let clang = clang().with_context(|| format!("none of {} starts", CLANG.join(", ")))?;
+    run(cargo(root, "kernels", "kernels").args(["run", "--locked", "--bin", "spaces", clang]))
+}
+
+/// The first of [`CLANG`] that is installed.
+fn clang() -> Option<&'static str> {
+    let starts = |name: &&str| {
         let output = Command::new(name).arg("--version").output();
         output.is_ok_and(|it| it.status.success())
     };
-    let clang = CLANG.iter().find(works);
-    let clang = clang.with_context(|| {
-        format!("none of {} is installed; .ci/gpu-setup installs one", CLANG.join(", "))
-    })?;
-    run(cargo(root, "kernels", "kernels").args(["run", "--locked", "--bin", "spaces", clang]))
+    CLANG.into_iter().find(starts)
 }
 
 /// The kernels that share memory, with threads of the operating system, under the sanitizer.
@@ -66,12 +71,21 @@ fn races(root: &Path) -> anyhow::Result<()> {
     run(&mut command)
 }
 
+/// Gives a package that depends on the workspace's crates the versions of the workspace's lock file;
+/// cargo adds what only the package has.
+fn lock(root: &Path, package: &str) -> anyhow::Result<()> {
+    let target = folder(root, package).join("Cargo.lock");
+    std::fs::copy(root.join("Cargo.lock"), target).context("Cargo.lock")?;
+    Ok(())
+}
+
 /// clippy on the host code, against the published crates.
 fn types(root: &Path) -> anyhow::Result<()> {
     BINDINGS.make(root)?;
+    lock(root, "check")?;
     let mut command = cargo(root, "check", "types");
     run(command
-        .args(["clippy", "--locked", "-p", "models", "-p", "metal-check"])
+        .args(["clippy", "-p", "models", "-p", "metal-check"])
         .args(["--", "-D", "warnings"]))
 }
 
@@ -87,9 +101,10 @@ fn host(root: &Path) -> anyhow::Result<()> {
         run(command.args(["-shared", "-x", "c", "/dev/null", "-o"]).arg(path))?;
     }
     let flags = format!("-L {} {}", libraries.display(), LAZY.join(" "));
+    lock(root, "host")?;
     let mut command = cargo(root, "host", "host");
     command.env("RUSTFLAGS", flags).env("LD_LIBRARY_PATH", libraries);
-    run(command.args(["test", "--locked"]))
+    run(command.arg("test"))
 }
 
 /// A crate of the registry that is copied into `target/metal`, and what is different in the copy.
