@@ -78,8 +78,9 @@ impl Network {
     ///
     /// If shapes or conditioning do not fit the network.
     pub fn encode(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
-        let c = self.coefficients(x, sigma)?;
-        self.run(&per_sample(x, &c.c_in)?, cond, &c, |x| self.unet.bottleneck(x, &c.c_noise, cond))
+        self.run(x, sigma, cond, |x, c| {
+            self.unet.bottleneck(&layers::scale_samples(x, &c.c_in)?, &c.c_noise, cond)
+        })
     }
 
     /// [`Denoiser::denoise`] and [`Self::encode`] in one pass.
@@ -93,39 +94,40 @@ impl Network {
         sigma: &Tensor,
         cond: &Conditioning,
     ) -> Result<Denoised> {
-        let c = self.coefficients(x, sigma)?;
-        let input = per_sample(x, &c.c_in)?;
         let mut shapes = None;
-        let both = self.run(&input, cond, &c, |x| {
-            let Output { raw, bottleneck } = self.unet.forward(x, &c.c_noise, cond)?;
-            shapes = Some([&raw, &bottleneck].map(|it| it.tensor().shape().clone()));
-            layers::pack([&raw, &bottleneck])
+        let both = self.run(x, sigma, cond, |x, c| {
+            let Output { raw, bottleneck } = self.forward(x, c, cond)?;
+            let x0 = self.denoised(x, &raw, c)?;
+            shapes = Some([&x0, &bottleneck].map(|it| it.tensor().shape().clone()));
+            layers::pack([&x0, &bottleneck])
         })?;
-        let [raw, features] = shapes.expect("the network has run");
+        let [x0, features] = shapes.expect("the network has run");
         let part = |start, shape: Shape| both.narrow(0, start, shape.elem_count())?.reshape(shape);
-        let features = part(raw.elem_count(), features)?;
-        Ok(Denoised { x0: self.denoised(x, part(0, raw)?, &c)?, features })
+        Ok(Denoised { features: part(x0.elem_count(), features)?, x0: part(0, x0)? })
+    }
+
+    /// The U-Net on preconditioned images.
+    fn forward(&self, x: &Value, c: &Coefficients, cond: &Conditioning) -> Result<Output> {
+        self.unet.forward(&layers::scale_samples(x, &c.c_in)?, &c.c_noise, cond)
     }
 
     /// The denoised image, from the network's raw output.
-    fn denoised(&self, x: &Tensor, raw: Tensor, c: &Coefficients) -> Result<Tensor> {
+    fn denoised(&self, x: &Value, raw: &Value, c: &Coefficients) -> Result<Value> {
         // iDDPM networks also output a variance, which nothing here uses.
-        let raw = match raw.dim(1)? == self.config.img_channels {
-            true => raw,
-            false => raw.narrow(1, 0, self.config.img_channels)?,
-        };
-        per_sample(x, &c.c_skip)? + per_sample(&raw, &c.c_out)?
+        let raw = layers::first_channels(raw, self.config.img_channels)?;
+        layers::mix_samples([(x, &c.c_skip), (&raw, &c.c_out)])
     }
 
     fn run(
         &self,
         x: &Tensor,
+        sigma: &Tensor,
         cond: &Conditioning,
-        c: &Coefficients,
-        forward: impl FnOnce(&Value) -> Result<Value>,
+        forward: impl FnOnce(&Value, &Coefficients) -> Result<Value>,
     ) -> Result<Tensor> {
+        let c = self.coefficients(x, sigma)?;
         let others = [Some(&c.c_noise), cond.labels.as_ref(), cond.augment.as_ref()];
-        bridge::run(x, &others, forward)
+        bridge::run(x, &others, |x| forward(x, &c))
     }
 
     fn coefficients(&self, x: &Tensor, sigma: &Tensor) -> Result<Coefficients> {
@@ -139,11 +141,7 @@ impl Network {
 
 impl Denoiser for Network {
     fn denoise(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
-        let c = self.coefficients(x, sigma)?;
-        let input = per_sample(x, &c.c_in)?;
-        let raw =
-            self.run(&input, cond, &c, |x| Ok(self.unet.forward(x, &c.c_noise, cond)?.raw))?;
-        self.denoised(x, raw, &c)
+        self.run(x, sigma, cond, |x, c| self.denoised(x, &self.forward(x, c, cond)?.raw, c))
     }
 
     fn sigma_range(&self) -> [f64; 2] {
@@ -153,9 +151,4 @@ impl Denoiser for Network {
     fn round_sigma(&self, sigma: f64) -> f64 {
         self.precond.round_sigma(sigma)
     }
-}
-
-/// `x: [B, C, H, W]` times `c: [B]`.
-fn per_sample(x: &Tensor, c: &Tensor) -> Result<Tensor> {
-    x.broadcast_mul(&c.reshape(((), 1, 1, 1))?)
 }

@@ -73,6 +73,47 @@ impl SharedPtr {
     }
 }
 
+/// A slice that threads write parts of that do not overlap, each checked to be within it.
+#[derive(Clone, Copy)]
+pub(super) struct SharedSlice<T> {
+    start: *mut T,
+    len: usize,
+}
+
+// SAFETY: as with [`SharedPtr`]; the values written may be sent.
+unsafe impl<T: Send> Send for SharedSlice<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for SharedSlice<T> {}
+
+impl<T: Copy> SharedSlice<T> {
+    /// All of `slice`.
+    pub(super) fn new(slice: &mut [T]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len() }
+    }
+
+    /// Writes one value.
+    ///
+    /// # Safety
+    ///
+    /// The slice is still alive, and nobody else reads or writes this place meanwhile.
+    pub(super) unsafe fn write(&self, at: usize, value: T) {
+        assert!(at < self.len, "a write beyond a shared slice");
+        // SAFETY: within the slice, by the check; the rest is the caller's word.
+        unsafe { self.start.add(at).write(value) };
+    }
+
+    /// Writes several, from `at` on.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::write`], of all these places.
+    pub(super) unsafe fn write_slice(&self, at: usize, values: &[T]) {
+        assert!(at <= self.len && values.len() <= self.len - at, "a write beyond a shared slice");
+        // SAFETY: as above.
+        unsafe { self.start.add(at).copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+    }
+}
+
 /// Runs `f` on `len` numbers of scratch with arbitrary contents, which the thread keeps for the
 /// next call. They begin at a cache line, or else half of all vectors would straddle two.
 pub(super) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {

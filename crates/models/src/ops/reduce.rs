@@ -33,7 +33,7 @@ pub(super) fn over_batch(x: &[f32], batch: usize, channels: usize) -> Vec<f32> {
 
 compile_for_isa! {
     /// The sum of all numbers.
-    pub(super) fn sum(x: &[f32]) -> f32 = sum_of
+    fn sum(x: &[f32]) -> f32 = sum_of
 }
 
 #[inline(always)]

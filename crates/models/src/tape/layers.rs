@@ -169,7 +169,7 @@ fn resample(
 pub(crate) fn dropout(x: &Value, p: f64, key: DropoutKey, layer: u32) -> Result<Value> {
     let Some(tape) = x.tape().filter(|_| p != 0.0) else {
         let y = ops::dropout(x.tensor(), p, key, layer)?;
-        return Ok(Value { tensor: y, place: x.place.clone() });
+        return Ok(Value { tensor: y, ..x.clone() });
     };
     let op = bare::dropout(p, bare::masks(x.tensor(), p, key, layer)?, key.position);
     let y = x.tensor().apply_op1_no_bwd(&op)?;
@@ -234,6 +234,51 @@ pub(crate) fn concat_channels(a: &Value, b: &Value) -> Result<Value> {
             grads.give(nodes[1], || bare::part(&grad, first, &b))
         }
     }))
+}
+
+/// `x` times a factor for each sample, `[B]`.
+pub(crate) fn scale_samples(x: &Value, factors: &Tensor) -> Result<Value> {
+    if x.tape().is_none() {
+        return per_sample(x.tensor(), factors).map(Value::of_graph);
+    }
+    let factors = factors.detach();
+    let y = bare::mix_samples((x.tensor(), &factors), None)?;
+    one(x, y, move |grad| bare::mix_samples((grad, &factors), None))
+}
+
+/// The sum of two values, each times a factor for each sample, `[B]`.
+pub(crate) fn mix_samples(terms: [(&Value, &Tensor); 2]) -> Result<Value> {
+    let [(a, a_factors), (b, b_factors)] = terms;
+    let Some(tape) = a.tape() else {
+        let sum = per_sample(a.tensor(), a_factors)? + per_sample(b.tensor(), b_factors)?;
+        return sum.map(Value::of_graph);
+    };
+    let factors = [a_factors.detach(), b_factors.detach()];
+    let nodes = [a.node(), b.node()];
+    let y = bare::mix_samples((a.tensor(), &factors[0]), Some((b.tensor(), &factors[1])))?;
+    Ok(tape.record(y, nodes, || {
+        move |grad: Tensor, grads: &mut Gradients| {
+            for (node, factors) in nodes.into_iter().zip(&factors) {
+                grads.give(node, || bare::mix_samples((&grad, factors), None))?;
+            }
+            Ok(())
+        }
+    }))
+}
+
+/// `x: [B, C, H, W]` times `factors: [B]`.
+fn per_sample(x: &Tensor, factors: &Tensor) -> Result<Tensor> {
+    x.broadcast_mul(&factors.reshape(((), 1, 1, 1))?)
+}
+
+/// The first `count` channels.
+pub(crate) fn first_channels(x: &Value, count: usize) -> Result<Value> {
+    let channels = x.tensor().dim(1)?;
+    if channels == count {
+        return Ok(x.clone());
+    }
+    let first = x.tensor().narrow(1, 0, count)?.contiguous()?;
+    one(x, first, move |grad| grad.pad_with_zeros(1, 0, channels - count))
 }
 
 /// One value, or two joined along the channels.

@@ -12,8 +12,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use candle_core::{Result, Tensor, TensorId};
+
+use crate::ops::bare::{ChannelMoments, Part};
 
 pub(crate) mod bridge;
 mod gradients;
@@ -21,9 +24,6 @@ pub(crate) mod layers;
 pub(crate) mod norm_conv;
 
 pub(crate) use gradients::{Gradients, Scaled};
-
-#[cfg(test)]
-mod tests;
 
 /// Number of a value that wants a gradient.
 pub(crate) type Node = usize;
@@ -35,6 +35,8 @@ pub(crate) type Step = Box<dyn FnOnce(Scaled, &mut Gradients) -> Result<()> + Se
 #[derive(Clone)]
 pub(crate) struct Value {
     tensor: Tensor,
+    /// The moments of its channels, if it is images whose maker has taken them.
+    moments: Option<Arc<Vec<ChannelMoments>>>,
     /// The tape, if this is of one, and the value's number, if a gradient is wanted.
     place: Option<(Tape, Option<Node>)>,
 }
@@ -42,7 +44,7 @@ pub(crate) struct Value {
 impl Value {
     /// A value of candle's graph.
     pub(crate) fn of_graph(tensor: Tensor) -> Self {
-        Self { tensor, place: None }
+        Self { tensor, moments: None, place: None }
     }
 
     /// The numbers; those of a tape are detached.
@@ -60,10 +62,18 @@ impl Value {
         self.place.as_ref().and_then(|(_, node)| *node)
     }
 
+    /// The tensor with what is known of it.
+    fn part(&self) -> Part {
+        Part { tensor: self.tensor.clone(), moments: self.moments.clone() }
+    }
+
     /// Another tensor of the same tape or graph, of which no gradient is wanted by itself.
     pub(crate) fn constant(&self, tensor: Tensor) -> Self {
         match self.tape() {
-            Some(tape) => Self { tensor: tensor.detach(), place: Some((tape.clone(), None)) },
+            Some(tape) => {
+                let place = Some((tape.clone(), None));
+                Self { tensor: tensor.detach(), moments: None, place }
+            }
             None => Self::of_graph(tensor),
         }
     }
@@ -96,7 +106,7 @@ impl Tape {
     /// A value to begin with; `wanted` if the reverse pass is to give its gradient.
     pub(crate) fn input(&self, tensor: &Tensor, wanted: bool) -> Value {
         let node = wanted.then(|| self.0.borrow_mut().number());
-        Value { tensor: tensor.detach(), place: Some((self.clone(), node)) }
+        Value { tensor: tensor.detach(), moments: None, place: Some((self.clone(), node)) }
     }
 
     /// The number of a parameter, or none if it is frozen.
@@ -144,7 +154,7 @@ impl Tape {
             records.steps.push((node, step));
             node
         });
-        Value { tensor: output, place: Some((self.clone(), node)) }
+        Value { tensor: output, moments: None, place: Some((self.clone(), node)) }
     }
 
     /// The way back from `output`, if anything wants a gradient of it. The tape is empty after.

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 
 use super::layers::{self, NormParams};
 use super::{Gradients, Node, Scaled, Tape, Value};
-use crate::ops::bare::{self, Added, Images};
+use crate::ops::bare::{self, Added, Images, NormConv};
 
 /// What the images go through first.
 #[derive(Clone, Copy)]
@@ -52,11 +52,11 @@ pub(crate) fn norm_conv(
 ) -> Result<Value> {
     match (x[0].tape(), x) {
         (Some(tape), &[x]) => {
-            let images = Images::One([x.tensor().clone()]);
+            let images = Images::One([x.part()]);
             record(tape, images, [x.node(), None], norm, [weight, bias], plus)
         }
         (Some(tape), &[a, b]) => {
-            let images = Images::Joined([a, b].map(|it| it.tensor().clone()));
+            let images = Images::Joined([a, b].map(Value::part));
             record(tape, images, [a.node(), b.node()], norm, [weight, bias], plus)
         }
         _ => composed(x, norm, [weight, bias], plus),
@@ -163,14 +163,18 @@ fn record(
         Plus::Channels(value) => Added::Channels(value.tensor()),
         Plus::Residual(value, factor) => Added::Residual(value.tensor(), factor),
     };
-    let (y, normal) = bare::norm_conv(&images, applied, &weight, &bias, &added)?;
+    // In these networks what follows one of these is normalised; not so queries, keys and values,
+    // nor the shortcut around a block.
+    let measure = norm.is_some_and(|it| it.silu) || !matches!(plus, Plus::Nothing);
+    let NormConv { output, normal } =
+        bare::norm_conv(&images, applied, &weight, &bias, &added, measure)?;
     let norm_nodes = recorded.as_ref().map_or([None; 3], |it| it.nodes);
     let of_channels = matches!(plus, Plus::Channels(_));
     let (plus_node, factor) = (plus.node(), plus.factor());
     let through = image_nodes.into_iter().chain(norm_nodes).any(|it| it.is_some());
     let [n0, n1, n2] = norm_nodes;
     let nodes = [image_nodes[0], image_nodes[1], by_weight, by_bias, plus_node, n0, n1, n2];
-    Ok(tape.record_scaled(y, nodes, || {
+    let y = tape.record_scaled(output.tensor, nodes, || {
         Box::new(move |Scaled(grad, outer), grads| {
             let factor = factor * outer;
             if of_channels {
@@ -200,5 +204,6 @@ fn record(
                 _ => Ok(()),
             }
         })
-    }))
+    });
+    Ok(Value { moments: output.moments, ..y })
 }

@@ -62,7 +62,9 @@ impl Algorithm {
     fn of_weight_gradient(isa: Isa, geometry: &Geometry) -> Self {
         let tiles = geometry.batch * geometry.pixels() / 4;
         match Self::of_convolution(isa, geometry) {
-            // The transformed sums are read and written once for every few tiles.
+            // With many channels there is one transformed sum. With fewer, every part of the batch
+            // has one, which is read and written for every few tiles.
+            Self::Winograd if many_channels(geometry) => Self::Winograd,
             Self::Winograd if tiles <= geometry.inputs.max(geometry.outputs) => Self::Direct,
             algorithm => algorithm,
         }
@@ -72,6 +74,16 @@ impl Algorithm {
 #[cfg(target_arch = "x86_64")]
 fn winograd_fits(geometry: &Geometry) -> bool {
     winograd::fits(geometry)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn many_channels(geometry: &Geometry) -> bool {
+    winograd::MANY_CHANNELS <= geometry.inputs.min(geometry.outputs)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn many_channels(_: &Geometry) -> bool {
+    false
 }
 
 #[cfg(not(target_arch = "x86_64"))]

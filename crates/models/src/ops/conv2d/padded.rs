@@ -56,7 +56,10 @@ impl Padded {
         let (before, image) = channel.split_at_mut(first);
         before.fill(0.0);
         for row in image.chunks_mut(self.pitch).take(self.height - 1) {
-            row[self.width..].fill(0.0);
+            // Gaps are short, and a call for each would take longer than writing it.
+            let (chunks, rest) = row[self.width..].as_chunks_mut::<8>();
+            chunks.iter_mut().for_each(|it| *it = [0.0; 8]);
+            rest.iter_mut().for_each(|it| *it = 0.0);
         }
         let last = (self.height - 1) * self.pitch + self.width;
         image[last..].fill(0.0);
@@ -67,6 +70,12 @@ impl Padded {
     /// Copies the rows of a channel to where they belong.
     pub(super) fn copy(&self, source: &[f32], image: &mut [f32]) {
         let rows = source.chunks_exact(self.width).zip(image.chunks_mut(self.pitch));
-        rows.for_each(|(source, row)| row[..self.width].copy_from_slice(source));
+        for (source, row) in rows {
+            // As with the gaps.
+            let (sources, source_rest) = source.as_chunks::<8>();
+            let (targets, rest) = row[..self.width].as_chunks_mut::<8>();
+            sources.iter().zip(targets).for_each(|(source, target)| *target = *source);
+            source_rest.iter().zip(rest).for_each(|(source, target)| *target = *source);
+        }
     }
 }

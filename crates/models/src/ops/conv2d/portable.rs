@@ -95,17 +95,18 @@ pub(super) fn weight_gradient(source: &Source<'_>, grad: &[f32], geometry: &Geom
 /// [`weight_gradient`] for `k = 1`, where nothing is unrolled: tasks share out the outputs, so that
 /// there is one sum and each of its numbers is summed in the order of the images.
 fn product_gradient(source: &Source<'_>, grad: &[f32], geometry: &Geometry) -> Vec<f32> {
-    /// Outputs of a task: enough for the product to be fast.
+    /// Outputs of a task, at least: with fewer, packing the images would not pay.
     const TASK: usize = 64;
     let &Geometry { batch, inputs, outputs, .. } = geometry;
     let pixels = geometry.pixels();
     let filled = source.filled(&Padded::none(pixels), 0..batch);
     let x = filled.as_ref();
+    let task_outputs = outputs.div_ceil(rayon::current_num_threads()).max(TASK);
     let mut total = vec![0f32; outputs * inputs];
-    total.par_chunks_mut(TASK * inputs).enumerate().for_each(|(task, sum)| {
+    total.par_chunks_mut(task_outputs * inputs).enumerate().for_each(|(task, sum)| {
         let rows = sum.len() / inputs;
         for image in 0..batch {
-            let grad = &grad[(image * outputs + task * TASK) * pixels..][..rows * pixels];
+            let grad = &grad[(image * outputs + task * task_outputs) * pixels..][..rows * pixels];
             let x = &x[image * inputs * pixels..][..inputs * pixels];
             let (a, b) = (Matrix::rows(grad, pixels), Matrix::rows(x, pixels).t());
             add_product(sum, inputs, [rows, inputs, pixels], a, b);

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::normal::{Normal, Recipe, SampleSums};
+use super::normal::{Normal, Recipe, SampleSums, measure_all};
 use crate::ops::channels::Channels;
 use crate::ops::isa::Isa;
 use crate::ops::reduce;
@@ -77,7 +77,8 @@ impl CustomOp3 for GroupNorm {
         let (weight, bias) = (dense(weight, weight_layout)?, dense(bias, bias_layout)?);
         let &Self { isa, groups, silu, .. } = self;
         let recipe = Recipe { isa, weight, bias, groups, eps: self.eps as f32, silu };
-        let normal = Normal::new(&x, recipe);
+        let sizes = [x.batch(), channels, pixels];
+        let normal = Normal::new(measure_all(isa, &x).into_iter(), sizes, recipe);
         let mut output = vec![0f32; x.batch() * channels * pixels];
         output
             .par_chunks_mut(pixels)

@@ -18,14 +18,22 @@ pub(super) struct Affine {
     pub(super) shift: f32,
 }
 
+/// Mean of a channel, and the sum of squared distances to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ChannelMoments {
+    pub(super) mean: f32,
+    pub(super) squares: f32,
+}
+
 compile_for_isa! {
-    /// `Σ (x − mean)²`.
-    pub(super) fn squares(x: &[f32], mean: f32) -> f32 = squares_of
+    /// The moments of a channel, the second in a second pass: exact where the mean is large.
+    pub(in crate::ops) fn measure(x: &[f32]) -> ChannelMoments = measure_of
 }
 
 #[inline(always)]
-fn squares_of<const FMA: bool>(x: &[f32], mean: f32) -> f32 {
-    lanewise(x, |x| (x - mean) * (x - mean))
+fn measure_of<const FMA: bool>(x: &[f32]) -> ChannelMoments {
+    let mean = lanewise(x, |x| x) / x.len() as f32;
+    ChannelMoments { mean, squares: lanewise(x, |x| (x - mean) * (x - mean)) }
 }
 
 compile_for_isa! {

@@ -10,7 +10,7 @@ use super::storage::has_kernel;
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod kernel;
+pub(super) mod kernel;
 #[cfg(feature = "metal")]
 mod metal;
 pub(super) mod normal;

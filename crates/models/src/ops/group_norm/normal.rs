@@ -5,11 +5,12 @@
 
 use rayon::prelude::*;
 
-use super::kernel::{Affine, Moments, apply_rows, squares, through_activation, through_norm};
-use crate::ops::buffer::SharedPtr;
+use super::kernel::{
+    Affine, ChannelMoments, Moments, apply_rows, measure, through_activation, through_norm,
+};
+use crate::ops::buffer::SharedSlice;
 use crate::ops::channels::Channels;
 use crate::ops::isa::Isa;
-use crate::ops::reduce;
 
 /// `y = activation(scale · x + shift)` by channel and sample.
 pub(crate) struct Normal {
@@ -35,27 +36,43 @@ pub(in crate::ops) struct Recipe<'a> {
     pub silu: bool,
 }
 
+/// The moments of every channel of every sample, `[B, C]`.
+pub(in crate::ops) fn measure_all(isa: Isa, x: &Channels<'_>) -> Vec<ChannelMoments> {
+    (0..x.batch() * x.count())
+        .into_par_iter()
+        .with_min_len(4096usize.div_ceil(x.pixels()))
+        .map(|index| measure(isa, x.channel(index / x.count(), index % x.count())))
+        .collect()
+}
+
 impl Normal {
-    /// Goes over the images for their moments.
-    pub(in crate::ops) fn new(x: &Channels<'_>, recipe: Recipe<'_>) -> Self {
+    /// From the moments of the channels, of sample after sample. Those of a group of `n` channels
+    /// with means `m_c` and sums `s_c` of squared distances to them are
+    ///
+    /// ```text
+    /// mean = Σ m_c / n,   var = (Σ s_c / P + Σ (m_c − mean)²) / n
+    /// ```
+    pub(in crate::ops) fn new(
+        channel_moments: impl Iterator<Item = ChannelMoments>,
+        [batch, channels, pixels]: [usize; 3],
+        recipe: Recipe<'_>,
+    ) -> Self {
         let Recipe { isa, weight, bias, groups, eps, silu } = recipe;
-        let (channels, pixels) = (x.count(), x.pixels());
         let group = channels / groups;
-        let moments: Vec<Moments> = (0..x.batch() * groups)
-            .into_par_iter()
-            .with_min_len(4096usize.div_ceil(group * pixels))
-            .map(|index| {
-                let (sample, first) = (index / groups, index % groups * group);
-                let of = || (first..first + group).map(|channel| x.channel(sample, channel));
-                let len = (group * pixels) as f32;
-                let mean = of().map(|x| reduce::sum(isa, x)).sum::<f32>() / len;
-                let variance = of().map(|x| squares(isa, x, mean)).sum::<f32>() / len;
+        let measured: Vec<ChannelMoments> = channel_moments.collect();
+        let moments: Vec<Moments> = measured
+            .chunks_exact(group)
+            .map(|channels| {
+                let mean = channels.iter().map(|it| it.mean).sum::<f32>() / group as f32;
+                let within = channels.iter().map(|it| it.squares).sum::<f32>() / pixels as f32;
+                let between: f32 = channels.iter().map(|it| (it.mean - mean).powi(2)).sum();
+                let variance = (within + between) / group as f32;
                 Moments { mean, inverse_deviation: 1.0 / (variance + eps).sqrt() }
             })
             .collect();
         // One weight for each sample, or the same for all.
-        let per_sample = weight.len() != channels || x.batch() == 1;
-        let affine = (0..x.batch() * channels).map(|index| {
+        let per_sample = weight.len() != channels || batch == 1;
+        let affine = (0..batch * channels).map(|index| {
             let channel = index % channels;
             let at = if per_sample { index } else { channel };
             let moments = moments[index / channels * groups + channel / group];
@@ -127,25 +144,24 @@ impl Normal {
 pub(in crate::ops) struct SampleSums {
     bias: Vec<f32>,
     weight: Vec<f32>,
-    shared: [SharedPtr; 2],
+    shared: [SharedSlice<f32>; 2],
 }
 
 impl SampleSums {
     /// For so many samples and channels.
     pub(in crate::ops) fn new(batch: usize, channels: usize) -> Self {
         let (mut bias, mut weight) = (vec![0f32; batch * channels], vec![0f32; batch * channels]);
-        let shared = [&mut bias, &mut weight].map(|it| SharedPtr::new(it));
+        let shared = [&mut bias, &mut weight].map(|it| SharedSlice::new(it));
         Self { bias, weight, shared }
     }
 
     fn put(&self, at: usize, bias: f32, weight: f32) {
-        assert!(at < self.bias.len(), "sums of more samples than there are");
-        let [of_bias, of_weight] = self.shared;
-        // SAFETY: within both vectors, which are not moved or touched otherwise while `self` is
-        // borrowed; a sample is taken back by one task only.
+        let [of_bias, of_weight] = &self.shared;
+        // SAFETY: a sample is taken back by one task only, and the vectors are not touched
+        // otherwise while `self` is borrowed.
         unsafe {
-            *of_bias.add(at) = bias;
-            *of_weight.add(at) = weight;
+            of_bias.write(at, bias);
+            of_weight.write(at, weight);
         }
     }
 

@@ -6,12 +6,16 @@
 //! For the networks' own reverse pass ([`crate::tape`]); elsewhere the parts are called one by one,
 //! and these are tested against them.
 
+use std::sync::Arc;
+
 use candle_core::{Result, Shape, Tensor, bail};
 
+use super::buffer::SharedSlice;
 use super::channels::Channels;
 use super::conv2d::cpu::{by_input, by_input_each, by_weight, forward, geometry};
 use super::conv2d::source::Source;
-use super::group_norm::normal::{Normal, Recipe, SampleSums};
+use super::group_norm::kernel::{ChannelMoments, measure};
+use super::group_norm::normal::{Normal, Recipe, SampleSums, measure_all};
 use super::isa::Isa;
 use super::storage::{Dense, tensor};
 
@@ -21,18 +25,25 @@ mod tests;
 
 use kernel::{add_multiple, finish};
 
-/// Images `[B, C₁, H, W]` or, to be read as one `[B, C₁ + C₂, H, W]`, two of them; detached.
+/// Images `[B, C, H, W]`, detached, and the moments of their channels if somebody knows them.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub tensor: Tensor,
+    pub moments: Option<Arc<Vec<ChannelMoments>>>,
+}
+
+/// Images, or two of them to be read as if joined along the channels.
 #[derive(Clone)]
 pub(crate) enum Images {
     /// One tensor.
-    One([Tensor; 1]),
+    One([Part; 1]),
     /// Two, one after the other.
-    Joined([Tensor; 2]),
+    Joined([Part; 2]),
 }
 
 impl Images {
     /// The tensors.
-    pub(crate) fn parts(&self) -> &[Tensor] {
+    fn parts(&self) -> &[Part] {
         match self {
             Self::One(parts) => parts,
             Self::Joined(parts) => parts,
@@ -40,17 +51,14 @@ impl Images {
     }
 
     /// The shape when joined.
-    ///
-    /// # Errors
-    ///
-    /// If they are not images, or differ in more than channels.
-    pub(crate) fn shape(&self) -> Result<Shape> {
+    fn shape(&self) -> Result<Shape> {
         let [first, rest @ ..] = self.parts() else { bail!("no images") };
-        let (batch, mut channels, height, width) = first.dims4()?;
-        for other in rest {
-            let (other_batch, more, other_height, other_width) = other.dims4()?;
+        let (batch, mut channels, height, width) = first.tensor.dims4()?;
+        for Part { tensor, .. } in rest {
+            let (other_batch, more, other_height, other_width) = tensor.dims4()?;
             if (batch, height, width) != (other_batch, other_height, other_width) {
-                bail!("{:?} and {:?} differ in more than channels", first.shape(), other.shape());
+                let first = first.tensor.shape();
+                bail!("{first:?} and {:?} differ in more than channels", tensor.shape());
             }
             channels += more;
         }
@@ -61,16 +69,37 @@ impl Images {
     fn with<R>(&self, f: impl FnOnce(&Channels<'_>) -> Result<R>) -> Result<R> {
         match self {
             Self::One([x]) => {
-                let (_, channels, height, width) = x.dims4()?;
-                f(&Channels::new(&Dense::of(x)?, channels, height * width))
+                let (_, channels, height, width) = x.tensor.dims4()?;
+                f(&Channels::new(&Dense::of(&x.tensor)?, channels, height * width))
             }
             Self::Joined([a, b]) => {
-                let (_, _, height, width) = a.dims4()?;
-                let counts = [a.dim(1)?, b.dim(1)?];
-                let (a, b) = (Dense::of(a)?, Dense::of(b)?);
+                let (_, _, height, width) = a.tensor.dims4()?;
+                let counts = [a.tensor.dim(1)?, b.tensor.dim(1)?];
+                let (a, b) = (Dense::of(&a.tensor)?, Dense::of(&b.tensor)?);
                 f(&Channels::joined([(&a, counts[0]), (&b, counts[1])], height * width))
             }
         }
+    }
+
+    /// The moments of all channels, sample by sample; what is not known is measured.
+    fn moments(&self, isa: Isa) -> Result<Vec<ChannelMoments>> {
+        let of = |part: &Part| match &part.moments {
+            Some(moments) => Ok((moments.clone(), part.tensor.dim(1)?)),
+            None => {
+                let (_, channels, height, width) = part.tensor.dims4()?;
+                let numbers = Dense::of(&part.tensor)?;
+                let x = Channels::new(&numbers, channels, height * width);
+                Ok::<_, candle_core::Error>((Arc::new(measure_all(isa, &x)), channels))
+            }
+        };
+        let parts: Vec<_> = self.parts().iter().map(of).collect::<Result<_>>()?;
+        let batch = self.parts()[0].tensor.dim(0)?;
+        let of_sample = |sample: usize| {
+            parts.iter().flat_map(move |(moments, channels)| {
+                moments[sample * channels..][..*channels].iter().copied()
+            })
+        };
+        Ok((0..batch).flat_map(of_sample).collect())
     }
 }
 
@@ -94,21 +123,32 @@ pub(crate) enum Added<'a> {
     Residual(&'a Tensor, f64),
 }
 
-/// `(conv(norm(x)) + bias + added) · factor`, and the norm's statistics.
+/// What [`norm_conv`] gives.
+pub(crate) struct NormConv {
+    pub output: Part,
+    /// The norm's statistics, for the way back.
+    pub normal: Option<Normal>,
+}
+
+/// `(conv(norm(x)) + bias + added) · factor`.
+///
+/// If `measure`, the moments of the output's channels are taken while they are in the cache: for
+/// whoever normalises them next.
 ///
 /// # Errors
 ///
 /// If the shapes do not fit.
-pub(crate) fn norm_conv(
+pub(super) fn norm_conv(
+    isa: Isa,
     x: &Images,
     norm: Option<Norm<'_>>,
     weight: &Tensor,
     bias: &Tensor,
     added: &Added<'_>,
-) -> Result<(Tensor, Option<Normal>)> {
+    measure: bool,
+) -> Result<NormConv> {
     let geometry = geometry(&x.shape()?, weight.shape())?;
     let pixels = geometry.pixels();
-    let isa = Isa::detect();
     let (weight, bias) = (Dense::of(weight)?, Dense::of(bias)?);
     let channels = geometry.outputs;
     let shape = Shape::from((geometry.batch, channels, geometry.height, geometry.width));
@@ -120,52 +160,86 @@ pub(crate) fn norm_conv(
     if !fits || weight.len() != channels * geometry.inputs * geometry.taps() {
         bail!("norm_conv: the operands do not fit images of {:?}", x.shape()?);
     }
-    x.with(|x| {
-        let normal = norm.map(|norm| normal(isa, x, norm)).transpose()?;
+    let normal = norm.map(|norm| normal(isa, x, norm)).transpose()?;
+    let moments = measure.then(|| MeasuredOutput::new(geometry.batch * channels));
+    let finished = |sample: usize, channel: usize, y: &[f32]| {
+        if let Some(moments) = &moments {
+            moments.put(sample * channels + channel, isa, y);
+        }
+    };
+    let y = x.with(|x| {
         let source = match &normal {
             Some(normal) => Source::normalised(*x, normal),
             None => Source::plain(*x),
         };
-        let y = match added {
-            Added::Nothing => forward(isa, &source, &weight, Some(&bias), &geometry, &|_, _| ()),
+        Ok(match added {
+            Added::Nothing => forward(isa, &source, &weight, Some(&bias), &geometry, &|i, y| {
+                for (channel, y) in y.chunks_exact(pixels).enumerate() {
+                    finished(i, channel, y);
+                }
+            }),
             Added::Channels(c) => {
                 let c = Dense::of(c)?;
-                let add = |sample: usize, y: &mut [f32]| {
+                forward(isa, &source, &weight, None, &geometry, &|sample, y| {
                     for (channel, y) in y.chunks_exact_mut(pixels).enumerate() {
                         finish(isa, y, None, bias[channel] + c[sample * channels + channel], 1.0);
+                        finished(sample, channel, y);
                     }
-                };
-                forward(isa, &source, &weight, None, &geometry, &add)
+                })
             }
             Added::Residual(residual, factor) => {
                 let residual = Dense::of(residual)?;
-                let add = |sample: usize, y: &mut [f32]| {
+                forward(isa, &source, &weight, None, &geometry, &|sample, y| {
                     let residual = &residual[sample * channels * pixels..][..channels * pixels];
                     let rows = y.chunks_exact_mut(pixels).zip(residual.chunks_exact(pixels));
-                    for ((y, residual), bias) in rows.zip(bias.iter()) {
-                        finish(isa, y, Some(residual), *bias, *factor as f32);
+                    for (channel, (y, residual)) in rows.enumerate() {
+                        finish(isa, y, Some(residual), bias[channel], *factor as f32);
+                        finished(sample, channel, y);
                     }
-                };
-                forward(isa, &source, &weight, None, &geometry, &add)
+                })
             }
-        };
-        Ok((tensor(y, &shape)?, normal))
-    })
+        })
+    })?;
+    let moments = moments.map(|it| Arc::new(it.moments));
+    Ok(NormConv { output: Part { tensor: tensor(y, &shape)?, moments }, normal })
 }
 
-fn normal(isa: Isa, x: &Channels<'_>, norm: Norm<'_>) -> Result<Normal> {
+/// The moments of an output's channels, which tasks of different samples write side by side.
+struct MeasuredOutput {
+    moments: Vec<ChannelMoments>,
+    shared: SharedSlice<ChannelMoments>,
+}
+
+impl MeasuredOutput {
+    fn new(len: usize) -> Self {
+        let mut moments = vec![ChannelMoments::default(); len];
+        let shared = SharedSlice::new(&mut moments);
+        Self { moments, shared }
+    }
+
+    /// Measures channel number `at`.
+    fn put(&self, at: usize, isa: Isa, channel: &[f32]) {
+        // SAFETY: a sample is finished by one task only, and the vector is not touched otherwise
+        // while `self` is borrowed.
+        unsafe { self.shared.write(at, measure(isa, channel)) };
+    }
+}
+
+fn normal(isa: Isa, x: &Images, norm: Norm<'_>) -> Result<Normal> {
     let Norm { weight, bias, groups, eps, silu } = norm;
-    if groups == 0 || !x.count().is_multiple_of(groups) {
-        bail!("group_norm: {groups} groups do not divide the {} channels", x.count());
+    let (batch, channels, height, width) = x.shape()?.dims4()?;
+    if groups == 0 || !channels.is_multiple_of(groups) {
+        bail!("group_norm: {groups} groups do not divide the {channels} channels");
     }
     for tensor in [weight, bias] {
-        if tensor.dims() != [x.count()] && tensor.dims() != [x.batch(), x.count()] {
-            bail!("group_norm: {:?} does not fit {} channels", tensor.shape(), x.count());
+        if tensor.dims() != [channels] && tensor.dims() != [batch, channels] {
+            bail!("group_norm: {:?} does not fit {channels} channels", tensor.shape());
         }
     }
     let (weight, bias) = (Dense::of(weight)?, Dense::of(bias)?);
     let recipe = Recipe { isa, weight: &weight, bias: &bias, groups, eps: eps as f32, silu };
-    Ok(Normal::new(x, recipe))
+    let moments = x.moments(isa)?.into_iter();
+    Ok(Normal::new(moments, [batch, channels, height * width], recipe))
 }
 
 /// The gradient by the weight, of this shape; `grad` is that by the output, over `factor`.
@@ -173,7 +247,8 @@ fn normal(isa: Isa, x: &Channels<'_>, norm: Norm<'_>) -> Result<Normal> {
 /// # Errors
 ///
 /// If the shapes do not fit.
-pub(crate) fn weight_gradient(
+pub(super) fn weight_gradient(
+    isa: Isa,
     x: &Images,
     normal: Option<&Normal>,
     weight: &Shape,
@@ -187,7 +262,7 @@ pub(crate) fn weight_gradient(
             Some(normal) => Source::normalised(*x, normal),
             None => Source::plain(*x),
         };
-        Ok(by_weight(Isa::detect(), &source, &grad, &geometry))
+        Ok(by_weight(isa, &source, &grad, &geometry))
     })?;
     if factor != 1.0 {
         by_weight.iter_mut().for_each(|it| *it *= factor as f32);
@@ -209,14 +284,15 @@ pub(crate) struct InputGradients {
 /// # Errors
 ///
 /// If the shapes do not fit.
-pub(crate) fn input_gradients(
+pub(super) fn input_gradients(
+    isa: Isa,
     x: &Images,
     normal: Option<&Normal>,
     weight: &Tensor,
     (grad, factor): (&Tensor, f64),
     more: [Option<(Tensor, f64)>; 2],
 ) -> Result<InputGradients> {
-    let (isa, shape) = (Isa::detect(), x.shape()?);
+    let shape = x.shape()?;
     let geometry = geometry(&shape, weight.shape())?;
     let (batch, channels, pixels) = (geometry.batch, geometry.inputs, geometry.pixels());
     let scaled = (factor != 1.0).then(|| weight * factor).transpose()?;
@@ -249,7 +325,8 @@ pub(crate) fn input_gradients(
             }
         })
     })?;
-    let images = x.parts().iter().zip(gradients).map(|(part, grad)| tensor(grad, part.shape()));
+    let images =
+        x.parts().iter().zip(gradients).map(|(part, grad)| tensor(grad, part.tensor.shape()));
     let norm = normal.is_some().then(|| {
         let of = |sums| tensor(sums, &Shape::from((batch, channels)));
         let [bias, weight] = sums.into_parts();
@@ -281,13 +358,13 @@ impl<'a> MoreOf<'a> {
 struct Split<'a> {
     channels: &'a Channels<'a>,
     parts: [Vec<f32>; 2],
-    shared: [super::buffer::SharedPtr; 2],
+    shared: [SharedSlice<f32>; 2],
 }
 
 impl<'a> Split<'a> {
     fn new(channels: &'a Channels<'a>) -> Self {
         let mut parts = channels.lens().map(|len| vec![0f32; len]);
-        let shared = parts.each_mut().map(|part| super::buffer::SharedPtr::new(part));
+        let shared = parts.each_mut().map(|part| SharedSlice::new(part));
         Self { channels, parts, shared }
     }
 
@@ -296,13 +373,9 @@ impl<'a> Split<'a> {
         for (channel, grad) in grad.chunks_exact(self.channels.pixels()).enumerate() {
             let (part, _) = self.channels.locate(channel);
             let range = self.channels.range(sample, channel);
-            assert!(range.end <= self.parts[part].len() && range.len() == grad.len());
-            // SAFETY: within the part, which is not touched otherwise while `self` is borrowed;
-            // a sample is put by one task only.
-            unsafe {
-                let target = self.shared[part].add(range.start);
-                target.copy_from_nonoverlapping(grad.as_ptr(), grad.len());
-            }
+            // SAFETY: a sample is put by one task only, and the part is not touched otherwise
+            // while `self` is borrowed.
+            unsafe { self.shared[part].write_slice(range.start, grad) };
         }
     }
 

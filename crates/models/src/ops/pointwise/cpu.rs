@@ -7,7 +7,7 @@ use super::kernel;
 use crate::ops::buffer::Output;
 use crate::ops::isa::Isa;
 use crate::ops::reduce;
-use crate::ops::storage::{dense, tensor, with_dense};
+use crate::ops::storage::{Dense, dense, tensor, with_dense};
 
 /// Numbers of a task: 64 KiB.
 const TASK: usize = 16_384;
@@ -74,6 +74,40 @@ pub(in crate::ops) fn weighted_sum(isa: Isa, [a, b]: [(&Tensor, f64); 2]) -> Res
         })
     })?;
     tensor(sum, a.shape())
+}
+
+/// `x` with a factor for each sample, `[B]`, plus perhaps another tensor of the same shape with its
+/// factors.
+pub(in crate::ops) fn mix_samples(
+    isa: Isa,
+    (x, x_factors): (&Tensor, &Tensor),
+    more: Option<(&Tensor, &Tensor)>,
+) -> Result<Tensor> {
+    let batch = x.dim(0)?;
+    let fits = |it: &Tensor, factors: &Tensor| it.dims() == x.dims() && factors.dims() == [batch];
+    if !fits(x, x_factors) || more.is_some_and(|(it, factors)| !fits(it, factors)) {
+        bail!("mix_samples: the operands do not fit {:?}", x.shape());
+    }
+    let sample = (x.elem_count() / batch.max(1)).max(1);
+    let numbers = Dense::of(x)?;
+    let x_factors = Dense::of(x_factors)?;
+    let more = more
+        .map(|(it, factors)| Ok::<_, candle_core::Error>((Dense::of(it)?, Dense::of(factors)?)));
+    let more = more.transpose()?;
+    let more = more.as_ref().map(|(it, factors)| (&**it, &**factors));
+    let (numbers_ref, x_factors) = (&*numbers, &*x_factors);
+    let mut output = Output::new(numbers_ref.len());
+    output.par_chunks(sample).zip(numbers_ref.par_chunks(sample)).enumerate().for_each(
+        |(i, (y, x))| match more {
+            None => kernel::scaled(isa, x, y, x_factors[i]),
+            Some((more, factors)) => {
+                let more = &more[i * sample..][..sample];
+                kernel::weighted_sum(isa, x, more, y, [x_factors[i], factors[i]]);
+            }
+        },
+    );
+    // SAFETY: the samples cover the output.
+    tensor(unsafe { output.assume_written() }, x.shape())
 }
 
 impl AddScaled {

@@ -95,8 +95,8 @@ unsafe fn transform_of<W: Width<B>, const B: usize>(
         let mut g = [[0f32; B]; TAPS];
         for lane in 0..held {
             let kernel = weight.kernel_3x3(block * B + lane, input);
-            for (tap, number) in kernel.into_iter().enumerate() {
-                g[tap][lane] = number;
+            for (g, number) in g.iter_mut().zip(kernel) {
+                g[lane] = number;
             }
         }
         for (place, numbers) in forward(&g).iter().enumerate() {

@@ -32,6 +32,7 @@ mod products;
 mod transform;
 mod weight_grad;
 
+pub(super) use places::MANY_CHANNELS;
 pub(super) use weight_grad::weight_gradient;
 
 /// Places of a transformed tile.

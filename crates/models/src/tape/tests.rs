@@ -1,1 +1,0 @@
-//! The reverse pass against candle's graph.
