@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
-use candle_core::{Device, Result, Tensor, Var, backprop::GradStore};
+use candle_core::{DType, Device, Result, Tensor, Var, backprop::GradStore};
 use divergence::SigmaLaw;
 use models::ops::noise::NoiseStream;
 use models::{Conditioning, Denoiser, Network, NetworkConfig, ParamSet};
@@ -45,10 +45,27 @@ impl Pass {
     ///
     /// If the network is invalid.
     pub fn new(config: &NetworkConfig, batch: usize) -> crate::Result<Self> {
-        let params = weights(config, WEIGHT_SEED)?;
+        Self::on(config, batch, &Device::Cpu, DType::F32)
+    }
+
+    /// [`Self::new`] on another device, in another type.
+    ///
+    /// # Errors
+    ///
+    /// If the network is invalid, or the device cannot hold it.
+    pub fn on(
+        config: &NetworkConfig,
+        batch: usize,
+        device: &Device,
+        dtype: DType,
+    ) -> crate::Result<Self> {
+        let params = weights(config, WEIGHT_SEED)?.to_dtype(dtype)?.to_device(device)?;
         let (trained, frozen) =
             (config.build(&params.trainable())?, config.build(&params.frozen())?);
-        Ok(Self { params, trained, frozen, inputs: inputs(config, batch)? })
+        let Inputs { x, sigma, cotangent } = inputs(config, batch)?;
+        let to = |it: Tensor| it.to_dtype(dtype)?.to_device(device);
+        let inputs = Inputs { x: to(x)?, sigma: to(sigma)?, cotangent: to(cotangent)? };
+        Ok(Self { params, trained, frozen, inputs })
     }
 
     /// The denoised images, `[B, C, H, W]`.

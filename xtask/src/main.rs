@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod gpu;
 mod sanitize;
 mod tidy;
 
@@ -31,6 +32,8 @@ usage: cargo xtask <task>
       --variants A,B     only these: kernels, avx2, candle, eager, tcmalloc, channels_last,
                          compile
       --threads N        threads of every variant (2)
+  check-gpu [step...]
+                 the kernels for GPUs and their host code, without a GPU
   help           this text
 ";
 
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         ["ci", stages @ ..] => ci::run(&root, stages),
         ["sanitize", tools @ ..] => sanitize::run(&root, tools),
         ["bench", words @ ..] => bench::run(&root, words),
+        ["check-gpu", steps @ ..] => gpu::run(&root, steps),
         ["tidy"] => tidy::run(&root).map(|files| println!("tidy: {files} files, no faults")),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

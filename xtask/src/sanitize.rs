@@ -39,7 +39,10 @@ const TOOLS: [Tool; 3] = [
             &["test", "--package", "models", "--target", HOST, "--test", "bad_input"],
             &["test", "--package", "models", "--target", HOST, "--lib", "ops::"],
         ],
-        env: &[("RUSTFLAGS", "-Zsanitizer=address"), ("CARGO_TARGET_DIR", "target/sanitize/address")],
+        env: &[
+            ("RUSTFLAGS", "-Zsanitizer=address"),
+            ("CARGO_TARGET_DIR", "target/sanitize/address"),
+        ],
     },
     Tool {
         name: "memcheck",

@@ -23,12 +23,12 @@ pub fn parse_device(name: &str) -> Result<Device> {
     match (kind, index) {
         ("cpu", None) => Ok(Device::Cpu),
         ("cuda", index) => {
-            let Ok(_) = index.unwrap_or("0").parse::<usize>() else {
+            let Ok(index) = index.unwrap_or("0").parse::<usize>() else {
                 bail!("device `{name}`: after `cuda:` comes the number of a GPU, from 0")
             };
-            bail!("device `{name}`: this build has no CUDA support; use `cpu`")
+            super::gpu::open_cuda(name, index)
         }
-        ("metal", None) => bail!("device `metal`: this build has no Metal support; use `cpu`"),
+        ("metal", None) => super::gpu::open_metal(),
         _ => bail!("no device is called `{name}`: say `cpu`, `cuda`, `cuda:<index>` or `metal`"),
     }
 }
@@ -42,9 +42,12 @@ mod tests {
         assert!(parse_device("cpu").unwrap().is_cpu());
         #[rustfmt::skip]
         let table = [
+            #[cfg(not(feature = "cuda"))]
             ("cuda",    "no CUDA support"),
+            #[cfg(not(feature = "cuda"))]
             ("cuda:1",  "no CUDA support"),
             ("cuda:x",  "number of a GPU"),
+            #[cfg(not(feature = "metal"))]
             ("metal",   "no Metal support"),
             ("metal:0", "no device is called"),
             ("cpu:0",   "no device is called"),

@@ -18,6 +18,7 @@ pub mod runtime;
 pub(crate) mod bare;
 mod buffer;
 mod channels;
+mod gpu;
 mod isa;
 mod math;
 mod operand;

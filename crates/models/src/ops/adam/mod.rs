@@ -3,12 +3,17 @@
 use candle_core::{Result, Tensor, Var, bail};
 
 use self::cpu::{Average, Update};
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::operand::{check_kind, share_memory};
 use super::storage::has_kernel;
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod kernel;
+#[cfg(feature = "metal")]
+mod metal;
 #[cfg(test)]
 mod tests;
 
@@ -102,7 +107,11 @@ pub fn step(
     }
     let grad = grad.detach();
     let operands = [param.as_tensor(), m.as_tensor(), v.as_tensor(), &grad];
-    match has_kernel(&operands) && operands[..3].iter().all(|it| it.is_contiguous()) {
+    let in_place = operands[..3].iter().all(|it| it.is_contiguous());
+    if in_place {
+        on_gpu!(holds(&operands) => step(config, t, param, m, v, &grad));
+    }
+    match has_kernel(&operands) && in_place {
         true => fused(Isa::detect(), config, t, param, m, v, &grad.contiguous()?),
         false => composed(config, t, param, m, v, &grad),
     }
@@ -127,6 +136,9 @@ pub fn ema_update(ema: &Var, param: &Tensor, beta: f64) -> Result<()> {
     }
     if param.elem_count() == 0 {
         return Ok(());
+    }
+    if ema.is_contiguous() {
+        on_gpu!(holds(&[ema.as_tensor(), param]) => average(ema, &param.detach(), beta));
     }
     if has_kernel(&[ema.as_tensor(), param]) && ema.is_contiguous() {
         let (keep, add) = (beta as f32, (1.0 - beta) as f32);

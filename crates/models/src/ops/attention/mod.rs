@@ -2,11 +2,16 @@
 
 use candle_core::{D, Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 pub(super) mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(feature = "metal")]
+mod metal;
 mod softmax;
 
 #[cfg(test)]
@@ -38,6 +43,7 @@ pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     if heads == 0 || !packed.is_multiple_of(heads.saturating_mul(3)) {
         bail!("attention: {packed} channels are no query, key and value of {heads} heads");
     }
+    on_gpu!(holds(&[qkv]) => attention(qkv, heads));
     if has_kernel(&[qkv]) {
         return fused(Isa::detect(), qkv, heads);
     }

@@ -2,10 +2,15 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 pub(super) mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(feature = "metal")]
+mod metal;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +26,7 @@ pub fn concat_channels(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if but_channels(a_dims) != but_channels(b_dims) {
         bail!("concat_channels: {:?} and {:?} differ in more than channels", a.shape(), b.shape());
     }
+    on_gpu!(holds(&[a, b]) => concat(a, b));
     if has_kernel(&[a, b]) {
         return a.contiguous()?.apply_op2(&b.contiguous()?, cpu::Concat);
     }

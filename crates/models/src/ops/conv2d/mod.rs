@@ -2,12 +2,17 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 pub(super) mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod geometry;
+#[cfg(feature = "metal")]
+mod metal;
 mod portable;
 pub(super) mod runner;
 pub(super) mod source;
@@ -47,6 +52,7 @@ mod tests;
 /// If the shapes do not fit or the kernel is not odd and square.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     check(x, weight, bias)?;
+    on_gpu!(holds(&[x, weight, bias.unwrap_or(weight)]) => conv2d(x, weight, bias));
     match bias {
         Some(bias) if has_kernel(&[x, weight, bias]) => fused(Isa::detect(), x, weight, Some(bias)),
         None if has_kernel(&[x, weight]) => fused(Isa::detect(), x, weight, None),

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::noise::{NoiseStream, check_positions};
 use super::operand::check_kind;
@@ -9,7 +10,11 @@ use super::storage::has_kernel;
 use crate::DropoutKey;
 
 pub(super) mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod kernel;
+#[cfg(feature = "metal")]
+mod metal;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +40,7 @@ pub fn dropout(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor
     if p == 0.0 {
         return Ok(x.clone());
     }
+    on_gpu!(holds(&[x]) => dropout(x, p, stream, key.position));
     match has_kernel(&[x]) {
         true => fused(Isa::detect(), x, p, stream, key.position),
         false => composed(x, p, stream, key.position),

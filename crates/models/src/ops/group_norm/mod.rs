@@ -2,12 +2,17 @@
 
 use candle_core::{D, Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 pub(super) mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod kernel;
+#[cfg(feature = "metal")]
+mod metal;
 pub(super) mod moments;
 pub(super) mod normal;
 
@@ -38,6 +43,7 @@ pub fn group_norm(
     eps: f64,
 ) -> Result<Tensor> {
     check("group_norm", x, weight, bias, groups)?;
+    on_gpu!(holds(&[x, weight, bias]) => group_norm(x, weight, bias, groups, eps, false));
     if has_kernel(&[x, weight, bias]) {
         return fused(Isa::detect(), x, weight, bias, groups, eps, false);
     }
@@ -53,6 +59,7 @@ pub fn group_norm_silu(
     eps: f64,
 ) -> Result<Tensor> {
     check("group_norm_silu", x, weight, bias, groups)?;
+    on_gpu!(holds(&[x, weight, bias]) => group_norm(x, weight, bias, groups, eps, true));
     if has_kernel(&[x, weight, bias]) {
         return fused(Isa::detect(), x, weight, bias, groups, eps, true);
     }
@@ -81,14 +88,26 @@ pub fn group_norm_scale_shift_silu(
     const NAME: &str = "group_norm_scale_shift_silu";
     check(NAME, x, weight, bias, groups)?;
     check_modulation(NAME, x, scale, shift)?;
-    if has_kernel(&[x, weight, bias, scale, shift]) {
-        // One affine map a sample: (scale + 1)(weight x̂ + bias) + shift.
-        let scale = (scale + 1.0)?;
-        let bias = (scale.broadcast_mul(bias)? + shift)?;
-        let weight = scale.broadcast_mul(weight)?;
+    // One affine map a sample: (scale + 1)(weight x̂ + bias) + shift.
+    let operands = [x, weight, bias, scale, shift];
+    on_gpu!(holds(&operands) => group_norm(
+        x,
+        &scaled(weight, scale)?,
+        &(scaled(bias, scale)? + shift)?,
+        groups,
+        eps,
+        true,
+    ));
+    if has_kernel(&operands) {
+        let (weight, bias) = (scaled(weight, scale)?, (scaled(bias, scale)? + shift)?);
         return fused(Isa::detect(), x, &weight, &bias, groups, eps, true);
     }
     composed_modulated(x, weight, bias, scale, shift, groups, eps)
+}
+
+/// `(scale + 1) · x` for every sample: `[B, C]`, of `x: [C]`.
+fn scaled(x: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    (scale + 1.0)?.broadcast_mul(x)
 }
 
 /// By the kernels of this crate, on the CPU in f32; weight and bias `[C]` or `[B, C]`.

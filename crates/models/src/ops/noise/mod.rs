@@ -13,6 +13,12 @@
 use candle_core::{Device, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::gpu::on_gpu;
+
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(feature = "metal")]
+mod metal;
 mod philox;
 #[cfg(test)]
 mod tests;
@@ -93,7 +99,9 @@ impl NoiseStream {
         shape: impl Into<Shape>,
         device: &Device,
     ) -> Result<Tensor> {
-        self.tensor(start, shape.into(), device, |stream, position, row| {
+        let shape = shape.into();
+        on_gpu!(drives(device) => normal(self, start, &shape, device));
+        self.tensor(start, shape, device, |stream, position, row| {
             stream.fill_normal(position, row);
         })
     }
@@ -109,7 +117,9 @@ impl NoiseStream {
         shape: impl Into<Shape>,
         device: &Device,
     ) -> Result<Tensor> {
-        self.tensor(start, shape.into(), device, |stream, position, row| {
+        let shape = shape.into();
+        on_gpu!(drives(device) => uniform(self, start, &shape, device));
+        self.tensor(start, shape, device, |stream, position, row| {
             for (block, out) in row.chunks_mut(4).enumerate() {
                 for (out, word) in out.iter_mut().zip(stream.words(position, block as u32)) {
                     // 24 bits, centred, so that f32 holds them exactly and neither end is hit.

@@ -2,12 +2,17 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 pub(super) mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod kernel;
+#[cfg(feature = "metal")]
+mod metal;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +26,7 @@ pub fn add_scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
         bail!("add_scaled: {:?} and {:?} differ", a.shape(), b.shape());
     }
     check_kind("add_scaled", &[("a", a), ("b", b)])?;
+    on_gpu!(holds(&[a, b]) => add_scaled(a, b, scale));
     if has_kernel(&[a, b]) {
         let op = cpu::AddScaled { isa: Isa::detect(), scale };
         return a.contiguous()?.apply_op2(&b.contiguous()?, op);
@@ -39,6 +45,7 @@ pub fn add_channels(x: &Tensor, c: &Tensor) -> Result<Tensor> {
         bail!("add_channels: {:?} does not fit x {:?}", c.shape(), x.shape());
     }
     check_kind("add_channels", &[("x", x), ("c", c)])?;
+    on_gpu!(holds(&[x, c]) => add_channels(x, c));
     if has_kernel(&[x, c]) {
         let op = cpu::AddChannels { isa: Isa::detect() };
         return x.contiguous()?.apply_op2(&c.contiguous()?, op);
@@ -53,6 +60,7 @@ pub fn add_channels(x: &Tensor, c: &Tensor) -> Result<Tensor> {
 /// If `x` holds integers, or the device fails.
 pub fn silu(x: &Tensor) -> Result<Tensor> {
     check_kind("silu", &[("x", x)])?;
+    on_gpu!(holds(&[x]) => silu(x));
     if has_kernel(&[x]) {
         return x.contiguous()?.apply_op1(cpu::Silu { isa: Isa::detect() });
     }
@@ -66,6 +74,7 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 /// If `x` holds integers, or the device fails.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
     check_kind("sigmoid", &[("x", x)])?;
+    on_gpu!(holds(&[x]) => sigmoid(x));
     if is_exact(x) {
         return x.contiguous()?.apply_op1(cpu::Sigmoid);
     }
@@ -79,6 +88,7 @@ pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
 /// If `x` holds integers, or the device fails.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
     check_kind("softplus", &[("x", x)])?;
+    on_gpu!(holds(&[x]) => softplus(x));
     if is_exact(x) {
         return x.contiguous()?.apply_op1(cpu::Softplus);
     }

@@ -4,12 +4,17 @@ use candle_core::{Result, Tensor, bail};
 
 use self::cpu::{Direction, Resample};
 use self::kernel::Plan;
+use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
 pub(super) mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod kernel;
+#[cfg(feature = "metal")]
+mod metal;
 
 #[cfg(test)]
 mod tests;
@@ -122,6 +127,7 @@ fn resample(x: &Tensor, op: Resample) -> Result<Tensor> {
     if op.plan.small.contains(&0) {
         bail!("{:?} is too small to be resampled by two", x.shape());
     }
+    on_gpu!(holds(&[x]) => resample(x, op.direction, op.plan));
     if has_kernel(&[x]) {
         return x.contiguous()?.apply_op1(op);
     }
