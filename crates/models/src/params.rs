@@ -191,6 +191,7 @@ impl Params {
 /// If the tensor cannot be read from its device.
 pub fn is_finite(tensor: &Tensor) -> Result<bool> {
     // Zero times a number is zero unless the number is not finite, and then it is NaN.
-    let sum = (tensor.flatten_all()?.to_dtype(DType::F64)? * 0.0)?.sum_all()?;
-    Ok(sum.to_scalar::<f64>()? == 0.0)
+    // Not every device has f64, and a sum of zeros needs none.
+    let sum = (tensor.flatten_all()? * 0.0)?.sum_all()?.to_device(&Device::Cpu)?;
+    Ok(sum.to_dtype(DType::F64)?.to_scalar::<f64>()? == 0.0)
 }

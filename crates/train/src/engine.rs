@@ -307,8 +307,9 @@ impl Pass {
 
     /// Records the mean of `[B]` values; over several forward passes, that of the last.
     pub(crate) fn mean(&mut self, name: &'static str, values: &Tensor) -> Result<(), Error> {
-        let mean = values.detach().mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        self.add(name, mean);
+        // Not every device has f64.
+        let mean = values.detach().mean_all()?.to_device(&Device::Cpu)?;
+        self.add(name, mean.to_dtype(DType::F64)?.to_scalar::<f64>()?);
         Ok(())
     }
 

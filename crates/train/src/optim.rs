@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Result, Tensor, Var, backprop::GradStore};
+use candle_core::{DType, Device, Result, Tensor, Var, backprop::GradStore};
 use models::{
     ops::adam::{self, AdamConfig},
     params::ParamSet,
@@ -161,7 +161,9 @@ impl Gradients {
     pub fn norm(&self) -> Result<f64> {
         let mut squares = 0.0;
         for gradient in self.0.values() {
-            squares += gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            // Not every device has f64.
+            let sum = gradient.sqr()?.sum_all()?.to_device(&Device::Cpu)?;
+            squares += sum.to_dtype(DType::F64)?.to_scalar::<f64>()?;
         }
         Ok(squares.sqrt())
     }

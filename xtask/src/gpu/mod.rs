@@ -3,6 +3,7 @@
 //! `docs/gpu.md` says what each step proves, and what only a GPU can.
 
 mod cuda;
+mod metal;
 mod mock;
 mod report;
 mod toolkit;
@@ -18,7 +19,7 @@ type Step = (&'static str, fn(&Path) -> anyhow::Result<()>);
 
 /// All steps, a list for each kind of GPU, in the order in which they run.
 fn steps() -> impl Iterator<Item = Step> {
-    [&cuda::STEPS[..]].into_iter().flatten().copied()
+    [&cuda::STEPS[..], &metal::STEPS].into_iter().flatten().copied()
 }
 
 /// Runs the named steps, or all of them if none is named; stops at the first that fails.
@@ -82,6 +83,7 @@ mod tests {
             select(words).unwrap().iter().map(|it| it.0).collect()
         };
         assert_eq!(names(&["cuda"]), cuda::STEPS.map(|it| it.0));
+        assert_eq!(names(&["metal"]), metal::STEPS.map(|it| it.0));
         assert_eq!(names(&["cuda-host"]), ["cuda-host"]);
         assert_eq!(names(&[]).len(), steps().count());
     }

@@ -24,6 +24,10 @@ const PROGRAMS: [&str; 2] = ["xtask/", "benches/"];
 /// The only place for kernels, `unsafe` and features.
 const KERNELS: &str = "crates/models/src/ops/";
 
+/// What runs the kernels of GPUs on the CPU, as the drivers of GPUs would: its own packages, which
+/// print their results, and have memory and foreign functions in hand.
+pub const EMULATION: &str = "ci/gpu/";
+
 /// The one feature outside [`KERNELS`]: without it `divergence` is pure `f64`.
 const TENSOR_FEATURE: (&str, &str) = ("crates/divergence/", "tensor");
 
@@ -82,7 +86,8 @@ fn check_code(path: &str, number: usize, line: &str, faults: &mut Vec<String>) {
         faults.push(format!("{path}:{number}: `{name}!`"));
     }
     let prints = PRINTING.iter().find(|it| calls_macro(line, it));
-    let may_print = path.ends_with("/build.rs") || PROGRAMS.iter().any(|it| path.starts_with(it));
+    let is_program = PROGRAMS.iter().chain([&EMULATION]).any(|it| path.starts_with(it));
+    let may_print = path.ends_with("/build.rs") || is_program;
     if let Some(name) = prints.filter(|_| !may_print) {
         faults.push(format!(
             "{path}:{number}: `{name}!` outside a program; emit an event or an error, in `cli` use `say!` or `note!`"
@@ -94,14 +99,14 @@ fn check_code(path: &str, number: usize, line: &str, faults: &mut Vec<String>) {
             faults.push(format!("{path}:{number}: `#[{attribute}]`"));
         }
     }
-    if has_word(line, "unsafe") && !path.starts_with(KERNELS) {
+    if has_word(line, "unsafe") && ![KERNELS, EMULATION].iter().any(|it| path.starts_with(it)) {
         faults.push(format!("{path}:{number}: `unsafe` outside {KERNELS}"));
     }
 }
 
 /// Conditions on features outside the kernels.
 fn check_features(path: &str, views: &lexer::Views, faults: &mut Vec<String>) {
-    if path.starts_with(KERNELS) {
+    if [KERNELS, EMULATION].iter().any(|it| path.starts_with(it)) {
         return;
     }
     let bytes = views.bare.as_bytes();

@@ -13,10 +13,10 @@ pub const TYPES: [(DType, f64); 3] = [(DType::F32, 2e-5), (DType::F16, 6e-3), (D
 /// What a difference is relative to where all numbers are smaller.
 const SMALLEST_SCALE: f64 = 0.5;
 
-/// The CUDA device of all tests: modules are loaded once.
+/// The device of all tests: kernels are loaded once.
 pub fn device() -> Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();
-    DEVICE.get_or_init(|| parse_device("cuda").unwrap()).clone()
+    DEVICE.get_or_init(|| parse_device(crate::DEVICE).unwrap()).clone()
 }
 
 /// Standard normal numbers of this shape, on the CPU in f32.
@@ -55,7 +55,7 @@ fn run(
     (y.detach(), vars.iter().map(gradient).collect())
 }
 
-/// Asserts that `f` gives the same on the CUDA device, in each type, as on the CPU in f64, in the
+/// Asserts that `f` gives the same on the GPU, in each type, as on the CPU in f64, in the
 /// output and in the gradient by each of `args`. Both start from numbers rounded to the type.
 #[track_caller]
 pub fn assert_agrees(what: &str, args: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
@@ -70,7 +70,8 @@ pub fn assert_agrees(what: &str, args: &[Tensor], f: impl Fn(&[Tensor]) -> Resul
         let grad = normal(99, shape.dims()).to_dtype(dtype).unwrap();
         let (y_expected, expected) = run(&double, &grad, &f);
         let (y, grads) = run(&to(&device(), dtype), &grad, &f);
-        assert!(y.device().is_cuda() && y.dtype() == dtype, "{what}: {:?} {y:?}", y.device());
+        let stays = y.device().same_device(&device()) && y.dtype() == dtype;
+        assert!(stays, "{what}: {:?} {y:?}", y.device());
         let e = error(&y, &y_expected);
         assert!(e < tolerance, "{what}, {dtype:?}: output is off by {e:.1e}");
         for (i, (grad, expected)) in grads.iter().zip(&expected).enumerate() {
@@ -90,7 +91,7 @@ pub fn views(x: &Tensor) -> [Tensor; 3] {
     [transposed, padded, cropped]
 }
 
-/// Asserts that `f` gives the same bits for views of `x: [B, C, H, W]` on the CUDA device as for `x`.
+/// Asserts that `f` gives the same bits for views of `x: [B, C, H, W]` on the GPU as for `x`.
 #[track_caller]
 pub fn assert_takes_views(what: &str, x: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) {
     let x = x.to_device(&device()).unwrap();

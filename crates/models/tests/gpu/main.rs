@@ -2,7 +2,11 @@
 //! f64. The device is a GPU, or the mock driver that runs the kernels on the CPU.
 
 mod comparing;
+mod double;
 mod networks;
 mod noise;
 mod operations;
 mod updates;
+
+/// The device under test.
+const DEVICE: &str = "cuda";

@@ -183,13 +183,3 @@ fn a_frozen_operand_gets_no_gradient() {
     assert!(grads.get(&frozen).is_none() && grads.get(&fixed).is_none());
     assert!(!ops::conv2d(&x.as_detached_tensor(), &frozen, None).unwrap().track_op());
 }
-
-#[test]
-fn double_precision_is_composed() {
-    let x = normal(1, &[2, 4, 3, 3]).to_dtype(DType::F64).unwrap();
-    let weight = normal(2, &[4]).to_dtype(DType::F64).unwrap();
-    let expected = ops::group_norm(&x, &weight, &weight, 2, 1e-5).unwrap();
-    let [x, weight] = [x, weight].map(|it| it.to_device(&device()).unwrap());
-    let got = ops::group_norm(&x, &weight, &weight, 2, 1e-5).unwrap();
-    assert!(error(&got, &expected) < 1e-12);
-}

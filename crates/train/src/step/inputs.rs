@@ -69,6 +69,8 @@ impl Draw<'_> {
                 law.sigma(uniforms.uniform(position, 0))
             })
             .collect();
-        Tensor::from_vec(levels, self.batch, self.device)?.to_dtype(self.dtype)
+        // Not every device has f64.
+        let levels = Tensor::from_vec(levels, self.batch, &Device::Cpu)?;
+        levels.to_dtype(self.dtype)?.to_device(self.device)
     }
 }

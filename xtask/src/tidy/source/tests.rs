@@ -89,6 +89,8 @@ fn unsafe_stays_with_the_kernels() {
     check(LIBRARY, "fn a() { unsafe { b() } }", &["`unsafe` outside"]);
     check(OP, "fn a() { unsafe { b() } }", &[]);
     check(LIBRARY, "// unsafe\n#![forbid(unsafe_code)]", &[]);
+    check("ci/gpu/shim/runtime.rs", "fn a() { unsafe { b() } }", &[]);
+    check("ci/checks/runtime.rs", "fn a() { unsafe { b() } }", &["`unsafe` outside"]);
 }
 
 #[test]

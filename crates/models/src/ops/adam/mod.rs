@@ -12,6 +12,8 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod kernel;
+#[cfg(feature = "metal")]
+mod metal;
 #[cfg(test)]
 mod tests;
 

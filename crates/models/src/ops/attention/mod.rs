@@ -10,6 +10,8 @@ use super::storage::has_kernel;
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(feature = "metal")]
+mod metal;
 mod softmax;
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod geometry;
+#[cfg(feature = "metal")]
+mod metal;
 mod portable;
 pub(super) mod runner;
 pub(super) mod source;

@@ -34,7 +34,7 @@ fn keep_of<const FMA: bool>(stream: NoiseStream, position: u64, p: f32, keep: &m
 }
 
 /// The least 24 random bits that [`NoiseStream::uniform_tensor`] makes a number of at least `p`.
-fn threshold(p: f32) -> u64 {
+pub(super) fn threshold(p: f32) -> u64 {
     let uniform = |bits: u32| (bits as f32 + 0.5) * 2f32.powi(-24);
     let (mut low, mut high) = (0, 1 << 24);
     while low < high {

@@ -7,6 +7,8 @@ use candle_core::{Device, Result, bail};
 
 #[cfg(feature = "cuda")]
 pub(super) mod cuda;
+#[cfg(feature = "metal")]
+pub(super) mod metal;
 
 /// Returns what the arm of a GPU gives, if `test` of that GPU's module says that it should run.
 ///
@@ -16,6 +18,10 @@ macro_rules! on_gpu {
         #[cfg(feature = "cuda")]
         if $crate::ops::gpu::cuda::$test($operands) {
             return cuda::$arm($($argument),*);
+        }
+        #[cfg(feature = "metal")]
+        if $crate::ops::gpu::metal::$test($operands) {
+            return metal::$arm($($argument),*);
         }
     };
 }
@@ -35,5 +41,23 @@ pub(super) fn open_cuda(name: &str, index: usize) -> Result<Device> {
 pub(super) fn open_cuda(name: &str, _: usize) -> Result<Device> {
     bail!(
         "device `{name}`: this build has no CUDA support; use `cpu`, or build with `--features cuda`"
+    )
+}
+
+/// The Apple GPU.
+#[cfg(feature = "metal")]
+pub(super) fn open_metal() -> Result<Device> {
+    // candle takes the first device without looking whether there is one.
+    if candle_metal_kernels::metal::Device::all().is_empty() {
+        bail!("device `metal`: this machine has no GPU that Metal knows; use `cpu`")
+    }
+    Device::new_metal(0)
+}
+
+/// The Apple GPU.
+#[cfg(not(feature = "metal"))]
+pub(super) fn open_metal() -> Result<Device> {
+    bail!(
+        "device `metal`: this build has no Metal support; use `cpu`, or build with `--features metal` on a Mac"
     )
 }

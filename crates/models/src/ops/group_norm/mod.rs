@@ -11,6 +11,8 @@ pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod kernel;
+#[cfg(feature = "metal")]
+mod metal;
 pub(super) mod moments;
 pub(super) mod normal;
 
@@ -86,14 +88,26 @@ pub fn group_norm_scale_shift_silu(
     const NAME: &str = "group_norm_scale_shift_silu";
     check(NAME, x, weight, bias, groups)?;
     check_modulation(NAME, x, scale, shift)?;
-    if has_kernel(&[x, weight, bias, scale, shift]) {
-        // One affine map a sample: (scale + 1)(weight x̂ + bias) + shift.
-        let scale = (scale + 1.0)?;
-        let bias = (scale.broadcast_mul(bias)? + shift)?;
-        let weight = scale.broadcast_mul(weight)?;
+    // One affine map a sample: (scale + 1)(weight x̂ + bias) + shift.
+    let operands = [x, weight, bias, scale, shift];
+    on_gpu!(holds(&operands) => group_norm(
+        x,
+        &scaled(weight, scale)?,
+        &(scaled(bias, scale)? + shift)?,
+        groups,
+        eps,
+        true,
+    ));
+    if has_kernel(&operands) {
+        let (weight, bias) = (scaled(weight, scale)?, (scaled(bias, scale)? + shift)?);
         return fused(Isa::detect(), x, &weight, &bias, groups, eps, true);
     }
     composed_modulated(x, weight, bias, scale, shift, groups, eps)
+}
+
+/// `(scale + 1) · x` for every sample: `[B, C]`, of `x: [C]`.
+fn scaled(x: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    (scale + 1.0)?.broadcast_mul(x)
 }
 
 /// By the kernels of this crate, on the CPU in f32; weight and bias `[C]` or `[B, C]`.

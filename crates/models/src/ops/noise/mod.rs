@@ -17,6 +17,8 @@ use super::gpu::on_gpu;
 
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(feature = "metal")]
+mod metal;
 mod philox;
 #[cfg(test)]
 mod tests;

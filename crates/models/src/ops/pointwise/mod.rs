@@ -11,6 +11,8 @@ pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod kernel;
+#[cfg(feature = "metal")]
+mod metal;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,1 @@
+//! Nothing of its own: it turns on the features under which `models` with `metal` compiles here.
