@@ -102,8 +102,11 @@ mod tests {
 
     #[test]
     fn each_axis_with_points_is_a_plot_in_ascending_order() {
-        let entries =
-            [point("batch", 4, 0.2, false), point("batch", 1, 0.1, true), point("x", 1, 1.0, false)];
+        let entries = [
+            point("batch", 4, 0.2, false),
+            point("batch", 1, 0.1, true),
+            point("x", 1, 1.0, false),
+        ];
         let [(name, plot)] = plots(&entries).try_into().unwrap();
         assert_eq!(name, "scaling-batch.svg");
         assert_eq!(plot.lines[0].points, [(1.0, 100.0), (4.0, 200.0)]);
