@@ -68,7 +68,7 @@ impl Pass {
     pub fn by_weights(&self) -> Result<GradStore> {
         let Inputs { x, sigma, cotangent } = &self.inputs;
         let y = self.trained.denoise(x, sigma, &Conditioning::default())?;
-        (y * cotangent)?.sum_all()?.backward()
+        models::backward(&(y * cotangent)?.sum_all()?)
     }
 
     /// The gradient of the input, `[B, C, H, W]`.
@@ -80,7 +80,7 @@ impl Pass {
         let Inputs { x, sigma, cotangent } = &self.inputs;
         let x = Var::from_tensor(x)?;
         let y = self.frozen.denoise(&x, sigma, &Conditioning::default())?;
-        let mut store = (y * cotangent)?.sum_all()?.backward()?;
+        let mut store = models::backward(&(y * cotangent)?.sum_all()?)?;
         match store.remove(&x) {
             Some(gradient) => Ok(gradient),
             None => candle_core::bail!("the network passed no gradient to its input"),

@@ -15,8 +15,10 @@ use crate::denoiser::{Conditioning, LogRatio};
 use crate::error;
 use crate::layout::{Layout, Scope};
 use crate::network::{Network, NetworkConfig};
-use crate::ops::{self, Filter};
+use crate::ops::Filter;
 use crate::params::{ParamSet, Params};
+use crate::tape::norm_conv::{Plus, normalise};
+use crate::tape::{Value, bridge, layers};
 use crate::unet::config::check_positive;
 use crate::unet::conv::{Conv, Linear, Norm, Resample, Start};
 use crate::unet::embedding::Waves;
@@ -164,24 +166,30 @@ impl LearnedHead {
                 sigma.shape()
             );
         }
-        let emb = self.embed(features, sigma, cond)?;
-        let params = self.affine.forward(&emb)?;
-        let half = self.config.width;
-        let [scale, shift] = [0, half].map(|start| params.narrow(1, start, half));
-        let y = self.conv0.forward(features)?;
-        let mut y = self.norm0.modulated_silu(&y, &scale?, &shift?)?;
-        if 4 <= height.min(width) && height.is_multiple_of(2) && width.is_multiple_of(2) {
-            y = ops::downsample2(&y, Filter::Box)?;
-        }
-        let y = self.norm1.silu(&self.conv1.forward(&y)?)?;
-        self.out.forward(&y)?.flatten_from(1)?.mean(1)
+        let halve = 4 <= height.min(width) && height.is_multiple_of(2) && width.is_multiple_of(2);
+        let patches = bridge::run(features, &[Some(sigma), cond.labels.as_ref()], |features| {
+            let emb = self.embed(features, sigma, cond)?;
+            let params = self.affine.forward(&emb)?;
+            let y = self.conv0.forward(features)?;
+            let norm0 = self.norm0.modulated_silu(&params);
+            let y = match halve {
+                true => {
+                    let y = layers::downsample2(&normalise(&y, norm0)?, Filter::Box)?;
+                    self.conv1.forward(&y)?
+                }
+                false => self.conv1.after(&[&y], Some(norm0), Plus::Nothing)?,
+            };
+            self.out.after(&[&y], Some(self.norm1.silu()), Plus::Nothing)
+        })?;
+        patches.flatten_from(1)?.mean(1)
     }
 
     /// The level and the class, `[B, width]`. Without labels, the level alone.
-    fn embed(&self, like: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
+    fn embed(&self, features: &Value, sigma: &Tensor, cond: &Conditioning) -> Result<Value> {
+        let like = features.tensor();
         let noise = (sigma.to_dtype(like.dtype())?.log()? * 0.25)?;
         let [cos, sin] = self.waves.forward(&noise)?;
-        let mut emb = self.map_noise.forward(&Tensor::cat(&[cos, sin], 1)?)?;
+        let mut emb = self.map_noise.forward(&features.constant(Tensor::cat(&[cos, sin], 1)?))?;
         if let (Some(map), Some(labels)) = (&self.map_label, &cond.labels) {
             let expected = [like.dim(0)?, self.config.label_dim];
             if labels.dims() != expected {
@@ -189,8 +197,8 @@ impl LearnedHead {
             }
             // One-hot labels of K classes have variance 1/K; the embedding is of order one.
             let unit = (labels.to_dtype(like.dtype())? * (expected[1] as f64).sqrt())?;
-            emb = (emb + map.forward(&unit)?)?;
+            emb = layers::add(&emb, &map.forward(&features.constant(unit))?)?;
         }
-        ops::silu(&emb)
+        layers::silu(&emb)
     }
 }

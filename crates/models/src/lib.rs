@@ -17,6 +17,7 @@ pub mod mlp;
 pub mod network;
 pub mod ops;
 pub mod params;
+mod tape;
 pub mod tensor_file;
 pub mod unet;
 
@@ -24,4 +25,5 @@ pub use denoiser::{Conditioning, Denoiser, DropoutKey, LogRatio, level_like};
 pub use error::{Error, Result};
 pub use network::{Architecture, Network, NetworkConfig, NetworkFile, Provenance};
 pub use params::{ParamSet, Params};
+pub use tape::bridge::backward;
 pub use tensor_file::TensorFile;

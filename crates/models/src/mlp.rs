@@ -9,8 +9,8 @@ use crate::denoiser::{Conditioning, Denoiser, LogRatio};
 use crate::edm::precond::{Precond, Preconditioner};
 use crate::error;
 use crate::layout::{Layout, Scope};
-use crate::ops;
 use crate::params::{ParamSet, Params};
+use crate::tape::{Value, bridge, layers};
 use crate::unet::config::check_positive;
 use crate::unet::conv::{Linear, Start};
 use crate::unet::embedding::Waves;
@@ -163,31 +163,34 @@ impl Trunk {
             );
         }
         let c = self.precond.coefficients(sigma)?;
-        let emb = self.embed(&c.c_noise, cond)?;
-        let mut h = self.input.forward(&x.broadcast_mul(&c.c_in.unsqueeze(1)?)?)?;
-        for [of_h, of_emb] in &self.hidden {
-            let step = ops::silu(&(of_h.forward(&h)? + of_emb.forward(&emb)?)?)?;
-            h = (h + step)?;
-        }
-        self.output.forward(&h)
+        let input = x.broadcast_mul(&c.c_in.unsqueeze(1)?)?;
+        bridge::run(&input, &[Some(&c.c_noise), cond.labels.as_ref()], |input| {
+            let emb = self.embed(input, &c.c_noise, cond)?;
+            let mut h = self.input.forward(input)?;
+            for [of_h, of_emb] in &self.hidden {
+                let step = layers::add(&of_h.forward(&h)?, &of_emb.forward(&emb)?)?;
+                h = layers::add(&h, &layers::silu(&step)?)?;
+            }
+            self.output.forward(&h)
+        })
     }
 
     /// The level and the class, `[B, width]`.
-    fn embed(&self, noise: &Tensor, cond: &Conditioning) -> Result<Tensor> {
+    fn embed(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> Result<Value> {
         let [cos, sin] = self.waves.forward(noise)?;
-        let mut emb = self.map_noise.forward(&Tensor::cat(&[cos, sin], 1)?)?;
+        let mut emb = self.map_noise.forward(&x.constant(Tensor::cat(&[cos, sin], 1)?))?;
         let expected = [noise.dim(0)?, self.config.label_dim];
         match (&self.map_label, &cond.labels) {
             (None, None) => (),
             (Some(map), Some(labels)) if labels.dims() == expected => {
                 let unit = (labels.to_dtype(noise.dtype())? * (expected[1] as f64).sqrt())?;
-                emb = (emb + map.forward(&unit)?)?;
+                emb = layers::add(&emb, &map.forward(&x.constant(unit))?)?;
             }
             (_, labels) => {
                 let found = labels.as_ref().map(|labels| labels.dims());
                 bail!("labels are {found:?}, this network takes [B, {}]", self.config.label_dim)
             }
         }
-        ops::silu(&emb)
+        layers::silu(&emb)
     }
 }

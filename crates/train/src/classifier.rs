@@ -144,7 +144,7 @@ impl Classifier {
         pass.mean("Loss/loss", &losses)?;
         let hits = logits.argmax(1)?.eq(&classes)?.to_dtype(DType::F32)?;
         pass.mean("Accuracy/train", &hits)?;
-        let mut store = losses.mean_all()?.backward()?;
+        let mut store = models::backward(&losses.mean_all()?)?;
         pass.gradients.accumulate(&self.state.trained.params, &mut store)?;
         pass.norm("Norm/network")?;
         if let Some(what) = pass.non_finite() {

@@ -240,7 +240,7 @@ impl Engine {
         pass: &mut Pass,
     ) -> Result<(), Error> {
         let loss = (losses.mean_all()? / self.config.accumulation.get() as f64)?;
-        let mut store = loss.backward()?;
+        let mut store = models::backward(&loss)?;
         pass.gradients.accumulate(params, &mut store)?;
         if let Some(head) = head {
             pass.head.accumulate(head, &mut store)?;

@@ -196,7 +196,7 @@ impl Teacher {
         let elements = noised.x0.elem_count() / draw.batch;
         pass.mean("Loss/loss", &(&losses / elements as f64)?)?;
         let loss = (losses.mean_all()? / config.accumulation.get() as f64)?;
-        Ok(pass.gradients.accumulate(&self.state.trained.params, &mut loss.backward()?)?)
+        Ok(pass.gradients.accumulate(&self.state.trained.params, &mut models::backward(&loss)?)?)
     }
 
     fn try_update(&mut self) -> Result<Outcome, Error> {

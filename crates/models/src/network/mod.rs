@@ -1,6 +1,6 @@
 //! A preconditioned U-Net: the denoiser that teacher, generator and fake score all are.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
 pub mod config;
 pub mod file;
@@ -10,6 +10,7 @@ pub use file::{NetworkFile, Provenance};
 
 use crate::denoiser::{Conditioning, Denoiser};
 use crate::edm::precond::{Coefficients, Preconditioner};
+use crate::tape::{Value, bridge, layers};
 use crate::unet::Output;
 use crate::unet::dhariwal::DhariwalUNet;
 use crate::unet::song::SongUNet;
@@ -29,6 +30,22 @@ pub struct Network {
 pub(crate) enum UNet {
     Song(Box<SongUNet>),
     Dhariwal(Box<DhariwalUNet>),
+}
+
+impl UNet {
+    fn forward(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> Result<Output> {
+        match self {
+            Self::Song(unet) => unet.forward(x, noise, cond),
+            Self::Dhariwal(unet) => unet.forward(x, noise, cond),
+        }
+    }
+
+    fn bottleneck(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> Result<Value> {
+        match self {
+            Self::Song(unet) => unet.bottleneck(x, noise, cond),
+            Self::Dhariwal(unet) => unet.bottleneck(x, noise, cond),
+        }
+    }
 }
 
 /// A network's output and, of the same pass, the features that a discriminator reads.
@@ -61,12 +78,9 @@ impl Network {
     ///
     /// If shapes or conditioning do not fit the network.
     pub fn encode(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
-        let c = self.coefficients(x, sigma)?;
-        let x = per_sample(x, &c.c_in)?;
-        match &self.unet {
-            UNet::Song(unet) => unet.bottleneck(&x, &c.c_noise, cond),
-            UNet::Dhariwal(unet) => unet.bottleneck(&x, &c.c_noise, cond),
-        }
+        self.run(x, sigma, cond, |x, c| {
+            self.unet.bottleneck(&layers::scale_samples(x, &c.c_in)?, &c.c_noise, cond)
+        })
     }
 
     /// [`Denoiser::denoise`] and [`Self::encode`] in one pass.
@@ -80,19 +94,40 @@ impl Network {
         sigma: &Tensor,
         cond: &Conditioning,
     ) -> Result<Denoised> {
-        let c = self.coefficients(x, sigma)?;
-        let input = per_sample(x, &c.c_in)?;
-        let Output { raw, bottleneck } = match &self.unet {
-            UNet::Song(unet) => unet.forward(&input, &c.c_noise, cond)?,
-            UNet::Dhariwal(unet) => unet.forward(&input, &c.c_noise, cond)?,
-        };
+        let mut shapes = None;
+        let both = self.run(x, sigma, cond, |x, c| {
+            let Output { raw, bottleneck } = self.forward(x, c, cond)?;
+            let x0 = self.denoised(x, &raw, c)?;
+            shapes = Some([&x0, &bottleneck].map(|it| it.tensor().shape().clone()));
+            layers::pack([&x0, &bottleneck])
+        })?;
+        let [x0, features] = shapes.expect("the network has run");
+        let part = |start, shape: Shape| both.narrow(0, start, shape.elem_count())?.reshape(shape);
+        Ok(Denoised { features: part(x0.elem_count(), features)?, x0: part(0, x0)? })
+    }
+
+    /// The U-Net on preconditioned images.
+    fn forward(&self, x: &Value, c: &Coefficients, cond: &Conditioning) -> Result<Output> {
+        self.unet.forward(&layers::scale_samples(x, &c.c_in)?, &c.c_noise, cond)
+    }
+
+    /// The denoised image, from the network's raw output.
+    fn denoised(&self, x: &Value, raw: &Value, c: &Coefficients) -> Result<Value> {
         // iDDPM networks also output a variance, which nothing here uses.
-        let raw = match raw.dim(1)? == self.config.img_channels {
-            true => raw,
-            false => raw.narrow(1, 0, self.config.img_channels)?,
-        };
-        let x0 = (per_sample(x, &c.c_skip)? + per_sample(&raw, &c.c_out)?)?;
-        Ok(Denoised { x0, features: bottleneck })
+        let raw = layers::first_channels(raw, self.config.img_channels)?;
+        layers::mix_samples([(x, &c.c_skip), (&raw, &c.c_out)])
+    }
+
+    fn run(
+        &self,
+        x: &Tensor,
+        sigma: &Tensor,
+        cond: &Conditioning,
+        forward: impl FnOnce(&Value, &Coefficients) -> Result<Value>,
+    ) -> Result<Tensor> {
+        let c = self.coefficients(x, sigma)?;
+        let others = [Some(&c.c_noise), cond.labels.as_ref(), cond.augment.as_ref()];
+        bridge::run(x, &others, |x| forward(x, &c))
     }
 
     fn coefficients(&self, x: &Tensor, sigma: &Tensor) -> Result<Coefficients> {
@@ -106,7 +141,7 @@ impl Network {
 
 impl Denoiser for Network {
     fn denoise(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
-        Ok(self.denoise_and_encode(x, sigma, cond)?.x0)
+        self.run(x, sigma, cond, |x, c| self.denoised(x, &self.forward(x, c, cond)?.raw, c))
     }
 
     fn sigma_range(&self) -> [f64; 2] {
@@ -116,9 +151,4 @@ impl Denoiser for Network {
     fn round_sigma(&self, sigma: f64) -> f64 {
         self.precond.round_sigma(sigma)
     }
-}
-
-/// `x: [B, C, H, W]` times `c: [B]`.
-fn per_sample(x: &Tensor, c: &Tensor) -> Result<Tensor> {
-    x.broadcast_mul(&c.reshape(((), 1, 1, 1))?)
 }

@@ -73,22 +73,64 @@ impl SharedPtr {
     }
 }
 
+/// A slice that threads write parts of that do not overlap, each checked to be within it.
+#[derive(Clone, Copy)]
+pub(super) struct SharedSlice<T> {
+    start: *mut T,
+    len: usize,
+}
+
+// SAFETY: as with [`SharedPtr`]; the values written may be sent.
+unsafe impl<T: Send> Send for SharedSlice<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for SharedSlice<T> {}
+
+impl<T: Copy> SharedSlice<T> {
+    /// All of `slice`.
+    pub(super) fn new(slice: &mut [T]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len() }
+    }
+
+    /// Writes one value.
+    ///
+    /// # Safety
+    ///
+    /// The slice is still alive, and nobody else reads or writes this place meanwhile.
+    pub(super) unsafe fn write(&self, at: usize, value: T) {
+        assert!(at < self.len, "a write beyond a shared slice");
+        // SAFETY: within the slice, by the check; the rest is the caller's word.
+        unsafe { self.start.add(at).write(value) };
+    }
+
+    /// Writes several, from `at` on.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::write`], of all these places.
+    pub(super) unsafe fn write_slice(&self, at: usize, values: &[T]) {
+        assert!(at <= self.len && values.len() <= self.len - at, "a write beyond a shared slice");
+        // SAFETY: as above.
+        unsafe { self.start.add(at).copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+    }
+}
+
 /// Runs `f` on `len` numbers of scratch with arbitrary contents, which the thread keeps for the
 /// next call. They begin at a cache line, or else half of all vectors would straddle two.
 pub(super) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
     /// Numbers in a cache line.
     const LINE: usize = 16;
     thread_local! {
-        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
     }
-    // Taken out while in use: a kernel that waits for others may be given a task of its own kind.
-    let mut scratch = SCRATCH.take();
+    // Taken out while in use: `f` may need scratch, too, and a kernel that waits for others may be
+    // given a task of its own kind. The same depth finds the same buffer again.
+    let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
     if scratch.len() < len + LINE {
         scratch.resize(len + LINE, 0.0);
     }
     let start = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
     let result = f(&mut scratch[start..start + len]);
-    SCRATCH.set(scratch);
+    SCRATCH.with_borrow_mut(|scratches| scratches.push(scratch));
     result
 }
 

@@ -15,7 +15,9 @@ pub mod device;
 pub mod noise;
 pub mod runtime;
 
+pub(crate) mod bare;
 mod buffer;
+mod channels;
 mod isa;
 mod math;
 mod operand;
@@ -31,6 +33,7 @@ mod conv2d;
 mod dropout;
 mod group_norm;
 mod linear;
+mod norm_conv;
 mod pointwise;
 mod resample;
 

@@ -67,31 +67,38 @@ unsafe fn run(
     scale: f32,
     add: bool,
 ) {
+    /// Terms of a sum at a time where both factors are read along it: `gemm` copies them into
+    /// another order first, which takes longer, the further apart their rows are.
+    const TERMS: usize = 256;
     assert!(a.holds(m, k) && b.holds(k, n), "a factor is smaller than the product needs");
-    // SAFETY: the factors are within their slices by the check above, `c` by the caller's word,
-    // and a unique borrow of it cannot overlap them.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            c,
-            1,
-            stride as isize,
-            add,
-            a.numbers.as_ptr(),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.numbers.as_ptr(),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            1.0,
-            scale,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
+    let terms = if a.column_stride == 1 && b.row_stride == 1 { TERMS } else { k.max(1) };
+    // An empty sum is written, too.
+    for first in (0..k.max(1)).step_by(terms) {
+        // SAFETY: the factors are within their slices by the check above, `c` by the caller's
+        // word, and a unique borrow of it cannot overlap them.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                terms.min(k - first),
+                c,
+                1,
+                stride as isize,
+                add || 0 < first,
+                a.numbers.as_ptr().add(first * a.column_stride),
+                a.column_stride as isize,
+                a.row_stride as isize,
+                b.numbers.as_ptr().add(first * b.row_stride),
+                b.column_stride as isize,
+                b.row_stride as isize,
+                1.0,
+                scale,
+                false,
+                false,
+                false,
+                Parallelism::None,
+            );
+        }
     }
 }
 

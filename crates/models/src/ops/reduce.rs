@@ -32,6 +32,7 @@ pub(super) fn over_batch(x: &[f32], batch: usize, channels: usize) -> Vec<f32> {
 }
 
 compile_for_isa! {
+    /// The sum of all numbers.
     fn sum(x: &[f32]) -> f32 = sum_of
 }
 

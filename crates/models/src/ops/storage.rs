@@ -1,6 +1,9 @@
 //! Between candle's tensors and slices of `f32`.
 
+use std::ops::{Deref, Range};
+
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
+use parking_lot::RwLockReadGuard;
 
 use super::runtime::{Kernels, kernels};
 
@@ -15,6 +18,36 @@ pub(super) fn dense<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a 
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
         None => bail!("a kernel was given a tensor that is not contiguous"),
+    }
+}
+
+/// The numbers of a contiguous tensor, while they are borrowed.
+pub(super) struct Dense<'a> {
+    storage: RwLockReadGuard<'a, Storage>,
+    range: Range<usize>,
+}
+
+impl<'a> Dense<'a> {
+    /// Those of a contiguous f32 tensor on the CPU; any other is an error.
+    pub(super) fn of(tensor: &'a Tensor) -> Result<Self> {
+        let (storage, layout) = tensor.storage_and_layout();
+        let (start, end) = match (&*storage, layout.contiguous_offsets()) {
+            (Storage::Cpu(CpuStorage::F32(_)), Some(offsets)) => offsets,
+            _ => bail!("a CPU kernel was given a tensor that is not contiguous f32 on the CPU"),
+        };
+        Ok(Self { storage, range: start..end })
+    }
+}
+
+impl Deref for Dense<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match &*self.storage {
+            Storage::Cpu(CpuStorage::F32(numbers)) => &numbers[self.range.clone()],
+            // `of` has refused any other.
+            _ => &[],
+        }
     }
 }
 

@@ -1,12 +1,11 @@
 //! Self-attention over the pixels of a feature map, with a residual path around it.
 
-use candle_core::Tensor;
-
 use super::conv::{Conv, Norm, Resample};
 use super::style::Style;
 use crate::error::Result;
 use crate::layout::Scope;
-use crate::ops;
+use crate::tape::norm_conv::Plus;
+use crate::tape::{Value, layers};
 
 /// `y = (x + proj(attend(qkv(norm(x))))) · scale`.
 #[derive(Debug)]
@@ -33,8 +32,9 @@ impl Attention {
         })
     }
 
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let attended = ops::attention(&self.qkv.forward(&self.norm.forward(x)?)?, self.heads)?;
-        ops::add_scaled(&self.proj.forward(&attended)?, x, self.scale)
+    pub fn forward(&self, x: &Value) -> candle_core::Result<Value> {
+        let qkv = self.qkv.after(&[x], Some(self.norm.plain()), Plus::Nothing)?;
+        let attended = layers::attention(&qkv, self.heads)?;
+        self.proj.after(&[&attended], None, Plus::Residual(x, self.scale))
     }
 }

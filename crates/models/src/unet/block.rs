@@ -1,14 +1,13 @@
 //! The residual block of both U-Nets (Karras et al. 2022, arXiv:2206.00364, Fig. 8 and Table 7).
 
-use candle_core::Tensor;
-
 use super::attention::Attention;
 use super::conv::{Conv, Linear, Norm, Resample, Skip};
 use super::style::Style;
 use crate::denoiser::DropoutKey;
 use crate::error::Result;
 use crate::layout::Scope;
-use crate::ops;
+use crate::tape::norm_conv::{Plus, normalise};
+use crate::tape::{Value, layers};
 
 /// Where a block stands.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +30,10 @@ pub(crate) enum Step {
 }
 
 /// What every block of a pass is given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
     /// The conditioning vector, `[B, E]`.
-    pub emb: &'a Tensor,
+    pub emb: &'a Value,
     pub dropout: Option<DropoutKey>,
 }
 
@@ -92,22 +91,22 @@ impl Block {
     }
 
     /// `x: [B, C, H, W]` to the block's channels and resolution.
-    pub fn forward(&self, x: &Tensor, pass: Pass<'_>) -> candle_core::Result<Tensor> {
-        let y = self.conv0.forward(&self.norm0.silu(x)?)?;
+    pub fn forward(&self, x: &[&Value], pass: Pass<'_>) -> candle_core::Result<Value> {
         let params = self.affine.forward(pass.emb)?;
-        let y = if self.adaptive_scale {
-            let half = params.dim(1)? / 2;
-            let [scale, shift] = [0, half].map(|start| params.narrow(1, start, half));
-            self.norm1.modulated_silu(&y, &scale?, &shift?)?
-        } else {
-            self.norm1.silu(&ops::add_channels(&y, &params)?)?
+        let (plus, norm1) = match self.adaptive_scale {
+            true => (Plus::Nothing, self.norm1.modulated_silu(&params)),
+            false => (Plus::Channels(&params), self.norm1.silu()),
         };
+        let y = self.conv0.after(x, Some(self.norm0.silu()), plus)?;
+        let skip = self.skip.forward(x)?;
+        let plus = Plus::Residual(&skip, self.skip_scale);
         let y = match pass.dropout {
-            Some(key) if 0.0 < self.dropout => ops::dropout(&y, self.dropout, key, self.layer)?,
-            _ => y,
+            Some(key) if 0.0 < self.dropout => {
+                let y = layers::dropout(&normalise(&y, norm1)?, self.dropout, key, self.layer)?;
+                self.conv1.after(&[&y], None, plus)?
+            }
+            _ => self.conv1.after(&[&y], Some(norm1), plus)?,
         };
-        let y = self.conv1.forward(&y)?;
-        let y = ops::add_scaled(&y, &self.skip.forward(x)?, self.skip_scale)?;
         match &self.attention {
             Some(attention) => attention.forward(&y),
             None => Ok(y),

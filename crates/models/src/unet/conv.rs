@@ -4,7 +4,10 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::layout::{Init, Scope};
-use crate::ops::{self, Filter};
+use crate::ops::Filter;
+use crate::tape::Value;
+use crate::tape::layers::{self, NormParams};
+use crate::tape::norm_conv::{Normalise, Plus, norm_conv, normalise};
 
 /// How the weights and biases of a layer start.
 #[derive(Clone, Copy, Debug)]
@@ -56,11 +59,11 @@ impl Resample {
     }
 
     /// Applies it to `x` alone.
-    fn forward(self, x: &Tensor) -> candle_core::Result<Tensor> {
+    fn forward(self, x: &Value) -> candle_core::Result<Value> {
         match self {
             Self::Keep => Ok(x.clone()),
-            Self::Up(filter) => ops::upsample2(x, filter),
-            Self::Down(filter) | Self::FusedDown(filter) => ops::downsample2(x, filter),
+            Self::Up(filter) => layers::upsample2(x, filter),
+            Self::Down(filter) | Self::FusedDown(filter) => layers::downsample2(x, filter),
         }
     }
 
@@ -100,15 +103,38 @@ impl Conv {
         Ok(Self { weight, bias, resample, kernel })
     }
 
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        if let Resample::FusedDown(filter) = self.resample {
-            let padding = self.kernel / 2 + (filter.taps().len() - 1) / 2;
-            let y = ops::conv2d_padded(x, &self.weight, padding)?;
-            let y = ops::downsample2_valid(&y, filter)?;
-            let bias = self.bias.broadcast_as((y.dim(0)?, y.dim(1)?))?;
-            return ops::add_channels(&y, &bias);
+    /// `[B, I, H, W]` to `[B, O, H', W']`.
+    pub fn forward(&self, x: &Value) -> candle_core::Result<Value> {
+        self.after(&[x], None, Plus::Nothing)
+    }
+
+    /// `(conv(norm(x)) + plus) · factor`, of one value or two joined along the channels.
+    pub fn after(
+        &self,
+        x: &[&Value],
+        norm: Option<Normalise<'_>>,
+        plus: Plus<'_>,
+    ) -> candle_core::Result<Value> {
+        if self.resample == Resample::Keep {
+            return norm_conv(x, norm, [&self.weight, &self.bias], plus);
         }
-        ops::conv2d(&self.resample.forward(x)?, &self.weight, Some(&self.bias))
+        let x = layers::join(x)?;
+        let x = match norm {
+            Some(norm) => normalise(&x, norm)?,
+            None => x,
+        };
+        let Resample::FusedDown(filter) = self.resample else {
+            let x = self.resample.forward(&x)?;
+            return norm_conv(&[&x], None, [&self.weight, &self.bias], plus);
+        };
+        let padding = self.kernel / 2 + (filter.taps().len() - 1) / 2;
+        let y = layers::conv2d_padded(&x, &self.weight, padding)?;
+        let y = layers::add_bias(&layers::downsample2_valid(&y, filter)?, &self.bias)?;
+        match plus {
+            Plus::Nothing => Ok(y),
+            Plus::Channels(channels) => layers::add_channels(&y, channels),
+            Plus::Residual(residual, factor) => layers::add_scaled(&y, residual, factor),
+        }
     }
 }
 
@@ -128,11 +154,11 @@ impl Skip {
         Ok(Self::Resample(resample))
     }
 
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    pub fn forward(&self, x: &[&Value]) -> candle_core::Result<Value> {
         match self {
-            Self::Identity => Ok(x.clone()),
-            Self::Resample(resample) => resample.forward(x),
-            Self::Conv(conv) => conv.forward(x),
+            Self::Identity => layers::join(x),
+            Self::Resample(resample) => resample.forward(&layers::join(x)?),
+            Self::Conv(conv) => conv.after(x, None, Plus::Nothing),
         }
     }
 }
@@ -160,23 +186,25 @@ impl Norm {
         Ok(Self { weight, bias, groups, eps })
     }
 
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        ops::group_norm(x, &self.weight, &self.bias, self.groups, self.eps)
+    /// The norm by itself.
+    pub fn plain(&self) -> Normalise<'_> {
+        Normalise { params: self.params(), silu: false, modulation: None }
     }
 
-    pub fn silu(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        ops::group_norm_silu(x, &self.weight, &self.bias, self.groups, self.eps)
+    /// `silu(norm(x))`.
+    pub fn silu(&self) -> Normalise<'_> {
+        Normalise { params: self.params(), silu: true, modulation: None }
     }
 
-    /// `silu((scale + 1) · norm(x) + shift)`, with `scale` and `shift` `[B, C]`.
-    pub fn modulated_silu(
-        &self,
-        x: &Tensor,
-        scale: &Tensor,
-        shift: &Tensor,
-    ) -> candle_core::Result<Tensor> {
-        let Self { weight, bias, groups, eps } = self;
-        ops::group_norm_scale_shift_silu(x, weight, bias, scale, shift, *groups, *eps)
+    /// `silu((scale + 1) · norm(x) + shift)`, with the scales and after them the shifts in
+    /// `params: [B, 2C]`.
+    pub fn modulated_silu<'a>(&'a self, params: &'a Value) -> Normalise<'a> {
+        Normalise { params: self.params(), silu: true, modulation: Some(params) }
+    }
+
+    fn params(&self) -> NormParams<'_> {
+        let &Self { ref weight, ref bias, groups, eps } = self;
+        NormParams { weight, bias, groups, eps }
     }
 }
 
@@ -203,7 +231,7 @@ impl Linear {
         Ok(Self { weight, bias: None })
     }
 
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        ops::linear(x, &self.weight, self.bias.as_ref())
+    pub fn forward(&self, x: &Value) -> candle_core::Result<Value> {
+        layers::linear(x, &self.weight, self.bias.as_ref())
     }
 }

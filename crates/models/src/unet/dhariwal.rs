@@ -14,7 +14,9 @@ use super::{Output, Sizes};
 use crate::denoiser::Conditioning;
 use crate::error::Result;
 use crate::layout::Scope;
-use crate::ops::{self, Filter};
+use crate::ops::Filter;
+use crate::tape::norm_conv::Plus;
+use crate::tape::{Value, layers};
 
 /// Added to the variance in every group norm.
 const EPS: f64 = 1e-5;
@@ -98,7 +100,7 @@ impl DhariwalUNet {
     /// preconditioned.
     pub(crate) fn forward(
         &self,
-        x: &Tensor,
+        x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
     ) -> candle_core::Result<Output> {
@@ -107,65 +109,62 @@ impl DhariwalUNet {
         let bottleneck = skips.last().expect("an encoder has a layer").clone();
         let mut x = bottleneck.clone();
         for DecoderBlock { takes_skip, block } in &self.decoder {
-            if *takes_skip {
-                let skip = skips.pop().expect("as many skips as decoder blocks");
-                x = ops::concat_channels(&x, &skip)?;
-            }
-            x = block.forward(&x, pass)?;
+            x = match takes_skip {
+                true => {
+                    let skip = skips.pop().expect("as many skips as decoder blocks");
+                    block.forward(&[&x, &skip], pass)?
+                }
+                false => block.forward(&[&x], pass)?,
+            };
         }
-        let raw = self.out_conv.forward(&self.out_norm.silu(&x)?)?;
+        let raw = self.out_conv.after(&[&x], Some(self.out_norm.silu()), Plus::Nothing)?;
         Ok(Output { raw, bottleneck })
     }
 
     /// The activation of the last encoder block: `[B, C', h, w]`.
     pub(crate) fn bottleneck(
         &self,
-        x: &Tensor,
+        x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
-    ) -> candle_core::Result<Tensor> {
+    ) -> candle_core::Result<Value> {
         Ok(self.encode(x, noise, cond)?.1.pop().expect("an encoder has a layer"))
     }
 
     /// The conditioning vector, and the output of every encoder layer.
     fn encode(
         &self,
-        x: &Tensor,
+        x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
-    ) -> candle_core::Result<(Tensor, Vec<Tensor>)> {
-        conditioning::check_input(x, noise, &self.sizes)?;
+    ) -> candle_core::Result<(Value, Vec<Value>)> {
+        conditioning::check_input(x.tensor(), noise, &self.sizes)?;
         let emb = self.embed(x, noise, cond)?;
         let pass = Pass { emb: &emb, dropout: cond.dropout };
         let mut x = self.conv.forward(x)?;
         let mut skips = vec![x.clone()];
         for block in &self.encoder {
-            x = block.forward(&x, pass)?;
+            x = block.forward(&[&x], pass)?;
             skips.push(x.clone());
         }
         Ok((emb, skips))
     }
 
     /// The conditioning vector, `[B, E]`.
-    fn embed(
-        &self,
-        x: &Tensor,
-        noise: &Tensor,
-        cond: &Conditioning,
-    ) -> candle_core::Result<Tensor> {
+    fn embed(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> candle_core::Result<Value> {
         let [cos, sin] = self.waves.forward(noise)?;
-        let mut emb = Tensor::cat(&[cos, sin], 1)?;
-        let augment = conditioning::augment(cond, &self.sizes, x)?;
+        let mut emb = x.constant(Tensor::cat(&[cos, sin], 1)?);
+        let augment = conditioning::augment(cond, &self.sizes, x.tensor())?;
         if let (Some(map), Some(augment)) = (&self.map_augment, augment) {
-            emb = (emb + map.forward(&augment)?)?;
+            emb = layers::add(&emb, &map.forward(&x.constant(augment))?)?;
         }
         let [layer0, layer1] = &self.map_layers;
-        let mut emb = layer1.forward(&ops::silu(&layer0.forward(&emb)?)?)?;
-        let labels = conditioning::labels(cond, &self.sizes, self.label_dropout, x)?;
+        let mut emb = layer1.forward(&layers::silu(&layer0.forward(&emb)?)?)?;
+        let labels = conditioning::labels(cond, &self.sizes, self.label_dropout, x.tensor())?;
         if let (Some(map), Some(labels)) = (&self.map_label, labels) {
-            emb = (emb + map.forward(&labels)?)?;
+            emb = layers::add(&emb, &map.forward(&x.constant(labels))?)?;
         }
-        ops::silu(&emb)
+        layers::silu(&emb)
     }
 }
 

@@ -15,15 +15,14 @@ pub(crate) mod embedding;
 pub mod song;
 mod style;
 
-use candle_core::Tensor;
+use crate::tape::Value;
 
 /// What a U-Net computes from the same pass.
-#[derive(Clone, Debug)]
 pub(crate) struct Output {
     /// The raw output `F`: `[B, C, H, W]`.
-    pub raw: Tensor,
+    pub raw: Value,
     /// The activation of the last encoder block: `[B, C', h, w]`.
-    pub bottleneck: Tensor,
+    pub bottleneck: Value,
 }
 
 /// Sizes that both architectures need beside their own options.

@@ -13,7 +13,8 @@ use super::{Output, Sizes};
 use crate::denoiser::Conditioning;
 use crate::error::Result;
 use crate::layout::Scope;
-use crate::ops;
+use crate::tape::norm_conv::Plus;
+use crate::tape::{Value, layers};
 
 /// Added to the variance in every group norm.
 const EPS: f64 = 1e-6;
@@ -71,9 +72,9 @@ struct OutputHead {
 
 /// What the encoder leaves to the decoder.
 struct Encoded {
-    emb: Tensor,
+    emb: Value,
     /// The output of every encoder layer, the last of them the bottleneck.
-    skips: Vec<Tensor>,
+    skips: Vec<Value>,
 }
 
 impl SongUNet {
@@ -126,7 +127,7 @@ impl SongUNet {
     /// preconditioned.
     pub(crate) fn forward(
         &self,
-        x: &Tensor,
+        x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
     ) -> candle_core::Result<Output> {
@@ -136,11 +137,11 @@ impl SongUNet {
         let (mut x, mut raw) = (bottleneck.clone(), None);
         for level in &self.decoder {
             for block in &level.entry {
-                x = block.forward(&x, pass)?;
+                x = block.forward(&[&x], pass)?;
             }
             for block in &level.blocks {
                 let skip = skips.pop().expect("as many skips as decoder blocks");
-                x = block.forward(&ops::concat_channels(&x, &skip)?, pass)?;
+                x = block.forward(&[&x, &skip], pass)?;
             }
             if let Some(head) = &level.output {
                 raw = Some(head.forward(&x, raw)?);
@@ -152,43 +153,43 @@ impl SongUNet {
     /// The activation of the last encoder block: `[B, C', h, w]`.
     pub(crate) fn bottleneck(
         &self,
-        x: &Tensor,
+        x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
-    ) -> candle_core::Result<Tensor> {
+    ) -> candle_core::Result<Value> {
         Ok(self.encode(x, noise, cond)?.skips.pop().expect("an encoder has a layer"))
     }
 
     fn encode(
         &self,
-        x: &Tensor,
+        x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
     ) -> candle_core::Result<Encoded> {
-        conditioning::check_input(x, noise, &self.sizes)?;
+        conditioning::check_input(x.tensor(), noise, &self.sizes)?;
         let emb = self.embed(x, noise, cond)?;
         let pass = Pass { emb: &emb, dropout: cond.dropout };
-        let mut skips: Vec<Tensor> = Vec::new();
+        let mut skips: Vec<Value> = Vec::new();
         let (mut x, mut auxiliary) = (x.clone(), x.clone());
         for level in &self.encoder {
             x = match &level.entry {
                 Entry::Conv(conv) => conv.forward(&x)?,
-                Entry::Down(block) => block.forward(&x, pass)?,
+                Entry::Down(block) => block.forward(&[&x], pass)?,
             };
             match &level.auxiliary {
                 Auxiliary::Absent => (),
                 Auxiliary::Skip { down, conv } => {
-                    auxiliary = down.forward(&auxiliary)?;
-                    x = ops::add_scaled(&x, &conv.forward(&auxiliary)?, 1.0)?;
+                    auxiliary = down.forward(&[&auxiliary])?;
+                    x = conv.after(&[&auxiliary], None, Plus::Residual(&x, 1.0))?;
                 }
                 Auxiliary::Residual(conv) => {
-                    x = ops::add_scaled(&x, &conv.forward(&auxiliary)?, 0.5f64.sqrt())?;
+                    x = conv.after(&[&auxiliary], None, Plus::Residual(&x, 0.5f64.sqrt()))?;
                     auxiliary = x.clone();
                 }
             }
             skips.push(x.clone());
             for block in &level.blocks {
-                x = block.forward(&x, pass)?;
+                x = block.forward(&[&x], pass)?;
                 skips.push(x.clone());
             }
         }
@@ -196,26 +197,21 @@ impl SongUNet {
     }
 
     /// The conditioning vector, `[B, E]`.
-    fn embed(
-        &self,
-        x: &Tensor,
-        noise: &Tensor,
-        cond: &Conditioning,
-    ) -> candle_core::Result<Tensor> {
+    fn embed(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> candle_core::Result<Value> {
         let [cos, sin] = self.waves.forward(noise)?;
         // Sines first: what DDPM++ and NCSN++ were trained with.
-        let mut emb = Tensor::cat(&[sin, cos], 1)?;
-        let labels = conditioning::labels(cond, &self.sizes, self.label_dropout, x)?;
+        let mut emb = x.constant(Tensor::cat(&[sin, cos], 1)?);
+        let labels = conditioning::labels(cond, &self.sizes, self.label_dropout, x.tensor())?;
         if let (Some(map), Some(labels)) = (&self.map_label, labels) {
             let unit = (labels * (self.sizes.label_dim as f64).sqrt())?;
-            emb = (emb + map.forward(&unit)?)?;
+            emb = layers::add(&emb, &map.forward(&x.constant(unit))?)?;
         }
-        let augment = conditioning::augment(cond, &self.sizes, x)?;
+        let augment = conditioning::augment(cond, &self.sizes, x.tensor())?;
         if let (Some(map), Some(augment)) = (&self.map_augment, augment) {
-            emb = (emb + map.forward(&augment)?)?;
+            emb = layers::add(&emb, &map.forward(&x.constant(augment))?)?;
         }
         for layer in &self.map_layers {
-            emb = ops::silu(&layer.forward(&emb)?)?;
+            emb = layers::silu(&layer.forward(&emb)?)?;
         }
         Ok(emb)
     }
@@ -223,11 +219,13 @@ impl SongUNet {
 
 impl OutputHead {
     /// Adds this level's image to the upsampled image of the levels below.
-    fn forward(&self, x: &Tensor, below: Option<Tensor>) -> candle_core::Result<Tensor> {
-        let image = self.conv.forward(&self.norm.silu(x)?)?;
+    fn forward(&self, x: &Value, below: Option<Value>) -> candle_core::Result<Value> {
+        let norm = Some(self.norm.silu());
         match (&self.up, below) {
-            (Some(up), Some(below)) => ops::add_scaled(&image, &up.forward(&below)?, 1.0),
-            _ => Ok(image),
+            (Some(up), Some(below)) => {
+                self.conv.after(&[x], norm, Plus::Residual(&up.forward(&[&below])?, 1.0))
+            }
+            _ => self.conv.after(&[x], norm, Plus::Nothing),
         }
     }
 }

@@ -5,5 +5,6 @@ mod golden;
 mod heads;
 mod layouts;
 mod networks;
+mod reverse;
 mod sampler;
 mod variants;

@@ -9,7 +9,7 @@ use models::{Architecture, Conditioning, Denoiser, DropoutKey, NetworkConfig, Pa
 
 use crate::golden::error;
 
-fn config(change: impl FnOnce(&mut SongConfig)) -> NetworkConfig {
+pub fn config(change: impl FnOnce(&mut SongConfig)) -> NetworkConfig {
     let mut song = SongConfig {
         model_channels: 8,
         channel_mult: vec![1, 2],
@@ -22,7 +22,7 @@ fn config(change: impl FnOnce(&mut SongConfig)) -> NetworkConfig {
 }
 
 /// Weights of order one everywhere, so that no path is closed as at the start of training.
-fn opened(config: &NetworkConfig) -> ParamSet {
+pub fn opened(config: &NetworkConfig) -> ParamSet {
     let params = config.init(0).unwrap();
     for (i, var) in params.vars().values().enumerate() {
         let noise = NoiseStream::new(9, i as u32);
@@ -34,7 +34,7 @@ fn opened(config: &NetworkConfig) -> ParamSet {
     params
 }
 
-fn inputs() -> (Tensor, Tensor, Conditioning) {
+pub fn inputs() -> (Tensor, Tensor, Conditioning) {
     let x = NoiseStream::new(5, 0).normal_tensor(0, (4, 2, 8, 8), &Device::Cpu).unwrap();
     let sigma = Tensor::new(&[0.1f32, 0.5, 2.0, 10.0], &Device::Cpu).unwrap();
     let labels = Tensor::eye(4, DType::F32, &Device::Cpu).unwrap();

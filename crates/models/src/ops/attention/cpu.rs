@@ -14,13 +14,13 @@ use crate::ops::product::{Matrix, product};
 use crate::ops::storage::{dense, tensor, with_dense};
 
 /// Attention of `heads` heads.
-pub(super) struct Attention {
-    pub(super) isa: Isa,
-    pub(super) heads: usize,
+pub(crate) struct Attention {
+    isa: Isa,
+    heads: usize,
     /// Whether a backward pass may follow, for which the weights are kept.
-    pub(super) keep: bool,
+    keep: bool,
     /// The softmax of each head, `[B · heads, T, T]`.
-    pub(super) weights: Mutex<Vec<f32>>,
+    weights: Mutex<Vec<f32>>,
 }
 
 /// The sizes of one head: `channels` and `T` pixels.
@@ -102,6 +102,10 @@ fn as_uninit(numbers: &mut [f32]) -> &mut [MaybeUninit<f32>] {
 }
 
 impl Attention {
+    pub(in crate::ops) fn new(isa: Isa, heads: usize, keep: bool) -> Self {
+        Self { isa, heads, keep, weights: Mutex::default() }
+    }
+
     fn head(&self, packed: usize, pixels: usize) -> Head {
         Head { channels: packed / 3 / self.heads, pixels }
     }
@@ -140,6 +144,13 @@ impl CustomOp1 for Attention {
     }
 
     fn bwd(&self, qkv: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        self.gradient(qkv, grad).map(Some)
+    }
+}
+
+impl Attention {
+    /// The gradient by `qkv`, for which the weights must have been kept.
+    pub(crate) fn gradient(&self, qkv: &Tensor, grad: &Tensor) -> Result<Tensor> {
         let (_, packed, height, width) = qkv.dims4()?;
         let head = self.head(packed, height * width);
         let Head { channels, pixels } = head;
@@ -159,6 +170,6 @@ impl CustomOp1 for Attention {
                 Ok(unsafe { by_qkv.assume_written() })
             })
         })?;
-        tensor(by_qkv, qkv.shape()).map(Some)
+        tensor(by_qkv, qkv.shape())
     }
 }

@@ -1,14 +1,12 @@
 //! Self-attention over the pixels of an image.
 
-use std::sync::Mutex;
-
 use candle_core::{D, Result, Tensor, bail};
 
 use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 mod softmax;
 
 #[cfg(test)]
@@ -48,9 +46,7 @@ pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
 
 /// By the kernels of this crate, on the CPU in f32.
 fn fused(isa: Isa, qkv: &Tensor, heads: usize) -> Result<Tensor> {
-    let keep = qkv.track_op();
-    let op = cpu::Attention { isa, heads, keep, weights: Mutex::default() };
-    qkv.contiguous()?.apply_op1(op)
+    qkv.contiguous()?.apply_op1(cpu::Attention::new(isa, heads, qkv.track_op()))
 }
 
 /// The same of plain candle operations: any device, any dtype.

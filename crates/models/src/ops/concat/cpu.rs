@@ -7,7 +7,7 @@ use crate::ops::buffer::Output;
 use crate::ops::storage::{dense, tensor, with_dense};
 
 /// Joins two batches along the channels.
-pub(super) struct Concat;
+pub(crate) struct Concat;
 
 impl CustomOp2 for Concat {
     fn name(&self) -> &'static str {
@@ -43,23 +43,24 @@ impl CustomOp2 for Concat {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let a_len: usize = a.dims()[1..].iter().product();
-        let by_a = a.track_op().then(|| part(grad, 0, a)).transpose()?;
-        let by_b = b.track_op().then(|| part(grad, a_len, b)).transpose()?;
+        let channels = a.dim(1)?;
+        let by_a = a.track_op().then(|| part(grad, 0, a.shape())).transpose()?;
+        let by_b = b.track_op().then(|| part(grad, channels, b.shape())).transpose()?;
         Ok((by_a, by_b))
     }
 }
 
-/// The gradient by `operand`, whose numbers begin at `start` in every sample of `grad`.
-fn part(grad: &Tensor, start: usize, operand: &Tensor) -> Result<Tensor> {
+/// The gradient by an operand of this shape, whose channels begin at `first` in `grad`.
+pub(crate) fn part(grad: &Tensor, first: usize, operand: &Shape) -> Result<Tensor> {
     let len: usize = grad.dims()[1..].iter().product();
     let part: usize = operand.dims()[1..].iter().product();
+    let start = first * (len / grad.dim(1)?);
     with_dense(grad, |grad| {
         let mut output = Output::new(operand.elem_count());
         output.par_chunks(part).enumerate().for_each(|(sample, y)| {
             y.write_copy_of_slice(&grad[sample * len + start..][..part]);
         });
         // SAFETY: every sample has been written.
-        tensor(unsafe { output.assume_written() }, operand.shape())
+        tensor(unsafe { output.assume_written() }, operand)
     })
 }

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor, bail};
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(test)]
 mod tests;
 

@@ -3,14 +3,17 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::geometry::Geometry;
-use super::portable;
+use super::portable::{self, Product};
+use super::runner::{self, Finish, Runner};
+use super::source::Source;
 use super::weight::Weight;
+use crate::ops::channels::Channels;
 use crate::ops::isa::Isa;
 use crate::ops::reduce;
 use crate::ops::storage::{dense, tensor, with_dense};
 
 #[cfg(target_arch = "x86_64")]
-use super::{direct, weight_grad, winograd};
+use super::{direct::Direct, weight_grad, winograd, winograd::Winograd};
 
 /// Channels below which Winograd's transforms cost more than they save.
 const WINOGRAD_CHANNELS: usize = 16;
@@ -20,8 +23,8 @@ const WINOGRAD_TILES: usize = 32;
 const PRODUCT_CHANNELS: usize = 128;
 
 /// The convolution as an operation of candle's graph.
-pub(super) struct Conv2d {
-    pub(super) isa: Isa,
+pub(crate) struct Conv2d {
+    pub(in crate::ops) isa: Isa,
 }
 
 /// How to convolve.
@@ -59,7 +62,9 @@ impl Algorithm {
     fn of_weight_gradient(isa: Isa, geometry: &Geometry) -> Self {
         let tiles = geometry.batch * geometry.pixels() / 4;
         match Self::of_convolution(isa, geometry) {
-            // The transformed sums are read and written once for every few tiles.
+            // With many channels there is one transformed sum. With fewer, every part of the batch
+            // has one, which is read and written for every few tiles.
+            Self::Winograd if many_channels(geometry) => Self::Winograd,
             Self::Winograd if tiles <= geometry.inputs.max(geometry.outputs) => Self::Direct,
             algorithm => algorithm,
         }
@@ -71,56 +76,121 @@ fn winograd_fits(geometry: &Geometry) -> bool {
     winograd::fits(geometry)
 }
 
+#[cfg(target_arch = "x86_64")]
+fn many_channels(geometry: &Geometry) -> bool {
+    winograd::MANY_CHANNELS <= geometry.inputs.min(geometry.outputs)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn many_channels(_: &Geometry) -> bool {
+    false
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 fn winograd_fits(_: &Geometry) -> bool {
     false
 }
 
-fn convolve(
+/// The kernel for this convolution, with its weights prepared.
+fn runner<'a>(
     isa: Isa,
-    x: &[f32],
     weight: &Weight<'_>,
-    bias: Option<&[f32]>,
-    geometry: &Geometry,
-) -> Vec<f32> {
+    bias: Option<&'a [f32]>,
+    geometry: &'a Geometry,
+) -> Box<dyn Runner + 'a> {
     match (Algorithm::of_convolution(isa, geometry), isa) {
         #[cfg(target_arch = "x86_64")]
-        (Algorithm::Direct, Isa::Avx512(it)) => direct::convolve(it, x, weight, bias, geometry),
+        (Algorithm::Direct, Isa::Avx512(it)) => Box::new(Direct::new(it, weight, bias, geometry)),
         #[cfg(target_arch = "x86_64")]
-        (Algorithm::Direct, Isa::Avx2Fma(it)) => direct::convolve(it, x, weight, bias, geometry),
+        (Algorithm::Direct, Isa::Avx2Fma(it)) => Box::new(Direct::new(it, weight, bias, geometry)),
         #[cfg(target_arch = "x86_64")]
-        (Algorithm::Winograd, Isa::Avx512(it)) => winograd::convolve(it, x, weight, bias, geometry),
+        (Algorithm::Winograd, Isa::Avx512(it)) => {
+            Box::new(Winograd::new(it, weight, bias, geometry))
+        }
         #[cfg(target_arch = "x86_64")]
         (Algorithm::Winograd, Isa::Avx2Fma(it)) => {
-            winograd::convolve(it, x, weight, bias, geometry)
+            Box::new(Winograd::new(it, weight, bias, geometry))
         }
-        _ => portable::convolve(x, weight, bias, geometry),
+        _ => Box::new(Product::new(weight, bias, geometry)),
     }
 }
 
-fn weight_gradient(isa: Isa, x: &[f32], grad: &[f32], geometry: &Geometry) -> Vec<f32> {
+/// `weight * source + bias`, with each sample finished while it is in the cache.
+pub(in crate::ops) fn forward(
+    isa: Isa,
+    source: &Source<'_>,
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    geometry: &Geometry,
+    finish: &Finish<'_>,
+) -> Vec<f32> {
+    let runner = runner(isa, &Weight::forward(weight, geometry), bias, geometry);
+    runner::convolve(&*runner, source, geometry, finish)
+}
+
+/// The gradient by the input, with each sample finished while it is in the cache.
+pub(in crate::ops) fn by_input(
+    isa: Isa,
+    grad: &[f32],
+    weight: &[f32],
+    geometry: &Geometry,
+    finish: &Finish<'_>,
+) -> Vec<f32> {
+    let backward = geometry.backward();
+    let source = Source::plain(Channels::new(grad, geometry.outputs, geometry.pixels()));
+    let runner = runner(isa, &Weight::backward(weight, geometry), None, &backward);
+    runner::convolve(&*runner, &source, &backward, finish)
+}
+
+/// The same, given to `finish` sample by sample.
+pub(in crate::ops) fn by_input_each(
+    isa: Isa,
+    grad: &[f32],
+    weight: &[f32],
+    geometry: &Geometry,
+    finish: &Finish<'_>,
+) {
+    let backward = geometry.backward();
+    let source = Source::plain(Channels::new(grad, geometry.outputs, geometry.pixels()));
+    let runner = runner(isa, &Weight::backward(weight, geometry), None, &backward);
+    runner::convolve_each(&*runner, &source, &backward, finish);
+}
+
+/// The gradient `[O, I, k, k]` by the weight.
+pub(in crate::ops) fn by_weight(
+    isa: Isa,
+    source: &Source<'_>,
+    grad: &[f32],
+    geometry: &Geometry,
+) -> Vec<f32> {
     match (Algorithm::of_weight_gradient(isa, geometry), isa) {
         // Half of a vector of sixteen would be idle.
         #[cfg(target_arch = "x86_64")]
         (Algorithm::Direct, Isa::Avx512(it)) if geometry.kernel == 3 && geometry.width <= 8 => {
-            weight_grad::weight_gradient(it.narrower(), x, grad, geometry)
+            weight_grad::weight_gradient(it.narrower(), source, grad, geometry)
         }
         #[cfg(target_arch = "x86_64")]
-        (Algorithm::Direct, Isa::Avx512(it)) => weight_grad::weight_gradient(it, x, grad, geometry),
+        (Algorithm::Direct, Isa::Avx512(it)) => {
+            weight_grad::weight_gradient(it, source, grad, geometry)
+        }
         #[cfg(target_arch = "x86_64")]
         (Algorithm::Direct, Isa::Avx2Fma(it)) => {
-            weight_grad::weight_gradient(it, x, grad, geometry)
+            weight_grad::weight_gradient(it, source, grad, geometry)
         }
         #[cfg(target_arch = "x86_64")]
-        (Algorithm::Winograd, Isa::Avx512(it)) => winograd::weight_gradient(it, x, grad, geometry),
+        (Algorithm::Winograd, Isa::Avx512(it)) => {
+            winograd::weight_gradient(it, source, grad, geometry)
+        }
         #[cfg(target_arch = "x86_64")]
-        (Algorithm::Winograd, Isa::Avx2Fma(it)) => winograd::weight_gradient(it, x, grad, geometry),
-        _ => portable::weight_gradient(x, grad, geometry),
+        (Algorithm::Winograd, Isa::Avx2Fma(it)) => {
+            winograd::weight_gradient(it, source, grad, geometry)
+        }
+        _ => portable::weight_gradient(source, grad, geometry),
     }
 }
 
 /// The sizes, where the public function has checked that the shapes fit.
-fn geometry(x: &Shape, weight: &Shape) -> Result<Geometry> {
+pub(in crate::ops) fn geometry(x: &Shape, weight: &Shape) -> Result<Geometry> {
     let (batch, inputs, height, width) = x.dims4()?;
     let (outputs, _, kernel, _) = weight.dims4()?;
     Ok(Geometry { batch, inputs, outputs, height, width, kernel })
@@ -134,10 +204,40 @@ impl Conv2d {
         bias: Option<&[f32]>,
     ) -> Result<(CpuStorage, Shape)> {
         let geometry = geometry(x_layout.shape(), weight_layout.shape())?;
-        let weight = Weight::forward(dense(weight, weight_layout)?, &geometry);
-        let y = convolve(self.isa, dense(x, x_layout)?, &weight, bias, &geometry);
+        let images = Channels::new(dense(x, x_layout)?, geometry.inputs, geometry.pixels());
+        let weight = dense(weight, weight_layout)?;
+        let source = Source::plain(images);
+        let y = forward(self.isa, &source, weight, bias, &geometry, &|_, _| ());
         let Geometry { batch, outputs, height, width, .. } = geometry;
         Ok((CpuStorage::F32(y), Shape::from((batch, outputs, height, width))))
+    }
+
+    /// The gradient by the input, of this shape.
+    pub(crate) fn by_input(&self, x: &Shape, weight: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        let geometry = geometry(x, weight.shape())?;
+        let by_x = with_dense(weight, |weight| {
+            with_dense(grad, |grad| Ok(by_input(self.isa, grad, weight, &geometry, &|_, _| ())))
+        })?;
+        tensor(by_x, x)
+    }
+
+    /// The gradient by the weight, of this shape.
+    pub(crate) fn by_weight(&self, x: &Tensor, weight: &Shape, grad: &Tensor) -> Result<Tensor> {
+        let geometry = geometry(x.shape(), weight)?;
+        let by_weight = with_dense(x, |x| {
+            let source = Source::plain(Channels::new(x, geometry.inputs, geometry.pixels()));
+            with_dense(grad, |grad| Ok(by_weight(self.isa, &source, grad, &geometry)))
+        })?;
+        tensor(by_weight, weight)
+    }
+
+    /// The gradient by the bias.
+    pub(crate) fn by_bias(&self, grad: &Tensor) -> Result<Tensor> {
+        let (batch, outputs, height, width) = grad.dims4()?;
+        with_dense(grad, |grad| {
+            let sums = reduce::over_pixels(self.isa, grad, height * width);
+            tensor(reduce::over_batch(&sums, batch, outputs), &Shape::from(outputs))
+        })
     }
 
     /// The gradients by input and weight; of a frozen operand there is none.
@@ -147,22 +247,9 @@ impl Conv2d {
         weight: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let geometry = geometry(x.shape(), weight.shape())?;
-        with_dense(grad, |grad| {
-            let by_x = x.track_op().then(|| {
-                with_dense(weight, |numbers| {
-                    let weight = Weight::backward(numbers, &geometry);
-                    let backward = geometry.backward();
-                    tensor(convolve(self.isa, grad, &weight, None, &backward), x.shape())
-                })
-            });
-            let by_weight = weight.track_op().then(|| {
-                with_dense(x, |x| {
-                    tensor(weight_gradient(self.isa, x, grad, &geometry), weight.shape())
-                })
-            });
-            Ok((by_x.transpose()?, by_weight.transpose()?))
-        })
+        let by_x = x.track_op().then(|| self.by_input(x.shape(), weight, grad));
+        let by_weight = weight.track_op().then(|| self.by_weight(x, weight.shape(), grad));
+        Ok((by_x.transpose()?, by_weight.transpose()?))
     }
 }
 
@@ -219,13 +306,7 @@ impl CustomOp3 for Conv2d {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (by_x, by_weight) = self.backward(x, weight, grad)?;
-        let by_bias = bias.track_op().then(|| {
-            let (batch, outputs, height, width) = grad.dims4()?;
-            with_dense(grad, |grad| {
-                let sums = reduce::over_pixels(self.isa, grad, height * width);
-                tensor(reduce::over_batch(&sums, batch, outputs), bias.shape())
-            })
-        });
+        let by_bias = bias.track_op().then(|| self.by_bias(grad));
         Ok((by_x, by_weight, by_bias.transpose()?))
     }
 }

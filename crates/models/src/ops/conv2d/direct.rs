@@ -6,42 +6,58 @@
 //! the same convolution of the output's gradient, with other weights (see
 //! [`Weight::backward`](super::weight::Weight)).
 
-use rayon::prelude::*;
+use std::ops::Range;
 
 use super::geometry::Geometry;
 use super::padded::Padded;
+use super::runner::Runner;
+use super::source::Source;
 use super::weight::Weight;
 use super::width::{Sum, VECTORS, Width, accumulate, compile_for_width};
-use crate::ops::buffer::{Output, with_scratch};
+use crate::ops::buffer::with_scratch;
 
 /// Vectors of pixels that make a task worth its while: small images are taken together.
 const TASK_VECTORS: usize = 48;
 
-/// `y = weight * x + bias`, `k` 1 or 3.
-pub(super) fn convolve<W: Width<B>, const B: usize>(
+/// The convolution with `k` 1 or 3.
+pub(super) struct Direct<'a, W, const B: usize> {
     _proof: W,
-    x: &[f32],
-    weight: &Weight<'_>,
-    bias: Option<&[f32]>,
-    geometry: &Geometry,
-) -> Vec<f32> {
-    let padded = Padded::new(geometry, W::LANES);
-    let packed = weight.blocked(B);
-    let mut start = bias.unwrap_or_default().to_vec();
-    start.resize(geometry.outputs.next_multiple_of(B), 0.0);
-    let vectors = padded.height * padded.row_vectors();
-    let spread = geometry.batch.div_ceil(rayon::current_num_threads());
-    let images = TASK_VECTORS.div_ceil(vectors).min(spread).max(1);
-    let (image_in, image_out) =
-        (geometry.inputs * geometry.pixels(), geometry.outputs * geometry.pixels());
-    let mut output = Output::new(geometry.output_len());
-    let tasks = output.par_chunks(images * image_out).zip(x.par_chunks(images * image_in));
-    tasks.for_each(|(y, x)| {
-        let images = x.len() / image_in;
-        let mut run = |source: &[f32]| {
-            let task = Task { geometry, padded, packed: &packed, start: &start, images, source };
-            let y = y.as_mut_ptr().cast();
-            // SAFETY: `_proof`; `y` is the task's output.
+    geometry: &'a Geometry,
+    padded: Padded,
+    packed: Vec<f32>,
+    /// What the sums start from, for each output channel of each block.
+    start: Vec<f32>,
+    images: usize,
+}
+
+impl<'a, W: Width<B>, const B: usize> Direct<'a, W, B> {
+    pub(super) fn new(
+        proof: W,
+        weight: &Weight<'_>,
+        bias: Option<&[f32]>,
+        geometry: &'a Geometry,
+    ) -> Self {
+        let padded = Padded::new(geometry, W::LANES);
+        let mut start = bias.unwrap_or_default().to_vec();
+        start.resize(geometry.outputs.next_multiple_of(B), 0.0);
+        let vectors = padded.height * padded.row_vectors();
+        let spread = geometry.batch.div_ceil(rayon::current_num_threads());
+        let images = TASK_VECTORS.div_ceil(vectors).min(spread).max(1);
+        Self { _proof: proof, geometry, padded, packed: weight.blocked(B), start, images }
+    }
+}
+
+impl<W: Width<B>, const B: usize> Runner for Direct<'_, W, B> {
+    fn images(&self) -> usize {
+        self.images
+    }
+
+    unsafe fn run(&self, source: &Source<'_>, samples: Range<usize>, y: *mut f32) {
+        let &Self { geometry, padded, ref packed, ref start, .. } = self;
+        let images = samples.len();
+        let run = |source: &[f32]| {
+            let task = Task { geometry, padded, packed, start, images, source };
+            // SAFETY: `_proof`; passed on to the caller.
             unsafe {
                 match geometry.kernel {
                     1 => run::<W, B, 1>(&task, y),
@@ -49,17 +65,14 @@ pub(super) fn convolve<W: Width<B>, const B: usize>(
                 }
             }
         };
-        if padded.is_plain() {
-            run(x);
-        } else {
-            with_scratch(images * geometry.inputs * padded.channel, |scratch| {
-                padded.fill(x, scratch);
+        match source.as_plain(samples.clone()).filter(|_| padded.is_plain()) {
+            Some(x) => run(x),
+            None => with_scratch(images * geometry.inputs * padded.channel, |scratch| {
+                source.fill(&padded, samples, scratch);
                 run(scratch);
-            });
+            }),
         }
-    });
-    // SAFETY: the tiles cover every pixel of every output channel.
-    unsafe { output.assume_written() }
+    }
 }
 
 /// Some images of a convolution.

@@ -6,16 +6,17 @@ use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 mod geometry;
 mod portable;
+pub(super) mod runner;
+pub(super) mod source;
 mod weight;
 
 #[cfg(target_arch = "x86_64")]
 mod direct;
 #[cfg(target_arch = "x86_64")]
 mod eight;
-#[cfg(target_arch = "x86_64")]
 mod padded;
 #[cfg(target_arch = "x86_64")]
 mod sixteen;

@@ -40,22 +40,42 @@ impl Padded {
         self.width.div_ceil(self.lanes)
     }
 
-    /// Copies channels of `source`, each `height · width`, into `target`, all of which it writes.
-    pub(super) fn fill(&self, source: &[f32], target: &mut [f32]) {
-        let channels = source.chunks_exact(self.height * self.width);
-        for (source, target) in channels.zip(target.chunks_exact_mut(self.channel)) {
-            let (top, rest) = target.split_at_mut(self.border * self.pitch);
-            let (rows, bottom) = rest.split_at_mut(self.height * self.pitch);
-            top.fill(0.0);
-            bottom.fill(0.0);
-            let sources = source.chunks_exact(self.width);
-            for (source, row) in sources.zip(rows.chunks_exact_mut(self.pitch)) {
-                let (left, rest) = row.split_at_mut(self.border);
-                let (image, right) = rest.split_at_mut(self.width);
-                left.fill(0.0);
-                image.copy_from_slice(source);
-                right.fill(0.0);
-            }
+    /// An image of so many pixels, in one row and without a border.
+    pub(super) fn none(pixels: usize) -> Self {
+        Self { height: 1, width: pixels, pitch: pixels, channel: pixels, border: 0, lanes: 1 }
+    }
+
+    /// Zeroes all of a channel that is not image. Returns it from the first pixel on.
+    pub(super) fn clear_border<'a>(&self, channel: &'a mut [f32]) -> &'a mut [f32] {
+        if self.pitch == self.width && self.border == 0 {
+            return channel;
+        }
+        // From the last pixel of a row to the first of the next is one stretch of zeros.
+        let gap = self.pitch - self.width;
+        let first = self.border * self.pitch + self.border;
+        let (before, image) = channel.split_at_mut(first);
+        before.fill(0.0);
+        for row in image.chunks_mut(self.pitch).take(self.height - 1) {
+            // Gaps are short, and a call for each would take longer than writing it.
+            let (chunks, rest) = row[self.width..].as_chunks_mut::<8>();
+            chunks.iter_mut().for_each(|it| *it = [0.0; 8]);
+            rest.iter_mut().for_each(|it| *it = 0.0);
+        }
+        let last = (self.height - 1) * self.pitch + self.width;
+        image[last..].fill(0.0);
+        debug_assert!(self.border <= gap);
+        image
+    }
+
+    /// Copies the rows of a channel to where they belong.
+    pub(super) fn copy(&self, source: &[f32], image: &mut [f32]) {
+        let rows = source.chunks_exact(self.width).zip(image.chunks_mut(self.pitch));
+        for (source, row) in rows {
+            // As with the gaps.
+            let (sources, source_rest) = source.as_chunks::<8>();
+            let (targets, rest) = row[..self.width].as_chunks_mut::<8>();
+            sources.iter().zip(targets).for_each(|(source, target)| *target = *source);
+            source_rest.iter().zip(rest).for_each(|(source, target)| *target = *source);
         }
     }
 }

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use super::geometry::Geometry;
 use super::padded::Padded;
+use super::source::Source;
 use super::width::{Run, VECTORS, Width, compile_for_width};
 use crate::ops::buffer::SharedPtr;
 
@@ -23,22 +24,13 @@ const CACHED: usize = 4096;
 /// The gradient `[O, I, k, k]` by the weight, `k` 1 or 3.
 pub(super) fn weight_gradient<W: Width<B>, const B: usize>(
     proof: W,
-    x: &[f32],
+    source: &Source<'_>,
     grad: &[f32],
     geometry: &Geometry,
 ) -> Vec<f32> {
     let padded = Padded::new(geometry, W::LANES);
-    let image_in = geometry.inputs * geometry.pixels();
-    let source = if padded.is_plain() {
-        None
-    } else {
-        let image = geometry.inputs * padded.channel;
-        let mut source = vec![0f32; geometry.batch * image];
-        let images = source.par_chunks_mut(image).zip(x.par_chunks(image_in));
-        images.for_each(|(target, x)| padded.fill(x, target));
-        Some(source)
-    };
-    let source = source.as_deref().unwrap_or(x);
+    let filled = source.filled(&padded, 0..geometry.batch);
+    let source = filled.as_ref();
     let mut weight = vec![0f32; geometry.outputs * geometry.inputs * geometry.taps()];
     let blocks = geometry.outputs.div_ceil(B);
     // A task takes neighbouring blocks of outputs; with too few of them, also part of the inputs.

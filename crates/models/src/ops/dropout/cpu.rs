@@ -12,16 +12,27 @@ use crate::ops::noise::NoiseStream;
 use crate::ops::storage::{dense, tensor, with_dense};
 
 /// Dropout of a batch whose first sample is at `position` of `stream`.
-pub(super) struct Dropout {
-    pub(super) isa: Isa,
-    pub(super) p: f64,
-    pub(super) stream: NoiseStream,
-    pub(super) position: u64,
+pub(crate) struct Dropout {
+    isa: Isa,
+    p: f64,
+    stream: NoiseStream,
+    position: u64,
     /// 1 where a number stays, left by the forward pass for the backward pass.
-    pub(super) keep: Mutex<Vec<u8>>,
+    keep: Mutex<Vec<u8>>,
 }
 
 impl Dropout {
+    pub(in crate::ops) fn new(isa: Isa, p: f64, stream: NoiseStream, position: u64) -> Self {
+        Self { isa, p, stream, position, keep: Mutex::default() }
+    }
+
+    /// The gradient by the operand.
+    pub(crate) fn gradient(&self, grad: &Tensor) -> Result<Tensor> {
+        let keep = self.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let by_x = with_dense(grad, |grad| Ok(self.apply(grad, &keep)))?;
+        tensor(by_x, grad.shape())
+    }
+
     /// The numbers that stay, divided by `1 − p`.
     fn apply(&self, x: &[f32], keep: &[u8]) -> Vec<f32> {
         const TASK: usize = 16_384;
@@ -53,9 +64,7 @@ impl CustomOp1 for Dropout {
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let keep = self.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let by_x = with_dense(grad, |grad| Ok(self.apply(grad, &keep)))?;
-        tensor(by_x, x.shape()).map(Some)
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        self.gradient(grad).map(Some)
     }
 }

@@ -1,7 +1,5 @@
 //! Dropout whose masks are a pure function of seed, layer and position.
 
-use std::sync::Mutex;
-
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::isa::Isa;
@@ -10,7 +8,7 @@ use super::operand::check_kind;
 use super::storage::has_kernel;
 use crate::DropoutKey;
 
-mod cpu;
+pub(super) mod cpu;
 mod kernel;
 #[cfg(test)]
 mod tests;
@@ -33,18 +31,10 @@ pub const DROPOUT_STREAM_BASE: u32 = 0x4000_0000;
 /// If `p` is not in `[0, 1)`, `layer` beyond the number of streams, or a sample beyond the last
 /// position.
 pub fn dropout(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor> {
-    if !(0.0..1.0).contains(&p) {
-        bail!("dropout: probability {p} is not in [0, 1)");
-    }
-    check_kind("dropout", &[("x", x)])?;
+    let stream = masks(x, p, key, layer)?;
     if p == 0.0 {
         return Ok(x.clone());
     }
-    let Some(stream) = DROPOUT_STREAM_BASE.checked_add(layer) else {
-        bail!("dropout: there is no layer {layer}")
-    };
-    check_positions(key.position, x.dims().first().copied().unwrap_or(1))?;
-    let stream = NoiseStream::new(key.seed, stream);
     match has_kernel(&[x]) {
         true => fused(Isa::detect(), x, p, stream, key.position),
         false => composed(x, p, stream, key.position),
@@ -52,8 +42,21 @@ pub fn dropout(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor
 }
 
 /// By the kernel of this crate, on the CPU in f32.
+/// The noise that a layer's masks are made from.
+pub(crate) fn masks(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<NoiseStream> {
+    if !(0.0..1.0).contains(&p) {
+        bail!("dropout: probability {p} is not in [0, 1)");
+    }
+    check_kind("dropout", &[("x", x)])?;
+    check_positions(key.position, x.dims().first().copied().unwrap_or(1))?;
+    match DROPOUT_STREAM_BASE.checked_add(layer) {
+        Some(stream) => Ok(NoiseStream::new(key.seed, stream)),
+        None => bail!("dropout: there is no layer {layer}"),
+    }
+}
+
 fn fused(isa: Isa, x: &Tensor, p: f64, stream: NoiseStream, position: u64) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(cpu::Dropout { isa, p, stream, position, keep: Mutex::default() })
+    x.contiguous()?.apply_op1(cpu::Dropout::new(isa, p, stream, position))
 }
 
 /// The same of plain candle operations: any device, any dtype.

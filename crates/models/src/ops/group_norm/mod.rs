@@ -1,15 +1,15 @@
 //! Group normalisation, alone and fused with what follows it in the networks.
 
-use std::sync::Mutex;
-
 use candle_core::{D, Result, Tensor, bail};
 
 use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 mod kernel;
+pub(super) mod moments;
+pub(super) mod normal;
 
 #[cfg(test)]
 mod tests;
@@ -101,7 +101,7 @@ fn fused(
     eps: f64,
     silu: bool,
 ) -> Result<Tensor> {
-    let op = cpu::GroupNorm { isa, groups, eps, silu, moments: Mutex::default() };
+    let op = cpu::GroupNorm::new(isa, groups, eps, silu);
     x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
 

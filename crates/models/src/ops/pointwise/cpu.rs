@@ -7,15 +7,15 @@ use super::kernel;
 use crate::ops::buffer::Output;
 use crate::ops::isa::Isa;
 use crate::ops::reduce;
-use crate::ops::storage::{dense, tensor, with_dense};
+use crate::ops::storage::{Dense, dense, tensor, with_dense};
 
 /// Numbers of a task: 64 KiB.
 const TASK: usize = 16_384;
 
 /// `(a + b) · scale`.
-pub(super) struct AddScaled {
-    pub(super) isa: Isa,
-    pub(super) scale: f64,
+pub(crate) struct AddScaled {
+    pub(in crate::ops) isa: Isa,
+    pub(in crate::ops) scale: f64,
 }
 
 impl CustomOp2 for AddScaled {
@@ -48,21 +48,84 @@ impl CustomOp2 for AddScaled {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let by_sum = with_dense(grad, |grad| {
-            let mut output = Output::new(grad.len());
-            let tasks = output.par_chunks(TASK).zip(grad.par_chunks(TASK));
-            tasks.for_each(|(y, grad)| kernel::scaled(self.isa, grad, y, self.scale as f32));
-            // SAFETY: the tasks cover the output.
-            tensor(unsafe { output.assume_written() }, a.shape())
-        })?;
+        let by_sum = self.gradient(grad)?;
         let of = |operand: &Tensor| operand.track_op().then(|| by_sum.clone());
         Ok((of(a), of(b)))
     }
 }
 
+/// `a · a_factor + b · b_factor`, of the same shape.
+pub(in crate::ops) fn weighted_sum(isa: Isa, [a, b]: [(&Tensor, f64); 2]) -> Result<Tensor> {
+    let ((a, a_factor), (b, b_factor)) = (a, b);
+    if a.dims() != b.dims() {
+        bail!("weighted_sum: {:?} and {:?} differ", a.shape(), b.shape());
+    }
+    let factors = [a_factor as f32, b_factor as f32];
+    let sum = with_dense(a, |a| {
+        with_dense(b, |b| {
+            let mut output = Output::new(a.len());
+            let operands = a.par_chunks(TASK).zip(b.par_chunks(TASK));
+            output
+                .par_chunks(TASK)
+                .zip(operands)
+                .for_each(|(y, (a, b))| kernel::weighted_sum(isa, a, b, y, factors));
+            // SAFETY: the tasks cover the output.
+            Ok(unsafe { output.assume_written() })
+        })
+    })?;
+    tensor(sum, a.shape())
+}
+
+/// `x` with a factor for each sample, `[B]`, plus perhaps another tensor of the same shape with its
+/// factors.
+pub(in crate::ops) fn mix_samples(
+    isa: Isa,
+    (x, x_factors): (&Tensor, &Tensor),
+    more: Option<(&Tensor, &Tensor)>,
+) -> Result<Tensor> {
+    let batch = x.dim(0)?;
+    let fits = |it: &Tensor, factors: &Tensor| it.dims() == x.dims() && factors.dims() == [batch];
+    if !fits(x, x_factors) || more.is_some_and(|(it, factors)| !fits(it, factors)) {
+        bail!("mix_samples: the operands do not fit {:?}", x.shape());
+    }
+    let sample = (x.elem_count() / batch.max(1)).max(1);
+    let numbers = Dense::of(x)?;
+    let x_factors = Dense::of(x_factors)?;
+    let more = more
+        .map(|(it, factors)| Ok::<_, candle_core::Error>((Dense::of(it)?, Dense::of(factors)?)));
+    let more = more.transpose()?;
+    let more = more.as_ref().map(|(it, factors)| (&**it, &**factors));
+    let (numbers_ref, x_factors) = (&*numbers, &*x_factors);
+    let mut output = Output::new(numbers_ref.len());
+    output.par_chunks(sample).zip(numbers_ref.par_chunks(sample)).enumerate().for_each(
+        |(i, (y, x))| match more {
+            None => kernel::scaled(isa, x, y, x_factors[i]),
+            Some((more, factors)) => {
+                let more = &more[i * sample..][..sample];
+                kernel::weighted_sum(isa, x, more, y, [x_factors[i], factors[i]]);
+            }
+        },
+    );
+    // SAFETY: the samples cover the output.
+    tensor(unsafe { output.assume_written() }, x.shape())
+}
+
+impl AddScaled {
+    /// The gradient by either operand.
+    pub(crate) fn gradient(&self, grad: &Tensor) -> Result<Tensor> {
+        with_dense(grad, |numbers| {
+            let mut output = Output::new(numbers.len());
+            let tasks = output.par_chunks(TASK).zip(numbers.par_chunks(TASK));
+            tasks.for_each(|(y, grad)| kernel::scaled(self.isa, grad, y, self.scale as f32));
+            // SAFETY: the tasks cover the output.
+            tensor(unsafe { output.assume_written() }, grad.shape())
+        })
+    }
+}
+
 /// `x + c`, with one `c` for each channel of each sample.
-pub(super) struct AddChannels {
-    pub(super) isa: Isa,
+pub(crate) struct AddChannels {
+    pub(in crate::ops) isa: Isa,
 }
 
 impl CustomOp2 for AddChannels {
@@ -96,19 +159,25 @@ impl CustomOp2 for AddChannels {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let by_c = c.track_op().then(|| {
-            let (_, _, height, width) = x.dims4()?;
-            with_dense(grad, |grad| {
-                tensor(reduce::over_pixels(self.isa, grad, height * width), c.shape())
-            })
-        });
+        let by_c = c.track_op().then(|| self.by_channels(grad));
         Ok((x.track_op().then(|| grad.clone()), by_c.transpose()?))
     }
 }
 
+impl AddChannels {
+    /// The gradient `[B, C]` by what is added to each channel.
+    pub(crate) fn by_channels(&self, grad: &Tensor) -> Result<Tensor> {
+        let (batch, channels, height, width) = grad.dims4()?;
+        with_dense(grad, |grad| {
+            let sums = reduce::over_pixels(self.isa, grad, height * width);
+            tensor(sums, &Shape::from((batch, channels)))
+        })
+    }
+}
+
 /// `x / (1 + e⁻ˣ)`.
-pub(super) struct Silu {
-    pub(super) isa: Isa,
+pub(crate) struct Silu {
+    pub(in crate::ops) isa: Isa,
 }
 
 impl CustomOp1 for Silu {
@@ -126,6 +195,13 @@ impl CustomOp1 for Silu {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        self.gradient(x, grad).map(Some)
+    }
+}
+
+impl Silu {
+    /// The gradient by `x`.
+    pub(crate) fn gradient(&self, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
         with_dense(x, |numbers| {
             with_dense(grad, |grad| {
                 let mut output = Output::new(grad.len());
@@ -135,7 +211,7 @@ impl CustomOp1 for Silu {
                     .zip(operands)
                     .for_each(|(y, (x, grad))| kernel::through_silu(self.isa, x, grad, y));
                 // SAFETY: the tasks cover the output.
-                tensor(unsafe { output.assume_written() }, x.shape()).map(Some)
+                tensor(unsafe { output.assume_written() }, x.shape())
             })
         })
     }

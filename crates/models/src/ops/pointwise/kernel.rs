@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use crate::ops::isa::compile_for_isa;
-use crate::ops::math::{sigmoid, silu_derivative};
+use crate::ops::math::{mul_add, sigmoid, silu_derivative};
 
 compile_for_isa! {
     /// `y = (a + b) · scale`.
@@ -15,6 +15,28 @@ compile_for_isa! {
 fn add_scaled_of<const FMA: bool>(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>], scale: f32) {
     for ((a, b), y) in a.iter().zip(b).zip(y) {
         y.write((a + b) * scale);
+    }
+}
+
+compile_for_isa! {
+    /// `y = a · a_factor + b · b_factor`.
+    pub(super) fn weighted_sum(
+        a: &[f32],
+        b: &[f32],
+        y: &mut [MaybeUninit<f32>],
+        factors: [f32; 2],
+    ) = weighted_sum_of
+}
+
+#[inline(always)]
+fn weighted_sum_of<const FMA: bool>(
+    a: &[f32],
+    b: &[f32],
+    y: &mut [MaybeUninit<f32>],
+    factors: [f32; 2],
+) {
+    for ((a, b), y) in a.iter().zip(b).zip(y) {
+        y.write(mul_add::<FMA>(*a, factors[0], b * factors[1]));
     }
 }
 

@@ -6,7 +6,7 @@ use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 mod kernel;
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,8 @@ pub(super) enum Direction {
 }
 
 /// A resampling between a large and a small image.
-pub(super) struct Resample {
+#[derive(Clone, Copy)]
+pub(crate) struct Resample {
     pub(super) isa: Isa,
     pub(super) direction: Direction,
     pub(super) plan: Plan,
@@ -75,11 +76,18 @@ impl CustomOp1 for Resample {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        self.gradient(x.shape(), grad).map(Some)
+    }
+}
+
+impl Resample {
+    /// The gradient by the images of shape `x`.
+    pub(crate) fn gradient(&self, x: &Shape, grad: &Tensor) -> Result<Tensor> {
         let back = match self.direction {
             Direction::Down => Direction::Up,
             Direction::Up => Direction::Down,
         };
         let by_x = with_dense(grad, |grad| Ok(self.resample(grad, back)))?;
-        tensor(by_x, x.shape()).map(Some)
+        tensor(by_x, x)
     }
 }

@@ -8,7 +8,7 @@ use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
-mod cpu;
+pub(super) mod cpu;
 mod kernel;
 
 #[cfg(test)]
@@ -50,6 +50,11 @@ impl Filter {
 ///
 /// If `x` has not four dimensions or is too small.
 pub fn downsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
+    resample(x, downsampling2(x, filter)?)
+}
+
+/// [`downsample2`] as an operation.
+pub(crate) fn downsampling2(x: &Tensor, filter: Filter) -> Result<Resample> {
     let [_, _, height, width] = image("downsample2", "x", x)?;
     check_kind("downsample2", &[("x", x)])?;
     let plan = Plan {
@@ -58,7 +63,7 @@ pub fn downsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
         large: [height, width],
         small: [height / 2, width / 2],
     };
-    resample(Isa::detect(), x, Direction::Down, plan)
+    Ok(Resample { isa: Isa::detect(), direction: Direction::Down, plan })
 }
 
 /// [`downsample2`] without the padding: `[B, C, H, W]` becomes `[B, C, (H − len f)/2 + 1, …]`.
@@ -69,6 +74,11 @@ pub fn downsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
 ///
 /// If `x` has not four dimensions or is smaller than the filter.
 pub fn downsample2_valid(x: &Tensor, filter: Filter) -> Result<Tensor> {
+    resample(x, downsampling2_valid(x, filter)?)
+}
+
+/// [`downsample2_valid`] as an operation.
+pub(crate) fn downsampling2_valid(x: &Tensor, filter: Filter) -> Result<Resample> {
     let [_, _, height, width] = image("downsample2_valid", "x", x)?;
     check_kind("downsample2_valid", &[("x", x)])?;
     let length = filter.taps().len();
@@ -77,7 +87,7 @@ pub fn downsample2_valid(x: &Tensor, filter: Filter) -> Result<Tensor> {
     }
     let small = [(height - length) / 2 + 1, (width - length) / 2 + 1];
     let plan = Plan { filter, padding: 0, large: [height, width], small };
-    resample(Isa::detect(), x, Direction::Down, plan)
+    Ok(Resample { isa: Isa::detect(), direction: Direction::Down, plan })
 }
 
 /// Doubles height and width: four times the transpose of [`downsample2`], so along each axis
@@ -92,6 +102,11 @@ pub fn downsample2_valid(x: &Tensor, filter: Filter) -> Result<Tensor> {
 ///
 /// If `x` has not four dimensions or is too small.
 pub fn upsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
+    resample(x, upsampling2(x, filter)?)
+}
+
+/// [`upsample2`] as an operation.
+pub(crate) fn upsampling2(x: &Tensor, filter: Filter) -> Result<Resample> {
     let [_, _, height, width] = image("upsample2", "x", x)?;
     check_kind("upsample2", &[("x", x)])?;
     let plan = Plan {
@@ -100,17 +115,17 @@ pub fn upsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
         large: [2 * height, 2 * width],
         small: [height, width],
     };
-    resample(Isa::detect(), x, Direction::Up, plan)
+    Ok(Resample { isa: Isa::detect(), direction: Direction::Up, plan })
 }
 
-fn resample(isa: Isa, x: &Tensor, direction: Direction, plan: Plan) -> Result<Tensor> {
-    if plan.small.contains(&0) {
+fn resample(x: &Tensor, op: Resample) -> Result<Tensor> {
+    if op.plan.small.contains(&0) {
         bail!("{:?} is too small to be resampled by two", x.shape());
     }
     if has_kernel(&[x]) {
-        return x.contiguous()?.apply_op1(Resample { isa, direction, plan });
+        return x.contiguous()?.apply_op1(op);
     }
-    composed(x, direction, &plan)
+    composed(x, op.direction, &op.plan)
 }
 
 /// The same as two matrix products: any device, any dtype.

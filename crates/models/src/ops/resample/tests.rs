@@ -35,7 +35,7 @@ fn check(isa: Isa, [batch, channels, height, width]: [usize; 4]) {
                 &what,
                 TOLERANCE,
                 &x,
-                |it| resample(isa, &it[0], direction, plan),
+                |it| resample(&it[0], Resample { isa, direction, plan }),
                 |it| composed(&it[0], direction, &plan),
             );
         }

@@ -14,18 +14,25 @@
 //! the transforms are sums and halves, so the error is that of the direct form (8e-7 relative).
 //! A vector of tiles is transformed at once, as quads of pixels of two tiles each.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
 use super::padded::Padded;
+use super::runner::Runner;
+use super::source::Source;
 use super::weight::Weight;
 use super::width::{QUADS, Width};
 use crate::ops::buffer::{Output, with_scratch};
 
+mod kernels;
+mod places;
 mod products;
 mod transform;
 mod weight_grad;
 
+pub(super) use places::MANY_CHANNELS;
 pub(super) use weight_grad::weight_gradient;
 
 /// Places of a transformed tile.
@@ -85,82 +92,81 @@ impl Quads {
     }
 }
 
-/// `y = weight * x + bias` for a geometry that [`fits`].
-pub(super) fn convolve<W: Width<B>, const B: usize>(
+/// The convolution of a geometry that [`fits`].
+pub(super) struct Winograd<'a, W, const B: usize> {
     proof: W,
-    x: &[f32],
-    weight: &Weight<'_>,
-    bias: Option<&[f32]>,
-    geometry: &Geometry,
-) -> Vec<f32> {
-    let transformed = transform_weight::<B>(weight);
-    let quads = Quads::new(geometry);
-    let spread = geometry.batch.div_ceil(2 * rayon::current_num_threads());
-    let images = (TASK_QUADS / quads.in_image).min(spread).max(1);
-    // As many vectors of tiles at a time as the second cache holds of their transforms.
-    let channels = geometry.inputs.max(geometry.outputs);
-    let depth = (12 * 32 / channels / 3 * 3).max(3);
-    let (image_in, image_out) =
-        (geometry.inputs * geometry.pixels(), geometry.outputs * geometry.pixels());
-    let mut output = Output::new(geometry.output_len());
-    let tasks = output.par_chunks(images * image_out).zip(x.par_chunks(images * image_in));
-    tasks.for_each(|(y, x)| {
-        let task = Task {
-            geometry,
-            padded: Padded::new(geometry, PITCH),
-            quads,
-            transformed: &transformed,
-            bias,
-            images: x.len() / image_in,
-            depth,
-        };
-        let y = y.as_mut_ptr().cast();
-        // SAFETY: `y` is the output of the task's images, and nobody else's.
-        unsafe {
-            match quads.in_pairs() {
-                true => task.run::<W, B, true>(proof, x, y),
-                false => task.run::<W, B, false>(proof, x, y),
-            }
-        }
-    });
-    // SAFETY: the tiles cover every pixel of every output channel.
-    unsafe { output.assume_written() }
-}
-
-/// Some images of a convolution.
-struct Task<'a> {
     geometry: &'a Geometry,
     padded: Padded,
     quads: Quads,
-    transformed: &'a [f32],
+    transformed: Vec<f32>,
     bias: Option<&'a [f32]>,
     images: usize,
     /// Vectors that are transformed before they are multiplied.
     depth: usize,
 }
 
-impl Task<'_> {
+impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
+    pub(super) fn new(
+        proof: W,
+        weight: &Weight<'_>,
+        bias: Option<&'a [f32]>,
+        geometry: &'a Geometry,
+    ) -> Self {
+        let quads = Quads::new(geometry);
+        let spread = geometry.batch.div_ceil(2 * rayon::current_num_threads());
+        // As many vectors of tiles at a time as the second cache holds of their transforms.
+        let channels = geometry.inputs.max(geometry.outputs);
+        Self {
+            proof,
+            geometry,
+            padded: Padded::new(geometry, PITCH),
+            quads,
+            transformed: transform_weight(proof, weight),
+            bias,
+            images: (TASK_QUADS / quads.in_image).min(spread).max(1),
+            depth: (12 * 32 / channels / 3 * 3).max(3),
+        }
+    }
+}
+
+impl<W: Width<B>, const B: usize> Runner for Winograd<'_, W, B> {
+    fn images(&self) -> usize {
+        self.images
+    }
+
+    unsafe fn run(&self, source: &Source<'_>, samples: Range<usize>, y: *mut f32) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match self.quads.in_pairs() {
+                true => self.run_quads::<true>(source, samples, y),
+                false => self.run_quads::<false>(source, samples, y),
+            }
+        }
+    }
+}
+
+impl<W: Width<B>, const B: usize> Winograd<'_, W, B> {
     /// # Safety
     ///
-    /// `y` is valid for writing `images · outputs · pixels` numbers, which no other thread uses;
-    /// `PAIRS` is what the quads say.
-    unsafe fn run<W: Width<B>, const B: usize, const PAIRS: bool>(
+    /// As [`Runner::run`]; `PAIRS` is what the quads say.
+    unsafe fn run_quads<const PAIRS: bool>(
         &self,
-        _proof: W,
-        x: &[f32],
+        source: &Source<'_>,
+        samples: Range<usize>,
         y: *mut f32,
     ) {
+        let _proof = self.proof;
         let &Geometry { inputs, outputs, width, .. } = self.geometry;
         let (padded, pixels) = (&self.padded, self.geometry.pixels());
         let blocks = outputs.div_ceil(B);
         let row = self.depth * W::LANES;
         let (in_place, out_place) = (inputs * row + SKEW, blocks * B * row + SKEW);
-        let source_len = self.images * inputs * padded.channel;
-        let total = self.images * self.quads.in_image;
+        let source_len = samples.len() * inputs * padded.channel;
+        let total = samples.len() * self.quads.in_image;
         with_scratch(source_len + PLACES * (in_place + out_place), |scratch| {
-            let (source, scratch) = scratch.split_at_mut(source_len);
+            let (images, scratch) = scratch.split_at_mut(source_len);
             let (tiles, sums) = scratch.split_at_mut(PLACES * in_place);
-            padded.fill(x, source);
+            source.fill(padded, samples, images);
             let vector_quads = W::LANES / 2;
             let vectors = total.div_ceil(vector_quads);
             for first in (0..vectors).step_by(self.depth) {
@@ -168,7 +174,7 @@ impl Task<'_> {
                 let quads = |q: usize| self.quads.of_vector((first + q) * vector_quads, total);
                 for q in 0..count {
                     let places = quads(q).map(|(image, i, j)| {
-                        source[image * inputs * padded.channel + i * padded.pitch + j..].as_ptr()
+                        images[image * inputs * padded.channel + i * padded.pitch + j..].as_ptr()
                     });
                     let target = tiles[q * W::LANES..].as_mut_ptr();
                     let strides = [padded.channel, padded.pitch];
@@ -215,25 +221,15 @@ impl Task<'_> {
 }
 
 /// `G g Gᵀ` of every kernel: `[16, O / B, I, B]`. Channels beyond the last are zero.
-fn transform_weight<const B: usize>(weight: &Weight<'_>) -> Vec<f32> {
+fn transform_weight<W: Width<B>, const B: usize>(_proof: W, weight: &Weight<'_>) -> Vec<f32> {
     let (blocks, inputs) = (weight.outputs().div_ceil(B), weight.inputs());
     let place_len = blocks * inputs * B;
     let mut transformed = Output::new(PLACES * place_len);
     let target = transformed.as_shared_ptr();
     (0..blocks).into_par_iter().for_each(|block| {
-        for input in 0..inputs {
-            let mut places = [[0f32; B]; PLACES];
-            for lane in 0..B.min(weight.outputs() - block * B) {
-                let kernel = weight.kernel_3x3(block * B + lane, input);
-                for (place, number) in places.iter_mut().zip(&transform::kernel(&kernel)) {
-                    place[lane] = *number;
-                }
-            }
-            for (place, numbers) in places.iter().enumerate() {
-                let at = place * place_len + (block * inputs + input) * B;
-                // SAFETY: within `transformed`, and only this task writes this block.
-                unsafe { target.add(at).copy_from_nonoverlapping(numbers.as_ptr(), B) };
-            }
+        // SAFETY: `_proof`; within `transformed`, and only this task writes this block.
+        unsafe {
+            kernels::transform::<W, B>(weight, block, target.add(block * inputs * B), place_len);
         }
     });
     // SAFETY: every place of every block has been written, all lanes each.

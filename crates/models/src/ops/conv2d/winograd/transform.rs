@@ -7,7 +7,6 @@
 
 #![expect(clippy::needless_range_loop, reason = "columns of matrices held by rows")]
 
-use super::PLACES;
 use crate::ops::conv2d::width::{QUADS, Width, compile_for_width};
 
 compile_for_width! {
@@ -214,32 +213,4 @@ fn shifted_mut(mut quads: [*mut f32; QUADS], offset: usize) -> [*mut f32; QUADS]
         *quad = quad.wrapping_add(offset);
     }
     quads
-}
-
-/// `G g Gᵀ` of one kernel.
-#[inline]
-pub(super) fn kernel(g: &[f32; 9]) -> [f32; PLACES] {
-    let expand = |a: f32, b: f32, c: f32| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-    let mut columns = [[0f32; 4]; 3];
-    for j in 0..3 {
-        columns[j] = expand(g[j], g[3 + j], g[6 + j]);
-    }
-    let mut places = [0f32; PLACES];
-    for i in 0..4 {
-        let row = expand(columns[0][i], columns[1][i], columns[2][i]);
-        places[4 * i..4 * i + 4].copy_from_slice(&row);
-    }
-    places
-}
-
-/// `Gᵀ u G`: the transpose of [`kernel`], which the weight's gradient goes through.
-pub(super) fn kernel_transposed(u: &[f32; PLACES]) -> [f32; 9] {
-    let contract =
-        |a: f32, b: f32, c: f32, d: f32| [a + 0.5 * (b + c), 0.5 * (b - c), 0.5 * (b + c) + d];
-    let columns: [[f32; 3]; 4] =
-        std::array::from_fn(|j| contract(u[j], u[4 + j], u[8 + j], u[12 + j]));
-    let rows: [[f32; 3]; 3] = std::array::from_fn(|i| {
-        contract(columns[0][i], columns[1][i], columns[2][i], columns[3][i])
-    });
-    std::array::from_fn(|tap| rows[tap / 3][tap % 3])
 }

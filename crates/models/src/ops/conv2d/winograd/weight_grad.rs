@@ -3,10 +3,11 @@
 
 use rayon::prelude::*;
 
-use super::{PITCH, PLACES, Quads, SKEW, products, transform};
+use super::{PITCH, PLACES, Quads, SKEW, kernels, places, products, transform};
 use crate::ops::buffer::with_scratch;
 use crate::ops::conv2d::geometry::Geometry;
 use crate::ops::conv2d::padded::Padded;
+use crate::ops::conv2d::source::Source;
 use crate::ops::conv2d::width::{VECTORS, Width};
 
 /// Channels times vectors of tiles whose transforms the second cache holds.
@@ -17,11 +18,14 @@ const SUMS: usize = 1 << 19;
 /// The gradient `[O, I, 3, 3]` by the weight, for a geometry that [`fits`](super::fits).
 pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
     proof: W,
-    x: &[f32],
+    source: &Source<'_>,
     grad: &[f32],
     geometry: &Geometry,
 ) -> Vec<f32> {
     let &Geometry { batch, inputs, outputs, .. } = geometry;
+    if places::MANY_CHANNELS <= inputs.min(outputs) {
+        return places::weight_gradient(proof, source, grad, geometry);
+    }
     let blocks = outputs.div_ceil(B);
     let columns = inputs.next_multiple_of(VECTORS);
     let place_len = blocks * columns * B;
@@ -34,29 +38,25 @@ pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
     };
     let parts = batch.min(parts);
     let part_images = batch.div_ceil(parts.max(1));
-    let pixels = geometry.pixels();
+    let (pixels, padded) = (geometry.pixels(), Padded::new(geometry, PITCH));
     let mut sums = vec![0f32; parts * PLACES * place_len];
     sums.par_chunks_mut(PLACES * place_len)
-        .zip(x.par_chunks(part_images * inputs * pixels))
         .zip(grad.par_chunks(part_images * outputs * pixels))
-        .for_each(|((sums, x), grad)| {
-            let part = Part { geometry, padded: Padded::new(geometry, PITCH), columns };
+        .enumerate()
+        .for_each(|(part, (sums, grad))| {
+            let first = part * part_images;
+            let part = Part { geometry, source, first, padded, columns };
             match Quads::new(geometry).in_pairs() {
-                true => part.run::<W, B, true>(proof, x, grad, sums),
-                false => part.run::<W, B, false>(proof, x, grad, sums),
+                true => part.run::<W, B, true>(proof, grad, sums),
+                false => part.run::<W, B, false>(proof, grad, sums),
             }
         });
     let mut weight = vec![0f32; outputs * inputs * 9];
-    weight.par_chunks_mut(inputs * 9).enumerate().for_each(|(output, weight)| {
-        for (input, kernel) in weight.chunks_mut(9).enumerate() {
-            let at = (output / B * columns + input) * B + output % B;
-            let mut total = [0f32; PLACES];
-            for sums in sums.chunks(PLACES * place_len) {
-                for (place, total) in total.iter_mut().enumerate() {
-                    *total += sums[place * place_len + at];
-                }
-            }
-            kernel.copy_from_slice(&transform::kernel_transposed(&total));
+    weight.par_chunks_mut(B * inputs * 9).enumerate().for_each(|(block, weight)| {
+        let first = block * columns * B;
+        // SAFETY: `proof`.
+        unsafe {
+            kernels::transform_parts_back::<W, B>(&sums, first, place_len, weight, inputs);
         }
     });
     weight
@@ -65,6 +65,9 @@ pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
 /// Some images of the batch.
 struct Part<'a> {
     geometry: &'a Geometry,
+    source: &'a Source<'a>,
+    /// The first of them.
+    first: usize,
     padded: Padded,
     /// Input channels, rounded up to full tiles.
     columns: usize,
@@ -75,7 +78,6 @@ impl Part<'_> {
     fn run<W: Width<B>, const B: usize, const PAIRS: bool>(
         &self,
         _proof: W,
-        x: &[f32],
         grad: &[f32],
         sums: &mut [f32],
     ) {
@@ -90,7 +92,7 @@ impl Part<'_> {
         let (in_place, out_place) = (self.columns * row + SKEW, blocks * B * row + SKEW);
         let source_len = images * inputs * padded.channel;
         with_scratch(source_len + PLACES * (in_place + out_place), |scratch| {
-            let (source, scratch) = scratch.split_at_mut(source_len);
+            let (filled, scratch) = scratch.split_at_mut(source_len);
             let (tiles, grads) = scratch.split_at_mut(PLACES * in_place);
             // Channels that only fill up a tile must not be NaN.
             for place in tiles.chunks_exact_mut(in_place) {
@@ -99,10 +101,11 @@ impl Part<'_> {
             for place in grads.chunks_exact_mut(out_place) {
                 place[outputs * row..].fill(0.0);
             }
-            let batches = x.chunks(images * inputs * pixels);
-            for (x, grad) in batches.zip(grad.chunks(images * outputs * pixels)) {
-                padded.fill(x, source);
-                let total = x.len() / (inputs * pixels) * quads.in_image;
+            let batches = grad.chunks(images * outputs * pixels);
+            for (start, grad) in (self.first..).step_by(images).zip(batches) {
+                let held = grad.len() / (outputs * pixels);
+                self.source.fill(padded, start..start + held, filled);
+                let total = held * quads.in_image;
                 let vectors = total.div_ceil(vector_quads);
                 for first in (0..vectors).step_by(depth) {
                     let count = depth.min(vectors - first);
@@ -111,7 +114,7 @@ impl Part<'_> {
                         let of_vector = quads.of_vector(start, total);
                         let places = of_vector.map(|(image, i, j)| {
                             let at = image * inputs * padded.channel + i * padded.pitch + j;
-                            source[at..].as_ptr()
+                            filled[at..].as_ptr()
                         });
                         let strides = [padded.channel, padded.pitch];
                         let target = tiles[q * W::LANES..].as_mut_ptr();

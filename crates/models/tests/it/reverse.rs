@@ -1,0 +1,206 @@
+//! The networks' own reverse pass (f32 on the CPU) against candle's (f64), and what it promises
+//! beyond: gradients that do not depend on who asks or on the threads, and errors instead of
+//! gradients that are not there.
+
+use candle_core::{DType, Result, Tensor, Var};
+use models::ops::noise::NoiseStream;
+use models::unet::config::{Decoder, DhariwalConfig, Encoder, ResampleFilter};
+use models::{Architecture, Conditioning, Denoiser, DropoutKey, Network, NetworkConfig, ParamSet};
+
+use crate::golden::error;
+use crate::variants::{config, inputs, opened};
+
+const TOLERANCE: f64 = 1e-4;
+
+/// Networks that between them take every step that a tape records.
+fn networks() -> Vec<(&'static str, NetworkConfig)> {
+    let dhariwal = DhariwalConfig {
+        model_channels: 16,
+        channel_mult: vec![1, 4],
+        num_blocks: 1,
+        attn_resolutions: vec![4],
+        dropout: 0.1,
+        ..DhariwalConfig::default()
+    };
+    let dhariwal = NetworkConfig::new(Architecture::Dhariwal(dhariwal), 8, 2);
+    vec![
+        ("DDPM++", config(|_| ())),
+        ("dropout", config(|song| song.dropout = 0.3)),
+        (
+            "residual encoder, tent filter",
+            config(|song| {
+                song.encoder_type = Encoder::Residual;
+                song.resample_filter = ResampleFilter::Tent;
+            }),
+        ),
+        (
+            "skip encoder and decoder",
+            config(|song| {
+                song.encoder_type = Encoder::Skip;
+                song.decoder_type = Decoder::Skip;
+            }),
+        ),
+        ("ADM", NetworkConfig { label_dim: 4, ..dhariwal }),
+    ]
+}
+
+/// What is asked of a network.
+#[derive(Clone, Copy, Debug)]
+enum Ask {
+    Denoised,
+    Encoded,
+    Both,
+}
+
+impl Ask {
+    /// One number of every kind that is asked for.
+    fn weigh(self, network: &Network, x: &Tensor, cond: &Conditioning) -> Result<Tensor> {
+        let sigma = inputs().1.to_dtype(x.dtype())?;
+        let weighed = |y: &Tensor, stream: u32| {
+            let weights = NoiseStream::new(8, stream).normal_tensor(0, y.shape(), y.device())?;
+            (y * weights.to_dtype(y.dtype())?)?.sum_all()
+        };
+        match self {
+            Self::Denoised => weighed(&network.denoise(x, &sigma, cond)?, 1),
+            Self::Encoded => weighed(&network.encode(x, &sigma, cond)?, 2),
+            Self::Both => {
+                let both = network.denoise_and_encode(x, &sigma, cond)?;
+                weighed(&both.x0, 1)? + weighed(&both.features, 2)?
+            }
+        }
+    }
+}
+
+fn conditioning() -> Conditioning {
+    let dropout = Some(DropoutKey { seed: 4, position: 2 });
+    Conditioning { dropout, ..inputs().2 }
+}
+
+/// The loss, the gradient by the input and those by the parameters that have one, in this precision.
+fn gradients(
+    config: &NetworkConfig,
+    params: &ParamSet,
+    dtype: DType,
+    ask: Ask,
+) -> (Tensor, Tensor, Vec<(String, Tensor)>) {
+    let params = params.to_dtype(dtype).unwrap();
+    let network = config.build(&params.trainable()).unwrap();
+    let x = Var::from_tensor(&inputs().0.to_dtype(dtype).unwrap()).unwrap();
+    let loss = ask.weigh(&network, &x, &conditioning()).unwrap();
+    let store = models::backward(&loss).unwrap();
+    let of = |(key, var): (&String, &Var)| store.get(var).map(|it| (key.clone(), it.clone()));
+    let by_params = params.vars().iter().filter_map(of).collect();
+    (loss.detach(), store.get(&x).unwrap().clone(), by_params)
+}
+
+#[test]
+fn gradients_are_those_of_candle_in_double_precision() {
+    for (name, config) in networks() {
+        let params = opened(&config);
+        for ask in [Ask::Denoised, Ask::Encoded, Ask::Both] {
+            let (loss, by_x, by_params) = gradients(&config, &params, DType::F32, ask);
+            let (loss64, by_x64, by_params64) = gradients(&config, &params, DType::F64, ask);
+            assert!(error(&loss, &loss64) < TOLERANCE, "{name} {ask:?}: the loss");
+            assert!(error(&by_x, &by_x64) < TOLERANCE, "{name} {ask:?}: by the input");
+            assert_eq!(by_params.len(), by_params64.len(), "{name} {ask:?}");
+            for ((key, got), (_, expected)) in by_params.iter().zip(&by_params64) {
+                let error = error(got, expected);
+                assert!(error < 10.0 * TOLERANCE, "{name} {ask:?}, {key}: {error:.1e}");
+            }
+        }
+    }
+}
+
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    let numbers = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    numbers.into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn whoever_back_propagates_gets_the_same() {
+    let config = config(|_| ());
+    let (params, cond) = (opened(&config), conditioning());
+    let network = config.build(&params.trainable()).unwrap();
+    let x = Var::from_tensor(&inputs().0).unwrap();
+    let loss = || Ask::Both.weigh(&network, &x, &cond).unwrap();
+    let (ours, candle_s) = (models::backward(&loss()).unwrap(), loss().backward().unwrap());
+    for var in params.vars().values().chain([&x]) {
+        assert_eq!(bits(ours.get(var).unwrap()), bits(candle_s.get(var).unwrap()));
+    }
+}
+
+#[test]
+fn gradients_do_not_depend_on_the_threads() {
+    let (_, config) = networks().pop().unwrap();
+    let params = opened(&config);
+    let of = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let all = || gradients(&config, &params, DType::F32, Ask::Both);
+        let (loss, by_x, by_params) = pool.install(all);
+        let all = by_params.into_iter().map(|it| it.1).chain([loss, by_x]);
+        all.map(|it| bits(&it)).collect::<Vec<_>>()
+    };
+    let one = of(1);
+    assert!(one == of(2) && one == of(3));
+}
+
+#[test]
+fn a_network_may_be_used_twice_in_a_loss() {
+    let config = config(|_| ());
+    let (params, cond) = (opened(&config), conditioning());
+    let network = config.build(&params.trainable()).unwrap();
+    let weigh = |factor: f64| {
+        let x = (inputs().0 * factor).unwrap();
+        Ask::Denoised.weigh(&network, &x, &cond).unwrap()
+    };
+    let [first, second] = [1.0, 0.5].map(|factor| models::backward(&weigh(factor)).unwrap());
+    let both = (weigh(1.0) + weigh(0.5)).unwrap();
+    let both =
+        [models::backward(&both).unwrap(), (weigh(1.0) + weigh(0.5)).unwrap().backward().unwrap()];
+    for (key, var) in params.vars() {
+        let sum = (first.get(var).unwrap() + second.get(var).unwrap()).unwrap();
+        for both in &both {
+            let error = error(both.get(var).unwrap(), &sum);
+            assert!(error < TOLERANCE, "{key}: {error:.1e}");
+        }
+    }
+}
+
+#[test]
+fn a_second_way_back_through_the_same_pass_is_an_error() {
+    let config = config(|_| ());
+    let params = opened(&config);
+    let network = config.build(&params.trainable()).unwrap();
+    let loss = Ask::Denoised.weigh(&network, &inputs().0, &conditioning()).unwrap();
+    models::backward(&loss).unwrap();
+    let message = models::backward(&loss).unwrap_err().to_string();
+    assert!(message.contains("twice") && message.contains("run it again"), "{message}");
+    // What it failed on has left nothing behind.
+    let again = Ask::Denoised.weigh(&network, &inputs().0, &conditioning()).unwrap();
+    assert!(again.backward().unwrap().get(params.vars().values().next().unwrap()).is_some());
+}
+
+#[test]
+fn what_wants_no_gradient_is_not_tracked() {
+    let config = config(|_| ());
+    let params = opened(&config);
+    let network = config.build(&params.frozen()).unwrap();
+    let loss = Ask::Both.weigh(&network, &inputs().0, &conditioning()).unwrap();
+    assert!(!loss.track_op());
+}
+
+#[test]
+fn the_noise_level_gets_its_gradient_from_candle() {
+    let config = config(|_| ());
+    let params = opened(&config);
+    let by_sigma = |dtype: DType| {
+        let params = params.to_dtype(dtype).unwrap();
+        let network = config.build(&params.frozen()).unwrap();
+        let (x, sigma, cond) = inputs();
+        let sigma = Var::from_tensor(&sigma.to_dtype(dtype).unwrap()).unwrap();
+        let y = network.denoise(&x.to_dtype(dtype).unwrap(), &sigma, &cond).unwrap();
+        models::backward(&y.sum_all().unwrap()).unwrap().get(&sigma).unwrap().clone()
+    };
+    let error = error(&by_sigma(DType::F32), &by_sigma(DType::F64));
+    assert!(error < TOLERANCE, "{error:.1e}");
+}
