@@ -31,6 +31,8 @@ pub enum Threads {
 pub struct Mock {
     library: PathBuf,
     threads: Threads,
+    /// What the sanitizer does not report.
+    suppressions: PathBuf,
     /// Names of this workspace's kernels.
     pub own: BTreeSet<String>,
     /// Number of all kernels.
@@ -73,7 +75,8 @@ impl Mock {
         call(command.arg("-lpthread"))?;
         let kernels = found.iter().map(|it| it.1.len()).sum();
         let own = found.into_iter().filter(|it| it.0).flat_map(|it| it.1).collect();
-        Ok(Self { library, threads, own, kernels })
+        let suppressions = toolkit.root.join("ci/gpu/mock/tsan.txt");
+        Ok(Self { library, threads, suppressions, own, kernels })
     }
 
     /// What a test program is started with, for cargo's variable.
@@ -83,8 +86,9 @@ impl Mock {
             Threads::Fibers => format!("env CUDAMOCK_SCHEDULE={schedule} LD_PRELOAD={library}"),
             // The sanitizer wants its addresses where they are without randomisation.
             Threads::System => format!(
-                "setarch -R env TSAN_OPTIONS=halt_on_error=1:exitcode=66 \
-                 LD_PRELOAD=libtsan.so.2:{library}"
+                "setarch -R env TSAN_OPTIONS=halt_on_error=1:exitcode=66:suppressions={} \
+                 LD_PRELOAD=libtsan.so.2:{library}",
+                self.suppressions.display()
             ),
         }
     }
