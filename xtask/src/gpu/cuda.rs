@@ -23,16 +23,6 @@ const SCHEDULES: u32 = 6;
 /// What each test program is run with, by cargo.
 const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 
-/// The tests of [`races`]: those of kernels whose threads share memory.
-const SHARING: [&str; 6] = [
-    "operations::padded_convolution",
-    "operations::attention_agrees",
-    "operations::group_norm",
-    "operations::element_wise",
-    "operations::resampling",
-    "updates::",
-];
-
 /// Machine code of every kernel by NVIDIA's compiler: none may keep registers in memory.
 fn kernels(root: &Path) -> anyhow::Result<()> {
     let toolkit = Toolkit::find(root)?;
@@ -86,12 +76,13 @@ fn host(root: &Path) -> anyhow::Result<()> {
     call(tests(&toolkit, "train")?.env(RUNNER, mock.runner(0)))
 }
 
-/// The same with the threads of a block as threads of the operating system, under the sanitizer.
+/// The kernels whose threads share memory, with the threads of a block as threads of the operating
+/// system, under the sanitizer.
 fn races(root: &Path) -> anyhow::Result<()> {
     let toolkit = Toolkit::find(root)?;
     let mock = Mock::build(&toolkit, Threads::System)?;
     let mut command = tests(&toolkit, "models")?;
-    command.env(RUNNER, mock.runner(0)).args(["--", "--test-threads", "1"]).args(SHARING);
+    command.env(RUNNER, mock.runner(0)).args(["--", "--test-threads", "1", "races::"]);
     call(&mut command)
 }
 

@@ -59,7 +59,18 @@ fn run(
 /// output and in the gradient by each of `args`. Both start from numbers rounded to the type.
 #[track_caller]
 pub fn assert_agrees(what: &str, args: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
-    for (dtype, tolerance) in TYPES {
+    assert_agrees_in(&TYPES, what, args, f);
+}
+
+/// [`assert_agrees`] in some of the types.
+#[track_caller]
+pub fn assert_agrees_in(
+    types: &[(DType, f64)],
+    what: &str,
+    args: &[Tensor],
+    f: impl Fn(&[Tensor]) -> Result<Tensor>,
+) {
+    for &(dtype, tolerance) in types {
         let rounded: Vec<Tensor> = args.iter().map(|it| it.to_dtype(dtype).unwrap()).collect();
         let to = |device: &Device, dtype: DType| -> Vec<Tensor> {
             let moved = rounded.iter().map(|it| it.to_dtype(dtype)?.to_device(device));

@@ -6,6 +6,7 @@ mod double;
 mod networks;
 mod noise;
 mod operations;
+mod races;
 mod updates;
 
 /// The device under test.

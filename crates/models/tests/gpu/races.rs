@@ -1,0 +1,42 @@
+//! The kernels whose threads share memory, each once and small enough for the thread sanitizer, under
+//! which a block is hundreds of threads of the operating system. Sums are longer than a tile is deep,
+//! so that every tile is written again after it was read.
+
+use candle_core::{Result, Tensor};
+use models::ops;
+
+use crate::comparing::{TYPES, assert_agrees_in, normal};
+
+#[track_caller]
+fn check(what: &str, args: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
+    assert_agrees_in(&TYPES[..1], what, args, f);
+}
+
+#[test]
+fn convolutions_share_tiles() {
+    for kernel in [1, 3] {
+        let weight = (normal(2, &[18, 20, kernel, kernel]) * 0.1).unwrap();
+        let args = [normal(1, &[2, 20, 4, 5]), weight, normal(3, &[18])];
+        check("convolution", &args, |it| ops::conv2d(&it[0], &it[1], Some(&it[2])));
+    }
+}
+
+#[test]
+fn norms_share_sums() {
+    let affine = [normal(2, &[4]), normal(3, &[4])];
+    let args = [[normal(1, &[2, 4, 12, 12])].as_slice(), &affine].concat();
+    check("group norm", &args, |it| ops::group_norm(&it[0], &it[1], &it[2], 2, 1e-3));
+    check("group norm and silu", &args, |it| ops::group_norm_silu(&it[0], &it[1], &it[2], 2, 1e-3));
+}
+
+#[test]
+fn attention_shares_tiles_and_sums() {
+    let qkv = normal(1, &[1, 60, 4, 5]);
+    check("attention", &[qkv], |it| ops::attention(&it[0], 1));
+}
+
+#[test]
+fn sums_of_rows_are_shared() {
+    let args = [normal(1, &[1, 2, 9, 11]), normal(2, &[1, 2])];
+    check("add_channels", &args, |it| ops::add_channels(&it[0], &it[1]));
+}
