@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask ci`, `cargo xtask tidy` and `cargo xtask bench`.
+//! Development tasks: `cargo xtask ci`, `tidy`, `sanitize`, `bench` and `check-gpu`.
 //!
 //! This crate depends on no other crate of the workspace, so that its checks are built in seconds
 //! and still run when the rest does not compile.
@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod gpu;
+mod sanitize;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ usage: cargo xtask <task>
   ci [stage...]  all checks, cheapest first: format, tidy, clippy, doc, test
                  (or only the named stages, in that order)
   tidy           the workspace's own rules: layers, file length, module docs, wording, links
+  sanitize [address] [memcheck] [miri]
+                 the operations' tests under tools that see wrong accesses to memory
   bench [case...] [option...]
                  this workspace against PyTorch, in turn; without names, the whole table
       --quick            a subset of some five minutes
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let root = root();
     let outcome = match words.as_slice() {
         ["ci", stages @ ..] => ci::run(&root, stages),
+        ["sanitize", tools @ ..] => sanitize::run(&root, tools),
         ["bench", words @ ..] => bench::run(&root, words),
         ["check-gpu", steps @ ..] => gpu::run(&root, steps),
         ["tidy"] => tidy::run(&root).map(|files| println!("tidy: {files} files, no faults")),

@@ -56,8 +56,14 @@ fn report(
             black_box(f(&tracked)?.backward()?);
             Ok(())
         })?;
-        let rate = if gflop == 0.0 { String::new() } else { format!(" {:8.1} GFLOP/s", gflop / forward * 1e3) };
-        println!("{what:<44} {name:<7} forward {forward:9.3} ms, with backward {both:9.3} ms{rate}");
+        let rate = if gflop == 0.0 {
+            String::new()
+        } else {
+            format!(" {:8.1} GFLOP/s", gflop / forward * 1e3)
+        };
+        println!(
+            "{what:<44} {name:<7} forward {forward:9.3} ms, with backward {both:9.3} ms{rate}"
+        );
     }
     Ok(())
 }
@@ -109,7 +115,12 @@ fn others(device: &Device, dtype: DType) -> Result<()> {
     report(device, &what, 0.0, &[x.clone(), x], |it| ops::add_scaled(&it[0], &it[1], 0.7))
 }
 
-fn network(device: &Device, dtype: DType, batch: usize, all: &[(&str, Kernels)]) -> benches::Result<()> {
+fn network(
+    device: &Device,
+    dtype: DType,
+    batch: usize,
+    all: &[(&str, Kernels)],
+) -> benches::Result<()> {
     for (name, kernels) in all {
         limit_kernels(Kernels::Best);
         let pass = Pass::on(&networks::cifar10(), batch, device, dtype)?;

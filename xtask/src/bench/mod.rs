@@ -112,8 +112,12 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     let text = describe(root, &bench, &entries, start.elapsed())?;
     println!("\n{text}");
     if options.scaling {
-        let folder = if options.write { root.join(PLOTS) } else { bench.folder };
-        scaling::write(&entries, &folder)?;
+        scaling::write(&entries, &bench.folder)?;
+        if options.write {
+            let noisy = scaling::noisy(&entries);
+            ensure!(noisy.is_empty(), "others were busy, so {PLOTS} is as it was: {noisy:?}");
+            scaling::write(&entries, &root.join(PLOTS))?;
+        }
     } else if options.write {
         write_part(root, Part::Times, &text)?;
         write_part(root, Part::Accuracy, &accuracy::table(&bench.subject)?)?;

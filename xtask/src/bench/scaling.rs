@@ -53,6 +53,11 @@ fn line(points: &[&Entry], variant: Variant) -> Option<Line> {
     (!line.points.is_empty()).then_some(line)
 }
 
+/// The points that were measured beside busy others: a plot does not show which they are.
+pub fn noisy(entries: &[Entry]) -> Vec<&str> {
+    entries.iter().filter(|it| it.measured.noisy).map(|it| it.case.name.as_str()).collect()
+}
+
 /// Writes the plots into `folder`.
 ///
 /// # Errors
@@ -66,4 +71,46 @@ pub fn write(entries: &[Entry], folder: &Path) -> anyhow::Result<()> {
         println!("bench: wrote {}", path.display());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rounds::{Measured, Series};
+    use super::super::subject::Case;
+    use super::*;
+
+    fn point(axis: &str, at: usize, seconds: f64, noisy: bool) -> Entry {
+        let series = |wall| Series { wall: vec![wall; 3], ..Series::default() };
+        Entry {
+            case: Case {
+                name: format!("{axis}-{at}"),
+                act: "weights".into(),
+                flop: 1e9,
+                quick: false,
+                time: None,
+                memory: None,
+                scaling: Some((axis.into(), at)),
+            },
+            variants: vec![Variant::Kernels, Variant::Eager],
+            measured: Measured {
+                series: vec![series(seconds), series(2.0 * seconds)],
+                disturbed: 0,
+                noisy,
+            },
+        }
+    }
+
+    #[test]
+    fn each_axis_with_points_is_a_plot_in_ascending_order() {
+        let entries = [
+            point("batch", 4, 0.2, false),
+            point("batch", 1, 0.1, true),
+            point("x", 1, 1.0, false),
+        ];
+        let [(name, plot)] = plots(&entries).try_into().unwrap();
+        assert_eq!(name, "scaling-batch.svg");
+        assert_eq!(plot.lines[0].points, [(1.0, 100.0), (4.0, 200.0)]);
+        assert_eq!(plot.lines[1].points, [(1.0, 200.0), (4.0, 400.0)]);
+        assert_eq!(noisy(&entries), ["batch-1"]);
+    }
 }

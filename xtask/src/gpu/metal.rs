@@ -8,8 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-/// A step: its name, and what it does in the workspace's root.
-type Step = (&'static str, fn(&Path) -> anyhow::Result<()>);
+use super::{Step, call as run};
 
 /// The steps, cheapest first.
 pub const STEPS: [Step; 5] = [
@@ -230,10 +229,4 @@ fn cargo(root: &Path, package: &str, target: &str) -> Command {
     command.current_dir(folder(root, package));
     command.env("CARGO_TARGET_DIR", root.join("target/metal/build").join(target));
     command
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(status.success(), "{command:?} failed ({status})");
-    Ok(())
 }

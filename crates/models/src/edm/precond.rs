@@ -195,7 +195,8 @@ impl Preconditioner {
             }),
             Precond::Iddpm { steps, .. } => {
                 let last = f64::from(steps.saturating_sub(1));
-                let levels = sigma.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+                let levels =
+                    sigma.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
                 let noise: Vec<f64> =
                     levels.iter().map(|&sigma| last - self.index(sigma) as f64).collect();
                 let noise = Tensor::new(noise, &Device::Cpu)?.to_dtype(sigma.dtype())?;

@@ -17,7 +17,7 @@ pub(crate) use super::conv2d::cpu::Conv2d;
 pub(crate) use super::dropout::cpu::Dropout;
 pub(crate) use super::dropout::masks;
 pub(crate) use super::group_norm::cpu::GroupNorm;
-pub(crate) use super::group_norm::kernel::ChannelMoments;
+pub(crate) use super::group_norm::moments::ChannelMoments;
 pub(crate) use super::norm_conv::{Added, Images, InputGradients, Norm, NormConv, Part};
 pub(crate) use super::pointwise::cpu::{AddChannels, AddScaled, Silu};
 pub(crate) use super::resample::cpu::Resample;

@@ -33,9 +33,10 @@ pub struct Row {
 }
 
 impl Row {
-    /// Whether images of this size are large enough.
+    /// Whether images of this size are large enough, and not too much work for Miri.
     pub fn takes(&self, size: Size) -> bool {
-        self.least <= size.height.min(size.width)
+        let is_light = !cfg!(miri) || !self.name.ends_with("wide");
+        self.least <= size.height.min(size.width) && is_light
     }
 }
 
@@ -164,12 +165,18 @@ const fn size([batch, channels, height, width]: [usize; 4]) -> Size {
     Size { batch, channels, height, width }
 }
 
+/// The sizes to run at; the smallest under Miri, which takes seconds where a processor takes a
+/// millisecond.
+pub fn sizes() -> &'static [Size] {
+    if cfg!(miri) { &SIZES[..2] } else { SIZES }
+}
+
 /// One pixel, one channel, one row, one column; sizes beside those of vectors of 8 and 16.
-pub const SIZES: &[Size] = &[
+const SIZES: &[Size] = &[
     size([1, 1, 1, 1]),
+    size([2, 2, 2, 3]),
     size([3, 1, 1, 7]),
     size([2, 3, 9, 1]),
-    size([3, 2, 2, 2]),
     size([2, 5, 4, 4]),
     size([1, 4, 5, 6]),
     size([5, 1, 8, 8]),

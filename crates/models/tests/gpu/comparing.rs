@@ -97,6 +97,10 @@ pub fn assert_takes_views(what: &str, x: &Tensor, f: impl Fn(&Tensor) -> Result<
     let x = x.to_device(&device()).unwrap();
     let expected = f(&x).unwrap();
     for view in views(&x) {
-        assert_eq!(error(&f(&view).unwrap(), &expected), 0.0, "{what}: a view gives another result");
+        assert_eq!(
+            error(&f(&view).unwrap(), &expected),
+            0.0,
+            "{what}: a view gives another result"
+        );
     }
 }

@@ -40,7 +40,8 @@ fn networks() -> Vec<(&'static str, NetworkConfig)> {
             ..SongConfig::ncsnpp()
         };
     });
-    let of = |architecture| NetworkConfig { label_dim: 4, ..NetworkConfig::new(architecture, 8, 2) };
+    let of =
+        |architecture| NetworkConfig { label_dim: 4, ..NetworkConfig::new(architecture, 8, 2) };
     vec![
         ("DDPM++", of(song(|_| ()))),
         ("NCSN++", of(ncsnpp)),

@@ -48,9 +48,7 @@ fn group_norm_agrees() {
         let x = (normal(1, &[batch, channels, height, width]) + 0.5).unwrap();
         let args = [x, normal(2, &[channels]), normal(3, &[channels])];
         let what = format!("group norm {sizes:?}");
-        assert_agrees(&what, &args, |it| {
-            ops::group_norm(&it[0], &it[1], &it[2], groups, 1e-3)
-        });
+        assert_agrees(&what, &args, |it| ops::group_norm(&it[0], &it[1], &it[2], groups, 1e-3));
         assert_agrees(&what, &args, |it| {
             ops::group_norm_silu(&it[0], &it[1], &it[2], groups, 1e-3)
         });
@@ -66,7 +64,8 @@ fn group_norm_agrees() {
 #[test]
 fn attention_agrees() {
     // Batch, heads, channels of a head, height, width.
-    for sizes in [[1, 1, 4, 2, 2], [2, 1, 70, 9, 8], [3, 2, 8, 5, 7], [1, 4, 3, 1, 9], [1, 1, 1, 1, 1]]
+    for sizes in
+        [[1, 1, 4, 2, 2], [2, 1, 70, 9, 8], [3, 2, 8, 5, 7], [1, 4, 3, 1, 9], [1, 1, 1, 1, 1]]
     {
         let [batch, heads, channels, height, width] = sizes;
         let qkv = normal(1, &[batch, 3 * heads * channels, height, width]);
@@ -115,7 +114,8 @@ fn element_wise_operations_agree() {
 fn the_ends_of_the_range_are_right() {
     let x = Tensor::new(&[f32::NEG_INFINITY, -1e4, 0.0, 1e4, f32::INFINITY, f32::NAN], &device());
     let x = x.unwrap();
-    let on = |f: fn(&Tensor) -> candle_core::Result<Tensor>| f(&x).unwrap().to_vec1::<f32>().unwrap();
+    let on =
+        |f: fn(&Tensor) -> candle_core::Result<Tensor>| f(&x).unwrap().to_vec1::<f32>().unwrap();
     let (sigmoid, softplus) = (on(ops::sigmoid), on(ops::softplus));
     assert_eq!(sigmoid[..5], [0.0, 0.0, 0.5, 1.0, 1.0]);
     assert_eq!(softplus[..2], [0.0, 0.0]);

@@ -34,7 +34,9 @@ fn updates_agree() {
     for (dtype, tolerance) in TYPES {
         let expected = updated(&Device::Cpu, DType::F64, dtype);
         let got = updated(&device(), dtype, dtype);
-        for (name, (got, expected)) in ["param", "m", "v", "ema"].iter().zip(got.iter().zip(&expected)) {
+        for (name, (got, expected)) in
+            ["param", "m", "v", "ema"].iter().zip(got.iter().zip(&expected))
+        {
             let e = error(got, expected);
             assert!(e < tolerance, "{name}, {dtype:?}: off by {e:.1e}");
         }

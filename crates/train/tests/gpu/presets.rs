@@ -7,9 +7,9 @@ use data::{Dataset, Labels};
 use models::ops::device::parse_device;
 use models::unet::config::SongConfig;
 use models::{Architecture, NetworkConfig, NetworkFile, ParamSet, Provenance};
+use train::Config;
 use train::assemble::{Parts, assemble};
 use train::engine::{Engine, Outcome, Stats};
-use train::Config;
 
 const LEARNING_RATE: f64 = 1e-3;
 const UPDATES: u64 = 2;
@@ -90,7 +90,14 @@ fn every_preset_makes_the_same_updates_as_on_the_cpu() {
         for (which, (got, expected)) in got.iter().zip(&expected).enumerate() {
             for (key, expected) in expected {
                 let largest = |x: Tensor| {
-                    x.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap()
+                    x.abs()
+                        .unwrap()
+                        .flatten_all()
+                        .unwrap()
+                        .max(0)
+                        .unwrap()
+                        .to_scalar::<f32>()
+                        .unwrap()
                 };
                 let error = largest((&got[key] - expected).unwrap());
                 let limit = TOLERANCE * LEARNING_RATE;

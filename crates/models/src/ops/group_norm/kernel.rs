@@ -2,7 +2,7 @@
 
 use crate::ops::isa::compile_for_isa;
 use crate::ops::math::{mul_add, sigmoid, silu_derivative};
-use crate::ops::reduce::{LANES, fold, lanewise};
+use crate::ops::reduce::{LANES, fold};
 
 /// Mean of a group, and `1 / √(var + eps)`.
 #[derive(Clone, Copy, Debug)]
@@ -16,24 +16,6 @@ pub(super) struct Moments {
 pub(super) struct Affine {
     pub(super) scale: f32,
     pub(super) shift: f32,
-}
-
-/// Mean of a channel, and the sum of squared distances to it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ChannelMoments {
-    pub(super) mean: f32,
-    pub(super) squares: f32,
-}
-
-compile_for_isa! {
-    /// The moments of a channel, the second in a second pass: exact where the mean is large.
-    pub(in crate::ops) fn measure(x: &[f32]) -> ChannelMoments = measure_of
-}
-
-#[inline(always)]
-fn measure_of<const FMA: bool>(x: &[f32]) -> ChannelMoments {
-    let mean = lanewise(x, |x| x) / x.len() as f32;
-    ChannelMoments { mean, squares: lanewise(x, |x| (x - mean) * (x - mean)) }
 }
 
 compile_for_isa! {

@@ -10,9 +10,10 @@ use super::storage::has_kernel;
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
-pub(super) mod kernel;
+mod kernel;
 #[cfg(feature = "metal")]
 mod metal;
+pub(super) mod moments;
 pub(super) mod normal;
 
 #[cfg(test)]

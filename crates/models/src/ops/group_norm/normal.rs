@@ -5,9 +5,8 @@
 
 use rayon::prelude::*;
 
-use super::kernel::{
-    Affine, ChannelMoments, Moments, apply_rows, measure, through_activation, through_norm,
-};
+use super::kernel::{Affine, Moments, apply_rows, through_activation, through_norm};
+use super::moments::{ChannelMoments, measure};
 use crate::ops::buffer::SharedSlice;
 use crate::ops::channels::Channels;
 use crate::ops::isa::Isa;

@@ -14,7 +14,7 @@ use super::buffer::SharedSlice;
 use super::channels::Channels;
 use super::conv2d::cpu::{by_input, by_input_each, by_weight, forward, geometry};
 use super::conv2d::source::Source;
-use super::group_norm::kernel::{ChannelMoments, measure};
+use super::group_norm::moments::{ChannelMoments, measure};
 use super::group_norm::normal::{Normal, Recipe, SampleSums, measure_all};
 use super::isa::Isa;
 use super::storage::{Dense, tensor};
@@ -132,7 +132,7 @@ pub(crate) struct NormConv {
 
 /// `(conv(norm(x)) + bias + added) · factor`.
 ///
-/// If `measure`, the moments of the output's channels are taken while they are in the cache: for
+/// If `measuring`, the moments of the output's channels are taken while they are in the cache: for
 /// whoever normalises them next.
 ///
 /// # Errors
@@ -145,7 +145,7 @@ pub(super) fn norm_conv(
     weight: &Tensor,
     bias: &Tensor,
     added: &Added<'_>,
-    measure: bool,
+    measuring: bool,
 ) -> Result<NormConv> {
     let geometry = geometry(&x.shape()?, weight.shape())?;
     let pixels = geometry.pixels();
@@ -161,10 +161,10 @@ pub(super) fn norm_conv(
         bail!("norm_conv: the operands do not fit images of {:?}", x.shape()?);
     }
     let normal = norm.map(|norm| normal(isa, x, norm)).transpose()?;
-    let moments = measure.then(|| MeasuredOutput::new(geometry.batch * channels));
-    let finished = |sample: usize, channel: usize, y: &[f32]| {
+    let moments = measuring.then(|| MeasuredOutput::new(geometry.batch * channels));
+    let measured = |sample: usize, channel: usize, of: ChannelMoments| {
         if let Some(moments) = &moments {
-            moments.put(sample * channels + channel, isa, y);
+            moments.put(sample * channels + channel, of);
         }
     };
     let y = x.with(|x| {
@@ -173,17 +173,19 @@ pub(super) fn norm_conv(
             None => Source::plain(*x),
         };
         Ok(match added {
-            Added::Nothing => forward(isa, &source, &weight, Some(&bias), &geometry, &|i, y| {
-                for (channel, y) in y.chunks_exact(pixels).enumerate() {
-                    finished(i, channel, y);
-                }
-            }),
+            Added::Nothing => {
+                forward(isa, &source, &weight, Some(&bias), &geometry, &|sample, y| {
+                    for (channel, y) in y.chunks_exact(pixels).enumerate().filter(|_| measuring) {
+                        measured(sample, channel, measure(isa, y));
+                    }
+                })
+            }
             Added::Channels(c) => {
                 let c = Dense::of(c)?;
                 forward(isa, &source, &weight, None, &geometry, &|sample, y| {
                     for (channel, y) in y.chunks_exact_mut(pixels).enumerate() {
-                        finish(isa, y, None, bias[channel] + c[sample * channels + channel], 1.0);
-                        finished(sample, channel, y);
+                        let shift = bias[channel] + c[sample * channels + channel];
+                        measured(sample, channel, finish(isa, y, None, shift, 1.0));
                     }
                 })
             }
@@ -193,8 +195,8 @@ pub(super) fn norm_conv(
                     let residual = &residual[sample * channels * pixels..][..channels * pixels];
                     let rows = y.chunks_exact_mut(pixels).zip(residual.chunks_exact(pixels));
                     for (channel, (y, residual)) in rows.enumerate() {
-                        finish(isa, y, Some(residual), bias[channel], *factor as f32);
-                        finished(sample, channel, y);
+                        let of = finish(isa, y, Some(residual), bias[channel], *factor as f32);
+                        measured(sample, channel, of);
                     }
                 })
             }
@@ -217,11 +219,11 @@ impl MeasuredOutput {
         Self { moments, shared }
     }
 
-    /// Measures channel number `at`.
-    fn put(&self, at: usize, isa: Isa, channel: &[f32]) {
+    /// Takes those of channel number `at`.
+    fn put(&self, at: usize, moments: ChannelMoments) {
         // SAFETY: a sample is finished by one task only, and the vector is not touched otherwise
         // while `self` is borrowed.
-        unsafe { self.shared.write(at, measure(isa, channel)) };
+        unsafe { self.shared.write(at, moments) };
     }
 }
 

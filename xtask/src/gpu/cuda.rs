@@ -1,0 +1,115 @@
+//! The CUDA kernels and their host code, checked on a machine without an NVIDIA GPU.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+
+use super::mock::{Mock, Threads};
+use super::toolkit::Toolkit;
+use super::{Step, call, report};
+
+/// The steps, cheapest first.
+pub const STEPS: [Step; 4] =
+    [("cuda-kernels", kernels), ("cuda-types", types), ("cuda-host", host), ("cuda-races", races)];
+
+/// The GPUs that machine code is made for: the oldest that is supported, and the newest measured.
+const ARCHITECTURES: [&str; 2] = ["sm_80", "sm_90"];
+
+/// Orders in which the threads of a block take turns; the first two are fixed, the others random.
+const SCHEDULES: u32 = 6;
+
+/// What each test program is run with, by cargo.
+const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
+
+/// The tests of [`races`]: those of kernels whose threads share memory.
+const SHARING: [&str; 6] = [
+    "operations::padded_convolution",
+    "operations::attention_agrees",
+    "operations::group_norm",
+    "operations::element_wise",
+    "operations::resampling",
+    "updates::",
+];
+
+/// Machine code of every kernel by NVIDIA's compiler: none may keep registers in memory.
+fn kernels(root: &Path) -> anyhow::Result<()> {
+    let toolkit = Toolkit::find(root)?;
+    let folder = toolkit.target.join("cubin");
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    for architecture in ARCHITECTURES {
+        for source in toolkit.kernels()? {
+            let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let mut command = Command::new(toolkit.nvcc());
+            command.args(["-cubin", "-std=c++17", "-O3", "-Xptxas", "-v", "-arch", architecture]);
+            command.arg("-o").arg(folder.join(format!("{name}.{architecture}"))).arg(&source);
+            let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+            let text = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "{command:?} failed:\n{text}");
+            let usage = report::usage(&text)?;
+            let spilled: Vec<_> = usage.iter().filter(|it| 0 < it.spilled).collect();
+            ensure!(spilled.is_empty(), "{name}, {architecture}: registers spill: {spilled:?}");
+            let most = usage.iter().map(|it| it.registers).max().unwrap_or(0);
+            println!(
+                "{architecture}: {name:<12} {:>3} kernels, {most:>3} registers at most, no spills",
+                usage.len()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// clippy with the feature on, in every crate that forwards it.
+fn types(root: &Path) -> anyhow::Result<()> {
+    let mut command = Toolkit::find(root)?.cargo()?;
+    command.args(["clippy", "--locked", "--all-targets"]);
+    for package in ["models", "metrics", "train", "cli", "benches"] {
+        command.args(["--package", package, "--features", &format!("{package}/cuda")]);
+    }
+    call(command.args(["--", "-D", "warnings"]))
+}
+
+/// Every operation, whole networks and updates on the mock driver, under all schedules; every
+/// kernel must be launched.
+fn host(root: &Path) -> anyhow::Result<()> {
+    let toolkit = Toolkit::find(root)?;
+    let mock = Mock::build(&toolkit, Threads::Fibers)?;
+    println!("{} kernels, {} of them candle's", mock.kernels, mock.kernels - mock.own.len());
+    let launched = traced(tests(&toolkit, "models")?.env(RUNNER, mock.runner(0)))?;
+    let missing: Vec<_> = mock.own.iter().filter(|it| !launched.contains(*it)).collect();
+    ensure!(missing.is_empty(), "no test launches {missing:?}");
+    for schedule in 1..SCHEDULES {
+        println!("schedule {schedule}");
+        call(tests(&toolkit, "models")?.env(RUNNER, mock.runner(schedule)))?;
+    }
+    call(tests(&toolkit, "train")?.env(RUNNER, mock.runner(0)))
+}
+
+/// The same with the threads of a block as threads of the operating system, under the sanitizer.
+fn races(root: &Path) -> anyhow::Result<()> {
+    let toolkit = Toolkit::find(root)?;
+    let mock = Mock::build(&toolkit, Threads::System)?;
+    let mut command = tests(&toolkit, "models")?;
+    command.env(RUNNER, mock.runner(0)).args(["--", "--test-threads", "1"]).args(SHARING);
+    call(&mut command)
+}
+
+/// The tests against a CUDA driver of a crate.
+fn tests(toolkit: &Toolkit, package: &str) -> anyhow::Result<Command> {
+    let mut command = toolkit.cargo()?;
+    command.args(["test", "--locked", "--package", package, "--features", "cuda", "--test", "gpu"]);
+    Ok(command)
+}
+
+/// Runs tests and returns the names of the kernels that were launched.
+fn traced(command: &mut Command) -> anyhow::Result<BTreeSet<String>> {
+    command.env("CUDAMOCK_TRACE", "1").stderr(Stdio::piped());
+    let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+    let output = child.wait_with_output().context("the tests' output")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let (launches, rest) = report::launches(&text);
+    eprint!("{rest}");
+    ensure!(output.status.success(), "{command:?} failed ({})", output.status);
+    Ok(launches)
+}
