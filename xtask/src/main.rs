@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask ci`, `tidy`, `sanitize`, `bench` and `check-gpu`.
+//! Development tasks: `cargo xtask ci`, `tidy`, `sanitize`, `check-gpu` and `bench`.
 //!
 //! This crate depends on no other crate of the workspace, so that its checks are built in seconds
 //! and still run when the rest does not compile.
@@ -20,6 +20,9 @@ usage: cargo xtask <task>
   tidy           the workspace's own rules: layers, file length, module docs, wording, links
   sanitize [address] [memcheck] [miri]
                  the operations' tests under tools that see wrong accesses to memory
+  check-gpu [step...]
+                 the kernels for GPUs and their host code, on a machine without one; needs the
+                 network once (`cuda` or `metal`: the steps of one kind)
   bench [case...] [option...]
                  this workspace against PyTorch, in turn; without names, the whole table
       --quick            a subset of some five minutes
@@ -32,8 +35,6 @@ usage: cargo xtask <task>
       --variants A,B     only these: kernels, avx2, candle, eager, tcmalloc, channels_last,
                          compile
       --threads N        threads of every variant (2)
-  check-gpu [step...]
-                 the kernels for GPUs and their host code, without a GPU
   help           this text
 ";
 
@@ -44,8 +45,8 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["ci", stages @ ..] => ci::run(&root, stages),
         ["sanitize", tools @ ..] => sanitize::run(&root, tools),
-        ["bench", words @ ..] => bench::run(&root, words),
         ["check-gpu", steps @ ..] => gpu::run(&root, steps),
+        ["bench", words @ ..] => bench::run(&root, words),
         ["tidy"] => tidy::run(&root).map(|files| println!("tidy: {files} files, no faults")),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -19,7 +19,7 @@ type Step = (&'static str, fn(&Path) -> anyhow::Result<()>);
 
 /// All steps, a list for each kind of GPU, in the order in which they run.
 fn steps() -> impl Iterator<Item = Step> {
-    [&cuda::STEPS[..], &metal::STEPS].into_iter().flatten().copied()
+    [&cuda::STEPS[..], &metal::STEPS[..]].into_iter().flatten().copied()
 }
 
 /// Runs the named steps, or all of them if none is named; stops at the first that fails.
