@@ -23,9 +23,7 @@ pub fn operands(row: &Row, size: Size) -> Vec<Tensor> {
 pub fn with_each_kernels(f: impl Fn(Kernels)) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // Miri shows a processor without vectors.
-    let number = if cfg!(miri) { 1 } else { 3 };
-    for kernels in [Kernels::Portable, Kernels::Avx2, Kernels::Best].into_iter().take(number) {
+    for kernels in [Kernels::Portable, Kernels::Avx2, Kernels::Best] {
         limit_kernels(kernels);
         f(kernels);
     }

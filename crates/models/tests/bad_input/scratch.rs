@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::run::{assert_same, numbers, operands, run, with_each_kernels};
-use crate::table::{ROWS, Row, Size, sizes};
+use crate::table::{ROWS, Row, SIZES, Size};
 
 /// Larger than all others.
 const LARGE: Size = Size { batch: 1, channels: 9, height: 18, width: 19 };
@@ -37,7 +37,7 @@ fn nan_in_kept_memory_does_not_come_back() {
         };
         pool.install(|| {
             for row in ROWS {
-                sizes().iter().filter(|it| row.takes(**it)).for_each(|size| check(row, *size));
+                SIZES.iter().filter(|it| row.takes(**it)).for_each(|size| check(row, *size));
             }
         });
     });

@@ -3,7 +3,7 @@
 use candle_core::DType;
 
 use crate::run::{assert_close, numbers, operands, run, with_each_kernels};
-use crate::table::{ORDINARY, ROWS, Size, sizes};
+use crate::table::{ORDINARY, ROWS, SIZES, Size};
 
 /// The largest error of f32; groups of few numbers divide by a small deviation.
 const TOLERANCE: f64 = 2e-5;
@@ -11,7 +11,7 @@ const TOLERANCE: f64 = 2e-5;
 #[test]
 fn kernels_agree_with_the_composed_form_at_every_size() {
     for row in ROWS {
-        for &size in sizes().iter().filter(|it| row.takes(**it)) {
+        for &size in SIZES.iter().filter(|it| row.takes(**it)) {
             let operands = operands(row, size);
             let expected = run(row, &operands, DType::F64);
             with_each_kernels(|kernels| {

@@ -33,10 +33,9 @@ pub struct Row {
 }
 
 impl Row {
-    /// Whether images of this size are large enough, and not too much work for Miri.
+    /// Whether images of this size are large enough.
     pub fn takes(&self, size: Size) -> bool {
-        let is_light = !cfg!(miri) || !self.name.ends_with("wide");
-        self.least <= size.height.min(size.width) && is_light
+        self.least <= size.height.min(size.width)
     }
 }
 
@@ -165,14 +164,8 @@ const fn size([batch, channels, height, width]: [usize; 4]) -> Size {
     Size { batch, channels, height, width }
 }
 
-/// The sizes to run at; the smallest under Miri, which takes seconds where a processor takes a
-/// millisecond.
-pub fn sizes() -> &'static [Size] {
-    if cfg!(miri) { &SIZES[..2] } else { SIZES }
-}
-
 /// One pixel, one channel, one row, one column; sizes beside those of vectors of 8 and 16.
-const SIZES: &[Size] = &[
+pub const SIZES: &[Size] = &[
     size([1, 1, 1, 1]),
     size([2, 2, 2, 3]),
     size([3, 1, 1, 7]),
