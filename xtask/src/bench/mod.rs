@@ -45,8 +45,8 @@ const KERNELS_VARIABLE: &str = "UNI_INSTRUCT_KERNELS";
 const WHOLE: Effort = Effort {
     warmup: 2,
     least: 5,
-    most: 15,
-    budget: Duration::from_secs(90),
+    most: 11,
+    budget: Duration::from_secs(60),
     patience: Duration::from_secs(120),
 };
 /// The short run's, and a point's of a plot.

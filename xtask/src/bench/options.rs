@@ -82,10 +82,17 @@ impl Options {
             ensure!(options == one, "bench: {name} goes with --write alone");
         }
         ensure!(!(options.scaling && options.quick), "bench: no point of --scaling is in --quick");
-        let partial = options.quick || !options.cases.is_empty() || !options.variants.is_empty();
+        // What the ratios on the page are made of.
+        const NEEDED: [&str; 3] = ["kernels", "eager", "tcmalloc"];
+        let has = |name: &&str| options.variants.iter().any(|it| it == name);
+        let partial = options.quick
+            || !options.cases.is_empty()
+            || !(options.variants.is_empty() || NEEDED.iter().all(has));
         ensure!(
             !(options.write && partial),
-            "bench: --write puts the whole table on the page; leave out --quick, --variants and names"
+            "bench: --write puts the whole table on the page; leave out --quick and names, and let \
+             --variants have {}",
+            NEEDED.join(", ")
         );
         Ok(options)
     }
@@ -102,6 +109,7 @@ mod tests {
         assert_eq!(options.cases, ["small-forward"]);
         assert_eq!(options.variants, ["kernels", "eager"]);
         assert!(options.check && !options.quick && options.threads == 1);
+        assert!(Options::parse(&["--write", "--variants", "eager,tcmalloc,kernels"]).is_ok());
     }
 
     #[test]
@@ -111,6 +119,7 @@ mod tests {
             (vec!["--threads", "0"], "at least 1"),
             (vec!["--threads", "many"], "number"),
             (vec!["--write", "--quick"], "--quick"),
+            (vec!["--write", "--variants", "kernels,eager"], "tcmalloc"),
             (vec!["--scaling", "--quick"], "--scaling"),
             (vec!["--instructions", "--check"], "--write alone"),
             (vec!["--instructions", "--threads", "1"], "--write alone"),

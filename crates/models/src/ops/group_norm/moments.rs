@@ -35,10 +35,10 @@ impl Distances {
 
     #[inline(always)]
     pub(in crate::ops) fn add<const FMA: bool>(&mut self, x: &[f32; LANES]) {
-        for i in 0..LANES {
-            let distance = x[i] - self.from;
-            self.sums[i] += distance;
-            self.squares[i] = mul_add::<FMA>(distance, distance, self.squares[i]);
+        for ((x, sum), squares) in x.iter().zip(&mut self.sums).zip(&mut self.squares) {
+            let distance = x - self.from;
+            *sum += distance;
+            *squares = mul_add::<FMA>(distance, distance, *squares);
         }
     }
 
