@@ -70,8 +70,7 @@ type Matrices<'a> = (&'a CudaStorage, usize, Strides);
 /// `b` has the operands' type, into that type where `b` is f32.
 fn product(
     heads: usize,
-    name: &str,
-    dtype: DType,
+    (name, dtype): (&str, DType),
     [rows, columns, length]: [usize; 3],
     a: Matrices<'_>,
     b: Matrices<'_>,
@@ -134,8 +133,7 @@ impl Attention {
         let mut weights = empty(device, DType::F32, count * pixels * pixels)?;
         product(
             count,
-            "attention_logits",
-            dtype,
+            ("attention_logits", dtype),
             [pixels, pixels, channels],
             (q.0, q.1, transposed(q.2)),
             k,
@@ -149,8 +147,7 @@ impl Attention {
         let mut y = empty(device, dtype, count * channels * pixels)?;
         product(
             count,
-            "attention_mix",
-            dtype,
+            ("attention_mix", dtype),
             [channels, pixels, pixels],
             v,
             (&weights, 0, transposed(heads.square())),
@@ -180,8 +177,7 @@ impl Attention {
         let mut s = empty(device, DType::F32, count * pixels * pixels)?;
         product(
             count,
-            "attention_logits",
-            dtype,
+            ("attention_logits", dtype),
             [pixels, pixels, channels],
             (g.0, g.1, transposed(g.2)),
             v,
@@ -200,7 +196,7 @@ impl Attention {
         ] {
             let target = (&mut by_qkv, part * pixels, heads.packed());
             let sizes = [channels, pixels, pixels];
-            product(count, "attention_mix", dtype, sizes, left, right, target, scale)?;
+            product(count, ("attention_mix", dtype), sizes, left, right, target, scale)?;
         }
         Ok(by_qkv)
     }
