@@ -46,7 +46,7 @@ const WHOLE: Effort = Effort {
     warmup: 2,
     least: 5,
     most: 11,
-    budget: Duration::from_secs(60),
+    budget: Duration::from_secs(40),
     patience: Duration::from_secs(120),
 };
 /// The short run's, and a point's of a plot.
