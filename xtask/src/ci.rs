@@ -24,7 +24,7 @@ struct Stage {
 /// All checks in the order in which they run.
 ///
 /// `--locked` also proves that the committed `Cargo.lock` matches the manifests.
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 7] = [
     Stage { name: "format", cargo: &["fmt", "--all", "--check"], env: &[] },
     Stage { name: "tidy", cargo: &[], env: &[] },
     Stage {
@@ -52,6 +52,8 @@ const STAGES: [Stage; 6] = [
         cargo: &["doc", "--workspace", "--no-deps", "--locked"],
         env: &[("RUSTDOCFLAGS", "-D warnings")],
     },
+    // Of `check-gpu`, the step that needs nothing but a C++ compiler and takes seconds.
+    Stage { name: "gpu", cargo: &["xtask", "check-gpu", "metal-kernels"], env: &[] },
     Stage { name: "test", cargo: &["test", "--workspace", "--no-fail-fast", "--locked"], env: &[] },
 ];
 
