@@ -143,7 +143,7 @@ mod tests {
         let names = |words: &[&str]| -> Vec<&str> {
             select(words).unwrap().iter().map(|it| it.name).collect()
         };
-        assert_eq!(names(&[]), ["format", "tidy", "clippy", "f64", "doc", "test"]);
+        assert_eq!(names(&[]), ["format", "tidy", "clippy", "f64", "doc", "gpu", "test"]);
         assert_eq!(names(&["test", "format"]), ["format", "test"]);
     }
 
