@@ -157,7 +157,8 @@ pub(super) fn norm_conv(
         Added::Channels(c) => c.dims() == [geometry.batch, channels],
         Added::Residual(residual, _) => residual.shape() == &shape,
     };
-    if !fits || weight.len() != channels * geometry.inputs * geometry.taps() {
+    let whole = weight.len() == channels * geometry.inputs * geometry.taps();
+    if !fits || !whole || bias.len() != channels {
         bail!("norm_conv: the operands do not fit images of {:?}", x.shape()?);
     }
     let normal = norm.map(|norm| normal(isa, x, norm)).transpose()?;
