@@ -5,7 +5,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use super::{Gradients, Node, Scaled, Tape, Value};
+use super::{Gradients, Scaled, Value};
 use crate::DropoutKey;
 use crate::ops::{self, Filter, bare};
 
@@ -47,84 +47,6 @@ fn pad(x: &Value, extra: usize) -> Result<Value> {
     let padded = x.tensor().pad_with_zeros(2, extra, extra)?.pad_with_zeros(3, extra, extra)?;
     let (_, _, height, width) = x.tensor().dims4()?;
     one(x, padded, move |grad| grad.narrow(2, extra, height)?.narrow(3, extra, width)?.contiguous())
-}
-
-/// The parameters of a group norm.
-#[derive(Clone, Copy)]
-pub(crate) struct NormParams<'a> {
-    pub weight: &'a Tensor,
-    pub bias: &'a Tensor,
-    pub groups: usize,
-    pub eps: f64,
-}
-
-/// [`ops::group_norm`], or [`ops::group_norm_silu`].
-pub(crate) fn group_norm(x: &Value, norm: NormParams<'_>, silu: bool) -> Result<Value> {
-    let NormParams { weight, bias, groups, eps } = norm;
-    let Some(tape) = x.tape() else {
-        let op = if silu { ops::group_norm_silu } else { ops::group_norm };
-        return op(x.tensor(), weight, bias, groups, eps).map(Value::of_graph);
-    };
-    let nodes = [x.node(), tape.param(weight), tape.param(bias)];
-    let (weight, bias) = (weight.detach(), bias.detach());
-    normalise(tape, x.tensor(), [weight, bias], bare::group_norm(groups, eps, silu), nodes)
-}
-
-fn normalise(
-    tape: &Tape,
-    x: &Tensor,
-    [weight, bias]: [Tensor; 2],
-    op: bare::GroupNorm,
-    nodes: [Option<Node>; 3],
-) -> Result<Value> {
-    let y = x.apply_op3_no_bwd(&weight, &bias, &op)?;
-    let x = x.clone();
-    Ok(tape.record(y, nodes, || {
-        move |grad: Tensor, grads: &mut Gradients| {
-            let gradients = op.gradients(&x, &weight, &grad)?;
-            for (node, gradient) in nodes.into_iter().zip(gradients) {
-                grads.give(node, || Ok(gradient))?;
-            }
-            Ok(())
-        }
-    }))
-}
-
-/// [`ops::group_norm_scale_shift_silu`] with `params: [B, 2C]`, first the scales, then the shifts.
-pub(crate) fn modulated_silu(x: &Value, params: &Value, norm: NormParams<'_>) -> Result<Value> {
-    let NormParams { weight, bias, groups, eps } = norm;
-    let channels = params.tensor().dim(1)? / 2;
-    let part = |of: &Tensor, start| of.narrow(1, start, channels);
-    let [scale, shift] = [0, channels].map(|start| part(params.tensor(), start));
-    let (scale, shift) = (scale?, shift?);
-    let Some(tape) = x.tape() else {
-        let y =
-            ops::group_norm_scale_shift_silu(x.tensor(), weight, bias, &scale, &shift, groups, eps);
-        return y.map(Value::of_graph);
-    };
-    let of_params = params.node();
-    let nodes = [of_params, tape.param(weight), tape.param(bias)];
-    let (weight, bias) = (weight.detach(), bias.detach());
-    // One affine map a sample: (scale + 1)(weight x̂ + bias) + shift.
-    let scale = (scale + 1.0)?;
-    let (all_weights, all_biases) =
-        (scale.broadcast_mul(&weight)?, (scale.broadcast_mul(&bias)? + shift)?);
-    let op = bare::group_norm(groups, eps, true);
-    let y = x.tensor().apply_op3_no_bwd(&all_weights, &all_biases, &op)?;
-    let (x, by_x) = (x.tensor().clone(), x.node());
-    let [_, by_weight, by_bias] = nodes;
-    Ok(tape.record(y, [by_x, of_params, by_weight, by_bias], || {
-        move |grad: Tensor, grads: &mut Gradients| {
-            let [x, w, b] = op.gradients(&x, &all_weights, &grad)?;
-            grads.give(by_x, || Ok(x))?;
-            grads.give(of_params, || {
-                let by_scale = (w.broadcast_mul(&weight)? + b.broadcast_mul(&bias)?)?;
-                Tensor::cat(&[&by_scale, &b], 1)
-            })?;
-            grads.give(by_weight, || (&w * &scale)?.sum(0))?;
-            grads.give(by_bias, || (&b * &scale)?.sum(0))
-        }
-    }))
 }
 
 /// [`ops::attention`].

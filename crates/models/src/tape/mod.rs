@@ -21,6 +21,7 @@ use crate::ops::bare::{ChannelMoments, Part};
 pub(crate) mod bridge;
 mod gradients;
 pub(crate) mod layers;
+pub(crate) mod norm;
 pub(crate) mod norm_conv;
 
 pub(crate) use gradients::{Gradients, Scaled};

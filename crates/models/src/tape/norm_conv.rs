@@ -3,19 +3,9 @@
 
 use candle_core::{Result, Tensor};
 
-use super::layers::{self, NormParams};
-use super::{Gradients, Node, Scaled, Tape, Value};
+use super::norm::{Normalise, Recorded, normalise};
+use super::{Node, Scaled, Tape, Value, layers};
 use crate::ops::bare::{self, Added, Images, NormConv};
-
-/// What the images go through first.
-#[derive(Clone, Copy)]
-pub(crate) struct Normalise<'a> {
-    pub params: NormParams<'a>,
-    /// Whether silu follows.
-    pub silu: bool,
-    /// Scales and shifts of each sample, `[B, 2C]`, as [`layers::modulated_silu`] takes them.
-    pub modulation: Option<&'a Value>,
-}
 
 /// What is added to the convolution's output.
 #[derive(Clone, Copy)]
@@ -80,63 +70,6 @@ fn composed(
         Plus::Nothing => Ok(y),
         Plus::Channels(channels) => layers::add_channels(&y, channels),
         Plus::Residual(residual, factor) => layers::add_scaled(&y, residual, factor),
-    }
-}
-
-/// The norm by itself.
-pub(crate) fn normalise(x: &Value, norm: Normalise<'_>) -> Result<Value> {
-    match norm.modulation {
-        Some(modulation) => layers::modulated_silu(x, modulation, norm.params),
-        None => layers::group_norm(x, norm.params, norm.silu),
-    }
-}
-
-/// A norm's parameters as they are applied, and as gradients come back to them.
-struct Recorded {
-    /// `[C]`, or `[B, C]` if the samples are modulated.
-    weight: Tensor,
-    bias: Tensor,
-    own: [Tensor; 2],
-    /// `scale + 1`, `[B, C]`.
-    scale: Option<Tensor>,
-    nodes: [Option<Node>; 3],
-}
-
-impl Recorded {
-    fn new(tape: &Tape, norm: &Normalise<'_>) -> Result<Self> {
-        let NormParams { weight, bias, .. } = norm.params;
-        let nodes = [
-            tape.param(weight),
-            tape.param(bias),
-            norm.modulation.and_then(|modulation| modulation.node()),
-        ];
-        let own = [weight.detach().contiguous()?, bias.detach().contiguous()?];
-        let [weight, bias] = own.clone();
-        let Some(modulation) = norm.modulation else {
-            return Ok(Self { weight, bias, own, scale: None, nodes });
-        };
-        let channels = weight.dim(0)?;
-        let part = |start| modulation.tensor().narrow(1, start, channels);
-        // One affine map a sample: (scale + 1)(weight x̂ + bias) + shift.
-        let scale = (part(0)? + 1.0)?;
-        let bias = (scale.broadcast_mul(&bias)? + part(channels)?)?;
-        Ok(Self { weight: scale.broadcast_mul(&weight)?, bias, own, scale: Some(scale), nodes })
-    }
-
-    /// Takes the gradients by the weight and bias of each sample, `[B, C]`, on.
-    fn back(&self, [by_weight, by_bias]: &[Tensor; 2], grads: &mut Gradients) -> Result<()> {
-        let [weight, bias, modulation] = self.nodes;
-        let Some(scale) = &self.scale else {
-            grads.give(weight, || by_weight.sum(0))?;
-            return grads.give(bias, || by_bias.sum(0));
-        };
-        grads.give(weight, || (by_weight * scale)?.sum(0))?;
-        grads.give(bias, || (by_bias * scale)?.sum(0))?;
-        grads.give(modulation, || {
-            let [weight, bias] = &self.own;
-            let by_scale = (by_weight.broadcast_mul(weight)? + by_bias.broadcast_mul(bias)?)?;
-            Tensor::cat(&[&by_scale, by_bias], 1)
-        })
     }
 }
 

@@ -6,7 +6,8 @@ use super::style::Style;
 use crate::denoiser::DropoutKey;
 use crate::error::Result;
 use crate::layout::Scope;
-use crate::tape::norm_conv::{Plus, normalise};
+use crate::tape::norm::normalise;
+use crate::tape::norm_conv::Plus;
 use crate::tape::{Value, layers};
 
 /// Where a block stands.

@@ -5,9 +5,9 @@ use candle_core::Tensor;
 use crate::error::{Error, Result};
 use crate::layout::{Init, Scope};
 use crate::ops::Filter;
-use crate::tape::Value;
-use crate::tape::layers::{self, NormParams};
-use crate::tape::norm_conv::{Normalise, Plus, norm_conv, normalise};
+use crate::tape::norm::{NormParams, Normalise, normalise};
+use crate::tape::norm_conv::{Plus, norm_conv};
+use crate::tape::{Value, layers};
 
 /// How the weights and biases of a layer start.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use super::normal::{Normal, Recipe, SampleSums, measure_all};
 use crate::ops::channels::Channels;
 use crate::ops::isa::Isa;
-use crate::ops::reduce;
 use crate::ops::storage::{dense, tensor, with_dense};
 
 /// `activation(weight · (x − mean) / √(var + eps) + bias)`, where weight and bias are `[C]`, or
@@ -29,13 +28,8 @@ impl GroupNorm {
         Self { isa, groups, eps, silu, normal: Mutex::default() }
     }
 
-    /// The gradients by `x`, weight and bias.
-    pub(crate) fn gradients(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        grad: &Tensor,
-    ) -> Result<[Tensor; 3]> {
+    /// The gradients by `x`, and by the weight and bias of each sample and channel, `[B, C]`.
+    pub(crate) fn gradients(&self, x: &Tensor, grad: &Tensor) -> Result<[Tensor; 3]> {
         let (batch, channels, height, width) = x.dims4()?;
         let sums = SampleSums::new(batch, channels);
         // A panic elsewhere while it was held cannot have left half of it.
@@ -48,10 +42,7 @@ impl GroupNorm {
             samples.for_each(|(sample, grad)| normal.back(&x, sample, grad, &sums, |_| None));
             Ok(())
         })?;
-        let of = |sums: Vec<f32>| match weight.rank() {
-            1 => tensor(reduce::over_batch(&sums, batch, channels), weight.shape()),
-            _ => tensor(sums, weight.shape()),
-        };
+        let of = |sums: Vec<f32>| tensor(sums, &Shape::from((batch, channels)));
         let [by_bias, by_weight] = sums.into_parts();
         Ok([tensor(by_x, x.shape())?, of(by_weight)?, of(by_bias)?])
     }
@@ -100,8 +91,11 @@ impl CustomOp3 for GroupNorm {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [by_x, by_weight, by_bias] = self.gradients(x, weight, grad)?;
-        let of = |operand: &Tensor, gradient| operand.track_op().then_some(gradient);
-        Ok((of(x, by_x), of(weight, by_weight), of(bias, by_bias)))
+        let [by_x, by_weight, by_bias] = self.gradients(x, grad)?;
+        let of = |operand: &Tensor, by_sample: Tensor| {
+            let gradient = || if operand.rank() == 1 { by_sample.sum(0) } else { Ok(by_sample) };
+            operand.track_op().then(gradient).transpose()
+        };
+        Ok((x.track_op().then_some(by_x), of(weight, by_weight)?, of(bias, by_bias)?))
     }
 }
