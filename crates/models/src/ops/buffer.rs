@@ -46,6 +46,13 @@ impl Output {
     }
 }
 
+/// The same numbers, to be written anew by kernels that write numbers only, never what is not
+/// initialised: every kernel of this crate.
+pub(super) fn as_uninit(numbers: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: the layouts agree, and the kernels leave numbers behind.
+    unsafe { &mut *(std::ptr::from_mut::<[f32]>(numbers) as *mut [MaybeUninit<f32>]) }
+}
+
 /// A pointer that threads share to write parts of one buffer that do not overlap.
 #[derive(Clone, Copy)]
 pub(super) struct SharedPtr(*mut f32);

@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::softmax::{softmax, through_softmax};
-use crate::ops::buffer::{Output, with_scratch};
+use crate::ops::buffer::{Output, as_uninit, with_scratch};
 use crate::ops::isa::Isa;
 use crate::ops::product::{Matrix, product};
 use crate::ops::storage::{dense, tensor, with_dense};
@@ -93,12 +93,6 @@ impl Head {
             product(&mut by_qkv[pixels..], packed, narrow, q, s, self.scale());
         });
     }
-}
-
-/// The same numbers, to be written anew.
-fn as_uninit(numbers: &mut [f32]) -> &mut [MaybeUninit<f32>] {
-    // SAFETY: the layouts agree, and [`product`] writes numbers only, never uninitialised ones.
-    unsafe { &mut *(std::ptr::from_mut::<[f32]>(numbers) as *mut [MaybeUninit<f32>]) }
 }
 
 impl Attention {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::padded::Padded;
-use crate::ops::buffer::with_scratch;
+use crate::ops::buffer::{as_uninit, with_scratch};
 use crate::ops::channels::Channels;
 use crate::ops::group_norm::normal::Normal;
 
@@ -76,12 +76,13 @@ impl<'a> Source<'a> {
             None => padded.copy(x, image),
             Some(normal) if padded.width < SHORT_ROW && padded.height != 1 => {
                 with_scratch(x.len(), |scratch| {
-                    normal.apply(sample, channel, x, scratch, [x.len(); 2]);
+                    normal.apply(sample, channel, x, as_uninit(scratch), [x.len(); 2]);
                     padded.copy(scratch, image);
                 });
             }
             Some(normal) => {
-                normal.apply(sample, channel, x, image, [padded.width, padded.pitch]);
+                let rows = [padded.width, padded.pitch];
+                normal.apply(sample, channel, x, as_uninit(image), rows);
             }
         }
     }

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::normal::{Normal, Recipe, SampleSums, measure_all};
+use crate::ops::buffer::Output;
 use crate::ops::channels::Channels;
 use crate::ops::isa::Isa;
 use crate::ops::storage::{dense, tensor, with_dense};
@@ -35,12 +36,18 @@ impl GroupNorm {
         // A panic elsewhere while it was held cannot have left half of it.
         let normal = self.normal.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(normal) = &*normal else { bail!("group_norm: backward without forward") };
-        let mut by_x = with_dense(grad, |grad| Ok(grad.to_vec()))?;
-        with_dense(x, |x| {
-            let x = Channels::new(x, channels, height * width);
-            let samples = by_x.par_chunks_mut(channels * height * width).enumerate();
-            samples.for_each(|(sample, grad)| normal.back(&x, sample, grad, &sums, |_| None));
-            Ok(())
+        let image = channels * height * width;
+        let by_x = with_dense(x, |x| {
+            with_dense(grad, |grad| {
+                let x = Channels::new(x, channels, height * width);
+                let mut by_x = Output::new(grad.len());
+                let samples = by_x.par_chunks(image).zip(grad.par_chunks(image)).enumerate();
+                samples.for_each(|(sample, (by_x, grad))| {
+                    normal.back(&x, sample, Some(grad), by_x, &sums, |_| None);
+                });
+                // SAFETY: the samples cover the gradient.
+                Ok(unsafe { by_x.assume_written() })
+            })
         })?;
         let of = |sums: Vec<f32>| tensor(sums, &Shape::from((batch, channels)));
         let [by_bias, by_weight] = sums.into_parts();
@@ -70,17 +77,16 @@ impl CustomOp3 for GroupNorm {
         let recipe = Recipe { isa, weight, bias, groups, eps: self.eps as f32, silu };
         let sizes = [x.batch(), channels, pixels];
         let normal = Normal::new(measure_all(isa, &x).into_iter(), sizes, recipe);
-        let mut output = vec![0f32; x.batch() * channels * pixels];
-        output
-            .par_chunks_mut(pixels)
-            .with_min_len(4096usize.div_ceil(pixels))
-            .enumerate()
-            .for_each(|(index, y)| {
+        let mut output = Output::new(x.batch() * channels * pixels);
+        output.par_chunks(pixels).with_min_len(4096usize.div_ceil(pixels)).enumerate().for_each(
+            |(index, y)| {
                 let (sample, channel) = (index / channels, index % channels);
                 normal.apply(sample, channel, x.channel(sample, channel), y, [pixels; 2]);
-            });
+            },
+        );
         *self.normal.lock().unwrap_or_else(PoisonError::into_inner) = Some(normal);
-        Ok((CpuStorage::F32(output), x_layout.shape().clone()))
+        // SAFETY: the channels cover the output.
+        Ok((CpuStorage::F32(unsafe { output.assume_written() }), x_layout.shape().clone()))
     }
 
     fn bwd(

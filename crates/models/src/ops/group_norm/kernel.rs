@@ -1,5 +1,7 @@
 //! The loops of group normalisation, over the pixels of a channel.
 
+use std::mem::MaybeUninit;
+
 use crate::ops::isa::compile_for_isa;
 use crate::ops::math::{mul_add, sigmoid, silu_derivative};
 use crate::ops::reduce::{LANES, fold};
@@ -22,7 +24,7 @@ compile_for_isa! {
     /// Rows of `width` numbers `scale · x + shift`, or its silu; they begin `pitch` apart in `y`.
     pub(super) fn apply_rows(
         x: &[f32],
-        y: &mut [f32],
+        y: &mut [MaybeUninit<f32>],
         width: usize,
         pitch: usize,
         affine: Affine,
@@ -33,7 +35,7 @@ compile_for_isa! {
 #[inline(always)]
 fn apply_to_rows<const FMA: bool>(
     x: &[f32],
-    y: &mut [f32],
+    y: &mut [MaybeUninit<f32>],
     width: usize,
     pitch: usize,
     affine: Affine,
@@ -45,26 +47,27 @@ fn apply_to_rows<const FMA: bool>(
 }
 
 #[inline(always)]
-fn apply_to<const FMA: bool>(x: &[f32], y: &mut [f32], affine: Affine, silu: bool) {
+fn apply_to<const FMA: bool>(x: &[f32], y: &mut [MaybeUninit<f32>], affine: Affine, silu: bool) {
     let Affine { scale, shift } = affine;
     if silu {
         for (x, y) in x.iter().zip(y) {
             let z = mul_add::<FMA>(*x, scale, shift);
-            *y = z * sigmoid::<FMA>(z);
+            y.write(z * sigmoid::<FMA>(z));
         }
     } else {
         for (x, y) in x.iter().zip(y) {
-            *y = mul_add::<FMA>(*x, scale, shift);
+            y.write(mul_add::<FMA>(*x, scale, shift));
         }
     }
 }
 
 compile_for_isa! {
-    /// Makes of the gradient `d` by `z = scale · x + shift`, or its silu, that by `z`, and returns
-    /// `[Σ d, Σ d x̂]`.
+    /// Makes of the gradient by `z = scale · x + shift`, or its silu, the gradient `d` by `z`, and
+    /// returns `[Σ d, Σ d x̂]`. Without `grad`, `d` has been written and is what to begin with.
     pub(super) fn through_activation(
         x: &[f32],
-        d: &mut [f32],
+        grad: Option<&[f32]>,
+        d: &mut [MaybeUninit<f32>],
         moments: Moments,
         affine: Affine,
         silu: bool,
@@ -74,7 +77,8 @@ compile_for_isa! {
 #[inline(always)]
 fn through_activation_of<const FMA: bool>(
     x: &[f32],
-    d: &mut [f32],
+    grad: Option<&[f32]>,
+    d: &mut [MaybeUninit<f32>],
     moments: Moments,
     Affine { scale, shift }: Affine,
     silu: bool,
@@ -91,20 +95,31 @@ fn through_activation_of<const FMA: bool>(
     let (xs, x_rest) = x.as_chunks::<LANES>();
     let (ds, d_rest) = d.as_chunks_mut::<LANES>();
     let (mut sums, mut sums_normal) = ([0f32; LANES], [0f32; LANES]);
-    for (x, d) in xs.iter().zip(ds) {
+    let (grads, grad_rest) = grad.unwrap_or_default().as_chunks::<LANES>();
+    for (k, (x, d)) in xs.iter().zip(ds).enumerate() {
+        let from = match grad {
+            Some(_) => grads[k],
+            // SAFETY: `d` has been written where there is no other gradient.
+            None => d.map(|it| unsafe { it.assume_init() }),
+        };
         for i in 0..LANES {
-            let gradient = gradient(x[i], d[i]);
-            d[i] = gradient;
+            let gradient = gradient(x[i], from[i]);
+            d[i].write(gradient);
             sums[i] += gradient;
             let normal = mul_add::<FMA>(x[i], inverse, offset);
             sums_normal[i] = mul_add::<FMA>(gradient, normal, sums_normal[i]);
         }
     }
     let (mut sum, mut sum_normal) = (fold(sums), fold(sums_normal));
-    for (x, d) in x_rest.iter().zip(d_rest) {
-        *d = gradient(*x, *d);
-        sum += *d;
-        sum_normal += *d * mul_add::<FMA>(*x, inverse, offset);
+    for (k, (x, d)) in x_rest.iter().zip(d_rest).enumerate() {
+        let from = match grad {
+            Some(_) => grad_rest[k],
+            // SAFETY: as above.
+            None => unsafe { d.assume_init() },
+        };
+        let gradient = *d.write(gradient(*x, from));
+        sum += gradient;
+        sum_normal += gradient * mul_add::<FMA>(*x, inverse, offset);
     }
     [sum, sum_normal]
 }

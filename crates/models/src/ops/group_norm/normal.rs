@@ -3,6 +3,8 @@
 //! Whoever reads the images next applies it on the way, so that the normalised images need not
 //! exist; and on the way back the gradient is taken through it while it is in the cache.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::kernel::{Affine, Moments, apply_rows, through_activation, through_norm};
@@ -87,14 +89,15 @@ impl Normal {
         sample: usize,
         channel: usize,
         x: &[f32],
-        y: &mut [f32],
+        y: &mut [MaybeUninit<f32>],
         [width, pitch]: [usize; 2],
     ) {
         let affine = self.affine[sample * self.channels + channel];
         apply_rows(self.isa, x, y, width, pitch, affine, self.silu);
     }
 
-    /// Takes the gradient `grad: [C, P]` of one sample back, in place. With
+    /// Takes the gradient `[C, P]` of one sample back: `grad`, or without it what has been written
+    /// to `target`, where the result goes. With
     /// `x̂ = (x − mean) / √(var + eps)` and `d` the gradient by `weight · x̂ + bias`:
     ///
     /// ```text
@@ -108,20 +111,23 @@ impl Normal {
         &self,
         x: &Channels<'_>,
         sample: usize,
-        grad: &mut [f32],
+        grad: Option<&[f32]>,
+        target: &mut [MaybeUninit<f32>],
         sums: &SampleSums,
         more: impl Fn(usize) -> Option<(&'a [f32], f32)>,
     ) {
         let (group, pixels) = (self.channels / self.groups, x.pixels());
-        for (index, grad) in grad.chunks_exact_mut(group * pixels).enumerate() {
+        for (index, target) in target.chunks_exact_mut(group * pixels).enumerate() {
             let moments = self.moments[sample * self.groups + index];
             let inverse = moments.inverse_deviation;
             let (mut sum, mut sum_normal) = (0f32, 0f32);
             let first = index * group;
-            for (channel, d) in (first..).zip(grad.chunks_exact_mut(pixels)) {
+            for (channel, d) in (first..).zip(target.chunks_exact_mut(pixels)) {
                 let affine = self.affine[sample * self.channels + channel];
                 let x = x.channel(sample, channel);
-                let [d, d_normal] = through_activation(self.isa, x, d, moments, affine, self.silu);
+                let grad = grad.map(|grad| &grad[channel * pixels..][..pixels]);
+                let [d, d_normal] =
+                    through_activation(self.isa, x, grad, d, moments, affine, self.silu);
                 sums.put(sample * self.channels + channel, d, d_normal);
                 // The weight is the scale without the deviation.
                 sum += d * affine.scale;
@@ -130,7 +136,9 @@ impl Normal {
             let len = (group * pixels) as f32;
             let of_x = -inverse * sum_normal / len;
             let constant = -moments.mean * of_x - sum / len;
-            for (channel, d) in (first..).zip(grad.chunks_exact_mut(pixels)) {
+            for (channel, d) in (first..).zip(target.chunks_exact_mut(pixels)) {
+                // SAFETY: written in the loop above.
+                let d = unsafe { d.assume_init_mut() };
                 let scale = self.affine[sample * self.channels + channel].scale;
                 let x = x.channel(sample, channel);
                 through_norm(self.isa, x, d, [scale, of_x, constant], more(channel));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Shape, Tensor, bail};
 
-use super::buffer::SharedSlice;
+use super::buffer::{SharedSlice, as_uninit};
 use super::channels::Channels;
 use super::conv2d::cpu::{by_input, by_input_each, by_weight, forward, geometry};
 use super::conv2d::source::Source;
@@ -306,7 +306,7 @@ pub(super) fn input_gradients(
         let back = |sample: usize, grad: &mut [f32]| {
             let more = |channel| more.channel(x, sample, channel);
             match normal {
-                Some(normal) => normal.back(x, sample, grad, &sums, more),
+                Some(normal) => normal.back(x, sample, None, as_uninit(grad), &sums, more),
                 None => {
                     for (channel, grad) in grad.chunks_exact_mut(pixels).enumerate() {
                         if let Some((more, factor)) = more(channel) {
