@@ -17,8 +17,10 @@ use super::{direct::Direct, weight_grad, winograd, winograd::Winograd};
 
 /// Channels below which Winograd's transforms cost more than they save.
 const WINOGRAD_CHANNELS: usize = 16;
-/// Tiles below which they do, too.
-const WINOGRAD_TILES: usize = 32;
+/// Tiles of 2 by 2 below which they do, too.
+const SMALL_TILES: usize = 32;
+/// Tiles of 4 by 4 from which they save more than those of 2 by 2.
+const LARGE_TILES: usize = 64;
 /// Channels from which a matrix product beats the direct kernel where `k` is 1.
 const PRODUCT_CHANNELS: usize = 128;
 
@@ -32,7 +34,8 @@ pub(crate) struct Conv2d {
 enum Algorithm {
     Portable,
     Direct,
-    Winograd,
+    /// With tiles of so many rows and columns, 2 or 4.
+    Winograd(usize),
 }
 
 impl Algorithm {
@@ -43,16 +46,13 @@ impl Algorithm {
             return Self::Portable;
         }
         let fewest = inputs.min(outputs);
-        let tiles = batch * geometry.pixels() / 4;
+        let pixels = batch * geometry.pixels();
+        let winograd = |size| WINOGRAD_CHANNELS <= fewest && winograd_fits(geometry, size);
         match kernel {
             1 if PRODUCT_CHANNELS <= fewest => Self::Portable,
             1 => Self::Direct,
-            3 if winograd_fits(geometry)
-                && WINOGRAD_CHANNELS <= fewest
-                && WINOGRAD_TILES <= tiles =>
-            {
-                Self::Winograd
-            }
+            3 if LARGE_TILES <= pixels / 16 && winograd(4) => Self::Winograd(4),
+            3 if SMALL_TILES <= pixels / 4 && winograd(2) => Self::Winograd(2),
             3 => Self::Direct,
             _ => Self::Portable,
         }
@@ -64,16 +64,16 @@ impl Algorithm {
         match Self::of_convolution(isa, geometry) {
             // With many channels there is one transformed sum. With fewer, every part of the batch
             // has one, which is read and written for every few tiles.
-            Self::Winograd if many_channels(geometry) => Self::Winograd,
-            Self::Winograd if tiles <= geometry.inputs.max(geometry.outputs) => Self::Direct,
+            Self::Winograd(size) if many_channels(geometry) => Self::Winograd(size),
+            Self::Winograd(_) if tiles <= geometry.inputs.max(geometry.outputs) => Self::Direct,
             algorithm => algorithm,
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-fn winograd_fits(geometry: &Geometry) -> bool {
-    winograd::fits(geometry)
+fn winograd_fits(geometry: &Geometry, size: usize) -> bool {
+    winograd::fits(geometry, size)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -87,7 +87,7 @@ fn many_channels(_: &Geometry) -> bool {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn winograd_fits(_: &Geometry) -> bool {
+fn winograd_fits(_: &Geometry, _: usize) -> bool {
     false
 }
 
@@ -104,12 +104,12 @@ fn runner<'a>(
         #[cfg(target_arch = "x86_64")]
         (Algorithm::Direct, Isa::Avx2Fma(it)) => Box::new(Direct::new(it, weight, bias, geometry)),
         #[cfg(target_arch = "x86_64")]
-        (Algorithm::Winograd, Isa::Avx512(it)) => {
-            Box::new(Winograd::new(it, weight, bias, geometry))
+        (Algorithm::Winograd(size), Isa::Avx512(it)) => {
+            Box::new(Winograd::new(it, size, weight, bias, geometry))
         }
         #[cfg(target_arch = "x86_64")]
-        (Algorithm::Winograd, Isa::Avx2Fma(it)) => {
-            Box::new(Winograd::new(it, weight, bias, geometry))
+        (Algorithm::Winograd(size), Isa::Avx2Fma(it)) => {
+            Box::new(Winograd::new(it, size, weight, bias, geometry))
         }
         _ => Box::new(Product::new(weight, bias, geometry)),
     }
@@ -178,12 +178,12 @@ pub(in crate::ops) fn by_weight(
             weight_grad::weight_gradient(it, source, grad, geometry)
         }
         #[cfg(target_arch = "x86_64")]
-        (Algorithm::Winograd, Isa::Avx512(it)) => {
-            winograd::weight_gradient(it, source, grad, geometry)
+        (Algorithm::Winograd(size), Isa::Avx512(it)) => {
+            winograd::weight_gradient(it, size, source, grad, geometry)
         }
         #[cfg(target_arch = "x86_64")]
-        (Algorithm::Winograd, Isa::Avx2Fma(it)) => {
-            winograd::weight_gradient(it, source, grad, geometry)
+        (Algorithm::Winograd(size), Isa::Avx2Fma(it)) => {
+            winograd::weight_gradient(it, size, source, grad, geometry)
         }
         _ => portable::weight_gradient(source, grad, geometry),
     }

@@ -12,56 +12,108 @@ const BLOCK: usize = 4;
 /// Shuffles that take the even and the odd numbers of two vectors, in each half.
 const EVEN: i32 = 0b10_00_10_00;
 const ODD: i32 = 0b11_01_11_01;
+/// Shuffles that take the lower and the upper halves of two vectors' halves.
+const LOW: i32 = 0b01_00_01_00;
+const HIGH: i32 = 0b11_10_11_10;
 
+/// The product of a weight, at so many bytes, with three vectors of pixels, `ymm12` to `ymm14`.
 macro_rules! row {
     ($weight:literal, $a:literal, $b:literal, $c:literal) => {
         concat!(
-            "vbroadcastss {b:y}, dword ptr [{w} + ",
+            "vbroadcastss ymm15, dword ptr [{w} + ",
             $weight,
             "]\n",
-            "vfmadd231ps {",
+            "vfmadd231ps ",
             $a,
-            "}, {b:y}, {v0}\n",
-            "vfmadd231ps {",
+            ", ymm15, ymm12\n",
+            "vfmadd231ps ",
             $b,
-            "}, {b:y}, {v1}\n",
-            "vfmadd231ps {",
+            ", ymm15, ymm13\n",
+            "vfmadd231ps ",
             $c,
-            "}, {b:y}, {v2}\n",
+            ", ymm15, ymm14\n",
         )
     };
 }
+/// A number of the kernel: pixels at so many rows and bytes, and the weights of four channels.
 macro_rules! tap {
-    ($pixel:literal, $w0:literal, $w1:literal, $w2:literal, $w3:literal) => {
+    ($rows:literal, $bytes:literal, $w0:literal, $w1:literal, $w2:literal, $w3:literal) => {
         concat!(
-            "vmovups {v0}, [{x0} + ",
-            $pixel,
+            "vmovups ymm12, [{x0}",
+            $rows,
+            $bytes,
             "]\n",
-            "vmovups {v1}, [{x1} + ",
-            $pixel,
+            "vmovups ymm13, [{x1}",
+            $rows,
+            $bytes,
             "]\n",
-            "vmovups {v2}, [{x2} + ",
-            $pixel,
+            "vmovups ymm14, [{x2}",
+            $rows,
+            $bytes,
             "]\n",
-            row!($w0, "a00", "a01", "a02"),
-            row!($w1, "a10", "a11", "a12"),
-            row!($w2, "a20", "a21", "a22"),
-            row!($w3, "a30", "a31", "a32"),
+            row!($w0, "ymm0", "ymm1", "ymm2"),
+            row!($w1, "ymm3", "ymm4", "ymm5"),
+            row!($w2, "ymm6", "ymm7", "ymm8"),
+            row!($w3, "ymm9", "ymm10", "ymm11"),
         )
     };
 }
-macro_rules! taps {
-    ($acc:ident, $x0:expr, $x1:expr, $x2:expr, $w:expr, $($tap:expr),+) => {
-        std::arch::asm!($($tap),+,
-            x0 = in(reg) $x0, x1 = in(reg) $x1, x2 = in(reg) $x2, w = in(reg) $w,
-            a00 = inout(ymm_reg) $acc[0][0], a01 = inout(ymm_reg) $acc[0][1],
-            a02 = inout(ymm_reg) $acc[0][2], a10 = inout(ymm_reg) $acc[1][0],
-            a11 = inout(ymm_reg) $acc[1][1], a12 = inout(ymm_reg) $acc[1][2],
-            a20 = inout(ymm_reg) $acc[2][0], a21 = inout(ymm_reg) $acc[2][1],
-            a22 = inout(ymm_reg) $acc[2][2], a30 = inout(ymm_reg) $acc[3][0],
-            a31 = inout(ymm_reg) $acc[3][1], a32 = inout(ymm_reg) $acc[3][2],
-            v0 = out(ymm_reg) _, v1 = out(ymm_reg) _, v2 = out(ymm_reg) _, b = out(ymm_reg) _,
-            options(nostack, readonly, preserves_flags))
+/// Loads or stores the accumulators: `vmovups a, b` with one of the two in memory.
+macro_rules! accumulators {
+    ($move:ident) => {
+        concat!(
+            $move!("ymm0", "0"),
+            $move!("ymm1", "32"),
+            $move!("ymm2", "64"),
+            $move!("ymm3", "96"),
+            $move!("ymm4", "128"),
+            $move!("ymm5", "160"),
+            $move!("ymm6", "192"),
+            $move!("ymm7", "224"),
+            $move!("ymm8", "256"),
+            $move!("ymm9", "288"),
+            $move!("ymm10", "320"),
+            $move!("ymm11", "352"),
+        )
+    };
+}
+macro_rules! load {
+    ($register:literal, $bytes:literal) => {
+        concat!("vmovups ", $register, ", [{acc} + ", $bytes, "]\n")
+    };
+}
+macro_rules! store {
+    ($register:literal, $bytes:literal) => {
+        concat!("vmovups [{acc} + ", $bytes, "], ", $register, "\n")
+    };
+}
+/// Sums over `sum.channels`, at least one, what the taps of a channel add.
+macro_rules! accumulate_taps {
+    ($acc:ident, $weights:ident, $x:ident, $sum:ident, $weight_bytes:literal,
+     [$($row:ident = $row_bytes:expr)?], $($tap:expr),+) => {
+        std::arch::asm!(
+            accumulators!(load),
+            "2:",
+            $($tap),+,
+            concat!("add {w}, ", $weight_bytes),
+            "add {x0}, {channel}",
+            "add {x1}, {channel}",
+            "add {x2}, {channel}",
+            "dec {n}",
+            "jnz 2b",
+            accumulators!(store),
+            acc = in(reg) $acc.as_mut_ptr(),
+            w = inout(reg) $weights => _,
+            x0 = inout(reg) $x[0] => _, x1 = inout(reg) $x[1] => _, x2 = inout(reg) $x[2] => _,
+            channel = in(reg) $sum.channel_stride * size_of::<f32>(),
+            $($row = in(reg) $row_bytes,)?
+            n = inout(reg) $sum.channels => _,
+            out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _,
+            out("ymm5") _, out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _,
+            out("ymm10") _, out("ymm11") _, out("ymm12") _, out("ymm13") _, out("ymm14") _,
+            out("ymm15") _,
+            options(nostack),
+        )
     };
 }
 
@@ -74,18 +126,18 @@ unsafe fn mask(lanes: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(LANES - lanes.min(LANES)).cast()) }
 }
 
-/// Quads `i` and `i + 1`, which follow on each other if `PAIRS`.
+/// Quads `i` and `i + 1`, which follow on each other unless `NEAR` is 1.
 ///
 /// # Safety
 ///
 /// They are readable, and the processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn load_two<const PAIRS: bool>(quads: &[*const f32; QUADS], i: usize) -> __m256 {
+pub(super) unsafe fn load_two<const NEAR: usize>(quads: &[*const f32; QUADS], i: usize) -> __m256 {
     // SAFETY: passed on to the caller.
     unsafe {
-        match PAIRS {
-            true => _mm256_loadu_ps(quads[i]),
-            false => _mm256_set_m128(_mm_loadu_ps(quads[i + 1]), _mm_loadu_ps(quads[i])),
+        match NEAR {
+            1 => _mm256_set_m128(_mm_loadu_ps(quads[i + 1]), _mm_loadu_ps(quads[i])),
+            _ => _mm256_loadu_ps(quads[i]),
         }
     }
 }
@@ -96,14 +148,14 @@ pub(super) unsafe fn load_two<const PAIRS: bool>(quads: &[*const f32; QUADS], i:
 ///
 /// They are writable, and the processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn store_two<const PAIRS: bool>(quads: &[*mut f32; QUADS], i: usize, v: __m256) {
+pub(super) unsafe fn store_two<const NEAR: usize>(quads: &[*mut f32; QUADS], i: usize, v: __m256) {
     // SAFETY: passed on to the caller.
     unsafe {
-        if PAIRS {
-            _mm256_storeu_ps(quads[i], v);
-        } else {
+        if NEAR == 1 {
             _mm_storeu_ps(quads[i], _mm256_castps256_ps128(v));
             _mm_storeu_ps(quads[i + 1], _mm256_extractf128_ps::<1>(v));
+        } else {
+            _mm256_storeu_ps(quads[i], v);
         }
     }
 }
@@ -155,14 +207,25 @@ impl Width<BLOCK> for Avx2Fma {
     }
 
     #[inline(always)]
-    unsafe fn load_quads<const PAIRS: bool>(quads: &[*const f32; QUADS]) -> [__m256; 2] {
-        unsafe { [load_two::<PAIRS>(quads, 0), load_two::<PAIRS>(quads, 2)] }
+    unsafe fn load_quads<const NEAR: usize, const N: usize>(
+        quads: &[*const f32; QUADS],
+    ) -> [__m256; N] {
+        unsafe {
+            let mut vectors = [Self::splat(0.0); N];
+            for (i, v) in vectors.iter_mut().enumerate() {
+                *v = load_two::<NEAR>(quads, 2 * i);
+            }
+            vectors
+        }
     }
 
     #[inline(always)]
-    unsafe fn store_quads<const PAIRS: bool>(quads: &[*mut f32; QUADS], v: [__m256; 2]) {
+    unsafe fn store_quads<const NEAR: usize, const N: usize>(
+        quads: &[*mut f32; QUADS],
+        v: [__m256; N],
+    ) {
         for (i, v) in v.into_iter().enumerate() {
-            unsafe { store_two::<PAIRS>(quads, 2 * i, v) }
+            unsafe { store_two::<NEAR>(quads, 2 * i, v) }
         }
     }
 
@@ -174,6 +237,20 @@ impl Width<BLOCK> for Avx2Fma {
     #[inline(always)]
     unsafe fn weave([even, odd]: [__m256; 2]) -> [__m256; 2] {
         unsafe { [_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd)] }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
+        unsafe {
+            let (ab, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (cd, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            [
+                _mm256_shuffle_ps::<LOW>(ab, cd),
+                _mm256_shuffle_ps::<HIGH>(ab, cd),
+                _mm256_shuffle_ps::<LOW>(ab_high, cd_high),
+                _mm256_shuffle_ps::<HIGH>(ab_high, cd_high),
+            ]
+        }
     }
 
     #[inline(always)]
@@ -235,50 +312,52 @@ impl Width<BLOCK> for Avx2Fma {
 }
 
 /// [`Width::accumulate`], because the compiler spills one of the twelve accumulators and halves the
-/// rate (44 instead of 90 GFLOP/s on a core of EPYC Milan). Not inlined: within a larger function it
-/// may find too few registers, which is an error of compilation.
+/// rate (44 instead of 90 GFLOP/s on a core of EPYC Milan). The registers are named: left to choose,
+/// the compiler may find that sixteen are too few.
 ///
 /// # Safety
 ///
 /// As there.
 #[target_feature(enable = "avx2,fma")]
-#[inline(never)]
 unsafe fn accumulate_by_hand<const K: usize>(
     acc: &mut [[__m256; VECTORS]; BLOCK],
-    mut weights: *const f32,
-    [mut x0, mut x1, mut x2]: [*const f32; VECTORS],
+    weights: *const f32,
+    x: [*const f32; VECTORS],
     sum: Sum,
 ) {
-    let mut a = *acc;
+    if sum.channels == 0 {
+        return;
+    }
     // SAFETY: the caller vouches for all reads; the last increments may leave the buffers but are
-    // not read through, hence `wrapping_add`.
+    // not read through. `acc` is written as it lies: twelve vectors.
     unsafe {
-        for _ in 0..sum.channels {
-            let (mut r0, mut r1, mut r2) = (x0, x1, x2);
-            for _ in 0..K {
-                if K == 3 {
-                    taps!(
-                        a,
-                        r0,
-                        r1,
-                        r2,
-                        weights,
-                        tap!("0", "0", "4", "8", "12"),
-                        tap!("4", "16", "20", "24", "28"),
-                        tap!("8", "32", "36", "40", "44")
-                    );
-                } else {
-                    taps!(a, r0, r1, r2, weights, tap!("0", "0", "4", "8", "12"));
-                }
-                weights = weights.wrapping_add(BLOCK * K);
-                r0 = r0.wrapping_add(sum.row_stride);
-                r1 = r1.wrapping_add(sum.row_stride);
-                r2 = r2.wrapping_add(sum.row_stride);
-            }
-            x0 = x0.wrapping_add(sum.channel_stride);
-            x1 = x1.wrapping_add(sum.channel_stride);
-            x2 = x2.wrapping_add(sum.channel_stride);
+        match K {
+            1 => accumulate_taps!(
+                acc,
+                weights,
+                x,
+                sum,
+                "16",
+                [],
+                tap!("", " + 0", "0", "4", "8", "12")
+            ),
+            _ => accumulate_taps!(
+                acc,
+                weights,
+                x,
+                sum,
+                "144",
+                [row = sum.row_stride * size_of::<f32>()],
+                tap!("", " + 0", "0", "4", "8", "12"),
+                tap!("", " + 4", "16", "20", "24", "28"),
+                tap!("", " + 8", "32", "36", "40", "44"),
+                tap!(" + {row}", " + 0", "48", "52", "56", "60"),
+                tap!(" + {row}", " + 4", "64", "68", "72", "76"),
+                tap!(" + {row}", " + 8", "80", "84", "88", "92"),
+                tap!(" + 2*{row}", " + 0", "96", "100", "104", "108"),
+                tap!(" + 2*{row}", " + 4", "112", "116", "120", "124"),
+                tap!(" + 2*{row}", " + 8", "128", "132", "136", "140")
+            ),
         }
     }
-    *acc = a;
 }

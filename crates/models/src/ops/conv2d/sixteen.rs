@@ -13,6 +13,9 @@ const BLOCK: usize = 8;
 /// Shuffles that take the even and the odd numbers of two vectors, in each quarter.
 const EVEN: i32 = 0b10_00_10_00;
 const ODD: i32 = 0b11_01_11_01;
+/// Shuffles that take the lower and the upper halves of two vectors' quarters.
+const LOW: i32 = 0b01_00_01_00;
+const HIGH: i32 = 0b11_10_11_10;
 
 /// A mask of the first `lanes` of a vector, at most sixteen.
 #[inline(always)]
@@ -37,12 +40,32 @@ unsafe fn high_half(v: __m512) -> __m256 {
 ///
 /// As there, with AVX-512F.
 #[inline(always)]
-unsafe fn load_four<const PAIRS: bool>(quads: &[*const f32; QUADS], i: usize) -> __m512 {
+unsafe fn load_four<const NEAR: usize>(quads: &[*const f32; QUADS], i: usize) -> __m512 {
     // SAFETY: passed on to the caller.
     unsafe {
-        let low = _mm512_castps_pd(_mm512_castps256_ps512(load_two::<PAIRS>(quads, i)));
-        let high = _mm256_castps_pd(load_two::<PAIRS>(quads, i + 2));
+        if NEAR == 4 {
+            return _mm512_loadu_ps(quads[i]);
+        }
+        let low = _mm512_castps_pd(_mm512_castps256_ps512(load_two::<NEAR>(quads, i)));
+        let high = _mm256_castps_pd(load_two::<NEAR>(quads, i + 2));
         _mm512_castpd_ps(_mm512_insertf64x4::<1>(low, high))
+    }
+}
+
+/// The opposite of [`load_four`].
+///
+/// # Safety
+///
+/// As there; the quads are writable.
+#[inline(always)]
+unsafe fn store_four<const NEAR: usize>(quads: &[*mut f32; QUADS], i: usize, v: __m512) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        if NEAR == 4 {
+            return _mm512_storeu_ps(quads[i], v);
+        }
+        store_two::<NEAR>(quads, i, _mm512_castps512_ps256(v));
+        store_two::<NEAR>(quads, i + 2, high_half(v));
     }
 }
 
@@ -108,17 +131,25 @@ impl Width<BLOCK> for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load_quads<const PAIRS: bool>(quads: &[*const f32; QUADS]) -> [__m512; 2] {
-        unsafe { [load_four::<PAIRS>(quads, 0), load_four::<PAIRS>(quads, 4)] }
+    unsafe fn load_quads<const NEAR: usize, const N: usize>(
+        quads: &[*const f32; QUADS],
+    ) -> [__m512; N] {
+        unsafe {
+            let mut vectors = [Self::splat(0.0); N];
+            for (i, v) in vectors.iter_mut().enumerate() {
+                *v = load_four::<NEAR>(quads, 4 * i);
+            }
+            vectors
+        }
     }
 
     #[inline(always)]
-    unsafe fn store_quads<const PAIRS: bool>(quads: &[*mut f32; QUADS], v: [__m512; 2]) {
+    unsafe fn store_quads<const NEAR: usize, const N: usize>(
+        quads: &[*mut f32; QUADS],
+        v: [__m512; N],
+    ) {
         for (i, v) in v.into_iter().enumerate() {
-            unsafe {
-                store_two::<PAIRS>(quads, 4 * i, _mm512_castps512_ps256(v));
-                store_two::<PAIRS>(quads, 4 * i + 2, high_half(v));
-            }
+            unsafe { store_four::<NEAR>(quads, 4 * i, v) }
         }
     }
 
@@ -130,6 +161,20 @@ impl Width<BLOCK> for Avx512 {
     #[inline(always)]
     unsafe fn weave([even, odd]: [__m512; 2]) -> [__m512; 2] {
         unsafe { [_mm512_unpacklo_ps(even, odd), _mm512_unpackhi_ps(even, odd)] }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+        unsafe {
+            let (ab, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let (cd, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            [
+                _mm512_shuffle_ps::<LOW>(ab, cd),
+                _mm512_shuffle_ps::<HIGH>(ab, cd),
+                _mm512_shuffle_ps::<LOW>(ab_high, cd_high),
+                _mm512_shuffle_ps::<HIGH>(ab_high, cd_high),
+            ]
+        }
     }
 
     #[inline(always)]

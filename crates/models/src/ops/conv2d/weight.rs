@@ -42,16 +42,18 @@ impl<'a> Weight<'a> {
         move |tap| kernel[if rotated { last - tap } else { tap }]
     }
 
-    /// The same for `k = 3`.
+    /// The numbers of that kernel for `k = 3` as they are, from the last one on if they
+    /// [are rotated](Self::is_rotated).
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn kernel_3x3(&self, output: usize, input: usize) -> [f32; 9] {
+    pub(super) fn kernel_3x3(&self, output: usize, input: usize) -> &'a [f32; 9] {
         let start = output * self.output_stride + input * self.input_stride;
-        let mut kernel = [0.0; 9];
-        kernel.copy_from_slice(&self.numbers[start..start + 9]);
-        if self.rotated {
-            kernel.reverse();
-        }
-        kernel
+        self.numbers[start..].first_chunk().expect("every kernel has nine numbers")
+    }
+
+    /// Whether kernels are read from the last number on.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn is_rotated(&self) -> bool {
+        self.rotated
     }
 
     /// Channels that the convolution sums over.

@@ -5,8 +5,8 @@
 
 /// Vectors of pixels in a full tile of sums.
 pub(in super::super) const VECTORS: usize = 3;
-/// Groups of four neighbours in a row, of which the widest pair of vectors holds so many.
-pub(in super::super) const QUADS: usize = 8;
+/// Groups of four neighbours in a row, of which four of the widest vectors hold so many.
+pub(in super::super) const QUADS: usize = 16;
 
 /// Vectors of `LANES` numbers, and tiles of sums of `B` output channels by [`VECTORS`] vectors,
 /// which fill the registers. A value is the proof that this processor has the instructions.
@@ -33,15 +33,23 @@ pub(in super::super) trait Width<const B: usize>: Copy + Send + Sync {
     /// `a b + c`
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
 
-    /// Two vectors of the first `LANES / 2` quads, of which every other one follows right on the
-    /// one before it if `PAIRS`.
-    unsafe fn load_quads<const PAIRS: bool>(quads: &[*const f32; QUADS]) -> [Self::Vector; 2];
+    /// `N` vectors of the first `N · LANES / 4` quads, of which every `NEAR`, 1, 2 or 4, follow
+    /// right on each other.
+    unsafe fn load_quads<const NEAR: usize, const N: usize>(
+        quads: &[*const f32; QUADS],
+    ) -> [Self::Vector; N];
     /// The opposite of [`Self::load_quads`].
-    unsafe fn store_quads<const PAIRS: bool>(quads: &[*mut f32; QUADS], v: [Self::Vector; 2]);
+    unsafe fn store_quads<const NEAR: usize, const N: usize>(
+        quads: &[*mut f32; QUADS],
+        v: [Self::Vector; N],
+    );
     /// The even and the odd numbers of two vectors, in an order that [`Self::weave`] undoes.
     unsafe fn split(v: [Self::Vector; 2]) -> [Self::Vector; 2];
     /// The opposite of [`Self::split`].
     unsafe fn weave(even_odd: [Self::Vector; 2]) -> [Self::Vector; 2];
+    /// The first, second, third and fourth numbers of all quads of four vectors, in an order that
+    /// the same function undoes.
+    unsafe fn transpose(v: [Self::Vector; 4]) -> [Self::Vector; 4];
 
     /// The sum of each vector's numbers.
     unsafe fn totals(v: &[Self::Vector; B]) -> [f32; B];

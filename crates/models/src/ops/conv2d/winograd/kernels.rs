@@ -1,78 +1,52 @@
 //! The transforms of kernels, several kernels side by side: `G g Gᵀ`, and its transpose `Gᵀ u G`
 //! that the weight's gradient goes through.
 
-use super::PLACES;
+use super::tile::{Four, Tile, Two, shifted};
+use super::tiling::{MAX_PLACES, places_of};
 use crate::ops::conv2d::weight::Weight;
-use crate::ops::conv2d::width::{Width, compile_for_width};
+use crate::ops::conv2d::width::{QUADS, Width, compile_for_width};
 
 /// Numbers of a kernel.
 const TAPS: usize = 9;
 /// Kernels that are transformed back side by side.
 const LANES: usize = 16;
 
-/// `G` times a column of three.
-#[inline(always)]
-fn expand<const N: usize>(a: &[f32; N], b: &[f32; N], c: &[f32; N]) -> [[f32; N]; 4] {
-    let mut rows = [*a, [0.0; N], [0.0; N], *c];
-    for i in 0..N {
-        let (outer, inner) = (0.5 * (a[i] + c[i]), 0.5 * b[i]);
-        rows[1][i] = outer + inner;
-        rows[2][i] = outer - inner;
-    }
-    rows
-}
-
-/// `Gᵀ` times a column of four.
-#[inline(always)]
-fn contract<const N: usize>([a, b, c, d]: [&[f32; N]; 4]) -> [[f32; N]; 3] {
-    let mut rows = [[0.0; N]; 3];
-    for i in 0..N {
-        let (sum, difference) = (0.5 * (b[i] + c[i]), 0.5 * (b[i] - c[i]));
-        rows[0][i] = a[i] + sum;
-        rows[1][i] = difference;
-        rows[2][i] = sum + d[i];
-    }
-    rows
-}
-
-/// `G g Gᵀ`.
-#[inline(always)]
-fn forward<const N: usize>(g: &[[f32; N]; TAPS]) -> [[f32; N]; PLACES] {
-    let mut columns = [[[0.0; N]; 4]; 3];
-    for (j, column) in columns.iter_mut().enumerate() {
-        *column = expand(&g[j], &g[3 + j], &g[6 + j]);
-    }
-    let mut places = [[0.0; N]; PLACES];
-    for i in 0..4 {
-        let row = expand(&columns[0][i], &columns[1][i], &columns[2][i]);
-        places[4 * i..4 * i + 4].copy_from_slice(&row);
-    }
-    places
-}
-
 /// `Gᵀ u G`.
 #[inline(always)]
-fn backward<const N: usize>(u: &[[f32; N]; PLACES]) -> [[f32; N]; TAPS] {
-    let mut columns = [[[0.0; N]; 3]; 4];
+fn backward<const L: usize, T: Tile<M, N>, const M: usize, const N: usize>(
+    u: &[[f32; L]],
+) -> [[f32; L]; TAPS] {
+    let mut columns = [[[0.0; L]; 3]; N];
     for (j, column) in columns.iter_mut().enumerate() {
-        *column = contract([&u[j], &u[4 + j], &u[8 + j], &u[12 + j]]);
+        *column = T::kernel_back(std::array::from_fn(|i| &u[N * i + j]));
     }
-    let mut taps = [[0.0; N]; TAPS];
+    let mut taps = [[0.0; L]; TAPS];
     for i in 0..3 {
-        let row = contract([&columns[0][i], &columns[1][i], &columns[2][i], &columns[3][i]]);
+        let row = T::kernel_back(std::array::from_fn(|j| &columns[j][i]));
         taps[3 * i..3 * i + 3].copy_from_slice(&row);
     }
     taps
 }
 
+/// `Gᵀ u G` for tiles of `size`.
+#[inline(always)]
+fn backward_of<const L: usize>(size: usize, u: &[[f32; L]]) -> [[f32; L]; TAPS] {
+    match size {
+        2 => backward::<L, Two, 2, 4>(u),
+        _ => backward::<L, Four, 4, 6>(u),
+    }
+}
+
 compile_for_width! {
     /// Writes `G g Gᵀ` of the kernels to a block of `B` output channels to `target`, as
-    /// `[16, I, B]`; the places begin `place_len` apart. Channels beyond the last are zero.
+    /// `[places, I, B]`, for tiles of `size`; the places begin `place_len` apart. Channels beyond
+    /// the last are zero.
     ///
     /// # Safety
     ///
     /// These places are valid for writing.
     pub(super) unsafe fn transform(
+        size: usize,
         weight: &Weight<'_>,
         block: usize,
         target: *mut f32,
@@ -85,26 +59,92 @@ compile_for_width! {
 /// As [`transform`].
 #[inline(always)]
 unsafe fn transform_of<W: Width<B>, const B: usize>(
+    size: usize,
     weight: &Weight<'_>,
     block: usize,
     target: *mut f32,
     place_len: usize,
 ) {
-    let held = B.min(weight.outputs() - block * B);
-    for input in 0..weight.inputs() {
-        let mut g = [[0f32; B]; TAPS];
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match size {
+            2 => transform_by::<W, B, Two, 2, 4>(weight, block, target, place_len),
+            _ => transform_by::<W, B, Four, 4, 6>(weight, block, target, place_len),
+        }
+    }
+}
+
+/// A vector holds the kernels from two channels to the block.
+///
+/// # Safety
+///
+/// As [`transform`].
+#[inline(always)]
+unsafe fn transform_by<
+    W: Width<B>,
+    const B: usize,
+    T: Tile<M, N>,
+    const M: usize,
+    const N: usize,
+>(
+    weight: &Weight<'_>,
+    block: usize,
+    target: *mut f32,
+    place_len: usize,
+) {
+    let nothing = [0f32; TAPS];
+    for input in (0..weight.inputs()).step_by(2) {
+        let held = (2 * B).min((weight.inputs() - input) * B);
+        let mut kernels = [nothing.as_ptr(); QUADS];
         for lane in 0..held {
-            let kernel = weight.kernel_3x3(block * B + lane, input);
-            for (g, number) in g.iter_mut().zip(kernel) {
-                g[lane] = number;
+            let output = block * B + lane % B;
+            if output < weight.outputs() {
+                // A transposition of quads takes a number to this place from that one.
+                let (quarter, from) = (lane / 4, lane % 4);
+                kernels[W::LANES / 4 * from + quarter] =
+                    weight.kernel_3x3(output, input + lane / B).as_ptr();
             }
         }
-        for (place, numbers) in forward(&g).iter().enumerate() {
-            // SAFETY: the caller vouches for all places.
-            unsafe {
-                let at = target.add(place * place_len + input * B);
-                at.copy_from_nonoverlapping(numbers.as_ptr(), B);
+        // SAFETY: each pointer is of nine numbers; the caller vouches for all places.
+        unsafe {
+            let g = taps::<W, B>(&kernels, weight.is_rotated());
+            let mut columns = [[W::splat(0.0); N]; 3];
+            for (j, column) in columns.iter_mut().enumerate() {
+                *column = T::kernel::<W, B>([g[j], g[3 + j], g[6 + j]]);
             }
+            let target = target.add(input * B);
+            for i in 0..N {
+                let row = T::kernel::<W, B>([columns[0][i], columns[1][i], columns[2][i]]);
+                for (j, place) in row.into_iter().enumerate() {
+                    let target = target.add((N * i + j) * place_len);
+                    match held == W::LANES {
+                        true => W::store(target, place),
+                        false => W::store_first(target, held, place),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The nine numbers of a vector of kernels, from the last one on if they are `rotated`.
+///
+/// # Safety
+///
+/// Nine numbers are readable from each pointer.
+#[inline(always)]
+unsafe fn taps<W: Width<B>, const B: usize>(
+    kernels: &[*const f32; QUADS],
+    rotated: bool,
+) -> [W::Vector; TAPS] {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let [g0, g1, g2, g3] = W::transpose(W::load_quads::<1, 4>(kernels));
+        let [g4, ..] = W::transpose(W::load_quads::<1, 4>(&shifted(*kernels, 4)));
+        let [g5, g6, g7, g8] = W::transpose(W::load_quads::<1, 4>(&shifted(*kernels, 5)));
+        match rotated {
+            false => [g0, g1, g2, g3, g4, g5, g6, g7, g8],
+            true => [g8, g7, g6, g5, g4, g3, g2, g1, g0],
         }
     }
 }
@@ -116,8 +156,12 @@ compile_for_width! {
     /// # Safety
     ///
     /// None but those of the width.
-    pub(super) unsafe fn transform_back(sums: &[f32], place_len: usize, kernels: &mut [f32])
-        = transform_back_of
+    pub(super) unsafe fn transform_back(
+        size: usize,
+        sums: &[f32],
+        place_len: usize,
+        kernels: &mut [f32],
+    ) = transform_back_of
 }
 
 /// # Safety
@@ -125,17 +169,19 @@ compile_for_width! {
 /// As [`transform_back`].
 #[inline(always)]
 unsafe fn transform_back_of<W: Width<B>, const B: usize>(
+    size: usize,
     sums: &[f32],
     place_len: usize,
     kernels: &mut [f32],
 ) {
     for (i, kernels) in kernels.chunks_mut(LANES * TAPS).enumerate() {
         let held = kernels.len() / TAPS;
-        let mut u = [[0f32; LANES]; PLACES];
+        let mut u = [[0f32; LANES]; MAX_PLACES];
+        let u = &mut u[..places_of(size)];
         for (place, u) in u.iter_mut().enumerate() {
             u[..held].copy_from_slice(&sums[place * place_len + i * LANES..][..held]);
         }
-        let taps = backward(&u);
+        let taps = backward_of(size, u);
         for (lane, kernel) in kernels.chunks_exact_mut(TAPS).enumerate() {
             for (tap, number) in kernel.iter_mut().enumerate() {
                 *number = taps[tap][lane];
@@ -146,13 +192,14 @@ unsafe fn transform_back_of<W: Width<B>, const B: usize>(
 
 compile_for_width! {
     /// Writes `Gᵀ u G` to the kernels `[O', I, 9]` of a block of up to `B` output channels, where
-    /// `u` is the sum of `parts`, each `[16, …, B]` with the block's first number at `first` and
+    /// `u` is the sum of `parts`, each `[places, …, B]` with the block's first number at `first` and
     /// places `place_len` apart.
     ///
     /// # Safety
     ///
     /// None but those of the width.
     pub(super) unsafe fn transform_parts_back(
+        size: usize,
         parts: &[f32],
         first: usize,
         place_len: usize,
@@ -166,6 +213,7 @@ compile_for_width! {
 /// As [`transform_parts_back`].
 #[inline(always)]
 unsafe fn transform_parts_back_of<W: Width<B>, const B: usize>(
+    size: usize,
     parts: &[f32],
     first: usize,
     place_len: usize,
@@ -173,8 +221,9 @@ unsafe fn transform_parts_back_of<W: Width<B>, const B: usize>(
     inputs: usize,
 ) {
     for input in 0..inputs {
-        let mut u = [[0f32; B]; PLACES];
-        for part in parts.chunks_exact(PLACES * place_len) {
+        let mut u = [[0f32; B]; MAX_PLACES];
+        let u = &mut u[..places_of(size)];
+        for part in parts.chunks_exact(places_of(size) * place_len) {
             for (place, u) in u.iter_mut().enumerate() {
                 let numbers = &part[place * place_len + first + input * B..][..B];
                 for (u, number) in u.iter_mut().zip(numbers) {
@@ -182,7 +231,7 @@ unsafe fn transform_parts_back_of<W: Width<B>, const B: usize>(
                 }
             }
         }
-        let taps = backward(&u);
+        let taps = backward_of(size, u);
         for (lane, kernels) in kernels.chunks_exact_mut(inputs * TAPS).enumerate() {
             for (tap, number) in kernels[input * TAPS..][..TAPS].iter_mut().enumerate() {
                 *number = taps[tap][lane];

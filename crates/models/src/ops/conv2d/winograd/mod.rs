@@ -23,20 +23,22 @@ use super::padded::Padded;
 use super::runner::Runner;
 use super::source::Source;
 use super::weight::Weight;
-use super::width::{QUADS, Width};
+use super::width::Width;
 use crate::ops::buffer::{Output, with_scratch};
+use tiling::{Tiling, places_of};
+use transform::for_tiling;
 
 mod kernels;
 mod places;
 mod products;
+mod tile;
+mod tiling;
 mod transform;
 mod weight_grad;
 
 pub(super) use places::MANY_CHANNELS;
 pub(super) use weight_grad::weight_gradient;
 
-/// Places of a transformed tile.
-const PLACES: usize = 16;
 /// Distance between the places' matrices beyond their size, so that they do not compete for the
 /// same lines of the first cache.
 const SKEW: usize = 16;
@@ -44,52 +46,10 @@ const SKEW: usize = 16;
 const TASK_QUADS: usize = 96;
 /// Numbers that a row of padded pixels is a multiple of.
 const PITCH: usize = 8;
-/// Numbers of a quad: the upper and, below it, the lower row of two tiles.
-const QUAD: usize = 4;
 
-/// Whether the transforms cover images of this size.
-pub(super) fn fits(geometry: &Geometry) -> bool {
-    geometry.kernel == 3 && geometry.width.is_multiple_of(QUAD) && geometry.height.is_multiple_of(2)
-}
-
-/// Where the quads are.
-#[derive(Clone, Copy)]
-struct Quads {
-    /// Quads in a row of tiles.
-    in_row: usize,
-    /// Quads in an image.
-    in_image: usize,
-}
-
-impl Quads {
-    fn new(geometry: &Geometry) -> Self {
-        let in_row = geometry.width / QUAD;
-        Self { in_row, in_image: geometry.height / 2 * in_row }
-    }
-
-    /// Whether every other quad follows right on the one before it.
-    fn in_pairs(&self) -> bool {
-        self.in_row.is_multiple_of(2)
-    }
-
-    /// Image, row and column of the first pixel of quad `index`.
-    fn locate(&self, index: usize) -> (usize, usize, usize) {
-        let (image, quad) = (index / self.in_image, index % self.in_image);
-        (image, quad / self.in_row * 2, quad % self.in_row * QUAD)
-    }
-
-    /// The quads of a vector from number `first` on, of `total`. Beyond the last, it (with its
-    /// partner, if they are in pairs) is repeated.
-    fn of_vector(&self, first: usize, total: usize) -> [(usize, usize, usize); QUADS] {
-        std::array::from_fn(|i| {
-            let index = first + i;
-            self.locate(match self.in_pairs() {
-                _ if index < total => index,
-                true => total - 2 + index % 2,
-                false => total - 1,
-            })
-        })
-    }
+/// Whether the transforms cover images of this size with tiles of `size`, 2 or 4.
+pub(super) fn fits(geometry: &Geometry, size: usize) -> bool {
+    Tiling::fits(geometry, size)
 }
 
 /// The convolution of a geometry that [`fits`].
@@ -97,7 +57,7 @@ pub(super) struct Winograd<'a, W, const B: usize> {
     proof: W,
     geometry: &'a Geometry,
     padded: Padded,
-    quads: Quads,
+    tiling: Tiling,
     transformed: Vec<f32>,
     bias: Option<&'a [f32]>,
     images: usize,
@@ -108,11 +68,12 @@ pub(super) struct Winograd<'a, W, const B: usize> {
 impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
     pub(super) fn new(
         proof: W,
+        size: usize,
         weight: &Weight<'_>,
         bias: Option<&'a [f32]>,
         geometry: &'a Geometry,
     ) -> Self {
-        let quads = Quads::new(geometry);
+        let tiling = Tiling::new(geometry, size);
         let spread = geometry.batch.div_ceil(2 * rayon::current_num_threads());
         // As many vectors of tiles at a time as the second cache holds of their transforms.
         let channels = geometry.inputs.max(geometry.outputs);
@@ -120,10 +81,10 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
             proof,
             geometry,
             padded: Padded::new(geometry, PITCH),
-            quads,
-            transformed: transform_weight(proof, weight),
+            tiling,
+            transformed: transform_weight(proof, size, weight),
             bias,
-            images: (TASK_QUADS / quads.in_image).min(spread).max(1),
+            images: (TASK_QUADS / tiling.in_image).min(spread).max(1),
             depth: (12 * 32 / channels / 3 * 3).max(3),
         }
     }
@@ -135,26 +96,6 @@ impl<W: Width<B>, const B: usize> Runner for Winograd<'_, W, B> {
     }
 
     unsafe fn run(&self, source: &Source<'_>, samples: Range<usize>, y: *mut f32) {
-        // SAFETY: passed on to the caller.
-        unsafe {
-            match self.quads.in_pairs() {
-                true => self.run_quads::<true>(source, samples, y),
-                false => self.run_quads::<false>(source, samples, y),
-            }
-        }
-    }
-}
-
-impl<W: Width<B>, const B: usize> Winograd<'_, W, B> {
-    /// # Safety
-    ///
-    /// As [`Runner::run`]; `PAIRS` is what the quads say.
-    unsafe fn run_quads<const PAIRS: bool>(
-        &self,
-        source: &Source<'_>,
-        samples: Range<usize>,
-        y: *mut f32,
-    ) {
         let _proof = self.proof;
         let &Geometry { inputs, outputs, width, .. } = self.geometry;
         let (padded, pixels) = (&self.padded, self.geometry.pixels());
@@ -162,38 +103,36 @@ impl<W: Width<B>, const B: usize> Winograd<'_, W, B> {
         let row = self.depth * W::LANES;
         let (in_place, out_place) = (inputs * row + SKEW, blocks * B * row + SKEW);
         let source_len = samples.len() * inputs * padded.channel;
-        let total = samples.len() * self.quads.in_image;
-        with_scratch(source_len + PLACES * (in_place + out_place), |scratch| {
+        let (tiling, places) = (&self.tiling, self.tiling.places());
+        let total = samples.len() * tiling.in_image;
+        with_scratch(source_len + places * (in_place + out_place), |scratch| {
             let (images, scratch) = scratch.split_at_mut(source_len);
-            let (tiles, sums) = scratch.split_at_mut(PLACES * in_place);
+            let (tiles, sums) = scratch.split_at_mut(places * in_place);
             source.fill(padded, samples, images);
-            let vector_quads = W::LANES / 2;
+            let vector_quads = tiling.in_vector(W::LANES);
             let vectors = total.div_ceil(vector_quads);
             for first in (0..vectors).step_by(self.depth) {
                 let count = self.depth.min(vectors - first);
-                let quads = |q: usize| self.quads.of_vector((first + q) * vector_quads, total);
+                let quads = |q: usize| tiling.of_vector((first + q) * vector_quads, total);
                 for q in 0..count {
-                    let places = quads(q).map(|(image, i, j)| {
+                    let starts = quads(q).map(|(image, i, j)| {
                         images[image * inputs * padded.channel + i * padded.pitch + j..].as_ptr()
                     });
                     let target = tiles[q * W::LANES..].as_mut_ptr();
                     let strides = [padded.channel, padded.pitch];
-                    // SAFETY: `_proof`. From a quad's first pixel, four rows of six numbers (of
-                    // ten from that of a pair) are in each padded channel; a vector fits at each
-                    // place of `tiles` for each channel.
+                    let targets = [row, in_place];
+                    // SAFETY: `_proof`. From a quad's first pixel, eight numbers of two rows more
+                    // than a tile has are in each padded channel; a vector fits at each place of
+                    // `tiles` for each channel.
                     unsafe {
-                        let target_strides = [row, in_place];
-                        transform::inputs::<W, B, PAIRS>(
-                            places,
-                            strides,
-                            target,
-                            target_strides,
-                            inputs,
+                        for_tiling!(
+                            tiling,
+                            transform::inputs::<W, B>(starts, strides, target, targets, inputs)
                         );
                     }
                 }
-                for place in 0..PLACES {
-                    let weights = &self.transformed[place * blocks * inputs * B..];
+                for place in 0..places {
+                    let weights = &self.transformed[place * (blocks * inputs * B + SKEW)..];
                     let (tiles, sums) =
                         (&tiles[place * in_place..], &mut sums[place * out_place..]);
                     let size = [blocks, inputs, row];
@@ -202,16 +141,20 @@ impl<W: Width<B>, const B: usize> Winograd<'_, W, B> {
                     unsafe { products::block::<W, B>(weights, tiles, sums, size, count) };
                 }
                 for q in 0..count {
-                    let places = quads(q).map(|(image, i, j)| {
+                    let starts = quads(q).map(|(image, i, j)| {
                         y.wrapping_add(image * outputs * pixels + i * width + j)
                     });
                     let sums = sums[q * W::LANES..].as_ptr();
                     let (strides, target) = ([row, out_place], [pixels, width]);
-                    // SAFETY: `_proof`. A vector is at each place of `sums` for each channel; two
-                    // rows of four pixels from a quad's first one are within the task's output.
+                    // SAFETY: `_proof`. A vector is at each place of `sums` for each channel; a
+                    // tile's rows of four pixels from a quad's first one are within the task's
+                    // output.
                     unsafe {
-                        transform::outputs::<W, B, PAIRS>(
-                            sums, strides, self.bias, places, target, outputs,
+                        for_tiling!(
+                            tiling,
+                            transform::outputs::<W, B>(
+                                sums, strides, self.bias, starts, target, outputs
+                            )
                         );
                     }
                 }
@@ -220,18 +163,27 @@ impl<W: Width<B>, const B: usize> Winograd<'_, W, B> {
     }
 }
 
-/// `G g Gᵀ` of every kernel: `[16, O / B, I, B]`. Channels beyond the last are zero.
-fn transform_weight<W: Width<B>, const B: usize>(_proof: W, weight: &Weight<'_>) -> Vec<f32> {
+/// `G g Gᵀ` of every kernel: `[places, O / B, I, B]`. Channels beyond the last are zero.
+fn transform_weight<W: Width<B>, const B: usize>(
+    _proof: W,
+    size: usize,
+    weight: &Weight<'_>,
+) -> Vec<f32> {
     let (blocks, inputs) = (weight.outputs().div_ceil(B), weight.inputs());
-    let place_len = blocks * inputs * B;
-    let mut transformed = Output::new(PLACES * place_len);
+    let place_len = blocks * inputs * B + SKEW;
+    let mut transformed = Output::new(places_of(size) * place_len);
     let target = transformed.as_shared_ptr();
     (0..blocks).into_par_iter().for_each(|block| {
         // SAFETY: `_proof`; within `transformed`, and only this task writes this block.
         unsafe {
-            kernels::transform::<W, B>(weight, block, target.add(block * inputs * B), place_len);
+            let target = target.add(block * inputs * B);
+            kernels::transform::<W, B>(size, weight, block, target, place_len);
         }
     });
-    // SAFETY: every place of every block has been written, all lanes each.
+    for place in 0..places_of(size) {
+        // SAFETY: the gap after each place's blocks.
+        unsafe { target.add((place + 1) * place_len - SKEW).write_bytes(0, SKEW) };
+    }
+    // SAFETY: every place of every block has been written, all lanes each, and the gaps.
     unsafe { transformed.assume_written() }
 }

@@ -1,5 +1,5 @@
 //! The gradient by the weight for many channels, in two phases for every few tiles: first all tasks
-//! transform them, then each sums up some of the sixteen places over them.
+//! transform them, then each sums up some of the places over them.
 //!
 //! With many channels the sums of one place fill a cache, so partial sums of parts of the batch
 //! (as [`super::weight_grad`] makes them) would be read and written more than they are worth. Here
@@ -9,12 +9,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{PITCH, PLACES, Quads, SKEW, kernels, transform};
+use super::tiling::Tiling;
+use super::transform::for_tiling;
+use super::{PITCH, SKEW, kernels, transform};
 use crate::ops::buffer::{Output, SharedPtr, with_scratch};
 use crate::ops::conv2d::geometry::Geometry;
 use crate::ops::conv2d::padded::Padded;
 use crate::ops::conv2d::source::Source;
-use crate::ops::conv2d::width::Width;
+use crate::ops::conv2d::width::{QUADS, Width};
 use crate::ops::product::{Matrix, add_product};
 
 /// Channels, of input and output, from which this is the faster way.
@@ -27,35 +29,34 @@ const TASK_CHANNELS: usize = 16;
 /// The gradient `[O, I, 3, 3]` by the weight, for a geometry that [`fits`](super::fits).
 pub(super) fn weight_gradient<W: Width<B>, const B: usize>(
     proof: W,
+    size: usize,
     source: &Source<'_>,
     grad: &[f32],
     geometry: &Geometry,
 ) -> Vec<f32> {
     let &Geometry { inputs, outputs, .. } = geometry;
-    let quads = Quads::new(geometry);
-    let vectors = (geometry.batch * quads.in_image).div_ceil(W::LANES / 2);
-    let depth = (TILES / (PLACES * (inputs + outputs) * W::LANES)).clamp(1, vectors.max(1));
+    let tiling = Tiling::new(geometry, size);
+    let count = tiling.places();
+    let vectors = (geometry.batch * tiling.in_image).div_ceil(tiling.in_vector(W::LANES));
+    let depth = (TILES / (count * (inputs + outputs) * W::LANES)).clamp(1, vectors.max(1));
     let row = depth * W::LANES + SKEW;
     let places = [inputs, outputs].map(|channels| channels * row + SKEW);
-    let mut tiles = Output::new(PLACES * places[0]);
-    let mut grads = Output::new(PLACES * places[1]);
+    let mut tiles = Output::new(count * places[0]);
+    let mut grads = Output::new(count * places[1]);
     let targets = [tiles.as_shared_ptr(), grads.as_shared_ptr()];
     let place_len = outputs * inputs;
-    let mut sums = vec![0f32; PLACES * place_len];
+    let mut sums = vec![0f32; count * place_len];
     for first in (0..vectors).step_by(depth) {
         let chunk = Chunk {
             geometry,
             padded: Padded::new(geometry, PITCH),
-            quads,
+            tiling,
             vectors: first..vectors.min(first + depth),
             row,
             places,
             targets,
         };
-        match quads.in_pairs() {
-            true => chunk.transform::<W, B, true>(proof, source, grad),
-            false => chunk.transform::<W, B, false>(proof, source, grad),
-        }
+        chunk.transform::<W, B>(proof, source, grad);
         let size = [outputs, inputs, chunk.vectors.len() * W::LANES];
         sums.par_chunks_mut(place_len).enumerate().for_each(|(place, sums)| {
             let matrix = |which: usize| {
@@ -74,7 +75,14 @@ pub(super) fn weight_gradient<W: Width<B>, const B: usize>(
     let mut weight = vec![0f32; outputs * inputs * 9];
     weight.par_chunks_mut(inputs * 9).enumerate().for_each(|(output, kernels)| {
         // SAFETY: `proof`.
-        unsafe { kernels::transform_back::<W, B>(&sums[output * inputs..], place_len, kernels) };
+        unsafe {
+            kernels::transform_back::<W, B>(
+                tiling.size,
+                &sums[output * inputs..],
+                place_len,
+                kernels,
+            )
+        };
     });
     weight
 }
@@ -83,7 +91,7 @@ pub(super) fn weight_gradient<W: Width<B>, const B: usize>(
 struct Chunk<'a> {
     geometry: &'a Geometry,
     padded: Padded,
-    quads: Quads,
+    tiling: Tiling,
     vectors: Range<usize>,
     /// Numbers from a channel to the next.
     row: usize,
@@ -93,13 +101,8 @@ struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
-    /// Transforms the input and the output's gradient; `PAIRS` is what the quads say.
-    fn transform<W: Width<B>, const B: usize, const PAIRS: bool>(
-        &self,
-        proof: W,
-        source: &Source<'_>,
-        grad: &[f32],
-    ) {
+    /// Transforms the input and the output's gradient.
+    fn transform<W: Width<B>, const B: usize>(&self, proof: W, source: &Source<'_>, grad: &[f32]) {
         let &Geometry { inputs, outputs, .. } = self.geometry;
         let [input_tasks, output_tasks] =
             [inputs, outputs].map(|channels| channels.div_ceil(TASK_CHANNELS));
@@ -108,8 +111,8 @@ impl Chunk<'_> {
                 task * TASK_CHANNELS..channels.min((task + 1) * TASK_CHANNELS)
             };
             match task.checked_sub(input_tasks) {
-                None => self.inputs::<W, B, PAIRS>(proof, source, range(task, inputs)),
-                Some(task) => self.gradients::<W, B, PAIRS>(proof, grad, range(task, outputs)),
+                None => self.inputs::<W, B>(proof, source, range(task, inputs)),
+                Some(task) => self.gradients::<W, B>(proof, grad, range(task, outputs)),
             }
         });
     }
@@ -118,23 +121,24 @@ impl Chunk<'_> {
     fn quads_of<W: Width<B>, const B: usize>(
         &self,
         index: usize,
-    ) -> ([(usize, usize, usize); super::QUADS], usize) {
-        let total = self.geometry.batch * self.quads.in_image;
-        let (first, in_vector) = (index * (W::LANES / 2), W::LANES / 2);
-        (self.quads.of_vector(first, total), in_vector.min(total - first))
+    ) -> ([(usize, usize, usize); QUADS], usize) {
+        let total = self.geometry.batch * self.tiling.in_image;
+        let in_vector = self.tiling.in_vector(W::LANES);
+        let first = index * in_vector;
+        (self.tiling.of_vector(first, total), in_vector.min(total - first))
     }
 
-    fn inputs<W: Width<B>, const B: usize, const PAIRS: bool>(
+    fn inputs<W: Width<B>, const B: usize>(
         &self,
         _proof: W,
         source: &Source<'_>,
         channels: Range<usize>,
     ) {
         let (padded, count) = (&self.padded, channels.len());
-        let in_vector = W::LANES / 2;
-        let last = (self.vectors.end * in_vector).min(self.geometry.batch * self.quads.in_image);
-        let first_image = self.vectors.start * in_vector / self.quads.in_image;
-        let images = first_image..(last - 1) / self.quads.in_image + 1;
+        let (tiling, in_vector) = (&self.tiling, self.tiling.in_vector(W::LANES));
+        let last = (self.vectors.end * in_vector).min(self.geometry.batch * tiling.in_image);
+        let first_image = self.vectors.start * in_vector / tiling.in_image;
+        let images = first_image..(last - 1) / tiling.in_image + 1;
         let image_len = count * padded.channel;
         with_scratch(images.len() * image_len, |filled| {
             for (image, filled) in images.zip(filled.chunks_exact_mut(image_len)) {
@@ -146,28 +150,28 @@ impl Chunk<'_> {
             }
             for vector in self.vectors.clone() {
                 let (quads, _) = self.quads_of::<W, B>(vector);
-                let places = quads.map(|(image, i, j)| {
+                let starts = quads.map(|(image, i, j)| {
                     let at = (image - first_image) * image_len + i * padded.pitch + j;
                     filled[at..].as_ptr()
                 });
                 let at = channels.start * self.row + (vector - self.vectors.start) * W::LANES;
-                // SAFETY: `_proof`. From a quad's first pixel, four rows of six numbers (of ten
-                // from that of a pair) are in each padded channel; a vector fits at each place of
-                // the target for each channel, of which no other task has any.
+                let (strides, targets) =
+                    ([padded.channel, padded.pitch], [self.row, self.places[0]]);
+                // SAFETY: `_proof`. From a quad's first pixel, eight numbers of two rows more than
+                // a tile has are in each padded channel; a vector fits at each place of the target
+                // for each channel, of which no other task has any.
                 unsafe {
-                    transform::inputs::<W, B, PAIRS>(
-                        places,
-                        [padded.channel, padded.pitch],
-                        self.targets[0].add(at),
-                        [self.row, self.places[0]],
-                        count,
+                    let target = self.targets[0].add(at);
+                    for_tiling!(
+                        tiling,
+                        transform::inputs::<W, B>(starts, strides, target, targets, count)
                     );
                 }
             }
         });
     }
 
-    fn gradients<W: Width<B>, const B: usize, const PAIRS: bool>(
+    fn gradients<W: Width<B>, const B: usize>(
         &self,
         _proof: W,
         grad: &[f32],
@@ -177,20 +181,19 @@ impl Chunk<'_> {
         let pixels = self.geometry.pixels();
         for vector in self.vectors.clone() {
             let (quads, held) = self.quads_of::<W, B>(vector);
-            let places = quads.map(|(image, i, j)| {
+            let starts = quads.map(|(image, i, j)| {
                 grad[(image * outputs + channels.start) * pixels + i * width + j..].as_ptr()
             });
             let at = channels.start * self.row + (vector - self.vectors.start) * W::LANES;
-            // SAFETY: `_proof`; two rows of four pixels from a quad's first one are within the
+            let (strides, targets) = ([pixels, width], [self.row, self.places[1]]);
+            let count = channels.len();
+            // SAFETY: `_proof`; a tile's rows of four pixels from a quad's first one are within the
             // gradient of each channel; the target as above.
             unsafe {
-                transform::gradients::<W, B, PAIRS>(
-                    places,
-                    held,
-                    [pixels, width],
-                    self.targets[1].add(at),
-                    [self.row, self.places[1]],
-                    channels.len(),
+                let target = self.targets[1].add(at);
+                for_tiling!(
+                    self.tiling,
+                    transform::gradients::<W, B>(starts, held, strides, target, targets, count)
                 );
             }
         }

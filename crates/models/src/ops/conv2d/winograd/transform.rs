@@ -1,13 +1,28 @@
-//! The transforms of input, output, gradient and kernel (the matrices of the module above).
+//! The transforms of input, output and gradient: a vector of tiles in every channel.
 //!
-//! Tiles come in vectors: quads of pixels, each of two tiles that are neighbours in a row. Two
-//! loads per row of a tile, two columns apart, are split into even and odd columns by shuffles
-//! within a register; the order of tiles that results is the same in every transform, so it
-//! cancels. `PAIRS` says that every other quad follows right on the one before it.
+//! Tiles come in vectors. A row of them is read as quads of four pixels, which shuffles within
+//! registers take apart into the tiles' columns; the order of tiles that results is the same in
+//! every transform, so it cancels.
 
 #![expect(clippy::needless_range_loop, reason = "columns of matrices held by rows")]
 
+use super::tile::{Four, Tile, Two, shifted};
 use crate::ops::conv2d::width::{QUADS, Width, compile_for_width};
+
+/// Calls a transform for the size of tiles and the nearness of quads at hand.
+macro_rules! for_tiling {
+    ($tiling:expr, $module:ident::$transform:ident::<$w:ty, $b:ident>($($arg:expr),* $(,)?)) => {
+        match ($tiling.size, $tiling.near) {
+            (2, 4) => $module::$transform::<$w, $b, 2, 4>($($arg),*),
+            (2, 2) => $module::$transform::<$w, $b, 2, 2>($($arg),*),
+            (2, _) => $module::$transform::<$w, $b, 2, 1>($($arg),*),
+            (_, 4) => $module::$transform::<$w, $b, 4, 4>($($arg),*),
+            (_, 2) => $module::$transform::<$w, $b, 4, 2>($($arg),*),
+            _ => $module::$transform::<$w, $b, 4, 1>($($arg),*),
+        }
+    };
+}
+pub(super) use for_tiling;
 
 compile_for_width! {
     /// `Bᵀ d B` of a vector of tiles in each of `channels` channels: `[channel, row]` are the
@@ -15,9 +30,9 @@ compile_for_width! {
     ///
     /// # Safety
     ///
-    /// In every channel, from each quad's start, six numbers of four rows are readable (ten from
-    /// the first of a pair); sixteen vectors from `target` are writable.
-    pub(super) unsafe fn inputs<const PAIRS: bool>(
+    /// In every channel, from each quad's start, eight numbers of `M + 2` rows are readable;
+    /// `(M + 2)²` vectors from `target` are writable.
+    pub(super) unsafe fn inputs<const M: usize, const NEAR: usize>(
         quads: [*const f32; QUADS],
         source: [usize; 2],
         target: *mut f32,
@@ -30,7 +45,34 @@ compile_for_width! {
 ///
 /// As [`inputs`].
 #[inline(always)]
-unsafe fn inputs_of<W: Width<B>, const B: usize, const PAIRS: bool>(
+unsafe fn inputs_of<W: Width<B>, const B: usize, const M: usize, const NEAR: usize>(
+    quads: [*const f32; QUADS],
+    source: [usize; 2],
+    target: *mut f32,
+    strides: [usize; 2],
+    channels: usize,
+) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match M {
+            2 => inputs_by::<W, B, NEAR, Two, 2, 4>(quads, source, target, strides, channels),
+            _ => inputs_by::<W, B, NEAR, Four, 4, 6>(quads, source, target, strides, channels),
+        }
+    }
+}
+
+/// # Safety
+///
+/// As [`inputs`].
+#[inline(always)]
+unsafe fn inputs_by<
+    W: Width<B>,
+    const B: usize,
+    const NEAR: usize,
+    T: Tile<M, N>,
+    const M: usize,
+    const N: usize,
+>(
     mut quads: [*const f32; QUADS],
     [channel, pitch]: [usize; 2],
     target: *mut f32,
@@ -40,17 +82,18 @@ unsafe fn inputs_of<W: Width<B>, const B: usize, const PAIRS: bool>(
     for i in 0..channels {
         // SAFETY: the caller vouches for all channels.
         unsafe {
-            let mut rows = [[W::splat(0.0); 4]; 4];
+            let mut rows = [[W::splat(0.0); N]; N];
             for (i, row) in rows.iter_mut().enumerate() {
-                let [d0, d1] = W::split(W::load_quads::<PAIRS>(&shifted(quads, i * pitch)));
-                let [d2, d3] = W::split(W::load_quads::<PAIRS>(&shifted(quads, i * pitch + 2)));
-                *row = [W::sub(d0, d2), W::add(d1, d2), W::sub(d2, d1), W::sub(d1, d3)];
+                *row = T::input::<W, B>(T::load_input::<W, B, NEAR>(&shifted(quads, i * pitch)));
             }
             let target = target.add(i * target_channel);
-            for j in 0..4 {
-                let [d0, d1, d2, d3] = [rows[0][j], rows[1][j], rows[2][j], rows[3][j]];
-                let column = [W::sub(d0, d2), W::add(d1, d2), W::sub(d2, d1), W::sub(d1, d3)];
-                store::<W, B>(column, target.add(j * place), 4 * place);
+            for j in 0..N {
+                let mut column = [W::splat(0.0); N];
+                for i in 0..N {
+                    column[i] = rows[i][j];
+                }
+                let column = T::input::<W, B>(column);
+                store::<W, B, N>(column, target.add(j * place), N * place);
             }
         }
         quads = shifted(quads, channel);
@@ -63,9 +106,9 @@ compile_for_width! {
     ///
     /// # Safety
     ///
-    /// In every channel, sixteen vectors of `sums` are readable, and two rows of each quad are
+    /// In every channel, `(M + 2)²` vectors of `sums` are readable, and `M` rows of each quad are
     /// writable; `bias`, if any, has a number for each.
-    pub(super) unsafe fn outputs<const PAIRS: bool>(
+    pub(super) unsafe fn outputs<const M: usize, const NEAR: usize>(
         sums: *const f32,
         strides: [usize; 2],
         bias: Option<&[f32]>,
@@ -79,7 +122,35 @@ compile_for_width! {
 ///
 /// As [`outputs`].
 #[inline(always)]
-unsafe fn outputs_of<W: Width<B>, const B: usize, const PAIRS: bool>(
+unsafe fn outputs_of<W: Width<B>, const B: usize, const M: usize, const NEAR: usize>(
+    sums: *const f32,
+    strides: [usize; 2],
+    bias: Option<&[f32]>,
+    quads: [*mut f32; QUADS],
+    target: [usize; 2],
+    channels: usize,
+) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match M {
+            2 => outputs_by::<W, B, NEAR, Two, 2, 4>(sums, strides, bias, quads, target, channels),
+            _ => outputs_by::<W, B, NEAR, Four, 4, 6>(sums, strides, bias, quads, target, channels),
+        }
+    }
+}
+
+/// # Safety
+///
+/// As [`outputs`].
+#[inline(always)]
+unsafe fn outputs_by<
+    W: Width<B>,
+    const B: usize,
+    const NEAR: usize,
+    T: Tile<M, N>,
+    const M: usize,
+    const N: usize,
+>(
     sums: *const f32,
     [sums_channel, place]: [usize; 2],
     bias: Option<&[f32]>,
@@ -91,27 +162,31 @@ unsafe fn outputs_of<W: Width<B>, const B: usize, const PAIRS: bool>(
         // SAFETY: the caller vouches for all channels.
         unsafe {
             let sums = sums.add(i * sums_channel);
-            let mut rows = [[W::splat(0.0); 4]; 2];
-            for j in 0..4 {
-                let m0 = W::load(sums.add(j * place));
-                let m1 = W::load(sums.add((4 + j) * place));
-                let m2 = W::load(sums.add((8 + j) * place));
-                let m3 = W::load(sums.add((12 + j) * place));
-                rows[0][j] = W::add(m0, W::add(m1, m2));
-                rows[1][j] = W::sub(W::sub(m1, m2), m3);
+            let mut rows = [[W::splat(0.0); N]; M];
+            for j in 0..N {
+                let mut column = [W::splat(0.0); N];
+                for i in 0..N {
+                    column[i] = W::load(sums.add((N * i + j) * place));
+                }
+                let column = T::output::<W, B>(column);
+                for i in 0..M {
+                    rows[i][j] = column[i];
+                }
             }
             let bias = W::splat(match bias {
                 Some(bias) => bias[i],
                 None => 0.0,
             });
-            for [m0, m1, m2, m3] in rows {
-                let even = W::add(W::add(m0, bias), W::add(m1, m2));
-                let odd = W::add(W::sub(W::sub(m1, m2), m3), bias);
-                W::store_quads::<PAIRS>(&quads, W::weave([even, odd]));
+            for row in rows {
+                let mut row = T::output::<W, B>(row);
+                for y in &mut row {
+                    *y = W::add(*y, bias);
+                }
+                T::store::<W, B, NEAR>(&quads, row);
                 quads = shifted_mut(quads, width);
             }
         }
-        quads = shifted_mut(quads, channel.wrapping_sub(2 * width));
+        quads = shifted_mut(quads, channel.wrapping_sub(M * width));
     }
 }
 
@@ -121,9 +196,9 @@ compile_for_width! {
     ///
     /// # Safety
     ///
-    /// In every channel, two rows of each quad are readable, and sixteen vectors from `target`
+    /// In every channel, `M` rows of each quad are readable, and `(M + 2)²` vectors from `target`
     /// writable.
-    pub(super) unsafe fn gradients<const PAIRS: bool>(
+    pub(super) unsafe fn gradients<const M: usize, const NEAR: usize>(
         quads: [*const f32; QUADS],
         count: usize,
         source: [usize; 2],
@@ -137,45 +212,78 @@ compile_for_width! {
 ///
 /// As [`gradients`].
 #[inline(always)]
-unsafe fn gradients_of<W: Width<B>, const B: usize, const PAIRS: bool>(
+unsafe fn gradients_of<W: Width<B>, const B: usize, const M: usize, const NEAR: usize>(
+    quads: [*const f32; QUADS],
+    count: usize,
+    source: [usize; 2],
+    target: *mut f32,
+    strides: [usize; 2],
+    channels: usize,
+) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match M {
+            2 => gradients_by::<W, B, NEAR, Two, 2, 4>(
+                quads, count, source, target, strides, channels,
+            ),
+            _ => gradients_by::<W, B, NEAR, Four, 4, 6>(
+                quads, count, source, target, strides, channels,
+            ),
+        }
+    }
+}
+
+/// # Safety
+///
+/// As [`gradients`].
+#[inline(always)]
+unsafe fn gradients_by<
+    W: Width<B>,
+    const B: usize,
+    const NEAR: usize,
+    T: Tile<M, N>,
+    const M: usize,
+    const N: usize,
+>(
     mut quads: [*const f32; QUADS],
     count: usize,
-    [channel, mut width]: [usize; 2],
+    [channel, width]: [usize; 2],
     target: *mut f32,
     [target_channel, place]: [usize; 2],
     channels: usize,
 ) {
-    /// Numbers of all quads.
+    /// Numbers of a row of all quads.
     const ROW: usize = 4 * QUADS;
-    let mut copy = [0f32; 2 * ROW];
-    let source_width = width;
+    let ragged = count < W::LANES * M / 4;
+    let mut copy = [0f32; 4 * ROW];
     for i in 0..channels {
         // SAFETY: the caller vouches for all channels.
         unsafe {
-            let mut places = quads;
-            if count < W::LANES / 2 {
-                for row in 0..2 {
+            let (mut places, mut pitch) = (quads, width);
+            if ragged {
+                for row in 0..M {
                     for (quad, place) in quads.iter().enumerate().take(count) {
                         let copy = copy[row * ROW + 4 * quad..][..4].as_mut_ptr();
-                        copy.copy_from_nonoverlapping(place.add(row * source_width), 4);
+                        copy.copy_from_nonoverlapping(place.add(row * width), 4);
                     }
                 }
                 for (quad, place) in places.iter_mut().enumerate() {
                     *place = copy.as_ptr().add(4 * quad);
                 }
-                width = ROW;
+                pitch = ROW;
             }
-            let zero = W::splat(0.0);
-            let mut rows = [[zero; 4]; 2];
+            let mut rows = [[W::splat(0.0); N]; M];
             for (i, row) in rows.iter_mut().enumerate() {
-                let [g0, g1] = W::split(W::load_quads::<PAIRS>(&shifted(places, i * width)));
-                *row = [g0, W::add(g0, g1), W::sub(g0, g1), W::sub(zero, g1)];
+                *row = T::gradient::<W, B>(T::load::<W, B, NEAR>(&shifted(places, i * pitch)));
             }
             let target = target.add(i * target_channel);
-            for j in 0..4 {
-                let (g0, g1) = (rows[0][j], rows[1][j]);
-                let column = [g0, W::add(g0, g1), W::sub(g0, g1), W::sub(zero, g1)];
-                store::<W, B>(column, target.add(j * place), 4 * place);
+            for j in 0..N {
+                let mut column = [W::splat(0.0); M];
+                for i in 0..M {
+                    column[i] = rows[i][j];
+                }
+                let column = T::gradient::<W, B>(column);
+                store::<W, B, N>(column, target.add(j * place), N * place);
             }
         }
         quads = shifted(quads, channel);
@@ -184,10 +292,10 @@ unsafe fn gradients_of<W: Width<B>, const B: usize, const PAIRS: bool>(
 
 /// # Safety
 ///
-/// Four vectors, `stride` apart, are writable.
+/// `N` vectors, `stride` apart, are writable.
 #[inline(always)]
-unsafe fn store<W: Width<B>, const B: usize>(
-    vectors: [W::Vector; 4],
+unsafe fn store<W: Width<B>, const B: usize, const N: usize>(
+    vectors: [W::Vector; N],
     target: *mut f32,
     stride: usize,
 ) {
@@ -195,15 +303,6 @@ unsafe fn store<W: Width<B>, const B: usize>(
         // SAFETY: the caller vouches for these writes.
         unsafe { W::store(target.add(i * stride), vector) };
     }
-}
-
-/// All places `offset` numbers on; the last channel's may leave the buffer, and are not used.
-#[inline(always)]
-fn shifted(mut quads: [*const f32; QUADS], offset: usize) -> [*const f32; QUADS] {
-    for quad in &mut quads {
-        *quad = quad.wrapping_add(offset);
-    }
-    quads
 }
 
 /// As [`shifted`].

@@ -3,7 +3,9 @@
 
 use rayon::prelude::*;
 
-use super::{PITCH, PLACES, Quads, SKEW, kernels, places, products, transform};
+use super::tiling::Tiling;
+use super::transform::for_tiling;
+use super::{PITCH, SKEW, kernels, places, products, transform};
 use crate::ops::buffer::with_scratch;
 use crate::ops::conv2d::geometry::Geometry;
 use crate::ops::conv2d::padded::Padded;
@@ -18,20 +20,23 @@ const SUMS: usize = 1 << 19;
 /// The gradient `[O, I, 3, 3]` by the weight, for a geometry that [`fits`](super::fits).
 pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
     proof: W,
+    size: usize,
     source: &Source<'_>,
     grad: &[f32],
     geometry: &Geometry,
 ) -> Vec<f32> {
     let &Geometry { batch, inputs, outputs, .. } = geometry;
     if places::MANY_CHANNELS <= inputs.min(outputs) {
-        return places::weight_gradient(proof, source, grad, geometry);
+        return places::weight_gradient(proof, size, source, grad, geometry);
     }
+    let tiling = Tiling::new(geometry, size);
+    let count = tiling.places();
     let blocks = outputs.div_ceil(B);
     let columns = inputs.next_multiple_of(VECTORS);
     let place_len = blocks * columns * B;
     // The batch is summed in parts whose number depends on the shape alone, so that the result
     // does not depend on the number of threads; a power of two shares out evenly.
-    let parts = match SUMS / (PLACES * place_len) {
+    let parts = match SUMS / (count * place_len) {
         ..8 => 4,
         8..16 => 8,
         _ => 16,
@@ -39,24 +44,21 @@ pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
     let parts = batch.min(parts);
     let part_images = batch.div_ceil(parts.max(1));
     let (pixels, padded) = (geometry.pixels(), Padded::new(geometry, PITCH));
-    let mut sums = vec![0f32; parts * PLACES * place_len];
-    sums.par_chunks_mut(PLACES * place_len)
+    let mut sums = vec![0f32; parts * count * place_len];
+    sums.par_chunks_mut(count * place_len)
         .zip(grad.par_chunks(part_images * outputs * pixels))
         .enumerate()
         .for_each(|(part, (sums, grad))| {
             let first = part * part_images;
-            let part = Part { geometry, source, first, padded, columns };
-            match Quads::new(geometry).in_pairs() {
-                true => part.run::<W, B, true>(proof, grad, sums),
-                false => part.run::<W, B, false>(proof, grad, sums),
-            }
+            let part = Part { geometry, tiling, source, first, padded, columns };
+            part.run::<W, B>(proof, grad, sums);
         });
     let mut weight = vec![0f32; outputs * inputs * 9];
     weight.par_chunks_mut(B * inputs * 9).enumerate().for_each(|(block, weight)| {
         let first = block * columns * B;
         // SAFETY: `proof`.
         unsafe {
-            kernels::transform_parts_back::<W, B>(&sums, first, place_len, weight, inputs);
+            kernels::transform_parts_back::<W, B>(size, &sums, first, place_len, weight, inputs);
         }
     });
     weight
@@ -65,6 +67,7 @@ pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
 /// Some images of the batch.
 struct Part<'a> {
     geometry: &'a Geometry,
+    tiling: Tiling,
     source: &'a Source<'a>,
     /// The first of them.
     first: usize,
@@ -74,26 +77,22 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Adds to `sums`, `[16, O / B, I, B]`; `PAIRS` is what the quads say.
-    fn run<W: Width<B>, const B: usize, const PAIRS: bool>(
-        &self,
-        _proof: W,
-        grad: &[f32],
-        sums: &mut [f32],
-    ) {
+    /// Adds to `sums`, `[places, O / B, I, B]`.
+    fn run<W: Width<B>, const B: usize>(&self, _proof: W, grad: &[f32], sums: &mut [f32]) {
         let &Geometry { inputs, outputs, width, .. } = self.geometry;
         let (padded, pixels) = (&self.padded, self.geometry.pixels());
         let blocks = outputs.div_ceil(B);
-        let (quads, vector_quads) = (Quads::new(self.geometry), W::LANES / 2);
+        let (tiling, places) = (&self.tiling, self.tiling.places());
+        let vector_quads = tiling.in_vector(W::LANES);
         // As many vectors of tiles at a time as the second cache holds of their transforms.
         let depth = (DEPTH / inputs.max(outputs)).clamp(8, 32);
-        let images = (depth * vector_quads / quads.in_image).max(1);
+        let images = (depth * vector_quads / tiling.in_image).max(1);
         let row = depth * W::LANES;
         let (in_place, out_place) = (self.columns * row + SKEW, blocks * B * row + SKEW);
         let source_len = images * inputs * padded.channel;
-        with_scratch(source_len + PLACES * (in_place + out_place), |scratch| {
+        with_scratch(source_len + places * (in_place + out_place), |scratch| {
             let (filled, scratch) = scratch.split_at_mut(source_len);
-            let (tiles, grads) = scratch.split_at_mut(PLACES * in_place);
+            let (tiles, grads) = scratch.split_at_mut(places * in_place);
             // Channels that only fill up a tile must not be NaN.
             for place in tiles.chunks_exact_mut(in_place) {
                 place[inputs * row..].fill(0.0);
@@ -105,43 +104,47 @@ impl Part<'_> {
             for (start, grad) in (self.first..).step_by(images).zip(batches) {
                 let held = grad.len() / (outputs * pixels);
                 self.source.fill(padded, start..start + held, filled);
-                let total = held * quads.in_image;
+                let total = held * tiling.in_image;
                 let vectors = total.div_ceil(vector_quads);
                 for first in (0..vectors).step_by(depth) {
                     let count = depth.min(vectors - first);
                     for q in 0..count {
                         let start = (first + q) * vector_quads;
-                        let of_vector = quads.of_vector(start, total);
-                        let places = of_vector.map(|(image, i, j)| {
+                        let of_vector = tiling.of_vector(start, total);
+                        let starts = of_vector.map(|(image, i, j)| {
                             let at = image * inputs * padded.channel + i * padded.pitch + j;
                             filled[at..].as_ptr()
                         });
                         let strides = [padded.channel, padded.pitch];
                         let target = tiles[q * W::LANES..].as_mut_ptr();
                         let targets = [row, in_place];
-                        // SAFETY: `_proof`. From a quad's first pixel, four rows of six numbers
-                        // (of ten from that of a pair) are in each padded channel; a vector fits
-                        // at each place of `tiles` for each channel.
+                        // SAFETY: `_proof`. From a quad's first pixel, eight numbers of two rows
+                        // more than a tile has are in each padded channel; a vector fits at each
+                        // place of `tiles` for each channel.
                         unsafe {
-                            transform::inputs::<W, B, PAIRS>(
-                                places, strides, target, targets, inputs,
+                            for_tiling!(
+                                tiling,
+                                transform::inputs::<W, B>(starts, strides, target, targets, inputs)
                             );
                         }
-                        let places = of_vector.map(|(image, i, j)| {
+                        let starts = of_vector.map(|(image, i, j)| {
                             grad[image * outputs * pixels + i * width + j..].as_ptr()
                         });
                         let held = vector_quads.min(total - start);
                         let (strides, targets) = ([pixels, width], [row, out_place]);
                         let target = grads[q * W::LANES..].as_mut_ptr();
-                        // SAFETY: as above; two rows of four pixels from a quad's first one are
-                        // within the gradient of each channel.
+                        // SAFETY: as above; a tile's rows of four pixels from a quad's first one
+                        // are within the gradient of each channel.
                         unsafe {
-                            transform::gradients::<W, B, PAIRS>(
-                                places, held, strides, target, targets, outputs,
+                            for_tiling!(
+                                tiling,
+                                transform::gradients::<W, B>(
+                                    starts, held, strides, target, targets, outputs,
+                                )
                             );
                         }
                     }
-                    for place in 0..PLACES {
+                    for place in 0..places {
                         let (tiles, grads) =
                             (&tiles[place * in_place..], &grads[place * out_place..]);
                         let len = blocks * self.columns * B;
