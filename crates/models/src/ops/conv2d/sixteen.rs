@@ -214,14 +214,57 @@ impl Width<BLOCK> for Avx512 {
     }
 }
 
+/// One of eight rows of the gradient, and the accumulators of its products with `zmm24` to `zmm26`.
+macro_rules! row {
+    ($grads:literal, $a:literal, $b:literal, $c:literal) => {
+        concat!(
+            "vmovups zmm27, [",
+            $grads,
+            "]\n",
+            "vfmadd231ps ",
+            $a,
+            ", zmm27, zmm24\n",
+            "vfmadd231ps ",
+            $b,
+            ", zmm27, zmm25\n",
+            "vfmadd231ps ",
+            $c,
+            ", zmm27, zmm26\n",
+        )
+    };
+}
+/// The accumulators of one of three vectors: `vmovups a, b` with one of the two in memory, from so
+/// many bytes on.
+macro_rules! load {
+    ($bytes:literal, $($register:literal $offset:literal)+) => {
+        concat!($("vmovups ", $register, ", [{n} + ", $bytes, " + ", $offset, "]\n"),+)
+    };
+}
+macro_rules! store {
+    ($bytes:literal, $($register:literal $offset:literal)+) => {
+        concat!($("vmovups [{n} + ", $bytes, " + ", $offset, "], ", $register, "\n"),+)
+    };
+}
+macro_rules! accumulators {
+    ($move:ident) => {
+        concat!(
+            $move!("0", "zmm0" "0" "zmm1" "64" "zmm2" "128" "zmm3" "192"
+                   "zmm4" "256" "zmm5" "320" "zmm6" "384" "zmm7" "448"),
+            $move!("512", "zmm8" "0" "zmm9" "64" "zmm10" "128" "zmm11" "192"
+                   "zmm12" "256" "zmm13" "320" "zmm14" "384" "zmm15" "448"),
+            $move!("1024", "zmm16" "0" "zmm17" "64" "zmm18" "128" "zmm19" "192"
+                   "zmm20" "256" "zmm21" "320" "zmm22" "384" "zmm23" "448"),
+        )
+    };
+}
+
 /// [`Width::multiply`], because the compiler spills most of the 24 accumulators and halves the rate.
-/// Not inlined: within a larger function it finds too few registers.
+/// The registers are named: left to choose, the compiler may find that there are too few.
 ///
 /// # Safety
 ///
 /// As there.
 #[target_feature(enable = "avx512f")]
-#[inline(never)]
 unsafe fn multiply_by_hand(
     acc: &mut [[__m512; BLOCK]; VECTORS],
     grads: *const f32,
@@ -235,50 +278,28 @@ unsafe fn multiply_by_hand(
         return;
     }
     // In memory, because registers are scarce.
-    let constants = [run.vectors, run.gaps[0] * SIZE, run.gaps[1] * SIZE];
-    let mut a = *acc;
+    let constants =
+        [run.vectors, run.gaps[0] * SIZE, run.gaps[1] * SIZE, acc.as_mut_ptr().expose_provenance()];
     // SAFETY: the caller vouches for all reads: eight rows of `grads` and each of `x`, as long as
-    // the run says. Nothing is written but registers.
+    // the run says. `acc` is written as it lies: 24 vectors.
     unsafe {
         std::arch::asm!(
+            "mov {n}, [{c} + 24]",
+            accumulators!(load),
             "2:",
             "mov {n}, [{c}]",
             "3:",
-            "vmovups {x0}, [{p0}]",
-            "vmovups {x1}, [{p1}]",
-            "vmovups {x2}, [{p2}]",
-            "vmovups {b}, [{g}]",
-            "vfmadd231ps {a00}, {b}, {x0}",
-            "vfmadd231ps {a10}, {b}, {x1}",
-            "vfmadd231ps {a20}, {b}, {x2}",
-            "vmovups {b}, [{g} + {s}]",
-            "vfmadd231ps {a01}, {b}, {x0}",
-            "vfmadd231ps {a11}, {b}, {x1}",
-            "vfmadd231ps {a21}, {b}, {x2}",
-            "vmovups {b}, [{g} + 2*{s}]",
-            "vfmadd231ps {a02}, {b}, {x0}",
-            "vfmadd231ps {a12}, {b}, {x1}",
-            "vfmadd231ps {a22}, {b}, {x2}",
-            "vmovups {b}, [{g} + {t}]",
-            "vfmadd231ps {a03}, {b}, {x0}",
-            "vfmadd231ps {a13}, {b}, {x1}",
-            "vfmadd231ps {a23}, {b}, {x2}",
-            "vmovups {b}, [{h}]",
-            "vfmadd231ps {a04}, {b}, {x0}",
-            "vfmadd231ps {a14}, {b}, {x1}",
-            "vfmadd231ps {a24}, {b}, {x2}",
-            "vmovups {b}, [{h} + {s}]",
-            "vfmadd231ps {a05}, {b}, {x0}",
-            "vfmadd231ps {a15}, {b}, {x1}",
-            "vfmadd231ps {a25}, {b}, {x2}",
-            "vmovups {b}, [{h} + 2*{s}]",
-            "vfmadd231ps {a06}, {b}, {x0}",
-            "vfmadd231ps {a16}, {b}, {x1}",
-            "vfmadd231ps {a26}, {b}, {x2}",
-            "vmovups {b}, [{h} + {t}]",
-            "vfmadd231ps {a07}, {b}, {x0}",
-            "vfmadd231ps {a17}, {b}, {x1}",
-            "vfmadd231ps {a27}, {b}, {x2}",
+            "vmovups zmm24, [{p0}]",
+            "vmovups zmm25, [{p1}]",
+            "vmovups zmm26, [{p2}]",
+            row!("{g}", "zmm0", "zmm8", "zmm16"),
+            row!("{g} + {s}", "zmm1", "zmm9", "zmm17"),
+            row!("{g} + 2*{s}", "zmm2", "zmm10", "zmm18"),
+            row!("{g} + {t}", "zmm3", "zmm11", "zmm19"),
+            row!("{h}", "zmm4", "zmm12", "zmm20"),
+            row!("{h} + {s}", "zmm5", "zmm13", "zmm21"),
+            row!("{h} + 2*{s}", "zmm6", "zmm14", "zmm22"),
+            row!("{h} + {t}", "zmm7", "zmm15", "zmm23"),
             "add {p0}, 64",
             "add {p1}, 64",
             "add {p2}, 64",
@@ -293,6 +314,8 @@ unsafe fn multiply_by_hand(
             "add {h}, [{c} + 8]",
             "dec {rows}",
             "jnz 2b",
+            "mov {n}, [{c} + 24]",
+            accumulators!(store),
             g = inout(reg) grads => _,
             h = inout(reg) grads.wrapping_add(4 * stride) => _,
             s = in(reg) stride * SIZE,
@@ -303,33 +326,13 @@ unsafe fn multiply_by_hand(
             rows = inout(reg) run.rows => _,
             c = in(reg) constants.as_ptr(),
             n = out(reg) _,
-            a00 = inout(zmm_reg) a[0][0],
-            a01 = inout(zmm_reg) a[0][1],
-            a02 = inout(zmm_reg) a[0][2],
-            a03 = inout(zmm_reg) a[0][3],
-            a04 = inout(zmm_reg) a[0][4],
-            a05 = inout(zmm_reg) a[0][5],
-            a06 = inout(zmm_reg) a[0][6],
-            a07 = inout(zmm_reg) a[0][7],
-            a10 = inout(zmm_reg) a[1][0],
-            a11 = inout(zmm_reg) a[1][1],
-            a12 = inout(zmm_reg) a[1][2],
-            a13 = inout(zmm_reg) a[1][3],
-            a14 = inout(zmm_reg) a[1][4],
-            a15 = inout(zmm_reg) a[1][5],
-            a16 = inout(zmm_reg) a[1][6],
-            a17 = inout(zmm_reg) a[1][7],
-            a20 = inout(zmm_reg) a[2][0],
-            a21 = inout(zmm_reg) a[2][1],
-            a22 = inout(zmm_reg) a[2][2],
-            a23 = inout(zmm_reg) a[2][3],
-            a24 = inout(zmm_reg) a[2][4],
-            a25 = inout(zmm_reg) a[2][5],
-            a26 = inout(zmm_reg) a[2][6],
-            a27 = inout(zmm_reg) a[2][7],
-            x0 = out(zmm_reg) _, x1 = out(zmm_reg) _, x2 = out(zmm_reg) _, b = out(zmm_reg) _,
-            options(nostack, readonly),
+            out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("zmm4") _,
+            out("zmm5") _, out("zmm6") _, out("zmm7") _, out("zmm8") _, out("zmm9") _,
+            out("zmm10") _, out("zmm11") _, out("zmm12") _, out("zmm13") _, out("zmm14") _,
+            out("zmm15") _, out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
+            out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _, out("zmm24") _,
+            out("zmm25") _, out("zmm26") _, out("zmm27") _,
+            options(nostack),
         );
     }
-    *acc = a;
 }

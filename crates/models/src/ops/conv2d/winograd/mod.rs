@@ -23,7 +23,7 @@ use super::padded::Padded;
 use super::runner::Runner;
 use super::source::Source;
 use super::weight::Weight;
-use super::width::Width;
+use super::width::{VECTORS, Width};
 use crate::ops::buffer::{Output, with_scratch};
 use tiling::{Tiling, places_of};
 use transform::for_tiling;
@@ -44,6 +44,8 @@ pub(super) use weight_grad::weight_gradient;
 const SKEW: usize = 16;
 /// Quads that make a task worth its while: small images are taken together.
 const TASK_QUADS: usize = 96;
+/// Channels times places times vectors of tiles whose transforms the second cache holds.
+const DEPTH: usize = 6144;
 /// Numbers that a row of padded pixels is a multiple of.
 const PITCH: usize = 8;
 
@@ -85,7 +87,7 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
             transformed: transform_weight(proof, size, weight),
             bias,
             images: (TASK_QUADS / tiling.in_image).min(spread).max(1),
-            depth: (12 * 32 / channels / 3 * 3).max(3),
+            depth: (DEPTH / (channels * tiling.places()) / VECTORS * VECTORS).max(VECTORS),
         }
     }
 }
