@@ -17,7 +17,7 @@ type Sizes = [usize; 6];
 /// Shapes that between them take every path: direct and Winograd, forward, by input, by weight;
 /// full and ragged blocks of channels, vectors of pixels, tiles, tasks.
 #[rustfmt::skip]
-const SIZES: [Sizes; 28] = [
+const SIZES: [Sizes; 33] = [
     // direct
     [1,  1,  1,  1,  1, 1], [1,  1,  1,  1,  1, 3], [2,  1,  5,  3,  4, 3], [3,  3, 32,  9, 12, 3],
     [1, 17,  6,  7, 18, 3], [2, 20,  3,  4, 24, 3], [1,  5,  7, 13,  1, 3], [9,  4,  4,  4,  4, 3],
@@ -25,9 +25,11 @@ const SIZES: [Sizes; 28] = [
     // Winograd
     [2, 16, 16,  8,  8, 3], [3, 19, 17,  6, 16, 3], [1, 16, 33, 32, 32, 3], [5, 32, 16,  2, 24, 3],
     [7, 16, 64,  8,  8, 3], [9, 24, 16,  4,  4, 3], [3, 16, 17, 10, 12, 3], [5, 20, 40, 2, 4, 3],
-    [4, 16, 16, 16, 20, 3],
+    [4, 16, 16, 16, 20, 3], [5, 16, 17, 32,  8, 3], [4, 20, 16, 16, 16, 3], [17, 17, 24, 8, 8, 3],
+    [66, 16, 16, 4, 4, 3],
     // with many channels
     [2, 100, 97, 8, 12, 3], [1, 96, 128, 4,  4, 3], [9, 97, 96, 2, 4, 3], [1, 96, 96, 64, 64, 3],
+    [345, 96, 97, 2, 4, 3],
     // a matrix product; a Winograd convolution with the direct gradient by the weight
     [2, 128, 130, 3, 3, 1], [2, 70, 70, 8, 8, 3],
     // no kernel of that size

@@ -115,7 +115,8 @@ impl<W: Width<B>, const B: usize> Runner for Winograd<'_, W, B> {
             let vectors = total.div_ceil(vector_quads);
             for first in (0..vectors).step_by(self.depth) {
                 let count = self.depth.min(vectors - first);
-                let quads = |q: usize| tiling.of_vector((first + q) * vector_quads, total);
+                let quads =
+                    |q: usize| tiling.of_vector((first + q) * vector_quads, W::LANES, total);
                 for q in 0..count {
                     let starts = quads(q).map(|(image, i, j)| {
                         images[image * inputs * padded.channel + i * padded.pitch + j..].as_ptr()

@@ -125,7 +125,7 @@ impl Chunk<'_> {
         let total = self.geometry.batch * self.tiling.in_image;
         let in_vector = self.tiling.in_vector(W::LANES);
         let first = index * in_vector;
-        (self.tiling.of_vector(first, total), in_vector.min(total - first))
+        (self.tiling.of_vector(first, W::LANES, total), in_vector.min(total - first))
     }
 
     fn inputs<W: Width<B>, const B: usize>(

@@ -61,11 +61,16 @@ impl Tiling {
         (image, quad / self.in_row * self.size, quad % self.in_row * QUAD)
     }
 
-    /// The quads of a vector from number `first` on, of `total`. Beyond the last, it (with those
-    /// near it) is repeated.
-    pub(super) fn of_vector(&self, first: usize, total: usize) -> [(usize, usize, usize); QUADS] {
+    /// The quads of a vector of `lanes` tiles from number `first` on, of `total`. Beyond the last,
+    /// it (with those near it) is repeated; what a shorter vector has no use for repeats its own.
+    pub(super) fn of_vector(
+        &self,
+        first: usize,
+        lanes: usize,
+        total: usize,
+    ) -> [(usize, usize, usize); QUADS] {
         std::array::from_fn(|i| {
-            let index = first + i;
+            let index = first + i % self.in_vector(lanes);
             self.locate(match index < total {
                 true => index,
                 false => total - self.near + index % self.near,

@@ -110,7 +110,7 @@ impl Part<'_> {
                     let count = depth.min(vectors - first);
                     for q in 0..count {
                         let start = (first + q) * vector_quads;
-                        let of_vector = tiling.of_vector(start, total);
+                        let of_vector = tiling.of_vector(start, W::LANES, total);
                         let starts = of_vector.map(|(image, i, j)| {
                             let at = image * inputs * padded.channel + i * padded.pitch + j;
                             filled[at..].as_ptr()
