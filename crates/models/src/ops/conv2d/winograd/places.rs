@@ -20,7 +20,7 @@ use crate::ops::conv2d::width::{QUADS, Width};
 use crate::ops::product::{Matrix, add_product};
 
 /// Channels, of input and output, from which this is the faster way.
-pub(in super::super) const MANY_CHANNELS: usize = 96;
+pub(in super::super) const MANY_CHANNELS: usize = 64;
 /// Numbers that the transforms of the tiles at hand may take together: 8 MiB.
 const TILES: usize = 1 << 21;
 /// Channels that a task transforms.
