@@ -50,6 +50,12 @@ impl Padded {
         if self.pitch == self.width && self.border == 0 {
             return channel;
         }
+        /// Numbers from a row to the next up to which gaps are not worth being cleared one by one.
+        const SHORT: usize = 24;
+        if self.pitch <= SHORT {
+            channel.fill(0.0);
+            return &mut channel[self.border * self.pitch + self.border..];
+        }
         // From the last pixel of a row to the first of the next is one stretch of zeros.
         let gap = self.pitch - self.width;
         let first = self.border * self.pitch + self.border;
