@@ -1,7 +1,8 @@
 //! `cargo xtask bench --instructions`: how many instructions each hot kernel takes.
 //!
 //! A time on a shared machine says little; the instructions of one thread hardly vary. Each kernel is
-//! run once and twice under callgrind, and the difference is one warm run, whatever came before it.
+//! run once and several times under callgrind; the difference is of warm runs alone, whatever came
+//! before them.
 //! Counts depend on the compiler and on the instructions that the processor (as valgrind shows it)
 //! has, so the file says of which they are.
 
@@ -15,6 +16,8 @@ use super::subject::Subject;
 
 /// The committed counts.
 const FILE: &str = "benches/instructions.txt";
+/// Warm runs that a count is the mean of.
+const WARM: u64 = 4;
 /// A count may exceed the committed one by this share: the threads' idling is not exactly the same.
 const TOLERANCE: f64 = 0.03;
 /// What valgrind up to 3.22 knows of x86-64; without it another machine would count other kernels.
@@ -32,8 +35,8 @@ pub fn run(root: &Path, write: bool) -> anyhow::Result<()> {
         serde_json::from_slice(&output.stdout).context("subject kernels: no list of names")?;
     let mut counts = Vec::new();
     for name in names {
-        let [once, twice] = ["1", "2"].map(|times| count(&subject, &name, times));
-        let count = twice?.saturating_sub(once?);
+        let cold = count(&subject, &name, 1)?;
+        let count = count(&subject, &name, 1 + WARM)?.saturating_sub(cold) / WARM;
         println!("{name:<24} {count:>12}");
         counts.push((name, count));
     }
@@ -57,8 +60,8 @@ pub fn run(root: &Path, write: bool) -> anyhow::Result<()> {
 }
 
 /// Instructions of the whole program running a kernel so many times.
-fn count(subject: &Subject, name: &str, times: &str) -> anyhow::Result<u64> {
-    let kernel = subject.command(&["kernel", name, times]);
+fn count(subject: &Subject, name: &str, times: u64) -> anyhow::Result<u64> {
+    let kernel = subject.command(&["kernel", name, &times.to_string()]);
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(kernel.get_program())

@@ -1,8 +1,11 @@
-//! Winograd's convolution F(2×2, 3×3) (Lavin and Gray 2016, arXiv:1509.09308, Sec. 4.1).
+//! Winograd's convolutions F(2×2, 3×3) and F(4×4, 3×3) (Lavin and Gray 2016, arXiv:1509.09308).
 //!
-//! Every 2×2 tile of the output is `Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A` of a kernel `g` and the 4×4 tile
-//! `d` of the input around it: 16 products instead of 36, and in each of the 16 places the sum
-//! over channels is a matrix product. With
+//! Every M×M tile of the output is `Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A` of a kernel `g` and the tile `d` of
+//! the input around it, M + 2 pixels wide: 16 products instead of 36 for M = 2, 36 instead of 144
+//! for M = 4; and in each of these places the sum over channels is a matrix product.
+//!
+//! The matrices are Toom and Cook's: both factors are polynomials, evaluated at M + 1 points and ∞,
+//! and the product is interpolated. For M = 2 the points are 0, 1 and −1,
 //!
 //! ```text
 //!      ⎡1  0 −1  0⎤       ⎡ 1   0   0 ⎤
@@ -11,8 +14,21 @@
 //!      ⎣0  1  0 −1⎦       ⎣ 0   0   1 ⎦
 //! ```
 //!
-//! the transforms are sums and halves, so the error is that of the direct form (8e-7 relative).
-//! A vector of tiles is transformed at once, as quads of pixels of two tiles each.
+//! and the error is that of the direct form. For M = 4 they are 0, ±p and ±q with p = 2/3, q = 3/2,
+//! so that p q = 1 and s = p² + q² = 97/36:
+//!
+//! ```text
+//!      ⎡1  0  −s   0  1 0⎤       ⎡1   0   0 ⎤
+//!      ⎢0 −q  −q²  p  1 0⎥       ⎢a  pa  p²a⎥        ⎡1 1   1  1   1 0⎤
+//! Bᵀ = ⎢0  q  −q² −p  1 0⎥   G = ⎢a −pa  p²a⎥   Aᵀ = ⎢0 p  −p  q  −q 0⎥
+//!      ⎢0 −p  −p²  q  1 0⎥       ⎢b  qb  q²b⎥        ⎢0 p²  p² q²  q² 0⎥
+//!      ⎢0  p  −p² −q  1 0⎥       ⎢b −qb  q²b⎥        ⎣0 p³ −p³ q³ −q³ 1⎦
+//!      ⎣0  1   0  −s  0 1⎦       ⎣0   0   1 ⎦        a = −81/130, b = 8/65
+//! ```
+//!
+//! Of 13 choices of p and q tried, and of the usual 1 and 2 (Lavin and Gray's, four times as far
+//! off), these leave the least error: on normal numbers, in the root mean square, that of a sum of
+//! products in f32; the largest is two to three times the direct form's.
 
 use std::ops::Range;
 
