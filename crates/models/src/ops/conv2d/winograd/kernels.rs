@@ -113,8 +113,9 @@ unsafe fn transform_by<
                 *column = T::kernel::<W, B>([g[j], g[3 + j], g[6 + j]]);
             }
             let target = target.add(input * B);
-            for i in 0..N {
-                let row = T::kernel::<W, B>([columns[0][i], columns[1][i], columns[2][i]]);
+            let [first, second, third] = columns;
+            for (i, ((a, b), c)) in first.into_iter().zip(second).zip(third).enumerate() {
+                let row = T::kernel::<W, B>([a, b, c]);
                 for (j, place) in row.into_iter().enumerate() {
                     let target = target.add((N * i + j) * place_len);
                     match held == W::LANES {
