@@ -3,6 +3,7 @@
 //
 // Pixels are those of the whole batch, one after the other: P = B H W.
 #include "../gpu/tile.cuh"
+#include "columns.cuh"
 
 // Geometry of a batch of images, and where the kernel's taps lie.
 struct Images {
@@ -243,23 +244,27 @@ __device__ __forceinline__ void sum_channels(const T* grad, T* sums, unsigned ou
     if (threadIdx.x == 0) sums[blockIdx.x] = from_float<T>(sum);
 }
 
+// Side of a tile of the gradient by the weight; `cuda.rs` has it, too.
+constexpr int WEIGHT_SIDE = 64;
+
 #define CONVOLUTION(T, suffix, side)                                                               \
     extern "C" __global__ void __launch_bounds__(TILE_THREADS) conv2d_##side##_##suffix(           \
         const T* x, const float* packed, const T* bias, T* y, unsigned channels, unsigned height,  \
         unsigned width, unsigned batch, unsigned kernel, unsigned outputs, unsigned stride) {      \
         convolve<T, side>(x, packed, bias, y, Images{channels, height, width, batch, kernel},      \
                           outputs, stride);                                                        \
-    }                                                                                              \
-    extern "C" __global__ void __launch_bounds__(TILE_THREADS) conv2d_weight_##side##_##suffix(    \
-        const T* x, const T* grad, float* partial, unsigned channels, unsigned height,             \
-        unsigned width, unsigned batch, unsigned kernel, unsigned outputs, unsigned splits) {      \
-        correlate<T, side>(x, grad, partial, Images{channels, height, width, batch, kernel},       \
-                           outputs, splits);                                                       \
     }
 
 #define KERNELS(T, suffix)                                                                         \
     CONVOLUTION(T, suffix, 64)                                                                     \
     CONVOLUTION(T, suffix, 128)                                                                    \
+    extern "C" __global__ void __launch_bounds__(TILE_THREADS) conv2d_weight_##suffix(             \
+        const T* x, const T* grad, float* partial, unsigned channels, unsigned height,             \
+        unsigned width, unsigned batch, unsigned kernel, unsigned outputs, unsigned splits) {      \
+        correlate<T, WEIGHT_SIDE>(x, grad, partial,                                                \
+                                  Images{channels, height, width, batch, kernel}, outputs,         \
+                                  splits);                                                         \
+    }                                                                                              \
     extern "C" __global__ void conv2d_pack_##suffix(                                               \
         const T* weight, float* packed, unsigned outputs, unsigned channels, unsigned taps,        \
         unsigned output_stride, unsigned channel_stride, unsigned rotated, unsigned stride) {      \
@@ -277,3 +282,4 @@ __device__ __forceinline__ void sum_channels(const T* grad, T* sums, unsigned ou
     }
 
 FOR_EACH_TYPE(KERNELS)
+FOR_EACH_TYPE(COLUMNS)

@@ -1,13 +1,15 @@
 //! Convolution on an NVIDIA GPU: as a matrix product, for output and gradient by the input; and by
 //! correlating over all pixels, in shares that are summed in a fixed order, for that by the weight.
+//! Where [`columns`] pay, they are cuBLAS's.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape};
 use candle_core::{Tensor, bail};
 
+use super::columns;
 use crate::ops::gpu::cuda::{Call, Module, Operand, Reading, THREADS, empty, module, tensor};
 
-static KERNELS: Module = module!("conv2d");
+pub(super) static KERNELS: Module = module!("conv2d");
 
 /// Blocks that keep a large GPU busy.
 const BUSY: usize = 256;
@@ -24,13 +26,13 @@ struct Conv2d;
 
 /// The sizes of one convolution.
 #[derive(Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    inputs: usize,
-    outputs: usize,
-    height: usize,
-    width: usize,
-    kernel: usize,
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) kernel: usize,
 }
 
 impl Sizes {
@@ -51,11 +53,12 @@ impl Sizes {
         Self { inputs: self.outputs, outputs: self.inputs, ..self }
     }
 
-    fn pixels(&self) -> usize {
+    /// Of all images.
+    pub(super) fn pixels(&self) -> usize {
         self.batch * self.height * self.width
     }
 
-    fn taps(&self) -> usize {
+    pub(super) fn taps(&self) -> usize {
         self.kernel * self.kernel
     }
 
@@ -65,12 +68,15 @@ impl Sizes {
     }
 }
 
+/// Side of a tile of the gradient by the weight; `conv2d.cu` has it, too.
+const WEIGHT_SIDE: usize = 64;
+
 /// Side of a tile, and blocks along both axes of a matrix: large tiles read less, but there must be
 /// enough of them.
-fn tiles(rows: usize, columns: usize, copies: usize) -> (usize, [usize; 2]) {
+fn tiles(rows: usize, columns: usize) -> (usize, [usize; 2]) {
     let count = |side: usize| [columns.div_ceil(side), rows.div_ceil(side)];
     let large = count(128);
-    match 64 < rows && 64 < columns && BUSY / 2 <= large[0] * large[1] * copies {
+    match 64 < rows && 64 < columns && BUSY / 2 <= large[0] * large[1] {
         true => (128, large),
         false => (64, count(64)),
     }
@@ -78,7 +84,7 @@ fn tiles(rows: usize, columns: usize, copies: usize) -> (usize, [usize; 2]) {
 
 /// Which convolution a weight is packed for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     Forward,
     /// The one whose output is the gradient by the input: channels exchanged, taps reversed.
     Backward,
@@ -92,6 +98,9 @@ fn convolve(
     sizes: Sizes,
     way: Way,
 ) -> Result<CudaStorage> {
+    if columns::pays(&sizes) {
+        return columns::convolve(x, weight, bias, &sizes, way);
+    }
     let (device, dtype) = (x.0.device(), x.0.dtype());
     let Sizes { inputs, outputs, .. } = sizes;
     let (taps, stride) = (sizes.taps(), outputs.next_multiple_of(4));
@@ -111,7 +120,7 @@ fn convolve(
     unsafe { call.launch_for(packed_len)? };
 
     let mut y = empty(device, dtype, sizes.pixels() * outputs)?;
-    let (side, [columns, rows]) = tiles(outputs, sizes.pixels(), 1);
+    let (side, [columns, rows]) = tiles(outputs, sizes.pixels());
     let call = Call::typed(device, &KERNELS, &format!("conv2d_{side}"), dtype)?
         .input(x)?
         .scratch(&packed, 0)?
@@ -126,16 +135,19 @@ fn convolve(
 
 /// The gradient by the weight.
 fn by_weight(x: Operand<'_>, grad: Operand<'_>, sizes: Sizes) -> Result<CudaStorage> {
+    if columns::pays(&sizes) {
+        return columns::by_weight(x, grad, &sizes);
+    }
     let (device, dtype) = (x.0.device(), x.0.dtype());
     let Sizes { inputs, outputs, .. } = sizes;
     let (taps, matrix) = (sizes.taps(), inputs * outputs);
-    let (side, [columns, rows]) = tiles(outputs, inputs, BUSY);
+    let [columns, rows] = [inputs.div_ceil(WEIGHT_SIDE), outputs.div_ceil(WEIGHT_SIDE)];
     // A share has at least this many pixels, or summing up costs more than sharing saves.
     const SHARE: usize = 256;
     let wanted = (2 * BUSY).div_ceil(columns * rows * taps);
     let splits = wanted.clamp(1, sizes.pixels().div_ceil(SHARE).max(1));
     let mut partial = empty(device, DType::F32, splits * taps * matrix)?;
-    let call = Call::typed(device, &KERNELS, &format!("conv2d_weight_{side}"), dtype)?
+    let call = Call::typed(device, &KERNELS, "conv2d_weight", dtype)?
         .input(x)?
         .input(grad)?
         .output(&mut partial, 0)?

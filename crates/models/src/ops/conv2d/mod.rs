@@ -7,6 +7,8 @@ use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
 
+#[cfg(feature = "cuda")]
+mod columns;
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
