@@ -15,7 +15,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  ci [stage...]  all checks, cheapest first: format, tidy, clippy, f64, doc, gpu, test
+  ci [stage...]  all checks, cheapest first: format, tidy, clippy, f64, doc, test, count,
+                 gpu
                  (or only the named stages, in that order)
   tidy           the workspace's own rules: layers, file length, module docs, wording, links
   sanitize [address] [memcheck] [miri]
