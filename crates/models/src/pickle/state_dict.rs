@@ -1,0 +1,128 @@
+//! State dicts: tensors by name, at the top of a file or inside its dictionaries.
+
+use std::collections::{HashSet, VecDeque};
+
+use super::error::{Result, content, quote};
+use super::network::{Instance, twice};
+use super::tensor::StoredTensor;
+use super::tensors::Tensors;
+use super::walk::Walk;
+
+/// Dictionaries inside dictionaries that are looked into.
+const MAX_LEVELS: usize = 3;
+
+/// The names under which files keep weights, the most wanted first; the empty one is the top.
+const PREFERRED: [&str; 18] = [
+    "ema",
+    "model_ema",
+    "ema_model",
+    "ema_state_dict",
+    "state_dict_ema",
+    "params_ema",
+    "G_ema",
+    "g_ema",
+    "generator",
+    "G",
+    "",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "network",
+    "net",
+    "module",
+    "params",
+];
+
+/// Tensors by name.
+#[derive(Clone, Debug)]
+pub struct StateDict {
+    /// Where in the file, as `checkpoint.model`; empty at the top.
+    pub path: String,
+    /// The tensors, in the file's order.
+    pub tensors: Vec<StoredTensor>,
+    /// Keys of the same dictionary that are no tensors.
+    pub skipped: Vec<String>,
+}
+
+/// Why one of several was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The caller named it.
+    Named,
+    /// There is no other.
+    Only,
+    /// Its name is the first of the list of usual names that the file has.
+    Preferred,
+}
+
+/// The state dicts of a pickle, and the keys at its top that lead to one.
+pub(super) fn find<'w>(
+    walk: &Walk<'w>,
+    tensors: &mut Tensors<'w>,
+) -> Result<(Vec<StateDict>, HashSet<&'w str>)> {
+    let root = walk.document.root;
+    let mut found = Vec::new();
+    let mut leading = HashSet::new();
+    let mut queue = VecDeque::from([(root, String::new(), None, 0)]);
+    while let Some((id, path, top, level)) = queue.pop_front() {
+        let Some(entries) = walk.entries(id) else { continue };
+        walk.spend(id, size_of_val(entries))?;
+        let is_any = entries.iter().any(|&(_, value)| tensors.is_tensor(value));
+        let mut dict = StateDict { path: path.clone(), tensors: Vec::new(), skipped: Vec::new() };
+        let mut names = HashSet::new();
+        for &(key, value) in entries {
+            // Optimisers number their entries; weights have names.
+            let Some(name) = walk.text(key) else { continue };
+            if tensors.is_tensor(value) {
+                walk.spend(key, name.len())?;
+                if !names.insert(name) {
+                    return Err(twice(walk, key, name));
+                }
+                dict.tensors.push(tensors.tensor(value, name.to_owned())?);
+                continue;
+            }
+            if is_any {
+                walk.spend(key, name.len() + size_of::<String>())?;
+                dict.skipped.push(name.to_owned());
+            }
+            let is_inner = walk.entries(value).is_some() && Instance::of(walk, value)?.is_none();
+            if is_inner && level < MAX_LEVELS {
+                let path = walk.join(key, &path, name)?;
+                queue.push_back((value, path, top.or(Some(name)), level + 1));
+            }
+        }
+        if !dict.tensors.is_empty() {
+            leading.extend(top);
+            found.push(dict);
+        }
+    }
+    Ok((found, leading))
+}
+
+/// Takes one of several by its name: the one that is wanted, or else the only one, or else the
+/// one with the first usual name.
+pub(super) fn choose(
+    file: &str,
+    what: &str,
+    names: &[&str],
+    wanted: Option<&str>,
+) -> Result<(usize, Choice)> {
+    let position = |name: &str| names.iter().position(|&it| it == name);
+    let last_part = |name: &str| names.iter().position(|it| it.rsplit('.').next() == Some(name));
+    let list = || names.iter().map(|it| format!("`{}`", quote(it))).collect::<Vec<_>>().join(", ");
+    if let Some(wanted) = wanted {
+        let found = position(wanted).map(|index| (index, Choice::Named));
+        let missing = || content(file, format!("no {what} `{wanted}`, there is: {}", list()));
+        return found.ok_or_else(missing);
+    }
+    match names {
+        [] => Err(content(file, format!("no {what} in this file"))),
+        [_] => Ok((0, Choice::Only)),
+        _ => {
+            let usual =
+                PREFERRED.iter().find_map(|name| position(name).or_else(|| last_part(name)));
+            let open = || content(file, format!("more than one {what}, name one of: {}", list()));
+            usual.map(|index| (index, Choice::Preferred)).ok_or_else(open)
+        }
+    }
+}

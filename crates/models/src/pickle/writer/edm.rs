@@ -1,0 +1,234 @@
+//! Networks as EDM pickles them.
+
+use std::collections::HashMap;
+
+use super::super::error::Result;
+use super::super::plain::Plain;
+use super::legacy::legacy_storage;
+use super::tensor::TensorSpec;
+use super::{Pickler, Protocol};
+
+/// The version of EDM's way of pickling classes.
+const VERSION: i128 = 6;
+
+/// What a module's dictionary starts with.
+const STATE: [&str; 5] =
+    ["training", "_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"];
+
+/// A file of EDM's structure.
+#[derive(Clone, Debug, Default)]
+pub struct EdmFile {
+    /// The Python text that each object says its class is defined by.
+    pub module_src: String,
+    /// Networks by key, such as `ema`.
+    pub networks: Vec<(String, ModuleSpec)>,
+    /// Other objects by key: class and state.
+    pub objects: Vec<(String, String, Plain)>,
+    /// Dictionaries of tensors by key.
+    pub state_dicts: Vec<(String, Vec<(String, TensorSpec)>)>,
+    /// Other entries by key.
+    pub values: Vec<(String, Plain)>,
+}
+
+/// A module to write; `Default` is an empty one of no class.
+#[derive(Clone, Debug, Default)]
+pub struct ModuleSpec {
+    /// What it is an instance of.
+    pub class: Class,
+    /// Parameters by name; none for one that the module was made without.
+    pub parameters: Vec<(String, Option<TensorSpec>)>,
+    /// Buffers by name.
+    pub buffers: Vec<(String, Option<TensorSpec>)>,
+    /// Names of buffers that `state_dict()` leaves out.
+    pub hidden_buffers: Vec<String>,
+    /// Modules inside it, by name.
+    pub modules: Vec<(String, ModuleSpec)>,
+    /// Its other values, by name.
+    pub attributes: Vec<(String, Plain)>,
+}
+
+/// What a module is an instance of.
+#[derive(Clone, Debug)]
+pub enum Class {
+    /// A class whose Python text is in the file.
+    Persistent {
+        /// Its name.
+        name: String,
+        /// Arguments that the module was made with, a dictionary.
+        init_kwargs: Plain,
+    },
+    /// A class of PyTorch's own.
+    Torch {
+        /// Its module, such as `torch.nn.modules.container`.
+        module: &'static str,
+        /// Its name.
+        name: &'static str,
+    },
+}
+
+impl Default for Class {
+    fn default() -> Self {
+        Self::Torch { module: "torch.nn.modules.container", name: "ModuleDict" }
+    }
+}
+
+/// The bytes of the file: a pickle of protocol 4 by itself.
+///
+/// # Errors
+///
+/// If a value is not plain, or a storage ends inside a number.
+pub fn write_edm(file: &EdmFile) -> Result<Vec<u8>> {
+    let mut pickler = Pickler::new(Protocol::Four);
+    let mut shared = Shared { source: &file.module_src, storages: HashMap::new() };
+    let before_objects = file.networks.len();
+    let before_dicts = before_objects + file.objects.len();
+    let before_values = before_dicts + file.state_dicts.len();
+    pickler.dict();
+    pickler.entries(before_values + file.values.len(), |pickler, index| {
+        if let Some((key, module)) = file.networks.get(index) {
+            pickler.text(key);
+            return shared.module(pickler, module);
+        }
+        if let Some((key, class, state)) = file.objects.get(index - before_objects) {
+            pickler.text(key);
+            return shared.persistent(pickler, class, |_, pickler| pickler.plain(state));
+        }
+        if let Some((key, tensors)) = file.state_dicts.get(index - before_dicts) {
+            pickler.text(key);
+            pickler.dict();
+            return pickler.entries(tensors.len(), |pickler, index| {
+                let (name, tensor) = &tensors[index];
+                pickler.text(name);
+                shared.tensor(pickler, tensor)
+            });
+        }
+        let (key, value) = &file.values[index - before_values];
+        pickler.text(key);
+        pickler.plain(value)
+    })?;
+    Ok(pickler.finish())
+}
+
+/// What objects of one file have in common.
+struct Shared<'f> {
+    source: &'f str,
+    /// Memo numbers of storages by the address of their bytes.
+    storages: HashMap<*const u8, u32>,
+}
+
+impl Shared<'_> {
+    /// An object whose class is in the file; `state` writes its state.
+    fn persistent(
+        &mut self,
+        pickler: &mut Pickler,
+        class: &str,
+        state: impl Fn(&mut Self, &mut Pickler) -> Result<()>,
+    ) -> Result<()> {
+        let name = ("torch_utils.persistence", "_reconstruct_persistent_obj");
+        pickler.call(name, 1, |pickler| {
+            pickler.dict();
+            pickler.entries(5, |pickler, index| {
+                pickler.text(["type", "version", "module_src", "class_name", "state"][index]);
+                match index {
+                    0 => pickler.text("class"),
+                    1 => pickler.int(VERSION),
+                    2 => pickler.text(self.source),
+                    3 => pickler.text(class),
+                    _ => return state(self, pickler),
+                }
+                Ok(())
+            })
+        })
+    }
+
+    fn module(&mut self, pickler: &mut Pickler, module: &ModuleSpec) -> Result<()> {
+        match &module.class {
+            Class::Persistent { name, .. } => {
+                self.persistent(pickler, name, |shared, pickler| shared.state(pickler, module))
+            }
+            Class::Torch { module: path, name } => {
+                pickler.instance((path, name));
+                self.state(pickler, module)?;
+                pickler.build();
+                Ok(())
+            }
+        }
+    }
+
+    /// A module's dictionary.
+    fn state(&mut self, pickler: &mut Pickler, module: &ModuleSpec) -> Result<()> {
+        let mut plain = module.attributes.clone();
+        if let Class::Persistent { init_kwargs, .. } = &module.class {
+            plain.push(("_init_args".to_owned(), Plain::tuple([])));
+            plain.push(("_init_kwargs".to_owned(), init_kwargs.clone()));
+        }
+        let hidden = module.hidden_buffers.iter().map(|name| name.as_str().into());
+        let hidden = Plain::set(hidden);
+        pickler.dict();
+        pickler.entries(STATE.len() + plain.len(), |pickler, index| {
+            if let Some((name, value)) = index.checked_sub(STATE.len()).map(|it| &plain[it]) {
+                pickler.text(name);
+                return pickler.plain(value);
+            }
+            pickler.text(STATE[index]);
+            match index {
+                0 => pickler.bool(true),
+                1 => self.tensors(pickler, &module.parameters, true)?,
+                2 => self.tensors(pickler, &module.buffers, false)?,
+                3 => pickler.plain(&hidden)?,
+                _ => {
+                    pickler.ordered_dict();
+                    pickler.entries(module.modules.len(), |pickler, index| {
+                        let (name, module) = &module.modules[index];
+                        pickler.text(name);
+                        self.module(pickler, module)
+                    })?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn tensors(
+        &mut self,
+        pickler: &mut Pickler,
+        tensors: &[(String, Option<TensorSpec>)],
+        are_parameters: bool,
+    ) -> Result<()> {
+        pickler.ordered_dict();
+        pickler.entries(tensors.len(), |pickler, index| {
+            let (name, tensor) = &tensors[index];
+            pickler.text(name);
+            match tensor {
+                None => pickler.none(),
+                Some(tensor) if !are_parameters => self.tensor(pickler, tensor)?,
+                Some(tensor) => {
+                    pickler.call(("torch._utils", "_rebuild_parameter"), 3, |pickler| {
+                        self.tensor(pickler, tensor)?;
+                        pickler.bool(true);
+                        pickler.ordered_dict();
+                        Ok(())
+                    })?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn tensor(&mut self, pickler: &mut Pickler, tensor: &TensorSpec) -> Result<()> {
+        tensor.write(pickler, |pickler| {
+            let address = tensor.storage.as_ptr();
+            if let Some(&index) = self.storages.get(&address) {
+                pickler.get(index);
+                return Ok(());
+            }
+            let bytes = legacy_storage(tensor.dtype, &tensor.storage)?;
+            pickler.call(("torch.storage", "_load_from_bytes"), 1, |pickler| {
+                pickler.bytes(&bytes);
+                Ok(())
+            })?;
+            self.storages.insert(address, pickler.last());
+            Ok(())
+        })
+    }
+}
