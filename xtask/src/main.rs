@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask ci`, `tidy`, `sanitize`, `check-gpu` and `bench`.
+//! Development tasks: `cargo xtask ci`, `tidy`, `sanitize`, `check-gpu`, `bench` and `convert`.
 //!
 //! This crate depends on no other crate of the workspace, so that its checks are built in seconds
 //! and still run when the rest does not compile.
@@ -10,7 +10,9 @@ mod sanitize;
 mod tidy;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, ensure};
 
 const USAGE: &str = "\
 usage: cargo xtask <task>
@@ -36,6 +38,8 @@ usage: cargo xtask <task>
       --variants A,B     only these: kernels, avx2, candle, eager, tcmalloc, channels_last,
                          compile
       --threads N        threads of every variant (2)
+  convert FILE --out FILE [option...]
+                 networks of other programs to ours, and back: `uni-instruct convert`
   help           this text
 ";
 
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         ["sanitize", tools @ ..] => sanitize::run(&root, tools),
         ["check-gpu", steps @ ..] => gpu::run(&root, steps),
         ["bench", words @ ..] => bench::run(&root, words),
+        ["convert", words @ ..] => convert(&root, words),
         ["tidy"] => tidy::run(&root).map(|files| println!("tidy: {files} files, no faults")),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
@@ -65,6 +70,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs the program's own verb, built with optimisations.
+fn convert(root: &Path, words: &[&str]) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["run", "--quiet", "--release", "--package", "cli", "--", "convert"])
+        .args(words)
+        .current_dir(root)
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(status.success(), "`uni-instruct convert` failed ({status})");
+    Ok(())
 }
 
 /// The workspace's root: the parent of this crate's folder.

@@ -100,6 +100,9 @@ pub enum Error {
         /// What is wrong, and what would be right.
         reason: String,
     },
+    /// A file of another program cannot be read.
+    #[error("not a file of weights that can be read")]
+    Pickle(#[from] crate::pickle::PickleError),
     /// A tensor operation failed: a device out of memory, or a bug here.
     #[error("tensor operation failed")]
     Tensor(#[from] candle_core::Error),

@@ -108,42 +108,71 @@ impl Layout {
     ///
     /// Naming the key: a tensor missing, in excess, of another shape, or not finite.
     pub fn fill(&self, tensors: &BTreeMap<String, Tensor>) -> Result<ParamSet> {
-        if let Some((key, tensor)) = tensors.iter().find(|(key, _)| !self.0.contains_key(*key)) {
-            return Err(Error::Unexpected { key: key.clone(), found: tensor.dims().to_vec() });
-        }
+        let shapes = tensors.iter().map(|(key, tensor)| (key.as_str(), tensor.dims()));
+        self.check_shapes(&shapes.collect())?;
         let mut set = ParamSet::default();
         for (key, spec) in &self.0 {
-            let tensor = match (tensors.get(key), &spec.init) {
-                (Some(tensor), init) => {
-                    let tensor = checked(key, tensor, &spec.shape)?;
-                    if let Init::Values(values) = init {
-                        check_constant(key, &tensor, values)?;
-                    }
-                    tensor
-                }
-                (None, Init::Values(_)) => spec.init.tensor(key, &spec.shape, 0)?,
-                (None, _) => {
-                    let expected = spec.shape.clone();
-                    return Err(Error::Missing { key: key.clone(), expected });
-                }
+            let tensor = match tensors.get(key) {
+                Some(tensor) => self.admit(key, tensor)?,
+                None => self.constant(key)?,
             };
             set.insert(key.clone(), Var::from_tensor(&tensor)?, spec.trained);
         }
         Ok(set)
     }
-}
 
-/// The tensor in f32 on the CPU, if it has the shape and is finite.
-fn checked(key: &str, tensor: &Tensor, shape: &[usize]) -> Result<Tensor> {
-    if tensor.dims() != shape {
-        let (expected, found) = (shape.to_vec(), tensor.dims().to_vec());
-        return Err(Error::Shape { key: key.to_owned(), expected, found });
+    /// Whether tensors of these shapes are those of the layout; constants may be missing.
+    ///
+    /// # Errors
+    ///
+    /// Naming the key: a tensor missing, in excess or of another shape.
+    pub fn check_shapes(&self, shapes: &BTreeMap<&str, &[usize]>) -> Result<()> {
+        if let Some((key, found)) = shapes.iter().find(|(key, _)| !self.0.contains_key(**key)) {
+            return Err(Error::Unexpected { key: (*key).to_owned(), found: found.to_vec() });
+        }
+        for (key, Spec { shape, init, .. }) in &self.0 {
+            let (key, expected) = (key.clone(), shape.clone());
+            match (shapes.get(key.as_str()), init) {
+                (Some(found), _) if *found != shape => {
+                    return Err(Error::Shape { key, expected, found: found.to_vec() });
+                }
+                (None, Init::Values(_)) | (Some(_), _) => (),
+                (None, _) => return Err(Error::Missing { key, expected }),
+            }
+        }
+        Ok(())
     }
-    let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-    if !crate::params::is_finite(&tensor)? {
-        return Err(Error::NonFinite { key: key.to_owned() });
+
+    /// The tensor of this key in f32 on the CPU, its shape having been checked.
+    ///
+    /// # Errors
+    ///
+    /// If it is not finite, or not the constant that it should be.
+    pub fn admit(&self, key: &str, tensor: &Tensor) -> Result<Tensor> {
+        let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        if !crate::params::is_finite(&tensor)? {
+            return Err(Error::NonFinite { key: key.to_owned() });
+        }
+        if let Some(Spec { init: Init::Values(values), .. }) = self.0.get(key) {
+            check_constant(key, &tensor, values)?;
+        }
+        Ok(tensor)
     }
-    Ok(tensor)
+
+    /// The constant of this key, made anew.
+    ///
+    /// # Errors
+    ///
+    /// If it is none.
+    pub fn constant(&self, key: &str) -> Result<Tensor> {
+        match self.0.get(key) {
+            Some(Spec { init: init @ Init::Values(_), shape, .. }) => init.tensor(key, shape, 0),
+            spec => {
+                let expected = spec.map(|it| it.shape.clone()).unwrap_or_default();
+                Err(Error::Missing { key: key.to_owned(), expected })
+            }
+        }
+    }
 }
 
 /// A stored constant must be the one that the configuration implies, up to f32 arithmetic.

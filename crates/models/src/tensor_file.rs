@@ -70,27 +70,51 @@ impl TensorFile {
     }
 
     fn write(&self, out: &mut dyn Write) -> Result<()> {
-        let mut header = Map::new();
-        header.insert("__metadata__".to_owned(), json!(self.metadata));
-        let mut offset = 0;
-        for (key, tensor) in &self.tensors {
-            let end = offset + tensor.elem_count() * tensor.dtype().size_in_bytes();
-            let dtype = dtype_name(key, tensor.dtype())?;
-            let entry =
-                json!({"dtype": dtype, "shape": tensor.dims(), "data_offsets": [offset, end]});
-            header.insert(key.clone(), entry);
-            offset = end;
-        }
-        let mut header = Value::Object(header).to_string().into_bytes();
-        // The format asks for data aligned to 8 bytes.
-        header.resize(header.len().next_multiple_of(8), b' ');
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(&header)?;
+        let entries = self.tensors.iter().map(|(key, tensor)| Entry {
+            key,
+            dtype: tensor.dtype(),
+            shape: tensor.dims(),
+        });
+        write_header(out, &self.metadata, entries)?;
         for tensor in self.tensors.values() {
             write_data(out, &tensor.flatten_all()?.to_device(&Device::Cpu)?)?;
         }
         Ok(())
     }
+}
+
+/// A tensor as a file's header lists it.
+pub(crate) struct Entry<'a> {
+    pub key: &'a str,
+    pub dtype: DType,
+    pub shape: &'a [usize],
+}
+
+/// Writes the beginning of a file, up to the numbers of its tensors, which follow in this order.
+///
+/// # Errors
+///
+/// If a tensor is of a type that is not kept, or nothing can be written.
+pub(crate) fn write_header<'a>(
+    out: &mut dyn Write,
+    metadata: &BTreeMap<String, String>,
+    entries: impl Iterator<Item = Entry<'a>>,
+) -> Result<()> {
+    let mut header = Map::new();
+    header.insert("__metadata__".to_owned(), json!(metadata));
+    let mut offset = 0;
+    for Entry { key, dtype, shape } in entries {
+        let end = offset + shape.iter().product::<usize>() * dtype.size_in_bytes();
+        let dtype = dtype_name(key, dtype)?;
+        let entry = json!({"dtype": dtype, "shape": shape, "data_offsets": [offset, end]});
+        header.insert(key.to_owned(), entry);
+        offset = end;
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    // The format asks for data aligned to 8 bytes.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    Ok(out.write_all(&header)?)
 }
 
 fn parse(bytes: &[u8]) -> Result<TensorFile> {
@@ -123,7 +147,12 @@ fn dtype_name(key: &str, dtype: DType) -> Result<&'static str> {
     })
 }
 
-fn write_data(out: &mut dyn Write, flat: &Tensor) -> Result<()> {
+/// Writes the numbers of a flat tensor on the CPU.
+///
+/// # Errors
+///
+/// If it is of a type that is not kept, or nothing can be written.
+pub(crate) fn write_data(out: &mut dyn Write, flat: &Tensor) -> Result<()> {
     fn put<T: Copy, const N: usize>(
         out: &mut dyn Write,
         numbers: Vec<T>,

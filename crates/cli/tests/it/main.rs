@@ -1,6 +1,7 @@
 //! The program as its users run it: verbs, exit codes, interruptions, bad input.
 
 mod bad_input;
+mod convert;
 mod embedded;
 mod program;
 mod runs;

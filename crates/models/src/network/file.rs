@@ -77,18 +77,26 @@ impl NetworkFile {
     }
 
     fn to_tensor_file(&self) -> Result<TensorFile> {
+        let metadata = Self::metadata(&self.config, &self.provenance)?;
+        Ok(TensorFile { tensors: self.params.tensors(), metadata })
+    }
+
+    /// What the file of such a network says about itself.
+    pub(crate) fn metadata(
+        config: &NetworkConfig,
+        provenance: &Provenance,
+    ) -> Result<BTreeMap<String, String>> {
         let json = |key, source| Error::Json { key, source };
-        let config = serde_json::to_string(&self.config).map_err(|err| json("config", err))?;
+        let config = serde_json::to_string(config).map_err(|err| json("config", err))?;
         let provenance =
-            serde_json::to_string(&self.provenance).map_err(|err| json("provenance", err))?;
+            serde_json::to_string(provenance).map_err(|err| json("provenance", err))?;
         let metadata = [
             ("format_version", FORMAT_VERSION.to_owned()),
             ("kind", KIND.to_owned()),
             ("config", config),
             ("provenance", provenance),
         ];
-        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
-        Ok(TensorFile { tensors: self.params.tensors(), metadata })
+        Ok(metadata.map(|(key, value)| (key.to_owned(), value)).into())
     }
 
     fn from_tensor_file(file: TensorFile) -> Result<Self> {

@@ -3,6 +3,7 @@
 mod files;
 mod golden;
 mod heads;
+mod import;
 mod layouts;
 mod networks;
 mod reverse;
