@@ -1,6 +1,7 @@
 //! What a verb is given: files, names of embedded things, devices, signals.
 
 use std::{
+    io::Read,
     path::Path,
     sync::{
         Arc,
@@ -11,8 +12,8 @@ use std::{
 use anyhow::{Context, bail};
 use candle_core::Device;
 use data::Dataset;
-use metrics::{FeatureNetFile, TrainedFeatureNet};
-use models::{NetworkConfig, NetworkFile};
+use metrics::{FeatureExtractor, FeatureNetFile, Inception, TrainedFeatureNet};
+use models::{NetworkConfig, NetworkFile, pickle::FileBytes};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use train::{
     events::{Event, JsonLines, Sink},
@@ -79,6 +80,20 @@ pub fn bytes(name: &str) -> anyhow::Result<Vec<u8>> {
     })
 }
 
+/// Whether it is an embedded network or a safetensors file: those alone begin with the length of a
+/// JSON object. A file that cannot be read counts as one, so that whoever reads it says why.
+pub fn is_ours(name: &str) -> bool {
+    if NETWORKS.iter().any(|(embedded, _)| *embedded == name) {
+        return true;
+    }
+    let mut start = [0; 9];
+    let read = std::fs::File::open(name).and_then(|mut file| file.read_exact(&mut start));
+    match read {
+        Ok(()) => start[8] == b'{',
+        Err(err) => err.kind() != std::io::ErrorKind::UnexpectedEof,
+    }
+}
+
 /// The network of this name, an embedded one or that of a file, and the hash of its bytes.
 pub fn network(name: &str) -> anyhow::Result<(NetworkFile, String)> {
     let bytes = bytes(name)?;
@@ -101,13 +116,36 @@ pub fn teacher(name: &str) -> anyhow::Result<(NetworkFile, String)> {
     Ok((file, hash))
 }
 
-/// The network that metrics look through: the embedded one, or that of a file.
-pub fn extractor(path: Option<&Path>) -> anyhow::Result<TrainedFeatureNet> {
-    let file = match path {
-        Some(path) => FeatureNetFile::load(path)?,
-        None => FeatureNetFile::from_bytes("the embedded feature network", FEATURES)?,
+/// Where `dataset fetch inception` leaves its file.
+const INCEPTION: &str = "data-cache/inception/default_1.pt";
+
+/// The network that metrics look through: the embedded one, or that of a file, or `inception`.
+pub fn extractor(path: Option<&Path>) -> anyhow::Result<Box<dyn FeatureExtractor>> {
+    let Some(path) = path else {
+        return Ok(Box::new(embedded_extractor()?));
     };
-    Ok(file.extractor()?)
+    let path = match path.to_str() {
+        Some("inception") if Path::new(INCEPTION).is_file() => Path::new(INCEPTION),
+        Some("inception") => {
+            let reason = format!(
+                "{INCEPTION} is not there: `uni-instruct dataset fetch inception` gets it, or give \
+                 the path of the file"
+            );
+            return Err(train::Error::unusable("--features inception", reason).into());
+        }
+        _ => path,
+    };
+    let bytes = FileBytes::read(path).map_err(models::Error::from)?;
+    if Inception::is_in(&bytes) {
+        return Ok(Box::new(Inception::of_file(&bytes)?));
+    }
+    let file = FeatureNetFile::from_bytes(path.display(), bytes.bytes())?;
+    Ok(Box::new(file.extractor()?))
+}
+
+/// The classifier of Fashion-MNIST that comes with the program.
+pub fn embedded_extractor() -> anyhow::Result<TrainedFeatureNet> {
+    Ok(FeatureNetFile::from_bytes("the embedded feature network", FEATURES)?.extractor()?)
 }
 
 /// The text of a configuration file.
@@ -164,7 +202,7 @@ mod tests {
         let file = FeatureNetFile::from_bytes("embedded", FEATURES).unwrap();
         assert!(0.92 <= file.accuracy, "{}", file.accuracy);
         let images = dataset(FASHION_MNIST).unwrap().pad(2).unwrap();
-        let extractor = extractor(None).unwrap();
+        let extractor = embedded_extractor().unwrap();
         let accuracy = train::classifier::accuracy(&extractor, &images, &Device::Cpu).unwrap();
         assert!((accuracy - file.accuracy).abs() < 1e-3, "{accuracy}, not {}", file.accuracy);
     }

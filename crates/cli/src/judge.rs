@@ -6,7 +6,7 @@ use data::{
     Dataset,
     png::{self, GridStyle},
 };
-use metrics::{FeatureExtractor, FeatureSet, TrainedFeatureNet};
+use metrics::{FeatureExtractor, FeatureSet};
 use train::{
     evaluate::{self, Drawing, Maker, Row},
     events::{Event, Sink},
@@ -28,7 +28,7 @@ const COLUMNS: usize = 10;
 /// # Errors
 ///
 /// If it does not.
-pub fn check_fits(extractor: &TrainedFeatureNet, shape: [usize; 3]) -> Result<(), train::Error> {
+pub fn check_fits(extractor: &dyn FeatureExtractor, shape: [usize; 3]) -> Result<(), train::Error> {
     match extractor.image_shape() {
         Some(taken) if taken != shape => {
             let reason = format!(
@@ -61,7 +61,7 @@ pub fn check_count(name: &str, count: usize) -> Result<(), train::Error> {
 
 /// A feature network, and the features of real images.
 pub struct Judge<'a> {
-    extractor: &'a TrainedFeatureNet,
+    extractor: &'a dyn FeatureExtractor,
     reference: FeatureSet,
     count: usize,
     device: &'a Device,
@@ -71,7 +71,7 @@ impl<'a> Judge<'a> {
     /// Against all images of a data set; generators make `count` of them.
     pub fn new(
         dataset: &Dataset,
-        extractor: &'a TrainedFeatureNet,
+        extractor: &'a dyn FeatureExtractor,
         count: usize,
         device: &'a Device,
     ) -> anyhow::Result<Self> {

@@ -32,6 +32,8 @@ enum Command {
     Quickstart(commands::quickstart::Args),
     /// Say what a file holds.
     Inspect(commands::inspect::Args),
+    /// Convert networks of other programs to ours, and ours to theirs.
+    Convert(commands::convert::Args),
     /// Train, verify and export teachers.
     #[command(subcommand)]
     Teacher(commands::teacher::Verb),
@@ -91,6 +93,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Eval(args) => commands::eval::run(&args),
         Command::Quickstart(args) => commands::quickstart::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Convert(args) => commands::convert::run(&args),
         Command::Teacher(verb) => commands::teacher::run(&verb),
         Command::Features(verb) => commands::features::run(&verb),
         Command::Dataset(verb) => commands::dataset::run(&verb),

@@ -15,7 +15,7 @@
 //! # Map
 //!
 //! - [`FeatureExtractor`], [`FeatureSet`]: from images to rows; [`FeatureNet`] for Fashion-MNIST.
-//!   The Inception network that makes a Fréchet distance the field's FID belongs in `inception/`.
+//!   [`Inception`] is the network that makes a Fréchet distance the field's FID.
 //! - [`evaluate`], [`intervals`]: all figures of a set, and how far they could move.
 //! - [`frechet_distance`], [`kid()`], [`prdc()`], [`class_accuracy`], [`inception_score`]: each alone.
 //! - [`ReferenceStats`], [`npz`]: what is kept of a reference set, and what other tools exchange.
@@ -32,6 +32,7 @@ mod cross_entropy;
 mod feature_net;
 mod features;
 mod frechet;
+mod inception;
 mod kid;
 mod metadata;
 mod moments;
@@ -52,6 +53,7 @@ pub use error::{Error, Result};
 pub use feature_net::{FeatureNet, FeatureNetFile, TrainedFeatureNet};
 pub use features::{Extracted, ExtractorId, FeatureExtractor, FeatureSet};
 pub use frechet::{FrechetReference, Gaussian, frechet_distance};
+pub use inception::Inception;
 pub use kid::{KidSubsets, kid, kid_subsets};
 pub use moments::Moments;
 pub use prdc::{Prdc, prdc};

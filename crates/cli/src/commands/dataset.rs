@@ -20,7 +20,7 @@ pub enum Verb {
 /// Arguments of `uni-instruct dataset fetch`.
 #[derive(clap::Args)]
 pub struct Fetch {
-    /// fashion-mnist or cifar10.
+    /// fashion-mnist, cifar10, or inception: the network that FID looks through.
     name: String,
     /// Folder that the set's own folder is made in.
     #[arg(long, default_value = "data-cache")]

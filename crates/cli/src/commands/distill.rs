@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use data::{Dataset, Labels};
 use divergence::Divergence;
-use metrics::TrainedFeatureNet;
+use metrics::FeatureExtractor;
 use models::{NetworkFile, Provenance};
 use train::{
     Config, Engine,
@@ -130,7 +130,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// What the figures at the end are made with.
 struct Wanted {
-    extractor: TrainedFeatureNet,
+    extractor: Box<dyn FeatureExtractor>,
     /// What they compare with, where that is not what the run is trained on.
     reference: Option<Dataset>,
 }
@@ -167,7 +167,7 @@ fn wanted(args: &Args, config: &Config, parts: &Parts) -> anyhow::Result<Option<
         }
         None => return none("there are neither real images nor samples of the teacher"),
     }
-    match (judge::check_fits(&extractor, shape), &args.features) {
+    match (judge::check_fits(&*extractor, shape), &args.features) {
         (Ok(()), _) => Ok(Some(Wanted { extractor, reference })),
         (Err(err), Some(_)) => Err(err.into()),
         (Err(err), None) => none(&err.to_string()),
@@ -282,7 +282,7 @@ fn figures(engine: &Engine, folder: &Path, wanted: &Wanted, args: &Args) -> anyh
         }
         (None, None) => return Ok(()),
     };
-    let judge = judge::Judge::new(dataset, &wanted.extractor, eval_images(args), &engine.device)?;
+    let judge = judge::Judge::new(dataset, &*wanted.extractor, eval_images(args), &engine.device)?;
     let (config, networks) = (&engine.config, &engine.networks);
     let drawing = judge.drawing(config.seed, &networks.sample, engine.source.label_dim);
     let heun = |steps| Maker::Heun { teacher: networks.teacher.as_ref(), steps };

@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let dataset = inputs::dataset_for(&model.config, &args.data)?;
     train::assemble::check_data(&model.config, &dataset, &args.data)?;
     let extractor = inputs::extractor(args.features.as_deref())?;
-    let judge = judge::Judge::new(&dataset, &extractor, args.count, &device)?;
+    let judge = judge::Judge::new(&dataset, &*extractor, args.count, &device)?;
     let sample = model.sample_shape();
     let drawing = judge.drawing(args.seed, &sample, model.config.label_dim);
     let rows = judge.rows(&[(model.name(), model.maker())], &drawing)?;

@@ -1,15 +1,19 @@
 //! `uni-instruct inspect`: what a file holds.
 
+use std::path::Path;
+
 use metrics::FeatureNetFile;
+use models::pickle::{FileBytes, Limits};
 use models::{NetworkConfig, Provenance, TensorFile};
 
 use super::eval::Model;
+use super::foreign;
 use crate::{inputs, output::say};
 
 /// Arguments of `uni-instruct inspect`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A network's file, or the name of an embedded one.
+    /// A network's file, of uni-instruct or of Python, or the name of an embedded one.
     file: String,
     /// Print JSON.
     #[arg(long)]
@@ -18,6 +22,10 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if !inputs::is_ours(&args.file) {
+        let source = FileBytes::read(Path::new(&args.file)).map_err(models::Error::from)?;
+        return foreign::tell(&source, &Limits::default(), args.json);
+    }
     let bytes = inputs::bytes(&args.file)?;
     let facts = if FeatureNetFile::is_in(&TensorFile::from_bytes(&args.file, &bytes)?) {
         let file = FeatureNetFile::from_bytes(&args.file, &bytes)?;

@@ -1,10 +1,12 @@
 //! One verb a file: its arguments, and what it does.
 
 pub mod completions;
+pub mod convert;
 pub mod dataset;
 pub mod distill;
 pub mod eval;
 pub mod features;
+mod foreign;
 pub mod inspect;
 pub mod list;
 pub mod quickstart;

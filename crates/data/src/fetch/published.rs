@@ -1,4 +1,4 @@
-//! The data sets known by name: their files and hashes.
+//! The data sets known by name, and the network that FID looks through: their files and hashes.
 
 use std::path::Path;
 
@@ -88,6 +88,15 @@ pub(super) const CIFAR10: Published = Published {
             sha256: "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
         },
     ],
+};
+
+pub(super) const INCEPTION: Published = Published {
+    name: "inception",
+    files: &[File {
+        name: "default_1.pt",
+        size: 87_335_461,
+        sha256: "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",
+    }],
 };
 
 impl Published {

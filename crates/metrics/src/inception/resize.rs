@@ -1,0 +1,99 @@
+//! Images as the network wants them: the resize of TensorFlow 1.
+
+use candle_core::{DType, Result, Tensor, bail};
+
+/// Height and width that the network takes.
+const SIDE: usize = 299;
+
+/// Images `[B, 1 or 3, H, W]` in [-1, 1] to `[B, 3, 299, 299]`, rounded to bytes and scaled.
+///
+/// # Errors
+///
+/// If they have another number of channels, or are not on the CPU.
+pub(super) fn prepare(images: &Tensor) -> Result<Tensor> {
+    let (batch, channels, height, width) = images.dims4()?;
+    if channels != 1 && channels != 3 {
+        bail!("Inception takes images of 1 or 3 channels, not {channels}");
+    }
+    let bytes = images.to_dtype(DType::F32)?.affine(127.5, 128.0)?.clamp(0f32, 255f32)?.floor()?;
+    let bytes = bytes.flatten_all()?.to_vec1::<f32>()?;
+    let (rows, columns) = (Steps::new(height), Steps::new(width));
+    let mut resized = Vec::with_capacity(batch * 3 * SIDE * SIDE);
+    for image in bytes.chunks_exact(channels * height * width) {
+        for channel in 0..3 {
+            let channel = if channels == 1 { 0 } else { channel };
+            let source = &image[channel * height * width..][..height * width];
+            resize(source, width, &rows, &columns, &mut resized);
+        }
+    }
+    let resized = Tensor::from_vec(resized, (batch, 3, SIDE, SIDE), images.device())?;
+    resized.affine(1.0 / 128.0, -1.0)
+}
+
+/// Where the pixels of an axis come from: the two neighbours, and the second one's share.
+///
+/// Pixel `i` lies at `i · n / 299` of `n`: corners are aligned at 0 and pixels have no half-way
+/// centre. Beyond the last pixel it is repeated.
+struct Steps(Vec<(usize, usize, f32)>);
+
+impl Steps {
+    fn new(len: usize) -> Self {
+        let scale = len as f32 / SIDE as f32;
+        let step = |i: usize| {
+            let at = i as f32 * scale;
+            let first = (at as usize).min(len - 1);
+            (first, (first + 1).min(len - 1), at - first as f32)
+        };
+        Self((0..SIDE).map(step).collect())
+    }
+}
+
+/// Appends a channel, bilinear between its pixels: along the rows, then down.
+fn resize(source: &[f32], width: usize, rows: &Steps, columns: &Steps, target: &mut Vec<f32>) {
+    let along = |row: usize, &(left, right, share): &(usize, usize, f32)| {
+        let row = &source[row * width..][..width];
+        row[left] + (row[right] - row[left]) * share
+    };
+    for &(above, below, share) in &rows.0 {
+        target.extend(columns.0.iter().map(|step| {
+            let (above, below) = (along(above, step), along(below, step));
+            above + (below - above) * share
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn pixels_come_from_where_tensorflow_takes_them() {
+        // A ramp of bytes 0 and 255: at column i it is 255 · 2i/299 up to the second pixel.
+        let image = Tensor::new(&[[[[-1f32, 1.0], [-1.0, 1.0]]]], &Device::Cpu).unwrap();
+        let resized = prepare(&image).unwrap();
+        let row = resized.get(0).unwrap().get(2).unwrap().get(298).unwrap();
+        let row = row.to_vec1::<f32>().unwrap();
+        for (i, found) in row.iter().enumerate() {
+            let expected = (255.0 * (2.0 * i as f32 / 299.0).min(1.0) - 128.0) / 128.0;
+            assert!((found - expected).abs() < 1e-5, "{i}: {found}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn values_become_the_bytes_of_a_file() {
+        // ⌊127.5 x + 128⌋: 0.004 is 128.51, -0.001 is 127.87, and beyond the range it stops.
+        let image = Tensor::new(&[0.004f32, -0.001, 7.0, -7.0], &Device::Cpu).unwrap();
+        let resized = prepare(&image.reshape((4, 1, 1, 1)).unwrap()).unwrap();
+        let first = resized.narrow(1, 0, 1).unwrap().flatten_from(1).unwrap();
+        let first = first.narrow(1, 0, 1).unwrap().flatten_all().unwrap();
+        assert_eq!(first.to_vec1::<f32>().unwrap(), [0.0, -1.0 / 128.0, 127.0 / 128.0, -1.0]);
+    }
+
+    #[test]
+    fn other_channels_are_refused() {
+        let image = Tensor::zeros((1, 2, 4, 4), DType::F32, &Device::Cpu).unwrap();
+        assert!(prepare(&image).unwrap_err().to_string().contains("not 2"));
+    }
+}

@@ -1,0 +1,33 @@
+//! The network of FID against features that another program computed with it. Needs its file:
+//! `cargo run --release -- dataset fetch inception`.
+
+use std::path::PathBuf;
+
+use candle_core::{DType, Tensor};
+use metrics::{FeatureExtractor, Inception};
+use models::TensorFile;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn largest(tensor: &Tensor) -> f32 {
+    tensor.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+}
+
+#[test]
+fn features_are_the_references() {
+    let network = Inception::load(root().join("data-cache/inception/default_1.pt"))
+        .expect("cargo run --release -- dataset fetch inception");
+    let golden =
+        TensorFile::load(root().join("testdata/metrics/inception_fashion16.safetensors")).unwrap();
+    let bytes = golden.tensors["images_u8"].to_dtype(DType::F32).unwrap();
+    let images = bytes.affine(1.0 / 127.5, -1.0).unwrap();
+    let expected = &golden.tensors["features"];
+    for images in [&images, &images.narrow(1, 0, 1).unwrap()] {
+        let found = network.extract(images).unwrap().features;
+        let error = largest(&(found - expected).unwrap()) / largest(expected);
+        // Seen: 2.5e-6.
+        assert!(error < 1e-5, "{error:.2e}");
+    }
+}
