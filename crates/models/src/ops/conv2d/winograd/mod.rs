@@ -26,9 +26,9 @@
 //!      ⎣0  1   0  −s  0 1⎦       ⎣0   0   1 ⎦        a = −81/130, b = 8/65
 //! ```
 //!
-//! Of 13 choices of p and q tried, and of the usual 1 and 2 (Lavin and Gray's, four times as far
-//! off), these leave the least error: on normal numbers, in the root mean square, that of a sum of
-//! products in f32; the largest is two to three times the direct form's.
+//! Of 13 choices of p and q tried, and of the usual 1 and 2 (whose largest error is four times as
+//! much), these leave the least error in the root mean square, no more than a sum of products in f32
+//! has on normal numbers; the largest is three to five times the direct form's.
 
 use std::ops::Range;
 
