@@ -6,7 +6,7 @@ use data::{
     Dataset,
     png::{self, GridStyle},
 };
-use metrics::{FeatureExtractor, FeatureSet};
+use metrics::{FeatureExtractor, FeatureSet, Inception, Report};
 use train::{
     evaluate::{self, Drawing, Maker, Row},
     events::{Event, Sink},
@@ -116,10 +116,19 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// Whether the Fréchet distance of these figures is the field's FID.
+pub fn is_fid(report: &Report) -> bool {
+    report.extractor.name == Inception::NAME
+}
+
 /// The rows as a Markdown table.
 pub fn table(rows: &[Row]) -> String {
-    let mut text = String::from(
-        "| model | evaluations | FD | KID | precision | recall | accuracy | ms an image |\n\
+    let distance = match rows.first() {
+        Some(Row { report, .. }) if is_fid(report) => "FID",
+        _ => "FD",
+    };
+    let mut text = format!(
+        "| model | evaluations | {distance} | KID | precision | recall | accuracy | ms an image |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
     for Row { name, evaluations, milliseconds, report } in rows {
@@ -173,14 +182,14 @@ pub fn grid(
 
 #[cfg(test)]
 mod tests {
-    use metrics::{ExtractorId, Report};
+    use metrics::ExtractorId;
 
     use super::*;
 
     #[test]
     fn a_row_of_the_table_holds_its_figures() {
-        let report = Report {
-            extractor: ExtractorId { name: "net".into(), hash: "h".into() },
+        let report = |name: &str| Report {
+            extractor: ExtractorId { name: name.into(), hash: "h".into() },
             images: 10,
             references: 20,
             neighbors: 5,
@@ -193,10 +202,15 @@ mod tests {
             accuracy: Some(0.9),
             inception_score: None,
         };
-        let row = Row { name: "student".into(), evaluations: 1, milliseconds: 2.0, report };
-        let text = table(&[row]);
+        let row = |network| {
+            let report = report(network);
+            Row { name: "student".into(), evaluations: 1, milliseconds: 2.0, report }
+        };
+        let text = table(&[row("net")]);
         let expected = "| student | 1 | 1.250 | 0.50000 | 0.750 | 0.250 | 90.0 % | 2.00 |";
         assert!(text.lines().any(|line| line == expected), "{text}");
         assert!(text.contains("10 images each, against 20 of the reference; features of net"));
+        assert!(text.starts_with("| model | evaluations | FD |"));
+        assert!(table(&[row(Inception::NAME)]).starts_with("| model | evaluations | FID |"));
     }
 }

@@ -18,6 +18,7 @@
 //!   [`Inception`] is the network that makes a Fréchet distance the field's FID.
 //! - [`evaluate`], [`intervals`]: all figures of a set, and how far they could move.
 //! - [`frechet_distance`], [`kid()`], [`prdc()`], [`class_accuracy`], [`inception_score`]: each alone.
+//! - [`memorization()`]: whether training images are repeated.
 //! - [`ReferenceStats`], [`npz`]: what is kept of a reference set, and what other tools exchange.
 //!
 //! This crate trains nothing, prints nothing and draws no image. Files are touched only for
@@ -34,6 +35,7 @@ mod features;
 mod frechet;
 mod inception;
 mod kid;
+mod memorization;
 mod metadata;
 mod moments;
 pub mod npz;
@@ -55,6 +57,7 @@ pub use features::{Extracted, ExtractorId, FeatureExtractor, FeatureSet};
 pub use frechet::{FrechetReference, Gaussian, frechet_distance};
 pub use inception::Inception;
 pub use kid::{KidSubsets, kid, kid_subsets};
+pub use memorization::{Memorization, NearestPair, memorization};
 pub use moments::Moments;
 pub use prdc::{Prdc, prdc};
 pub use reference::{DatasetId, ReferenceStats};

@@ -28,7 +28,7 @@ pub struct Args {
     /// Feature network; without it, the embedded one of Fashion-MNIST.
     #[arg(long)]
     features: Option<PathBuf>,
-    /// Exit with 6 unless it holds, as in `fd<5` or `recall>0.4`.
+    /// Exit with 6 unless it holds, as in `fid<5` or `recall>0.4`.
     #[arg(long, value_name = "FIGURE<NUMBER")]
     require: Vec<Gate>,
     /// Print JSON.
@@ -133,6 +133,10 @@ struct Gate {
     bound: f64,
 }
 
+/// The Fréchet distance of Inception's features, which `--features inception` makes; of others it has
+/// no value.
+const FID: &str = "fid";
+
 impl FromStr for Gate {
     type Err = String;
 
@@ -141,8 +145,8 @@ impl FromStr for Gate {
         let (figure, rest) = text.split_at(at);
         let bound = rest[1..].trim().parse().map_err(|_| format!("`{}`: no number", &rest[1..]))?;
         let figure = figure.trim().to_owned();
-        const FIGURES: [&str; 7] =
-            ["fd", "kid", "precision", "recall", "density", "coverage", "accuracy"];
+        const FIGURES: [&str; 8] =
+            ["fd", FID, "kid", "precision", "recall", "density", "coverage", "accuracy"];
         match FIGURES.contains(&figure.as_str()) {
             true => Ok(Self { figure, below: rest.starts_with('<'), bound }),
             false => Err(format!("no figure `{figure}`; there are {}", FIGURES.join(", "))),
@@ -159,7 +163,11 @@ impl fmt::Display for Gate {
 impl Gate {
     fn check(&self, row: &Row) -> anyhow::Result<()> {
         let report = serde_json::to_value(&row.report)?;
-        let found = report[&self.figure].as_f64();
+        let figure = match self.figure.as_str() {
+            FID if judge::is_fid(&row.report) => "fd",
+            figure => figure,
+        };
+        let found = report[figure].as_f64();
         let holds = |found| if self.below { found < self.bound } else { self.bound < found };
         match found {
             Some(found) if holds(found) => Ok(()),
@@ -175,10 +183,10 @@ mod tests {
 
     #[test]
     fn gates_read_and_print() {
-        for (text, expected) in [("fd<5", Some("fd<5")), (" recall > 0.4", Some("recall>0.4"))] {
+        for (text, expected) in [("fid<5", Some("fid<5")), (" recall > 0.4", Some("recall>0.4"))] {
             assert_eq!(text.parse::<Gate>().ok().map(|it| it.to_string()).as_deref(), expected);
         }
-        for text in ["fd", "fid<5", "fd<x", "<5"] {
+        for text in ["fd", "fidd<5", "fd<x", "<5"] {
             assert!(text.parse::<Gate>().is_err(), "{text}");
         }
     }

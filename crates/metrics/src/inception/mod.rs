@@ -46,6 +46,9 @@ pub struct Inception {
 }
 
 impl Inception {
+    /// What the extractor is called: a Fréchet distance of its features is FID.
+    pub const NAME: &str = "inception-v3-2015-12-05";
+
     /// Images `[B, 3, 299, 299]`, scaled, to features `[B, 2048]`.
     fn features(&self, images: &Tensor) -> Result<Tensor> {
         let mut convolutions = self.convolutions.iter();
@@ -91,7 +94,7 @@ fn branches<'a>(
 
 impl FeatureExtractor for Inception {
     fn name(&self) -> &str {
-        "inception-v3-2015-12-05"
+        Self::NAME
     }
 
     fn hash(&self) -> &str {

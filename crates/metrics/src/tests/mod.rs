@@ -11,6 +11,7 @@ mod classification;
 mod distances;
 mod feature_net;
 mod golden;
+mod memorization;
 mod neighbors;
 mod npz;
 mod sets;
