@@ -80,10 +80,12 @@ pub fn bytes(name: &str) -> anyhow::Result<Vec<u8>> {
     })
 }
 
-/// Whether it is an embedded network or a safetensors file: those alone begin with the length of a
-/// JSON object. A file that cannot be read counts as one, so that whoever reads it says why.
+/// Whether it is an embedded network or a safetensors file, by its name or because it begins as they
+/// alone do, with the length of a JSON object. A file that cannot be read counts as one, so that
+/// whoever reads it says why.
 pub fn is_ours(name: &str) -> bool {
-    if NETWORKS.iter().any(|(embedded, _)| *embedded == name) {
+    let named = Path::new(name).extension().is_some_and(|it| it == "safetensors");
+    if named || NETWORKS.iter().any(|(embedded, _)| *embedded == name) {
         return true;
     }
     let mut start = [0; 9];

@@ -48,7 +48,7 @@ fn words_that_are_not_understood_are_refused_with_exit_code_2() {
     for words in [
         "distil",
         "list --jason",
-        "eval x --require fid<5",
+        "eval x --require fidd<5",
         "distill --divergence klx",
         "distill --minutes nan",
         "teacher train x --minutes=-1",
