@@ -44,19 +44,7 @@ fn module(params: &ParamSet) -> ModuleSpec {
         ("dropout", 0.0.into()),
     ]);
     let class = Class::Persistent { name: "EDMPrecond".to_owned(), init_kwargs };
-    let mut root = ModuleSpec { class, ..ModuleSpec::default() };
-    for (key, tensor) in params.tensors() {
-        let (path, own) = key.rsplit_once('.').unwrap();
-        let mut module = &mut root;
-        for part in path.split('.') {
-            if !module.modules.iter().any(|it| it.0 == part) {
-                module.modules.push((part.to_owned(), ModuleSpec::default()));
-            }
-            module = &mut module.modules.iter_mut().find(|it| it.0 == part).unwrap().1;
-        }
-        module.parameters.push((own.to_owned(), Some(spec(&tensor))));
-    }
-    root
+    ModuleSpec::of_tensors(class, params.tensors().iter().map(|(key, it)| (key.clone(), spec(it))))
 }
 
 /// A pickle with a network, and what it makes of an input, `off` of what is right.

@@ -40,22 +40,11 @@ fn kwargs() -> Vec<(&'static str, Plain)> {
 fn pickled(class: &str, kwargs: &[(&str, Plain)], params: &ParamSet) -> Vec<u8> {
     let name = class.to_owned();
     let init_kwargs = Plain::dict(kwargs.iter().cloned());
-    let mut root =
-        ModuleSpec { class: Class::Persistent { name, init_kwargs }, ..ModuleSpec::default() };
-    for (key, tensor) in params.tensors() {
+    let tensors = params.tensors().into_iter().map(|(key, tensor)| {
         let numbers = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let spec = TensorSpec::of_f32(tensor.dims(), &numbers);
-        let (path, own) = key.rsplit_once('.').unwrap();
-        let mut module = &mut root;
-        // Names of EDM's blocks hold no dots.
-        for part in path.split('.') {
-            if !module.modules.iter().any(|it| it.0 == part) {
-                module.modules.push((part.to_owned(), ModuleSpec::default()));
-            }
-            module = &mut module.modules.iter_mut().find(|it| it.0 == part).unwrap().1;
-        }
-        module.parameters.push((own.to_owned(), Some(spec)));
-    }
+        (key, TensorSpec::of_f32(tensor.dims(), &numbers))
+    });
+    let root = ModuleSpec::of_tensors(Class::Persistent { name, init_kwargs }, tensors);
     let file = EdmFile {
         module_src: "class Nothing: pass".to_owned(),
         networks: vec![("ema".to_owned(), root)],

@@ -5,7 +5,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CudaStorage, Layout, Result, Shape};
 
-use super::cuda::{KERNELS, Sizes, Way};
+use super::launch::{KERNELS, Sizes, Way};
 use crate::ops::gpu::cuda::{Call, Operand, empty};
 
 /// Terms of a sum below which the columns cost more than the product saves.
@@ -49,7 +49,7 @@ fn columns(
     Ok(columns)
 }
 
-/// As [`convolve`](super::cuda), of a convolution that [`pays`].
+/// The convolution of these sizes, for which it [`pays`].
 pub(super) fn convolve(
     x: Operand<'_>,
     weight: Operand<'_>,

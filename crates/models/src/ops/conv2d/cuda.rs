@@ -7,9 +7,8 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, DType, Layout, 
 use candle_core::{Tensor, bail};
 
 use super::columns;
-use crate::ops::gpu::cuda::{Call, Module, Operand, Reading, THREADS, empty, module, tensor};
-
-pub(super) static KERNELS: Module = module!("conv2d");
+use super::launch::{KERNELS, Sizes, Way};
+use crate::ops::gpu::cuda::{Call, Operand, Reading, THREADS, empty, tensor};
 
 /// Blocks that keep a large GPU busy.
 const BUSY: usize = 256;
@@ -24,50 +23,6 @@ pub(super) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
 
 struct Conv2d;
 
-/// The sizes of one convolution.
-#[derive(Clone, Copy)]
-pub(super) struct Sizes {
-    pub(super) batch: usize,
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
-    pub(super) height: usize,
-    pub(super) width: usize,
-    pub(super) kernel: usize,
-}
-
-impl Sizes {
-    fn new(x: &Shape, weight: &Shape) -> Result<Self> {
-        let (batch, inputs, height, width) = x.dims4()?;
-        let (outputs, _, kernel, _) = weight.dims4()?;
-        let sizes = Self { batch, inputs, outputs, height, width, kernel };
-        // Kernels count the pixels of a batch and the numbers of an image in 32 bits.
-        let most = inputs.max(outputs).max(batch) * height * width;
-        match i32::try_from(most) {
-            Ok(_) => Ok(sizes),
-            Err(_) => bail!("conv2d: images {x:?} are too large for the kernels of the GPU"),
-        }
-    }
-
-    /// The convolution whose output is the gradient by the input.
-    fn backward(self) -> Self {
-        Self { inputs: self.outputs, outputs: self.inputs, ..self }
-    }
-
-    /// Of all images.
-    pub(super) fn pixels(&self) -> usize {
-        self.batch * self.height * self.width
-    }
-
-    pub(super) fn taps(&self) -> usize {
-        self.kernel * self.kernel
-    }
-
-    /// In the order of the kernels' parameters.
-    fn images(&self) -> [usize; 5] {
-        [self.inputs, self.height, self.width, self.batch, self.kernel]
-    }
-}
-
 /// Side of a tile of the gradient by the weight; `conv2d.cu` has it, too.
 const WEIGHT_SIDE: usize = 64;
 
@@ -80,14 +35,6 @@ fn tiles(rows: usize, columns: usize) -> (usize, [usize; 2]) {
         true => (128, large),
         false => (64, count(64)),
     }
-}
-
-/// Which convolution a weight is packed for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    Forward,
-    /// The one whose output is the gradient by the input: channels exchanged, taps reversed.
-    Backward,
 }
 
 /// `x` convolved with `weight`, where `sizes` are those of this convolution.

@@ -13,6 +13,8 @@ pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod geometry;
+#[cfg(feature = "cuda")]
+mod launch;
 #[cfg(feature = "metal")]
 mod metal;
 mod portable;

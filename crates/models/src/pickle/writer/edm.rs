@@ -72,6 +72,31 @@ impl Default for Class {
     }
 }
 
+impl ModuleSpec {
+    /// A network of this class with parameters whose names say where they are: `model.conv.weight` is
+    /// parameter `weight` of module `conv` of module `model`.
+    pub fn of_tensors(
+        class: Class,
+        tensors: impl IntoIterator<Item = (String, TensorSpec)>,
+    ) -> Self {
+        let mut root = Self { class, ..Self::default() };
+        for (key, tensor) in tensors {
+            let (path, own) = key.rsplit_once('.').unwrap_or(("", &key));
+            let mut module = &mut root;
+            for part in path.split('.').filter(|it| !it.is_empty()) {
+                let found = module.modules.iter().position(|it| it.0 == part);
+                let index = found.unwrap_or_else(|| {
+                    module.modules.push((part.to_owned(), Self::default()));
+                    module.modules.len() - 1
+                });
+                module = &mut module.modules[index].1;
+            }
+            module.parameters.push((own.to_owned(), Some(tensor)));
+        }
+        root
+    }
+}
+
 /// The bytes of the file: a pickle of protocol 4 by itself.
 ///
 /// # Errors
