@@ -13,12 +13,14 @@
 //! arXiv:2004.05675, without its cells). Copies give 1, and 0. The sets must be of one size, for the
 //! nearest of more images is nearer.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::prdc::squared_distance;
+use crate::prdc::{Points, mean, squared_distance};
 use crate::rows::{at_least, same_dim};
-use crate::tiles::{block, products, ranges};
+use crate::tiles::{products, ranges};
 use crate::{Error, Result, Rows};
 
 /// How near generated images are to training images, against held-out ones.
@@ -110,26 +112,17 @@ fn ratio(near: f64, far: f64) -> f64 {
 /// For each row of `x` the squared distance to the nearest row of `y`, and which that is.
 fn nearest(x: &Rows, y: &Rows) -> Vec<(f64, usize)> {
     // Distances do not see a translation; products lose fewer digits near the origin.
-    let mut origin = vec![0.0; y.dim()];
-    for row in y.iter() {
-        origin.iter_mut().zip(row).for_each(|(sum, &it)| *sum += f64::from(it));
-    }
-    origin.iter_mut().for_each(|sum| *sum /= y.len() as f64);
-    let norms = |block: &[f64]| -> Vec<f64> {
-        block.chunks_exact(y.dim()).map(|row| row.iter().map(|it| it * it).sum()).collect()
-    };
-    let of_rows = |rows: &std::ops::Range<usize>| {
-        let left = block(x, rows, &origin);
-        let left_norms = norms(&left);
+    let origin = mean(y);
+    let (left, right) = (Points::new(x, &origin), Points::new(y, &origin));
+    let of_rows = |rows: &Range<usize>| {
+        let block = left.block(rows);
         let mut best = vec![(f64::INFINITY, 0); rows.len()];
         for columns in ranges(y.len()) {
-            let right = block(y, &columns, &origin);
-            let right_norms = norms(&right);
-            let all = products(&left, &right, y.dim());
-            for (a, best) in best.iter_mut().enumerate() {
+            let all = products(&block, &right.block(&columns), y.dim());
+            for ((a, i), best) in rows.clone().enumerate().zip(&mut best) {
                 for (b, j) in columns.clone().enumerate() {
                     let product = all[a * columns.len() + b];
-                    let squared = squared_distance(left_norms[a], right_norms[b], product);
+                    let squared = squared_distance(left.norms[i], right.norms[j], product);
                     if squared < best.0 {
                         *best = (squared, j);
                     }

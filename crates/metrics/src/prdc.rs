@@ -124,21 +124,21 @@ fn tally(
 }
 
 /// A set moved to an origin, with the squared norms of its rows.
-struct Points<'a> {
+pub(crate) struct Points<'a> {
     rows: &'a Rows,
     origin: &'a [f64],
-    norms: Vec<f64>,
+    pub(crate) norms: Vec<f64>,
 }
 
 impl<'a> Points<'a> {
-    fn new(rows: &'a Rows, origin: &'a [f64]) -> Self {
+    pub(crate) fn new(rows: &'a Rows, origin: &'a [f64]) -> Self {
         let norm = |row: &[f32]| {
             row.iter().zip(origin).map(|(&x, o)| (f64::from(x) - o).powi(2)).sum::<f64>()
         };
         Self { rows, origin, norms: rows.iter().map(norm).collect() }
     }
 
-    fn block(&self, range: &Range<usize>) -> Vec<f64> {
+    pub(crate) fn block(&self, range: &Range<usize>) -> Vec<f64> {
         block(self.rows, range, self.origin)
     }
 
@@ -181,7 +181,8 @@ fn keep_smallest(smallest: &mut Vec<f64>, value: f64, k: usize) {
     smallest.truncate(k);
 }
 
-fn mean(rows: &Rows) -> Vec<f64> {
+/// The mean row.
+pub(crate) fn mean(rows: &Rows) -> Vec<f64> {
     let mut mean = vec![0.0; rows.dim()];
     for row in rows.iter() {
         mean.iter_mut().zip(row).for_each(|(mean, &x)| *mean += f64::from(x));

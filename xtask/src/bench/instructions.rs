@@ -29,6 +29,8 @@ const KERNELS: &str = "avx2";
 ///
 /// If valgrind is missing, or a kernel takes more instructions than it did.
 pub fn run(root: &Path, write: bool) -> anyhow::Result<()> {
+    let setup = Command::new("bash").arg(".ci/setup").current_dir(root).status();
+    ensure!(setup.context("cannot start bash")?.success(), ".ci/setup: valgrind cannot be had");
     let subject = Subject::build(root, "subject")?;
     let output = subject.command(&["kernels"]).output().context("subject kernels")?;
     let names: Vec<String> =

@@ -17,7 +17,6 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::layout::Layout;
 use crate::network::{NetworkConfig, NetworkFile, Provenance};
-use crate::params::ParamSet;
 use crate::pickle::{PickledNetwork, StateDict, StoredTensor};
 use crate::tensor_file;
 
@@ -90,9 +89,10 @@ impl<'a> Import<'a> {
 
     /// The tensor of this name, checked: finite, and if it is a constant, the right one.
     fn tensor(&self, name: &str) -> Result<Tensor> {
-        let Some(stored) = self.tensors.get(name) else { return self.layout.constant(name) };
-        let tensor = Tensor::from_vec(stored.to_f32()?, stored.shape(), &Device::Cpu)?;
-        self.layout.admit(name, &tensor)
+        match self.tensors.get(name) {
+            Some(stored) => self.layout.admit(name, &read(stored)?),
+            None => self.layout.constant(name),
+        }
     }
 
     /// Writes our file, tensor by tensor; an older one is replaced when it is complete.
@@ -127,10 +127,15 @@ impl<'a> Import<'a> {
     ///
     /// Naming the tensor that is not finite or not readable.
     pub fn to_file(&self) -> Result<NetworkFile> {
-        let tensors = self.layout.0.keys().map(|name| Ok((name.clone(), self.tensor(name)?)));
-        let params: ParamSet = self.layout.fill(&tensors.collect::<Result<_>>()?)?;
+        let tensors = self.tensors.iter().map(|(name, it)| Ok((name.to_string(), read(it)?)));
+        let params = self.layout.fill(&tensors.collect::<Result<_>>()?)?;
         Ok(NetworkFile { config: self.config.clone(), params, provenance: self.provenance.clone() })
     }
+}
+
+/// The numbers of a stored tensor, in f32.
+fn read(stored: &StoredTensor) -> Result<Tensor> {
+    Ok(Tensor::from_vec(stored.to_f32()?, stored.shape(), &Device::Cpu)?)
 }
 
 /// Ways in which the names of a state dict differ from EDM's, the most likely first.

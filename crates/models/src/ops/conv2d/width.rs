@@ -145,24 +145,31 @@ pub(in super::super) unsafe fn accumulate<
 }
 
 /// Defines `unsafe fn $name::<W, B, ...>(...)`, which runs `$body::<W, B, ...>(...)` compiled for
-/// the width `W`. The body must be `#[inline(always)]`.
+/// the width `W`. The body must be `#[inline(always)]`; it may ask for one bound on its constants.
 ///
 /// Its safety is that of the body: a value of `W` says that the instructions are there.
 macro_rules! compile_for_width {
     ($(#[$meta:meta])* $vis:vis
      unsafe fn $name:ident $(<$(const $c:ident: $cty:ty),+>)?
-     ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
+     ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?
+     $(where $bounded:ty: $bound:path)? = $body:ident) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
         $vis unsafe fn $name<W: $crate::ops::conv2d::width::Width<B>, const B: usize
-                             $($(, const $c: $cty)+)?>($($arg: $ty),*) $(-> $ret)? {
+                             $($(, const $c: $cty)+)?>($($arg: $ty),*) $(-> $ret)?
+        $(where $bounded: $bound)?
+        {
             #[target_feature(enable = "avx512f,avx2,fma")]
-            unsafe fn sixteen<$($(const $c: $cty),+)?>($($arg: $ty),*) $(-> $ret)? {
+            unsafe fn sixteen<$($(const $c: $cty),+)?>($($arg: $ty),*) $(-> $ret)?
+            $(where $bounded: $bound)?
+            {
                 // SAFETY: passed on to the caller.
                 unsafe { $body::<$crate::ops::isa::Avx512, 8 $($(, $c)+)?>($($arg),*) }
             }
             #[target_feature(enable = "avx2,fma")]
-            unsafe fn eight<$($(const $c: $cty),+)?>($($arg: $ty),*) $(-> $ret)? {
+            unsafe fn eight<$($(const $c: $cty),+)?>($($arg: $ty),*) $(-> $ret)?
+            $(where $bounded: $bound)?
+            {
                 // SAFETY: passed on to the caller.
                 unsafe { $body::<$crate::ops::isa::Avx2Fma, 4 $($(, $c)+)?>($($arg),*) }
             }

@@ -59,10 +59,12 @@ impl Window {
 /// y[b, o, i, j] = max(0, bias[o] + Σ_{c,u,v} weight[o, c, u, v] · x[b, c, s i + u − p, s j + v − q])
 /// ```
 ///
+/// with the window's stride s and paddings p and q; beyond the edge x is zero.
+///
 /// # Shapes
 ///
 /// - `x`: `[B, C, H, W]`; `weight`: `[O, C, h, w]`, the window's size; `bias`: `[O]`
-/// - returns: `[B, O, H', W']` with `H' = (H + 2p − h)/s + 1`
+/// - returns: `[B, O, H', W']` with `H' = ⌊(H + 2p − h)/s⌋ + 1`, `W' = ⌊(W + 2q − w)/s⌋ + 1`
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The transforms of kernels, several kernels side by side: `G g Gᵀ`, and its transpose `Gᵀ u G`
 //! that the weight's gradient goes through.
 
-use super::tile::{Four, Tile, Two, shifted};
+use super::tile::{Size, Tile, shifted};
 use super::tiling::{MAX_PLACES, places_of};
 use crate::ops::conv2d::weight::Weight;
 use crate::ops::conv2d::width::{QUADS, Width, compile_for_width};
@@ -13,16 +13,17 @@ const LANES: usize = 16;
 
 /// `Gᵀ u G`.
 #[inline(always)]
-fn backward<const L: usize, T: Tile<M, N>, const M: usize, const N: usize>(
-    u: &[[f32; L]],
-) -> [[f32; L]; TAPS] {
+fn backward<const L: usize, const M: usize, const N: usize>(u: &[[f32; L]]) -> [[f32; L]; TAPS]
+where
+    Size<M>: Tile<M, N>,
+{
     let mut columns = [[[0.0; L]; 3]; N];
     for (j, column) in columns.iter_mut().enumerate() {
-        *column = T::kernel_back(std::array::from_fn(|i| &u[N * i + j]));
+        *column = Size::<M>::kernel_back(std::array::from_fn(|i| &u[N * i + j]));
     }
     let mut taps = [[0.0; L]; TAPS];
     for i in 0..3 {
-        let row = T::kernel_back(std::array::from_fn(|j| &columns[j][i]));
+        let row = Size::<M>::kernel_back(std::array::from_fn(|j| &columns[j][i]));
         taps[3 * i..3 * i + 3].copy_from_slice(&row);
     }
     taps
@@ -32,46 +33,25 @@ fn backward<const L: usize, T: Tile<M, N>, const M: usize, const N: usize>(
 #[inline(always)]
 fn backward_of<const L: usize>(size: usize, u: &[[f32; L]]) -> [[f32; L]; TAPS] {
     match size {
-        2 => backward::<L, Two, 2, 4>(u),
-        _ => backward::<L, Four, 4, 6>(u),
+        2 => backward::<L, 2, 4>(u),
+        _ => backward::<L, 4, 6>(u),
     }
 }
 
 compile_for_width! {
     /// Writes `G g Gᵀ` of the kernels to a block of `B` output channels to `target`, as
-    /// `[places, I, B]`, for tiles of `size`; the places begin `place_len` apart. Channels beyond
+    /// `[places, I, B]`, for tiles of `M` by `M`; the places begin `place_len` apart. Channels beyond
     /// the last are zero.
     ///
     /// # Safety
     ///
     /// These places are valid for writing.
-    pub(super) unsafe fn transform(
-        size: usize,
+    pub(super) unsafe fn transform<const M: usize, const N: usize>(
         weight: &Weight<'_>,
         block: usize,
         target: *mut f32,
         place_len: usize,
-    ) = transform_of
-}
-
-/// # Safety
-///
-/// As [`transform`].
-#[inline(always)]
-unsafe fn transform_of<W: Width<B>, const B: usize>(
-    size: usize,
-    weight: &Weight<'_>,
-    block: usize,
-    target: *mut f32,
-    place_len: usize,
-) {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        match size {
-            2 => transform_by::<W, B, Two, 2, 4>(weight, block, target, place_len),
-            _ => transform_by::<W, B, Four, 4, 6>(weight, block, target, place_len),
-        }
-    }
+    ) where Size<M>: Tile<M, N> = transform_of
 }
 
 /// A vector holds the kernels from two channels to the block.
@@ -80,18 +60,14 @@ unsafe fn transform_of<W: Width<B>, const B: usize>(
 ///
 /// As [`transform`].
 #[inline(always)]
-unsafe fn transform_by<
-    W: Width<B>,
-    const B: usize,
-    T: Tile<M, N>,
-    const M: usize,
-    const N: usize,
->(
+unsafe fn transform_of<W: Width<B>, const B: usize, const M: usize, const N: usize>(
     weight: &Weight<'_>,
     block: usize,
     target: *mut f32,
     place_len: usize,
-) {
+) where
+    Size<M>: Tile<M, N>,
+{
     let nothing = [0f32; TAPS];
     for input in (0..weight.inputs()).step_by(2) {
         let held = (2 * B).min((weight.inputs() - input) * B);
@@ -110,12 +86,12 @@ unsafe fn transform_by<
             let g = taps::<W, B>(&kernels, weight.is_rotated());
             let mut columns = [[W::splat(0.0); N]; 3];
             for (j, column) in columns.iter_mut().enumerate() {
-                *column = T::kernel::<W, B>([g[j], g[3 + j], g[6 + j]]);
+                *column = Size::<M>::kernel::<W, B>([g[j], g[3 + j], g[6 + j]]);
             }
             let target = target.add(input * B);
             let [first, second, third] = columns;
             for (i, ((a, b), c)) in first.into_iter().zip(second).zip(third).enumerate() {
-                let row = T::kernel::<W, B>([a, b, c]);
+                let row = Size::<M>::kernel::<W, B>([a, b, c]);
                 for (j, place) in row.into_iter().enumerate() {
                     let target = target.add((N * i + j) * place_len);
                     match held == W::LANES {

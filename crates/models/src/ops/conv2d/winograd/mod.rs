@@ -196,7 +196,10 @@ fn transform_weight<W: Width<B>, const B: usize>(
         // SAFETY: `_proof`; within `transformed`, and only this task writes this block.
         unsafe {
             let target = target.add(block * inputs * B);
-            kernels::transform::<W, B>(size, weight, block, target, place_len);
+            match size {
+                2 => kernels::transform::<W, B, 2, 4>(weight, block, target, place_len),
+                _ => kernels::transform::<W, B, 4, 6>(weight, block, target, place_len),
+            }
         }
     });
     for place in 0..places_of(size) {

@@ -56,12 +56,13 @@ unsafe fn times<W: Width<B>, const B: usize>(a: f32, x: W::Vector, y: W::Vector)
     unsafe { W::fma(W::splat(a), x, y) }
 }
 
-/// F(2×2, 3×3), of the points 0, 1, −1 and ∞. A quad is two tiles.
-pub(super) struct Two;
+/// The [`Tile`] of `M` by `M` pixels.
+pub(super) struct Size<const M: usize>;
 
+/// F(2×2, 3×3), of the points 0, 1, −1 and ∞. A quad is two tiles.
 // SAFETY of all that follows: passed on to the trait's callers.
 #[expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
-impl Tile<2, 4> for Two {
+impl Tile<2, 4> for Size<2> {
     #[inline(always)]
     unsafe fn load_input<W: Width<B>, const B: usize, const NEAR: usize>(
         quads: &[*const f32; QUADS],
@@ -128,10 +129,7 @@ impl Tile<2, 4> for Two {
     }
 }
 
-/// F(4×4, 3×3), of the points 0, ±2/3, ±3/2 and ∞. A quad is a row of one tile.
-pub(super) struct Four;
-
-/// The points but 0 and ∞, and their powers.
+/// The points of F(4×4, 3×3) but 0 and ∞, and their powers.
 const P: f32 = 2.0 / 3.0;
 const P2: f32 = 4.0 / 9.0;
 const P3: f32 = 8.0 / 27.0;
@@ -141,9 +139,10 @@ const Q3: f32 = 27.0 / 8.0;
 /// `P² + Q²`, where `P Q` is 1.
 const SUM: f32 = 97.0 / 36.0;
 
+/// F(4×4, 3×3), of the points 0, ±2/3, ±3/2 and ∞. A quad is a row of one tile.
 // SAFETY of all that follows: passed on to the trait's callers.
 #[expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
-impl Tile<4, 6> for Four {
+impl Tile<4, 6> for Size<4> {
     #[inline(always)]
     unsafe fn load_input<W: Width<B>, const B: usize, const NEAR: usize>(
         quads: &[*const f32; QUADS],

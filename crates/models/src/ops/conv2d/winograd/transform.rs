@@ -6,19 +6,19 @@
 
 #![expect(clippy::needless_range_loop, reason = "columns of matrices held by rows")]
 
-use super::tile::{Four, Tile, Two, shifted};
+use super::tile::{Size, Tile, shifted};
 use crate::ops::conv2d::width::{QUADS, Width, compile_for_width};
 
 /// Calls a transform for the size of tiles and the nearness of quads at hand.
 macro_rules! for_tiling {
     ($tiling:expr, $module:ident::$transform:ident::<$w:ty, $b:ident>($($arg:expr),* $(,)?)) => {
         match ($tiling.size, $tiling.near) {
-            (2, 4) => $module::$transform::<$w, $b, 2, 4>($($arg),*),
-            (2, 2) => $module::$transform::<$w, $b, 2, 2>($($arg),*),
-            (2, _) => $module::$transform::<$w, $b, 2, 1>($($arg),*),
-            (_, 4) => $module::$transform::<$w, $b, 4, 4>($($arg),*),
-            (_, 2) => $module::$transform::<$w, $b, 4, 2>($($arg),*),
-            _ => $module::$transform::<$w, $b, 4, 1>($($arg),*),
+            (2, 4) => $module::$transform::<$w, $b, 2, 4, 4>($($arg),*),
+            (2, 2) => $module::$transform::<$w, $b, 2, 4, 2>($($arg),*),
+            (2, _) => $module::$transform::<$w, $b, 2, 4, 1>($($arg),*),
+            (_, 4) => $module::$transform::<$w, $b, 4, 6, 4>($($arg),*),
+            (_, 2) => $module::$transform::<$w, $b, 4, 6, 2>($($arg),*),
+            _ => $module::$transform::<$w, $b, 4, 6, 1>($($arg),*),
         }
     };
 }
@@ -30,61 +30,45 @@ compile_for_width! {
     ///
     /// # Safety
     ///
-    /// In every channel, from each quad's start, eight numbers of `M + 2` rows are readable;
-    /// `(M + 2)²` vectors from `target` are writable.
-    pub(super) unsafe fn inputs<const M: usize, const NEAR: usize>(
+    /// In every channel, from each quad's start, eight numbers of `N` rows are readable;
+    /// `N²` vectors from `target` are writable.
+    pub(super) unsafe fn inputs<const M: usize, const N: usize, const NEAR: usize>(
         quads: [*const f32; QUADS],
         source: [usize; 2],
         target: *mut f32,
         strides: [usize; 2],
         channels: usize,
-    ) = inputs_of
+    ) where Size<M>: Tile<M, N> = inputs_of
 }
 
 /// # Safety
 ///
 /// As [`inputs`].
 #[inline(always)]
-unsafe fn inputs_of<W: Width<B>, const B: usize, const M: usize, const NEAR: usize>(
-    quads: [*const f32; QUADS],
-    source: [usize; 2],
-    target: *mut f32,
-    strides: [usize; 2],
-    channels: usize,
-) {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        match M {
-            2 => inputs_by::<W, B, NEAR, Two, 2, 4>(quads, source, target, strides, channels),
-            _ => inputs_by::<W, B, NEAR, Four, 4, 6>(quads, source, target, strides, channels),
-        }
-    }
-}
-
-/// # Safety
-///
-/// As [`inputs`].
-#[inline(always)]
-unsafe fn inputs_by<
+unsafe fn inputs_of<
     W: Width<B>,
     const B: usize,
-    const NEAR: usize,
-    T: Tile<M, N>,
     const M: usize,
     const N: usize,
+    const NEAR: usize,
 >(
     mut quads: [*const f32; QUADS],
     [channel, pitch]: [usize; 2],
     target: *mut f32,
     [target_channel, place]: [usize; 2],
     channels: usize,
-) {
+) where
+    Size<M>: Tile<M, N>,
+{
     for i in 0..channels {
         // SAFETY: the caller vouches for all channels.
         unsafe {
             let mut rows = [[W::splat(0.0); N]; N];
             for (i, row) in rows.iter_mut().enumerate() {
-                *row = T::input::<W, B>(T::load_input::<W, B, NEAR>(&shifted(quads, i * pitch)));
+                *row = Size::<M>::input::<W, B>(Size::<M>::load_input::<W, B, NEAR>(&shifted(
+                    quads,
+                    i * pitch,
+                )));
             }
             let target = target.add(i * target_channel);
             for j in 0..N {
@@ -92,7 +76,7 @@ unsafe fn inputs_by<
                 for i in 0..N {
                     column[i] = rows[i][j];
                 }
-                let column = T::input::<W, B>(column);
+                let column = Size::<M>::input::<W, B>(column);
                 store::<W, B, N>(column, target.add(j * place), N * place);
             }
         }
@@ -106,50 +90,28 @@ compile_for_width! {
     ///
     /// # Safety
     ///
-    /// In every channel, `(M + 2)²` vectors of `sums` are readable, and `M` rows of each quad are
+    /// In every channel, `N²` vectors of `sums` are readable, and `M` rows of each quad are
     /// writable; `bias`, if any, has a number for each.
-    pub(super) unsafe fn outputs<const M: usize, const NEAR: usize>(
+    pub(super) unsafe fn outputs<const M: usize, const N: usize, const NEAR: usize>(
         sums: *const f32,
         strides: [usize; 2],
         bias: Option<&[f32]>,
         quads: [*mut f32; QUADS],
         target: [usize; 2],
         channels: usize,
-    ) = outputs_of
+    ) where Size<M>: Tile<M, N> = outputs_of
 }
 
 /// # Safety
 ///
 /// As [`outputs`].
 #[inline(always)]
-unsafe fn outputs_of<W: Width<B>, const B: usize, const M: usize, const NEAR: usize>(
-    sums: *const f32,
-    strides: [usize; 2],
-    bias: Option<&[f32]>,
-    quads: [*mut f32; QUADS],
-    target: [usize; 2],
-    channels: usize,
-) {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        match M {
-            2 => outputs_by::<W, B, NEAR, Two, 2, 4>(sums, strides, bias, quads, target, channels),
-            _ => outputs_by::<W, B, NEAR, Four, 4, 6>(sums, strides, bias, quads, target, channels),
-        }
-    }
-}
-
-/// # Safety
-///
-/// As [`outputs`].
-#[inline(always)]
-unsafe fn outputs_by<
+unsafe fn outputs_of<
     W: Width<B>,
     const B: usize,
-    const NEAR: usize,
-    T: Tile<M, N>,
     const M: usize,
     const N: usize,
+    const NEAR: usize,
 >(
     sums: *const f32,
     [sums_channel, place]: [usize; 2],
@@ -157,7 +119,9 @@ unsafe fn outputs_by<
     mut quads: [*mut f32; QUADS],
     [channel, width]: [usize; 2],
     channels: usize,
-) {
+) where
+    Size<M>: Tile<M, N>,
+{
     for i in 0..channels {
         // SAFETY: the caller vouches for all channels.
         unsafe {
@@ -168,7 +132,7 @@ unsafe fn outputs_by<
                 for i in 0..N {
                     column[i] = W::load(sums.add((N * i + j) * place));
                 }
-                let column = T::output::<W, B>(column);
+                let column = Size::<M>::output::<W, B>(column);
                 for i in 0..M {
                     rows[i][j] = column[i];
                 }
@@ -178,11 +142,11 @@ unsafe fn outputs_by<
                 None => 0.0,
             });
             for row in rows {
-                let mut row = T::output::<W, B>(row);
+                let mut row = Size::<M>::output::<W, B>(row);
                 for y in &mut row {
                     *y = W::add(*y, bias);
                 }
-                T::store::<W, B, NEAR>(&quads, row);
+                Size::<M>::store::<W, B, NEAR>(&quads, row);
                 quads = shifted_mut(quads, width);
             }
         }
@@ -196,54 +160,28 @@ compile_for_width! {
     ///
     /// # Safety
     ///
-    /// In every channel, `M` rows of each quad are readable, and `(M + 2)²` vectors from `target`
+    /// In every channel, `M` rows of each quad are readable, and `N²` vectors from `target`
     /// writable.
-    pub(super) unsafe fn gradients<const M: usize, const NEAR: usize>(
+    pub(super) unsafe fn gradients<const M: usize, const N: usize, const NEAR: usize>(
         quads: [*const f32; QUADS],
         count: usize,
         source: [usize; 2],
         target: *mut f32,
         strides: [usize; 2],
         channels: usize,
-    ) = gradients_of
+    ) where Size<M>: Tile<M, N> = gradients_of
 }
 
 /// # Safety
 ///
 /// As [`gradients`].
 #[inline(always)]
-unsafe fn gradients_of<W: Width<B>, const B: usize, const M: usize, const NEAR: usize>(
-    quads: [*const f32; QUADS],
-    count: usize,
-    source: [usize; 2],
-    target: *mut f32,
-    strides: [usize; 2],
-    channels: usize,
-) {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        match M {
-            2 => gradients_by::<W, B, NEAR, Two, 2, 4>(
-                quads, count, source, target, strides, channels,
-            ),
-            _ => gradients_by::<W, B, NEAR, Four, 4, 6>(
-                quads, count, source, target, strides, channels,
-            ),
-        }
-    }
-}
-
-/// # Safety
-///
-/// As [`gradients`].
-#[inline(always)]
-unsafe fn gradients_by<
+unsafe fn gradients_of<
     W: Width<B>,
     const B: usize,
-    const NEAR: usize,
-    T: Tile<M, N>,
     const M: usize,
     const N: usize,
+    const NEAR: usize,
 >(
     mut quads: [*const f32; QUADS],
     count: usize,
@@ -251,7 +189,9 @@ unsafe fn gradients_by<
     target: *mut f32,
     [target_channel, place]: [usize; 2],
     channels: usize,
-) {
+) where
+    Size<M>: Tile<M, N>,
+{
     /// Numbers of a row of all quads.
     const ROW: usize = 4 * QUADS;
     let ragged = count < W::LANES * M / 4;
@@ -274,7 +214,10 @@ unsafe fn gradients_by<
             }
             let mut rows = [[W::splat(0.0); N]; M];
             for (i, row) in rows.iter_mut().enumerate() {
-                *row = T::gradient::<W, B>(T::load::<W, B, NEAR>(&shifted(places, i * pitch)));
+                *row = Size::<M>::gradient::<W, B>(Size::<M>::load::<W, B, NEAR>(&shifted(
+                    places,
+                    i * pitch,
+                )));
             }
             let target = target.add(i * target_channel);
             for j in 0..N {
@@ -282,7 +225,7 @@ unsafe fn gradients_by<
                 for i in 0..M {
                     column[i] = rows[i][j];
                 }
-                let column = T::gradient::<W, B>(column);
+                let column = Size::<M>::gradient::<W, B>(column);
                 store::<W, B, N>(column, target.add(j * place), N * place);
             }
         }
