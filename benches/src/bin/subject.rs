@@ -67,7 +67,10 @@ fn list() -> Result<()> {
     Ok(())
 }
 
+/// Runs a kernel on this thread alone: a worker that waits takes instructions that differ from run to
+/// run.
 fn repeat(name: &str, times: &str) -> Result<()> {
+    rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()?;
     let times: usize = times.parse().map_err(|_| format!("`{times}` is no number of times"))?;
     let mut iteration = kernels::prepare(name)?;
     (0..times).try_for_each(|_| iteration())

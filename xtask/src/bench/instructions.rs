@@ -18,7 +18,8 @@ use super::subject::Subject;
 const FILE: &str = "benches/instructions.txt";
 /// Warm runs that a count is the mean of.
 const WARM: u64 = 4;
-/// A count may exceed the committed one by this share: the threads' idling is not exactly the same.
+/// A count may exceed the committed one by this share: other machines copy memory with other
+/// functions. On one machine two runs agree to five digits.
 const TOLERANCE: f64 = 0.03;
 /// What valgrind up to 3.22 knows of x86-64; without it another machine would count other kernels.
 const KERNELS: &str = "avx2";
