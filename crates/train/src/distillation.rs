@@ -66,6 +66,7 @@ impl Job for Engine {
         let [_, _, _] = self.networks.sample[..] else { return Ok(None) };
         let drawing = Drawing {
             seed: self.config.seed,
+            first: 0,
             count: PREVIEW,
             batch: PREVIEW,
             sample: &self.networks.sample,

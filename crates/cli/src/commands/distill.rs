@@ -272,17 +272,23 @@ fn export(
 /// The comparison of student and teacher: a table, `results.json`, and a picture.
 fn figures(engine: &Engine, folder: &Path, wanted: &Wanted, args: &Args) -> anyhow::Result<()> {
     let stand_in;
-    let real = wanted.reference.as_ref().or(engine.source.dataset.as_ref());
-    let dataset = match (real, &engine.source.samples) {
-        (Some(dataset), _) => dataset,
+    let own = engine.source.dataset.as_ref().map(|it| (engine.config.data.as_str(), it));
+    let wanted_data = args.eval_data.as_deref().zip(wanted.reference.as_ref());
+    let (name, dataset) = match (wanted_data.or(own), &engine.source.samples) {
+        (Some(named), _) => named,
         (None, Some(samples)) => {
             note!("there are no real images: figures are against the teacher's samples");
             stand_in = samples.to_dataset()?;
-            &stand_in
+            (engine.config.data.as_str(), &stand_in)
         }
         (None, None) => return Ok(()),
     };
-    let judge = judge::Judge::new(dataset, &*wanted.extractor, eval_images(args), &engine.device)?;
+    let judge = judge::Judge::new(
+        judge::Against::images(name, dataset),
+        &*wanted.extractor,
+        eval_images(args),
+        &engine.device,
+    )?;
     let (config, networks) = (&engine.config, &engine.networks);
     let drawing = judge.drawing(config.seed, &networks.sample, engine.source.label_dim);
     let heun = |steps| Maker::Heun { teacher: networks.teacher.as_ref(), steps };

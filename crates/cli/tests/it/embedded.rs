@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::program::{check, folder};
 
 /// Ten images of 32x32, one of each class.
-fn few(folder: &Path) {
+pub fn few(folder: &Path) {
     for class in 0..10u8 {
         let images = folder.join("few").join(format!("class{class}"));
         std::fs::create_dir_all(&images).unwrap();

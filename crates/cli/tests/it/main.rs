@@ -3,5 +3,6 @@
 mod bad_input;
 mod convert;
 mod embedded;
+mod measure;
 mod program;
 mod runs;
