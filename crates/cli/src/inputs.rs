@@ -131,11 +131,12 @@ pub fn teacher(name: &str) -> anyhow::Result<(NetworkFile, String)> {
 }
 
 /// Where `dataset fetch inception` leaves its file.
-const INCEPTION: &str = "data-cache/inception/default_1.pt";
+pub const INCEPTION: &str = "data-cache/inception/default_1.pt";
 
-/// The network that metrics look through: the embedded one, or that of a file, or `inception`.
+/// The network that metrics look through: that of a file, or `inception`, or `embedded`, which stands
+/// for none as well.
 pub fn extractor(path: Option<&Path>) -> anyhow::Result<Box<dyn FeatureExtractor>> {
-    let Some(path) = path else {
+    let Some(path) = path.filter(|it| it.as_os_str() != "embedded") else {
         return Ok(Box::new(embedded_extractor()?));
     };
     let path = match path.to_str() {

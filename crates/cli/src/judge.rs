@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use candle_core::{Device, Tensor};
 use data::{
     Dataset,
@@ -16,7 +15,7 @@ use train::{
     events::{Event, Sink},
 };
 
-use crate::{console::Console, figures};
+use crate::{console::Console, feature_cache, figures};
 
 /// Key of a generator's provenance under which the level of its input stands.
 pub const SIGMA_INIT: &str = "sigma_init";
@@ -142,8 +141,7 @@ impl<'a> Judge<'a> {
             }
         }
         let features = |what: &'static str, dataset: &Dataset| {
-            features(what, dataset, extractor, device)
-                .with_context(|| format!("features of {what}"))
+            feature_cache::features(what, dataset, extractor, device)
         };
         let images = data.map(|(_, it)| features("the real images", it)).transpose()?;
         let training = training.map(|it| features("the training images", it)).transpose()?;

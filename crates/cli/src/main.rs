@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod commands;
 mod console;
 mod exit;
+mod feature_cache;
 mod figures;
 mod inputs;
 mod judge;

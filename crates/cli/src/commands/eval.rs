@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         true => Subject::Images(inputs::dataset(&args.file)?),
         false => {
             judge::check_count("--count", args.count)?;
-            Subject::Network(Model::load(&args.file, args.steps, &device)?)
+            Subject::Network(Box::new(Model::load(&args.file, args.steps, &device)?))
         }
     };
     let extractor = inputs::extractor(args.features.as_deref())?;
@@ -145,7 +145,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// What is judged.
 enum Subject {
-    Network(Model),
+    Network(Box<Model>),
     Images(Dataset),
 }
 

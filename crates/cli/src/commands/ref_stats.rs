@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use metrics::{Origin, ReferenceStats};
 
-use crate::{inputs, judge, output::say};
+use crate::{feature_cache, inputs, judge, output::say};
 
 /// Verbs of `uni-instruct ref-stats`.
 #[derive(clap::Subcommand)]
@@ -71,7 +71,7 @@ fn write(args: &Write) -> anyhow::Result<()> {
     };
     judge::check_fits(&*extractor, dataset.shape())?;
     judge::check_count("images", dataset.len())?;
-    let features = judge::features("the real images", &dataset, &*extractor, &device)?;
+    let features = feature_cache::features("the real images", &dataset, &*extractor, &device)?;
     let statistics = ReferenceStats::of(&features, judge::dataset_id(&args.data, &dataset))?;
     statistics.write(&args.file)?;
     say!("{}", args.file.display())?;
