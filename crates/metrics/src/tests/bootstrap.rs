@@ -112,6 +112,17 @@ fn neighbour_figures_of_a_resample_are_those_of_its_different_images() {
     }
 }
 
+/// On a lattice nearly all distances are equal to some radius, and a sample at the rim is outside.
+#[test]
+fn a_neighbour_at_the_rim_is_none() {
+    let lattice = |step: usize| rows((0..60).map(|i| (step * i) as f32).collect(), 1);
+    let (x, y) = (lattice(2), lattice(3));
+    for k in 1..6 {
+        let neighborhoods = Neighborhoods::new(&x, &y, k, Bootstrap::depth(k)).unwrap();
+        assert_eq!(neighborhoods.figures(&[1; 60]), prdc(&x, &y, k).unwrap(), "{k}");
+    }
+}
+
 #[test]
 fn an_inception_score_interval_has_the_width_of_fresh_samples() {
     let figure = |x: &Rows| inception_score(x).unwrap();
