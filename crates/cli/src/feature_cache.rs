@@ -1,4 +1,4 @@
-//! Features of real images, kept from one measurement to the next where they take minutes to make.
+//! Features of images that are there already, kept from one measurement to the next where they take minutes to make.
 
 use std::path::{Path, PathBuf};
 

@@ -185,7 +185,8 @@ impl<'a> Judge<'a> {
 
     /// The row of images that are there already.
     pub fn row_of_images(&self, name: &str, dataset: &Dataset) -> anyhow::Result<Row> {
-        let features = features("the images", dataset, self.extractor, self.device)?;
+        let (extractor, device) = (self.extractor, self.device);
+        let features = feature_cache::features("the images", dataset, extractor, device)?;
         let labels: Option<Vec<u32>> = (0..dataset.len()).map(|i| dataset.label(i)).collect();
         let known = features.logits.as_ref().map_or(0, metrics::Rows::dim);
         let labels = labels.filter(|_| dataset.classes() == known);
