@@ -10,6 +10,7 @@ mod exit;
 mod inputs;
 mod judge;
 mod output;
+mod parts;
 mod run_folder;
 
 /// One-step generators from diffusion teachers.
