@@ -18,7 +18,10 @@ pub struct Architecture {
 
 /// An architecture as it is written.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected the name of a network, or a table as teacher.toml's [network]")]
+#[serde(
+    untagged,
+    expecting = "expected the name of a network, or a table as teacher.toml's [network]"
+)]
 enum Written {
     Name(String),
     Table(Box<NetworkConfig>),
@@ -85,11 +88,7 @@ impl Architecture {
 }
 
 /// The keys under which two values differ, with what they are.
-fn differences(
-    path: &str,
-    expected: &serde_json::Value,
-    found: &serde_json::Value,
-) -> Vec<String> {
+fn differences(path: &str, expected: &serde_json::Value, found: &serde_json::Value) -> Vec<String> {
     use serde_json::Value::Object;
     match (expected, found) {
         (Object(expected), Object(found)) => {
@@ -152,8 +151,7 @@ mod tests {
         let text = toml::to_string(&by_name).unwrap();
         assert_eq!(text.trim(), "architecture = \"imagenet64-adm-cond\"");
         let network = NetworkConfig::cifar10_ncsnpp(0);
-        let by_table =
-            Run { architecture: Written::Table(Box::new(network)).try_into().unwrap() };
+        let by_table = Run { architecture: Written::Table(Box::new(network)).try_into().unwrap() };
         for run in [by_name, by_table] {
             let text = toml::to_string(&run).unwrap();
             assert_eq!(toml::from_str::<Run>(&text).unwrap(), run, "{text}");

@@ -4,4 +4,5 @@ mod bad_input;
 mod convert;
 mod embedded;
 mod program;
+mod recipes;
 mod runs;
