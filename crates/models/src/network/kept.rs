@@ -7,7 +7,7 @@ use crate::unet::config::DhariwalConfig;
 /// Numbers that the pass of one image keeps until its way back has been taken, on the CPU.
 ///
 /// Convolutions keep what they read and attention its weights; what is normalised, joined or added
-/// on the way is made anew ([`crate::tape`]).
+/// on the way is made anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// Of the encoder, all that a discriminator needs.
