@@ -53,8 +53,20 @@ pub fn device(name: &str) -> anyhow::Result<Device> {
 }
 
 /// The data set of this name: an embedded one, or a file or folder. An embedded name is never a
-/// path; `./fashion-mnist` is.
+/// path; `./fashion-mnist` is. `name#A..B` are its images A to B - 1.
 pub fn dataset(name: &str) -> anyhow::Result<Dataset> {
+    if let Some((name, range)) = name.rsplit_once('#').and_then(|(name, text)| {
+        let (start, end) = text.split_once("..")?;
+        Some((name, start.parse().ok()?..end.parse().ok()?))
+    }) {
+        let dataset = dataset(name)?;
+        let (start, end): (usize, usize) = (range.start, range.end);
+        if end <= start || dataset.len() < end {
+            let reason = format!("there are images 0..{}", dataset.len());
+            return Err(train::Error::unusable(format!("{name}#{start}..{end}"), reason).into());
+        }
+        return Ok(dataset.select(&(start..end).collect::<Vec<_>>())?);
+    }
     if name == FASHION_MNIST {
         return Ok(Dataset::from_idx_bytes(T10K[0], T10K[1])?);
     }
@@ -124,11 +136,12 @@ pub fn teacher(name: &str) -> anyhow::Result<(NetworkFile, String)> {
 }
 
 /// Where `dataset fetch inception` leaves its file.
-const INCEPTION: &str = "data-cache/inception/default_1.pt";
+pub const INCEPTION: &str = "data-cache/inception/default_1.pt";
 
-/// The network that metrics look through: the embedded one, or that of a file, or `inception`.
+/// The network that metrics look through: that of a file, or `inception`, or `embedded`, which stands
+/// for none as well.
 pub fn extractor(path: Option<&Path>) -> anyhow::Result<Box<dyn FeatureExtractor>> {
-    let Some(path) = path else {
+    let Some(path) = path.filter(|it| it.as_os_str() != "embedded") else {
         return Ok(Box::new(embedded_extractor()?));
     };
     let path = match path.to_str() {

@@ -1,18 +1,21 @@
 //! Figures of generators: who is compared with what, as a table and as a picture.
 
-use anyhow::Context;
+use std::path::Path;
+
 use candle_core::{Device, Tensor};
 use data::{
     Dataset,
     png::{self, GridStyle},
 };
-use metrics::{FeatureExtractor, FeatureSet, Inception, Report};
+use metrics::{
+    DatasetId, ExtractorId, FeatureExtractor, FeatureSet, Reference, ReferenceStats, Wanted,
+};
 use train::{
     evaluate::{self, Drawing, Maker, Row},
     events::{Event, Sink},
 };
 
-use crate::console::Console;
+use crate::{console::Console, feature_cache, figures};
 
 /// Key of a generator's provenance under which the level of its input stands.
 pub const SIGMA_INIT: &str = "sigma_init";
@@ -42,6 +45,15 @@ pub fn check_fits(extractor: &dyn FeatureExtractor, shape: [usize; 3]) -> Result
     }
 }
 
+/// Images padded to the size that the feature network takes, if it takes but one.
+pub fn fitting(dataset: Dataset, extractor: &dyn FeatureExtractor) -> anyhow::Result<Dataset> {
+    let [_, height, _] = dataset.shape();
+    match extractor.image_shape().and_then(|[_, taken, _]| taken.checked_sub(height)) {
+        Some(margin) if margin != 0 && margin % 2 == 0 => Ok(dataset.pad(margin / 2)?),
+        _ => Ok(dataset),
+    }
+}
+
 /// Fewest images that every figure can be made from: one more than the neighbours it looks at.
 pub const LEAST: usize = evaluate::NEIGHBORS + 1;
 
@@ -59,28 +71,82 @@ pub fn check_count(name: &str, count: usize) -> Result<(), train::Error> {
     }
 }
 
-/// A feature network, and the features of real images.
+/// What images are judged by.
+#[derive(Clone, Copy)]
+pub struct Against<'a> {
+    /// Real images, with the name to call them by.
+    pub data: Option<(&'a str, &'a Dataset)>,
+    /// A file of their statistics.
+    pub statistics: Option<&'a Path>,
+    /// Images that the network was trained on, to see whether it repeats them.
+    pub training: Option<&'a Dataset>,
+    /// Resamples for intervals; 0 for none.
+    pub replicates: usize,
+    /// Subsets for the kernel distance of older tables; 0 for none.
+    pub kid_subsets: usize,
+}
+
+/// Resamples that settle an interval to a tenth of its width.
+pub const REPLICATES: usize = 100;
+/// Images in a subset for the kernel distance, as public tools have it.
+const KID_SUBSET: usize = 1000;
+
+impl<'a> Against<'a> {
+    /// Real images alone, with intervals.
+    pub fn images(name: &'a str, dataset: &'a Dataset) -> Self {
+        let data = Some((name, dataset));
+        Self { data, statistics: None, training: None, replicates: REPLICATES, kid_subsets: 0 }
+    }
+}
+
+/// A feature network, and what it sees in real images.
 pub struct Judge<'a> {
     extractor: &'a dyn FeatureExtractor,
-    reference: FeatureSet,
+    reference: Reference,
+    training: Option<FeatureSet>,
     count: usize,
     device: &'a Device,
+    replicates: usize,
+    kid_subsets: usize,
 }
 
 impl<'a> Judge<'a> {
-    /// Against all images of a data set; generators make `count` of them.
+    /// Sees to all references; generators will make `count` images.
+    ///
+    /// # Errors
+    ///
+    /// If there are too few images for figures, the network does not take them, or the statistics are
+    /// of another network or of other images.
     pub fn new(
-        dataset: &Dataset,
+        against: Against<'_>,
         extractor: &'a dyn FeatureExtractor,
         count: usize,
         device: &'a Device,
     ) -> anyhow::Result<Self> {
-        check_fits(extractor, dataset.shape())?;
+        let Against { data, statistics, training, replicates, kid_subsets } = against;
         check_count("images to make", count)?;
-        check_count("images to compare with", dataset.len())?;
-        let reference = evaluate::reference(dataset, dataset.len(), BATCH, extractor, device)
-            .context("features of the real images")?;
-        Ok(Self { extractor, reference, count, device })
+        for (dataset, what) in data
+            .map(|(_, it)| (it, "images to compare with"))
+            .into_iter()
+            .chain(training.map(|it| (it, "training images")))
+        {
+            check_fits(extractor, dataset.shape())?;
+            check_count(what, dataset.len())?;
+        }
+        let statistics = statistics.map(ReferenceStats::read).transpose()?;
+        if let Some(known) = &statistics {
+            known.check_extractor(&ExtractorId::of(extractor), extractor.dim())?;
+            if let Some((name, dataset)) = data {
+                known.check_dataset(&dataset_id(name, dataset))?;
+            }
+        }
+        let features = |what: &'static str, dataset: &Dataset| {
+            feature_cache::features(what, dataset, extractor, device)
+        };
+        let images = data.map(|(_, it)| features("the real images", it)).transpose()?;
+        let training = training.map(|it| features("the training images", it)).transpose()?;
+        let reference = Reference { images, statistics };
+        Ok(Self { extractor, reference, training, count, device, replicates, kid_subsets })
     }
 
     /// The images that every maker is asked for.
@@ -89,7 +155,7 @@ impl<'a> Judge<'a> {
         'a: 'b,
     {
         let (count, device) = (self.count, self.device);
-        Drawing { seed, count, batch: BATCH, sample, label_dim, class: None, device }
+        Drawing { seed, first: 0, count, batch: BATCH, sample, label_dim, class: None, device }
     }
 
     /// A row a maker.
@@ -107,42 +173,93 @@ impl<'a> Judge<'a> {
                 let done = before + images * cost(maker);
                 console.emit(&Event::Preparing { what: "figures", done, total })
             };
+            let (extractor, reference) = (self.extractor, &self.reference);
+            let wanted = self.wanted();
             let row =
-                evaluate::row(name, *maker, drawing, self.extractor, &self.reference, progress)?;
+                evaluate::row(name, *maker, drawing, extractor, reference, &wanted, progress)?;
             before += cost(maker) * drawing.count as u64;
             Ok(row)
         };
         makers.iter().map(row).collect()
     }
+
+    /// The row of images that are there already.
+    pub fn row_of_images(&self, name: &str, dataset: &Dataset) -> anyhow::Result<Row> {
+        let features = features("the images", dataset, self.extractor, self.device)?;
+        let labels: Option<Vec<u32>> = (0..dataset.len()).map(|i| dataset.label(i)).collect();
+        let known = features.logits.as_ref().map_or(0, metrics::Rows::dim);
+        let labels = labels.filter(|_| dataset.classes() == known);
+        let wanted = Wanted { labels: labels.as_deref(), ..self.wanted() };
+        let report = metrics::evaluate(&features, &self.reference, &wanted)?;
+        Ok(Row { name: name.to_owned(), evaluations: None, milliseconds: None, report })
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        // Of fewer images a resample may hold but one.
+        let resampled = self.replicates != 0 && metrics::Bootstrap::FEWEST <= self.count;
+        let replicates = self.replicates;
+        Wanted {
+            labels: None,
+            neighbors: evaluate::NEIGHBORS,
+            kid_subsets: [self.kid_subsets, KID_SUBSET],
+            training: self.training.as_ref(),
+            bootstrap: resampled.then(|| metrics::Bootstrap { replicates, ..Default::default() }),
+        }
+    }
 }
 
-/// Whether the Fréchet distance of these figures is the field's FID.
-pub fn is_fid(report: &Report) -> bool {
-    report.extractor.name == Inception::NAME
+/// Features of a data set, with progress on the console.
+pub fn features(
+    what: &'static str,
+    dataset: &Dataset,
+    extractor: &dyn FeatureExtractor,
+    device: &Device,
+) -> Result<FeatureSet, train::Error> {
+    let mut console = Console::new();
+    let total = dataset.len() as u64;
+    evaluate::features(dataset, BATCH, extractor, device, |done| {
+        console.emit(&Event::Preparing { what, done, total })
+    })
+}
+
+/// A data set as statistics of it name it.
+pub fn dataset_id(name: &str, dataset: &Dataset) -> DatasetId {
+    let (name, hash) = (name.to_owned(), dataset.content_hash());
+    DatasetId { name, hash, images: dataset.len() as u64 }
 }
 
 /// The rows as a Markdown table.
 pub fn table(rows: &[Row]) -> String {
     let distance = match rows.first() {
-        Some(Row { report, .. }) if is_fid(report) => "FID",
+        Some(Row { report, .. }) if figures::is_fid(report) => "FID",
         _ => "FD",
     };
     let mut text = format!(
         "| model | evaluations | {distance} | KID | precision | recall | accuracy | ms an image |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
+    let absent = || "-".to_owned();
     for Row { name, evaluations, milliseconds, report } in rows {
-        let accuracy = report.accuracy.map_or("-".to_owned(), |it| format!("{:.1} %", 100.0 * it));
+        let number = |value: Option<f64>, digits: usize| {
+            value.map_or_else(absent, |it| format!("{it:.digits$}"))
+        };
+        let evaluations = evaluations.map_or_else(absent, |it| it.to_string());
+        let accuracy = report.accuracy.map_or_else(absent, |it| format!("{:.1} %", 100.0 * it));
         text += &format!(
-            "| {name} | {evaluations} | {:.3} | {:.5} | {:.3} | {:.3} | {accuracy} | {milliseconds:.2} |\n",
-            report.fd, report.kid, report.precision, report.recall,
+            "| {name} | {evaluations} | {:.3} | {} | {} | {} | {accuracy} | {} |\n",
+            report.fd,
+            number(report.kid, 5),
+            number(report.precision, 3),
+            number(report.recall, 3),
+            number(*milliseconds, 2),
         );
     }
     if let Some(Row { report, .. }) = rows.first() {
+        let references = report.references.map_or("an unknown number".into(), |it| it.to_string());
         text += &format!(
-            "\n{} images each, against {} of the reference; features of {}: figures of other networks \
-             or numbers of images do not compare.\n",
-            report.images, report.references, report.extractor.name,
+            "\n{} images each, against {references} of the reference; features of {}: figures of \
+             other networks or numbers of images do not compare.\n",
+            report.images, report.extractor.name,
         );
     }
     text
@@ -182,29 +299,27 @@ pub fn grid(
 
 #[cfg(test)]
 mod tests {
-    use metrics::ExtractorId;
+    use metrics::{Inception, Report};
 
     use super::*;
 
     #[test]
     fn a_row_of_the_table_holds_its_figures() {
-        let report = |name: &str| Report {
-            extractor: ExtractorId { name: name.into(), hash: "h".into() },
-            images: 10,
-            references: 20,
-            neighbors: 5,
-            fd: 1.25,
-            kid: 0.5,
-            precision: 0.75,
-            recall: 0.25,
-            density: 1.0,
-            coverage: 1.0,
-            accuracy: Some(0.9),
-            inception_score: None,
+        let report = |name: &str| {
+            let [hash, resize] = ["h", "none"].map(str::to_owned);
+            let extractor = ExtractorId { name: name.to_owned(), hash, resize };
+            Report {
+                references: Some(20),
+                kid: Some(0.5),
+                precision: Some(0.75),
+                recall: Some(0.25),
+                accuracy: Some(0.9),
+                ..Report::new(extractor, 10, 1.25)
+            }
         };
         let row = |network| {
             let report = report(network);
-            Row { name: "student".into(), evaluations: 1, milliseconds: 2.0, report }
+            Row { name: "student".into(), evaluations: Some(1), milliseconds: Some(2.0), report }
         };
         let text = table(&[row("net")]);
         let expected = "| student | 1 | 1.250 | 0.50000 | 0.750 | 0.250 | 90.0 % | 2.00 |";

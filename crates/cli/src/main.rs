@@ -7,10 +7,15 @@ use clap::{Parser, Subcommand};
 mod commands;
 mod console;
 mod exit;
+mod feature_cache;
+mod figures;
 mod inputs;
 mod judge;
+mod metric_log;
+mod model;
 mod output;
 mod parts;
+mod protocol;
 mod run_folder;
 
 /// One-step generators from diffusion teachers.
@@ -29,6 +34,9 @@ enum Command {
     Sample(commands::sample::Args),
     /// Measure a generator or a teacher against real images.
     Eval(commands::eval::Args),
+    /// Make and show statistics of real images, to take Fréchet distances from.
+    #[command(subcommand)]
+    RefStats(commands::ref_stats::Verb),
     /// Distill a closed-form teacher in two dimensions, in under a minute.
     Quickstart(commands::quickstart::Args),
     /// Say what a file holds.
@@ -92,6 +100,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Distill(args) => commands::distill::run(&args),
         Command::Sample(args) => commands::sample::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
+        Command::RefStats(verb) => commands::ref_stats::run(&verb),
         Command::Quickstart(args) => commands::quickstart::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Convert(args) => commands::convert::run(&args),

@@ -178,6 +178,44 @@ impl Dataset {
         self
     }
 
+    /// Images `indices`, in that order. Classes stay as they are, though some may have no image left.
+    ///
+    /// # Errors
+    ///
+    /// If there is no index, or no such image.
+    pub fn select(&self, indices: &[usize]) -> Result<Self, Error> {
+        let mut pixels = Vec::with_capacity(indices.len() * self.image_len());
+        for &index in indices {
+            pixels.extend_from_slice(self.image_u8(index)?);
+        }
+        if pixels.is_empty() {
+            return Err(Error::Empty { file: "an empty selection of images".to_owned() });
+        }
+        let labels = match &self.labels {
+            Labels::None => Labels::None,
+            Labels::Classes { classes, of_image } => {
+                let of_image = indices.iter().map(|&index| of_image[index]).collect();
+                Labels::Classes { classes: *classes, of_image }
+            }
+            Labels::Soft { width, values } => {
+                let rows = indices.iter().flat_map(|&index| &values[index * width..][..*width]);
+                Labels::Soft { width: *width, values: rows.copied().collect() }
+            }
+        };
+        let (shape, class_names) = (self.shape, self.class_names.clone());
+        Ok(Self { shape, pixels, labels, class_names })
+    }
+
+    /// `len` images from all over the set, at least one; all of them if there are no more.
+    ///
+    /// # Errors
+    ///
+    /// None that a data set can give rise to.
+    pub fn thin(&self, len: usize) -> Result<Self, Error> {
+        let len = len.clamp(1, self.len());
+        self.select(&(0..len).map(|i| i * self.len() / len).collect::<Vec<_>>())
+    }
+
     /// SHA-256 of shape, pixels and labels, in hexadecimal: equal data, however stored, hashes
     /// equally. Names of classes do not enter.
     pub fn content_hash(&self) -> String {

@@ -48,19 +48,38 @@ fn largest(row: &[f32]) -> usize {
 /// If there is no image.
 pub fn inception_score(logits: &Rows) -> Result<f64> {
     at_least("Inception score", 1, logits.len())?;
-    let count = logits.len() as f64;
-    let mut marginal = vec![0.0; logits.dim()];
-    let mut negative_entropy = 0.0;
-    for row in logits.iter() {
-        for (class, log_p) in log_softmax(row).into_iter().enumerate() {
-            let p = log_p.exp();
-            marginal[class] += p / count;
-            // `p ln p` → 0 with p, where the product of an underflowed p is already 0.
-            negative_entropy += p * log_p / count;
-        }
+    Ok(Classes::of(logits).score(&vec![1; logits.len()]))
+}
+
+/// Log-probabilities of the classes, `[N, K]`.
+pub(crate) struct Classes {
+    log_p: Vec<f64>,
+    classes: usize,
+}
+
+impl Classes {
+    pub(crate) fn of(logits: &Rows) -> Self {
+        Self { log_p: logits.iter().flat_map(log_softmax).collect(), classes: logits.dim() }
     }
-    let marginal_entropy: f64 = marginal.iter().filter(|&&p| 0.0 < p).map(|p| -p * p.ln()).sum();
-    Ok((negative_entropy + marginal_entropy).exp())
+
+    /// The Inception score of the set in which image `i` occurs `weights[i]` times.
+    pub(crate) fn score(&self, weights: &[u32]) -> f64 {
+        let count: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+        let mut marginal = vec![0.0; self.classes];
+        let mut negative_entropy = 0.0;
+        for (row, &weight) in self.log_p.chunks_exact(self.classes).zip(weights) {
+            let share = f64::from(weight) / count;
+            for (sum, log_p) in marginal.iter_mut().zip(row) {
+                let p = log_p.exp();
+                *sum += share * p;
+                // `p ln p` → 0 with p, where the product of an underflowed p is already 0.
+                negative_entropy += share * p * log_p;
+            }
+        }
+        let marginal_entropy: f64 =
+            marginal.iter().filter(|&&p| 0.0 < p).map(|p| -p * p.ln()).sum();
+        (negative_entropy + marginal_entropy).exp()
+    }
 }
 
 fn log_softmax(row: &[f32]) -> Vec<f64> {

@@ -23,6 +23,12 @@ pub trait FeatureExtractor {
     /// The images that it takes, `[C, H, W]`; `None` if it takes any.
     fn image_shape(&self) -> Option<[usize; 3]>;
 
+    /// How it brings images to the size that it works at, in words; figures of the same network under
+    /// another way of resizing are other figures.
+    fn resize(&self) -> &str {
+        "none"
+    }
+
     /// The features of a batch.
     ///
     /// # Shapes
@@ -40,6 +46,8 @@ pub trait FeatureExtractor {
 pub struct Extracted {
     /// Features, `[B, D]`.
     pub features: Tensor,
+    /// Features that still know where in the image they are, `[B, S]`, where the extractor has them.
+    pub spatial: Option<Tensor>,
     /// Class logits `[B, K]`, where the extractor is a classifier.
     pub logits: Option<Tensor>,
 }
@@ -51,23 +59,28 @@ pub struct ExtractorId {
     pub name: String,
     /// [`FeatureExtractor::hash`].
     pub hash: String,
+    /// [`FeatureExtractor::resize`].
+    pub resize: String,
 }
 
 impl ExtractorId {
     /// The identity of an extractor.
     pub fn of(extractor: &dyn FeatureExtractor) -> Self {
-        Self { name: extractor.name().to_owned(), hash: extractor.hash().to_owned() }
+        let [name, hash, resize] =
+            [extractor.name(), extractor.hash(), extractor.resize()].map(str::to_owned);
+        Self { name, hash, resize }
     }
 
     /// Checks that `found` is the same extractor.
     ///
     /// # Errors
     ///
-    /// If name or hash differ, saying which.
+    /// If name, hash or way of resizing differ, saying which.
     pub fn check(&self, found: &Self) -> Result<()> {
         let pairs = [
             ("feature extractor", &self.name, &found.name),
             ("hash of the feature extractor", &self.hash, &found.hash),
+            ("resize of the feature extractor", &self.resize, &found.resize),
         ];
         match pairs.into_iter().find(|(_, expected, found)| expected != found) {
             Some((what, expected, found)) => {
@@ -83,6 +96,8 @@ impl ExtractorId {
 pub struct FeatureSet {
     /// Features, `[N, D]`, in the order of the images.
     pub features: Rows,
+    /// Spatial features, `[N, S]`, where the extractor has them.
+    pub spatial: Option<Rows>,
     /// Class logits, `[N, K]`, where the extractor is a classifier.
     pub logits: Option<Rows>,
     /// Who made them.
@@ -102,41 +117,60 @@ impl FeatureSet {
         extractor: &dyn FeatureExtractor,
         batches: impl IntoIterator<Item = Result<Tensor, E>>,
     ) -> Result<Self, E> {
-        let mut features = Vec::new();
-        let mut logits: Option<(Vec<f32>, usize)> = None;
+        let mut features = Column::new("features");
+        let mut spatial = Column::new("spatial features");
+        let mut logits = Column::new("class logits");
         let mut images = 0;
         for batch in batches {
             let batch = batch?;
             images += batch.dims().first().copied().unwrap_or(0);
             let extracted = extractor.extract(&batch)?;
-            let dim = append(&mut features, &extracted.features)?;
-            size("features of an image", extractor.dim(), dim)?;
-            if let Some(found) = extracted.logits {
-                let (values, classes) = logits.get_or_insert_default();
-                *classes = append(values, &found)?;
-            }
+            features.append(Some(&extracted.features))?;
+            size("features of an image", extractor.dim(), features.dim)?;
+            spatial.append(extracted.spatial.as_ref())?;
+            logits.append(extracted.logits.as_ref())?;
         }
         at_least("features", 1, images)?;
-        let features = Rows::new("features", features, extractor.dim())?;
-        size("images with features", images, features.len())?;
-        let logits = match logits {
-            Some((values, classes)) => {
-                let logits = Rows::new("class logits", values, classes)?;
-                size("images with logits", images, logits.len())?;
-                Some(logits)
-            }
-            None => None,
-        };
-        Ok(Self { features, logits, extractor: ExtractorId::of(extractor) })
+        let features = features.rows(images)?.ok_or(Error::Size {
+            what: "images with features",
+            expected: images,
+            found: 0,
+        })?;
+        let (spatial, logits) = (spatial.rows(images)?, logits.rows(images)?);
+        Ok(Self { features, spatial, logits, extractor: ExtractorId::of(extractor) })
     }
 }
 
-/// Appends the rows of `[B, D]` to `values`; returns D.
-fn append(values: &mut Vec<f32>, rows: &Tensor) -> Result<usize> {
-    let (_, dim) = rows.dims2()?;
-    let rows = rows.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-    values.extend(rows.flatten_all()?.to_vec1::<f32>()?);
-    Ok(dim)
+/// One output of an extractor, batch after batch.
+struct Column {
+    what: &'static str,
+    values: Vec<f32>,
+    dim: usize,
+}
+
+impl Column {
+    fn new(what: &'static str) -> Self {
+        Self { what, values: Vec::new(), dim: 0 }
+    }
+
+    /// Appends the rows of `[B, D]`, if there are any.
+    fn append(&mut self, rows: Option<&Tensor>) -> Result<()> {
+        let Some(rows) = rows else { return Ok(()) };
+        self.dim = rows.dims2()?.1;
+        let rows = rows.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        self.values.extend(rows.flatten_all()?.to_vec1::<f32>()?);
+        Ok(())
+    }
+
+    /// A row for each image; `None` if there is none at all.
+    fn rows(self, images: usize) -> Result<Option<Rows>> {
+        if self.dim == 0 {
+            return Ok(None);
+        }
+        let rows = Rows::new(self.what, self.values, self.dim)?;
+        size(self.what, images, rows.len())?;
+        Ok(Some(rows))
+    }
 }
 
 fn size(what: &'static str, expected: usize, found: usize) -> Result<()> {

@@ -136,12 +136,39 @@ impl<'a> FrechetReference<'a> {
     }
 
     fn distance_to(&self, other: &Gaussian, other_factor: &Mat<f64>) -> Result<f64> {
-        let means = self.gaussian.mean.iter().zip(&other.mean);
-        let between: f64 = means.map(|(a, b)| (a - b).powi(2)).sum();
-        let spread = trace(self.gaussian) + trace(other);
         let overlap = nuclear_norm_of_product(other_factor, &self.factor)?;
+        Ok(self.of_parts(&other.mean, trace(other), overlap))
+    }
+
+    /// The distance of a Gaussian with this mean, trace of its covariance, and `tr (Lᵀ S L)^½`.
+    pub(crate) fn of_parts(&self, mean: &[f64], trace_of_other: f64, overlap: f64) -> f64 {
+        let means = self.gaussian.mean.iter().zip(mean);
+        let between: f64 = means.map(|(a, b)| (a - b).powi(2)).sum();
+        let spread = trace(self.gaussian) + trace_of_other;
         // The true value is not negative; rounding may leave the last digit of `spread` below 0.
-        Ok((between + spread - 2.0 * overlap).max(0.0))
+        (between + spread - 2.0 * overlap).max(0.0)
+    }
+
+    /// `rows · L` for rows `[N, D]`, turned so that it has no more than N columns: `[N, ≤ N]`. Inner
+    /// products of the rows stay.
+    pub(crate) fn project(&self, rows: &Mat<f64>) -> Result<Mat<f64>> {
+        let mut projected = Mat::zeros(rows.nrows(), self.factor.ncols());
+        matmul(&mut projected, Accum::Replace, rows, &self.factor, 1.0, Par::rayon(0));
+        let count = projected.nrows();
+        if projected.ncols() <= count {
+            return Ok(projected);
+        }
+        let mut products = Mat::<f64>::zeros(count, count);
+        matmul(
+            &mut products,
+            Accum::Replace,
+            &projected,
+            projected.transpose(),
+            1.0,
+            Par::rayon(0),
+        );
+        let (values, vectors) = symmetric_eigen(products.as_ref())?;
+        Ok(Mat::from_fn(count, count, |i, j| vectors[(i, j)] * values[j].max(0.0).sqrt()))
     }
 }
 
@@ -160,7 +187,8 @@ fn trace(gaussian: &Gaussian) -> f64 {
 /// `L` `[D, r]` with `L Lᵀ` the covariance and `r` its numerical rank.
 fn factor(gaussian: &Gaussian) -> Result<Mat<f64>> {
     let dim = gaussian.dim();
-    let (values, vectors) = symmetric_eigen(&gaussian.covariance, dim)?;
+    let (values, vectors) =
+        symmetric_eigen(MatRef::from_row_major_slice(&gaussian.covariance, dim, dim))?;
     let largest = values.iter().fold(0.0, |largest: f64, &l| largest.max(l));
     let smallest = values.iter().fold(0.0, |smallest: f64, &l| smallest.min(l));
     if smallest < -DEFINITENESS * largest {
@@ -175,22 +203,36 @@ fn factor(gaussian: &Gaussian) -> Result<Mat<f64>> {
 }
 
 /// Eigenvalues, ascending, and eigenvectors, in columns, of a symmetric matrix.
-fn symmetric_eigen(matrix: &[f64], dim: usize) -> Result<(Vec<f64>, Mat<f64>)> {
+fn symmetric_eigen(matrix: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>)> {
+    let mut vectors = Mat::<f64>::zeros(matrix.nrows(), matrix.nrows());
+    let values = decompose(matrix, Some(&mut vectors))?;
+    Ok((values, vectors))
+}
+
+/// Eigenvalues, ascending, of a symmetric matrix `[D, D]`.
+pub(crate) fn eigenvalues(matrix: &[f64], dim: usize) -> Result<Vec<f64>> {
+    decompose(MatRef::from_row_major_slice(matrix, dim, dim), None)
+}
+
+fn decompose(matrix: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Result<Vec<f64>> {
+    let dim = matrix.nrows();
     let mut values = vec![0.0; dim];
-    let mut vectors = Mat::<f64>::zeros(dim, dim);
     let params = faer::Spec::default();
-    let wanted = evd::ComputeEigenvectors::Yes;
+    let wanted = match vectors {
+        Some(_) => evd::ComputeEigenvectors::Yes,
+        None => evd::ComputeEigenvectors::No,
+    };
     let scratch = evd::self_adjoint_evd_scratch::<f64>(dim, wanted, Par::Seq, params);
     evd::self_adjoint_evd(
-        MatRef::from_row_major_slice(matrix, dim, dim),
+        matrix,
         faer::diag::DiagMut::from_slice_mut(&mut values),
-        Some(vectors.as_mut()),
+        vectors.map(Mat::as_mut),
         Par::Seq,
         MemStack::new(&mut MemBuffer::new(scratch)),
         params,
     )
     .map_err(|_| Error::NoConvergence { what: "eigenvalues of a covariance" })?;
-    Ok((values, vectors))
+    Ok(values)
 }
 
 /// `‖Aᵀ B‖_*`, the sum of the singular values of the product.

@@ -10,6 +10,7 @@
 
 use models::ops::noise::NoiseStream;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::rows::{at_least, same_dim};
 use crate::tiles::{block, products, ranges};
@@ -33,13 +34,17 @@ pub fn kid(x: &Rows, y: &Rows) -> Result<f64> {
 }
 
 /// KID as older tables give it: mean and spread over random subsets.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KidSubsets {
     /// Mean over the subsets: an estimate of the same quantity as [`kid`], with more variance.
     pub mean: f64,
     /// Standard deviation over the subsets (divided by their number, not one less). It shrinks
     /// with the subsets' size and not with their number: not an error bar of the mean.
     pub std: f64,
+    /// How many subsets of each set.
+    pub subsets: usize,
+    /// Rows in a subset.
+    pub size: usize,
 }
 
 /// KID over `subsets` pairs of subsets of `size` rows, drawn without repetition within a subset.
@@ -66,8 +71,11 @@ pub(crate) fn kid_of_subsets(
     y: &Rows,
     subsets: impl Iterator<Item = [Vec<usize>; 2]>,
 ) -> Result<KidSubsets> {
-    let values: Vec<f64> =
-        subsets.map(|[i, j]| kid(&x.select(&i), &y.select(&j))).collect::<Result<_>>()?;
+    let mut size = 0;
+    let values: Vec<f64> = subsets
+        .inspect(|[i, _]| size = i.len())
+        .map(|[i, j]| kid(&x.select(&i), &y.select(&j)))
+        .collect::<Result<_>>()?;
     if values.is_empty() {
         let (found, allowed) = ("0".to_owned(), "1 or more".to_owned());
         return Err(Error::Setting { what: "number of KID subsets", found, allowed });
@@ -75,7 +83,7 @@ pub(crate) fn kid_of_subsets(
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-    Ok(KidSubsets { mean, std: variance.sqrt() })
+    Ok(KidSubsets { mean, std: variance.sqrt(), subsets: values.len(), size })
 }
 
 /// `size` different indices below `len`, by the first steps of Fisher and Yates' shuffle.

@@ -16,7 +16,7 @@
 //!
 //! - [`FeatureExtractor`], [`FeatureSet`]: from images to rows; [`FeatureNet`] for Fashion-MNIST.
 //!   [`Inception`] is the network that makes a Fréchet distance the field's FID.
-//! - [`evaluate`], [`intervals`]: all figures of a set, and how far they could move.
+//! - [`evaluate`]: all figures of a set, and how far they could move ([`Bootstrap`]).
 //! - [`frechet_distance`], [`kid()`], [`prdc()`], [`class_accuracy`], [`inception_score`]: each alone.
 //! - [`memorization()`]: whether training images are repeated.
 //! - [`ReferenceStats`], [`npz`]: what is kept of a reference set, and what other tools exchange.
@@ -48,7 +48,7 @@ mod tiles;
 #[cfg(test)]
 mod tests;
 
-pub use bootstrap::{Bootstrap, Interval};
+pub use bootstrap::{Bootstrap, Interval, PrdcIntervals};
 pub use classification::{class_accuracy, inception_score};
 pub use cross_entropy::cross_entropy;
 pub use error::{Error, Result};
@@ -60,6 +60,6 @@ pub use kid::{KidSubsets, kid, kid_subsets};
 pub use memorization::{Memorization, NearestPair, memorization};
 pub use moments::Moments;
 pub use prdc::{Prdc, prdc};
-pub use reference::{DatasetId, ReferenceStats};
-pub use report::{Intervals, Report, evaluate, intervals};
+pub use reference::{DatasetId, Origin, ReferenceStats};
+pub use report::{Intervals, Reference, Report, Wanted, evaluate};
 pub use rows::Rows;

@@ -18,9 +18,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::prdc::{Points, mean, squared_distance};
+use crate::prdc::{Points, mean};
 use crate::rows::{at_least, same_dim};
-use crate::tiles::{products, ranges};
+use crate::tiles::ranges;
 use crate::{Error, Result, Rows};
 
 /// How near generated images are to training images, against held-out ones.
@@ -34,6 +34,9 @@ pub struct Memorization {
     pub images: usize,
     /// The generated images with the smallest ratios, the smallest first.
     pub nearest: Vec<NearestPair>,
+    /// What each generated image counts for in the share: 1, ½ or 0.
+    #[serde(skip)]
+    pub(crate) wins: Vec<f64>,
 }
 
 /// A generated image and the training image that it is nearest to.
@@ -82,16 +85,17 @@ pub fn memorization(
             ratio: ratio(near, far),
         })
         .collect();
+    let wins: Vec<f64> = found.iter().map(|it| win(it.ratio)).collect();
     found.sort_by(|a, b| a.ratio.total_cmp(&b.ratio).then(a.generated.cmp(&b.generated)));
     let count = found.len();
-    let wins: f64 = found.iter().map(|it| win(it.ratio)).sum();
     let median = (found[(count - 1) / 2].ratio + found[count / 2].ratio) / 2.0;
     found.truncate(pairs);
     Ok(Memorization {
-        share: wins / count as f64,
+        share: wins.iter().sum::<f64>() / count as f64,
         ratio: median,
         images: training.len(),
         nearest: found,
+        wins,
     })
 }
 
@@ -115,20 +119,13 @@ fn nearest(x: &Rows, y: &Rows) -> Vec<(f64, usize)> {
     let origin = mean(y);
     let (left, right) = (Points::new(x, &origin), Points::new(y, &origin));
     let of_rows = |rows: &Range<usize>| {
-        let block = left.block(rows);
         let mut best = vec![(f64::INFINITY, 0); rows.len()];
-        for columns in ranges(y.len()) {
-            let all = products(&block, &right.block(&columns), y.dim());
-            for ((a, i), best) in rows.clone().enumerate().zip(&mut best) {
-                for (b, j) in columns.clone().enumerate() {
-                    let product = all[a * columns.len() + b];
-                    let squared = squared_distance(left.norms[i], right.norms[j], product);
-                    if squared < best.0 {
-                        *best = (squared, j);
-                    }
-                }
+        left.pairs(rows, &right, |i, j, squared| {
+            let best = &mut best[i - rows.start];
+            if squared < best.0 {
+                *best = (squared, j);
             }
-        }
+        });
         best
     };
     ranges(x.len()).par_iter().map(of_rows).collect::<Vec<_>>().concat()

@@ -46,88 +46,109 @@ pub struct Prdc {
 ///
 /// If the dimensions differ, `k` is 0, or a set has not more than `k` rows.
 pub fn prdc(generated: &Rows, reference: &Rows, k: usize) -> Result<Prdc> {
-    let dim = same_dim(reference, generated)?;
-    if k == 0 {
-        let (found, allowed) = ("0".to_owned(), "1 or more".to_owned());
-        return Err(Error::Setting { what: "number of neighbours k", found, allowed });
-    }
-    at_least("neighbours among generated images", k + 1, generated.len())?;
-    at_least("neighbours among reference images", k + 1, reference.len())?;
-
-    // Distances do not see a translation; products lose fewer digits near the origin.
-    let origin = mean(reference);
-    let reference = Points::new(reference, &origin);
-    let generated = Points::new(generated, &origin);
-    let reference_radius = reference.squared_radii(k);
-    let generated_radius = generated.squared_radii(k);
-
-    let tallies: Vec<Tally> = ranges(reference.rows.len())
-        .par_iter()
-        .map(|rows| tally(&reference, rows, &reference_radius, &generated, &generated_radius, dim))
-        .collect();
-    let mut covering = vec![0u32; generated.rows.len()];
-    let (mut recalled, mut covered) = (0, 0);
-    for tally in tallies {
-        recalled += tally.recalled;
-        covered += tally.covered;
-        covering.iter_mut().zip(tally.covering).for_each(|(sum, count)| *sum += count);
-    }
-    let n = reference.rows.len() as f64;
-    let m = generated.rows.len() as f64;
-    let inside = covering.iter().filter(|&&count| count != 0).count();
-    let neighbourhoods: u64 = covering.iter().map(|&count| u64::from(count)).sum();
-    Ok(Prdc {
-        precision: inside as f64 / m,
-        recall: recalled as f64 / n,
-        density: neighbourhoods as f64 / (k as f64 * m),
-        coverage: covered as f64 / n,
-    })
+    Ok(Neighborhoods::new(generated, reference, k, k)?.figures(&vec![1; generated.len()]))
 }
 
-/// Counts over one tile of references, against all generated samples.
-struct Tally {
-    /// For each generated sample, the references of the tile whose neighbourhood it is in.
+/// Who is whose neighbour: all that the figures of a resample need.
+pub(crate) struct Neighborhoods {
+    k: usize,
+    /// For each generated sample, the number of references whose neighbourhood it is in.
     covering: Vec<u32>,
-    /// References inside the neighbourhood of some generated sample.
-    recalled: usize,
-    /// References with a generated sample in their own neighbourhood.
-    covered: usize,
+    /// For each generated sample, the others that are nearest to it, the nearest first.
+    nearest: Vec<Vec<Neighbor>>,
+    /// For each reference, the generated samples in its neighbourhood.
+    covered_by: Vec<Vec<u32>>,
+    /// For each reference, the generated samples `j` that it is nearer to than their neighbour number
+    /// `rank`, counted from 0, for the smallest such `rank`.
+    recalled_by: Vec<Vec<(u32, u32)>>,
 }
 
-fn tally(
-    reference: &Points<'_>,
-    rows: &Range<usize>,
-    reference_radius: &[f64],
-    generated: &Points<'_>,
-    generated_radius: &[f64],
-    dim: usize,
-) -> Tally {
-    let mut covering = vec![0; generated.rows.len()];
-    let mut recalled = vec![false; rows.len()];
-    let mut covered = vec![false; rows.len()];
-    let x = reference.block(rows);
-    for columns in ranges(generated.rows.len()) {
-        let distances = products(&x, &generated.block(&columns), dim);
-        for (a, i) in rows.clone().enumerate() {
-            for (b, j) in columns.clone().enumerate() {
-                let product = distances[a * columns.len() + b];
-                let squared = squared_distance(reference.norms[i], generated.norms[j], product);
-                let within_reference = squared < reference_radius[i];
-                covering[j] += u32::from(within_reference);
-                covered[a] |= within_reference;
-                recalled[a] |= squared < generated_radius[j];
-            }
+/// Squared distance to a row, and its index.
+type Neighbor = (f64, u32);
+
+impl Neighborhoods {
+    /// Neighbourhoods of `k` neighbours; of generated samples `depth` are kept, `k` or more.
+    ///
+    /// # Errors
+    ///
+    /// As [`prdc`].
+    pub(crate) fn new(generated: &Rows, reference: &Rows, k: usize, depth: usize) -> Result<Self> {
+        same_dim(reference, generated)?;
+        if k == 0 {
+            let (found, allowed) = ("0".to_owned(), "1 or more".to_owned());
+            return Err(Error::Setting { what: "number of neighbours k", found, allowed });
+        }
+        at_least("neighbours among generated images", k + 1, generated.len())?;
+        at_least("neighbours among reference images", k + 1, reference.len())?;
+
+        // Distances do not see a translation; products lose fewer digits near the origin.
+        let origin = mean(reference);
+        let reference = Points::new(reference, &origin);
+        let generated = Points::new(generated, &origin);
+        let radius: Vec<f64> = reference.nearest(k).iter().map(|it| it[k - 1].0).collect();
+        let nearest = generated.nearest(depth);
+
+        let of_tile = |rows: &Range<usize>| {
+            let mut covered_by = vec![Vec::new(); rows.len()];
+            let mut recalled_by = vec![Vec::new(); rows.len()];
+            reference.pairs(rows, &generated, |i, j, squared| {
+                if squared < radius[i] {
+                    covered_by[i - rows.start].push(j as u32);
+                }
+                let own = &nearest[j];
+                if squared < own[own.len() - 1].0 {
+                    let rank = own.partition_point(|&(other, _)| other <= squared);
+                    recalled_by[i - rows.start].push((j as u32, rank as u32));
+                }
+            });
+            (covered_by, recalled_by)
+        };
+        let tiles: Vec<_> = ranges(reference.rows.len()).par_iter().map(of_tile).collect();
+        let (covered_by, recalled_by): (Vec<_>, Vec<_>) = tiles.into_iter().unzip();
+        let (covered_by, recalled_by) = (covered_by.concat(), recalled_by.concat());
+        let mut covering = vec![0; generated.rows.len()];
+        covered_by.iter().flatten().for_each(|&j| covering[j as usize] += 1);
+        Ok(Self { k, covering, nearest, covered_by, recalled_by })
+    }
+
+    /// The figures of the set in which generated sample `j` occurs `weights[j]` times.
+    ///
+    /// A copy is nobody's neighbour: a generator does not make an image twice.
+    pub(crate) fn figures(&self, weights: &[u32]) -> Prdc {
+        let last: Vec<u32> = self.nearest.iter().map(|it| self.last(it, weights)).collect();
+        let occurs = |j: u32| weights[j as usize] != 0;
+        let share = |hits: usize| hits as f64 / self.covered_by.len() as f64;
+        let recalled = |by: &&Vec<(u32, u32)>| {
+            by.iter().any(|&(j, rank)| occurs(j) && rank <= last[j as usize])
+        };
+        let of_covering = |value: fn(u32) -> u32| -> f64 {
+            let weighted = self.covering.iter().zip(weights);
+            weighted.map(|(&count, &w)| u64::from(value(count)) * u64::from(w)).sum::<u64>() as f64
+        };
+        let count: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+        Prdc {
+            precision: of_covering(|it| it.min(1)) / count,
+            recall: share(self.recalled_by.iter().filter(recalled).count()),
+            density: of_covering(|it| it) / (self.k as f64 * count),
+            coverage: share(
+                self.covered_by.iter().filter(|by| by.iter().any(|&j| occurs(j))).count(),
+            ),
         }
     }
-    let count = |flags: Vec<bool>| flags.into_iter().filter(|&flag| flag).count();
-    Tally { covering, recalled: count(recalled), covered: count(covered) }
+
+    /// Which of the nearest is the `k`-th that occurs; the last that is known if fewer do.
+    fn last(&self, nearest: &[Neighbor], weights: &[u32]) -> u32 {
+        let mut occurring =
+            nearest.iter().enumerate().filter(|(_, (_, j))| weights[*j as usize] != 0);
+        occurring.nth(self.k - 1).map_or(nearest.len() - 1, |(at, _)| at) as u32
+    }
 }
 
 /// A set moved to an origin, with the squared norms of its rows.
 pub(crate) struct Points<'a> {
     rows: &'a Rows,
     origin: &'a [f64],
-    pub(crate) norms: Vec<f64>,
+    norms: Vec<f64>,
 }
 
 impl<'a> Points<'a> {
@@ -138,30 +159,40 @@ impl<'a> Points<'a> {
         Self { rows, origin, norms: rows.iter().map(norm).collect() }
     }
 
-    pub(crate) fn block(&self, range: &Range<usize>) -> Vec<f64> {
+    fn block(&self, range: &Range<usize>) -> Vec<f64> {
         block(self.rows, range, self.origin)
     }
 
-    /// Squared distance of each row to its `k`-th nearest neighbour, itself left out.
-    fn squared_radii(&self, k: usize) -> Vec<f64> {
-        let tiles = ranges(self.rows.len());
-        let radii = |rows: &Range<usize>| {
-            let x = self.block(rows);
-            let mut nearest = vec![Vec::with_capacity(k + 1); rows.len()];
-            for columns in &tiles {
-                let distances = products(&x, &self.block(columns), self.rows.dim());
-                for (a, i) in rows.clone().enumerate() {
-                    let others = columns.clone().enumerate().filter(|&(_, j)| j != i);
-                    for (b, j) in others {
-                        let product = distances[a * columns.len() + b];
-                        let squared = squared_distance(self.norms[i], self.norms[j], product);
-                        keep_smallest(&mut nearest[a], squared, k);
-                    }
+    /// Calls `f(i, j, |xᵢ − yⱼ|²)` for each row `i` of `rows` and each row `j` of `others`.
+    pub(crate) fn pairs(
+        &self,
+        rows: &Range<usize>,
+        others: &Points<'_>,
+        mut f: impl FnMut(usize, usize, f64),
+    ) {
+        let x = self.block(rows);
+        for columns in ranges(others.rows.len()) {
+            let all = products(&x, &others.block(&columns), self.rows.dim());
+            for (i, row) in rows.clone().zip(all.chunks_exact(columns.len())) {
+                for (j, product) in columns.clone().zip(row) {
+                    f(i, j, squared_distance(self.norms[i], others.norms[j], *product));
                 }
             }
-            nearest.into_iter().map(|nearest| nearest[k - 1]).collect::<Vec<f64>>()
+        }
+    }
+
+    /// The `count` nearest others of each row, or all if there are fewer, the nearest first.
+    fn nearest(&self, count: usize) -> Vec<Vec<Neighbor>> {
+        let of_tile = |rows: &Range<usize>| {
+            let mut nearest = vec![Vec::with_capacity(count + 1); rows.len()];
+            self.pairs(rows, self, |i, j, squared| {
+                if i != j {
+                    keep_smallest(&mut nearest[i - rows.start], (squared, j as u32), count);
+                }
+            });
+            nearest
         };
-        tiles.par_iter().map(radii).collect::<Vec<_>>().concat()
+        ranges(self.rows.len()).par_iter().map(of_tile).collect::<Vec<_>>().concat()
     }
 }
 
@@ -171,14 +202,14 @@ pub(crate) fn squared_distance(norm_x: f64, norm_y: f64, product: f64) -> f64 {
     if squared < RESOLUTION * (norm_x + norm_y) { 0.0 } else { squared }
 }
 
-/// Inserts `value` into an ascending list of at most `k` values.
-fn keep_smallest(smallest: &mut Vec<f64>, value: f64, k: usize) {
-    if smallest.len() == k && smallest.last().is_some_and(|&last| last <= value) {
+/// Inserts a neighbour into a list of at most `count`, the nearest first.
+fn keep_smallest(smallest: &mut Vec<Neighbor>, new: Neighbor, count: usize) {
+    if smallest.len() == count && smallest.last().is_some_and(|last| last.0 <= new.0) {
         return;
     }
-    let place = smallest.partition_point(|&other| other <= value);
-    smallest.insert(place, value);
-    smallest.truncate(k);
+    let place = smallest.partition_point(|other| other.0 <= new.0);
+    smallest.insert(place, new);
+    smallest.truncate(count);
 }
 
 /// The mean row.

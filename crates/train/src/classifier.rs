@@ -234,7 +234,7 @@ pub fn accuracy(
     device: &Device,
 ) -> Result<f64, Error> {
     const BATCH: usize = 250;
-    let features = crate::evaluate::reference(dataset, dataset.len(), BATCH, extractor, device)?;
+    let features = crate::evaluate::features(dataset, BATCH, extractor, device, |_| Ok(()))?;
     let labels: Option<Vec<u32>> = (0..dataset.len()).map(|i| dataset.label(i)).collect();
     match (features.logits, labels) {
         (Some(logits), Some(labels)) => Ok(metrics::class_accuracy(&logits, &labels)?),

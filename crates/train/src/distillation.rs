@@ -68,6 +68,7 @@ impl Job for Engine {
         let count = PREVIEW.min(usize::try_from(self.config.images()).unwrap_or(PREVIEW));
         let drawing = Drawing {
             seed: self.config.seed,
+            first: 0,
             count,
             batch: self.config.batch.get(),
             sample: &self.networks.sample,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use data::Dataset;
-use metrics::{FeatureExtractor, FeatureSet, Report};
+use metrics::{FeatureExtractor, FeatureSet, Reference, Report, Wanted};
 use models::{
     Conditioning, Denoiser,
     edm::sampler::{SamplerConfig, sample, stream_noise},
@@ -23,6 +23,9 @@ use crate::{
 pub struct Drawing<'a> {
     /// Seed of the latents.
     pub seed: u64,
+    /// Position of the first image in the seed's stream: drawings with other positions are of other
+    /// latents.
+    pub first: usize,
     /// How many images.
     pub count: usize,
     /// Images in one forward pass.
@@ -36,6 +39,9 @@ pub struct Drawing<'a> {
     /// Where it runs.
     pub device: &'a Device,
 }
+
+/// More images than any drawing of a seed has: noise of different steps shares no position.
+const POSITIONS: u64 = 1 << 32;
 
 /// Who makes them.
 #[derive(Clone, Copy)]
@@ -72,11 +78,11 @@ impl Drawing<'_> {
         match (self.label_dim, self.class) {
             (0, _) => Vec::new(),
             (_, Some(class)) => vec![class; self.count],
-            (k, None) => (0..self.count).map(|i| (i % k) as u32).collect(),
+            (k, None) => (self.first..self.first + self.count).map(|i| (i % k) as u32).collect(),
         }
     }
 
-    /// Images `start..end` by one maker, `[B, C, H, W]`.
+    /// Images `start..end` of this drawing by one maker, `[B, C, H, W]`.
     ///
     /// # Errors
     ///
@@ -84,7 +90,8 @@ impl Drawing<'_> {
     pub fn images(&self, maker: Maker<'_>, start: usize, end: usize) -> Result<Tensor, Error> {
         let shape = [&[end - start], self.sample].concat();
         let latents = stream(self.seed, Use::SampleLatent);
-        let z = latents.normal_tensor(start as u64, shape, self.device)?;
+        let position = (self.first + start) as u64;
+        let z = latents.normal_tensor(position, shape, self.device)?;
         let labels = match self.label_dim {
             0 => None,
             k => Some(one_hot(&self.classes()[start..end], k, self.device)?),
@@ -94,7 +101,7 @@ impl Drawing<'_> {
             Maker::OneStep { generator, sigma_init } => generate(generator, &z, sigma_init, &cond)?,
             Maker::Heun { teacher, steps } => {
                 let churn = stream(self.seed, Use::Churn);
-                let mut noise = stream_noise(churn, start as u64, self.count as u64, self.device);
+                let mut noise = stream_noise(churn, position, POSITIONS, self.device);
                 sample(teacher, &SamplerConfig::heun(steps), &z, &cond, &mut noise)?
             }
         }
@@ -117,10 +124,12 @@ impl Drawing<'_> {
 pub struct Row {
     /// Who made the images.
     pub name: String,
-    /// Network evaluations an image.
-    pub evaluations: usize,
+    /// Network evaluations an image; absent for images that were there already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluations: Option<usize>,
     /// Milliseconds an image, making it only.
-    pub milliseconds: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milliseconds: Option<f64>,
     /// Its figures.
     pub report: Report,
 }
@@ -130,6 +139,8 @@ pub const NEIGHBORS: usize = 5;
 
 /// Makes images, and their figures against a reference. `progress` is told how many are done.
 ///
+/// Classes of `wanted` are replaced by those of the drawing, if the feature network knows as many.
+///
 /// # Errors
 ///
 /// If the network fails or a figure cannot be computed.
@@ -138,7 +149,8 @@ pub fn row(
     maker: Maker<'_>,
     drawing: &Drawing<'_>,
     extractor: &dyn FeatureExtractor,
-    reference: &FeatureSet,
+    reference: &Reference,
+    wanted: &Wanted<'_>,
     mut progress: impl FnMut(u64) -> Result<(), Error>,
 ) -> Result<Row, Error> {
     let mut seconds = 0.0;
@@ -156,25 +168,26 @@ pub fn row(
     // Classes of another count than the feature network's are other classes.
     let known = features.logits.as_ref().map_or(0, metrics::Rows::dim);
     let labels = (!classes.is_empty() && known == drawing.label_dim).then_some(classes.as_slice());
-    let report = metrics::evaluate(&features, reference, labels, NEIGHBORS)?;
-    let milliseconds = 1e3 * seconds / drawing.count as f64;
-    Ok(Row { name: name.into(), evaluations: maker.evaluations(), milliseconds, report })
+    let report = metrics::evaluate(&features, reference, &Wanted { labels, ..*wanted })?;
+    let milliseconds = Some(1e3 * seconds / drawing.count as f64);
+    Ok(Row { name: name.into(), evaluations: Some(maker.evaluations()), milliseconds, report })
 }
 
-/// Features of the first `count` images of a data set.
+/// Features of the images of a data set. `progress` is told how many are done.
 ///
 /// # Errors
 ///
 /// If the images do not fit the extractor.
-pub fn reference(
+pub fn features(
     dataset: &Dataset,
-    count: usize,
     batch: usize,
     extractor: &dyn FeatureExtractor,
     device: &Device,
+    mut progress: impl FnMut(u64) -> Result<(), Error>,
 ) -> Result<FeatureSet, Error> {
-    let count = count.min(dataset.len());
+    let count = dataset.len();
     let batches = (0..count).step_by(batch.max(1)).map(|start| {
+        progress(start as u64)?;
         let indices: Vec<usize> = (start..(start + batch.max(1)).min(count)).collect();
         Ok::<_, Error>(dataset.batch(&indices, device)?.images)
     });

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use anyhow::Context;
@@ -13,12 +14,12 @@ use models::{NetworkConfig, NetworkFile, Provenance};
 use train::{
     Config, Engine,
     assemble::{Parts, assemble, check_data, needs_samples},
-    evaluate::Maker,
+    evaluate::{Maker, Row},
     phases::Phase,
 };
 
 use crate::{
-    inputs, judge,
+    inputs, judge, metric_log,
     output::{note, say},
     parts::{self, Absent},
     run_folder,
@@ -72,7 +73,8 @@ pub struct Args {
     /// Images that the figures compare with; without it, those of the run.
     #[arg(long)]
     eval_data: Option<String>,
-    /// Feature network of the figures; without it, the embedded one of Fashion-MNIST.
+    /// Feature network of the figures: a file, `inception` for FID, or `embedded`, that of Fashion-MNIST
+    /// [default: inception where `dataset fetch inception` has left it, else embedded].
     #[arg(long)]
     features: Option<PathBuf>,
     /// Print the configuration in full, and what the run would take, and stop.
@@ -143,7 +145,10 @@ fn wanted(args: &Args, config: &Config, parts: &Parts) -> anyhow::Result<Option<
     }
     let network = &parts.teacher.config;
     let shape = [network.img_channels, network.img_resolution, network.img_resolution];
-    let extractor = inputs::extractor(args.features.as_deref())?;
+    // FID is what others quote; a smoke test has no use for its minutes.
+    let fid = args.features.is_none() && !args.smoke && Path::new(inputs::INCEPTION).is_file();
+    let features = if fid { Some(Path::new("inception")) } else { args.features.as_deref() };
+    let extractor = inputs::extractor(features)?;
     judge::check_count("--eval-images", eval_images(args))?;
     let reference = args.eval_data.as_deref().map(|name| -> anyhow::Result<Dataset> {
         let dataset = inputs::dataset_for(network, name)?;
@@ -269,18 +274,25 @@ fn export(
 
 /// The comparison of student and teacher: a table, `results.json`, and a picture.
 fn figures(engine: &Engine, folder: &Path, wanted: &Wanted, args: &Args) -> anyhow::Result<()> {
+    let begun = Instant::now();
     let stand_in;
-    let real = wanted.reference.as_ref().or(engine.source.dataset.as_ref());
-    let dataset = match (real, &engine.source.samples) {
-        (Some(dataset), _) => dataset,
+    let own = engine.source.dataset.as_ref().map(|it| (engine.config.data.as_str(), it));
+    let wanted_data = args.eval_data.as_deref().zip(wanted.reference.as_ref());
+    let (name, dataset) = match (wanted_data.or(own), &engine.source.samples) {
+        (Some(named), _) => named,
         (None, Some(samples)) => {
             note!("there are no real images: figures are against the teacher's samples");
             stand_in = samples.to_dataset()?;
-            &stand_in
+            (engine.config.data.as_str(), &stand_in)
         }
         (None, None) => return Ok(()),
     };
-    let judge = judge::Judge::new(dataset, &*wanted.extractor, eval_images(args), &engine.device)?;
+    let judge = judge::Judge::new(
+        judge::Against::images(name, dataset),
+        &*wanted.extractor,
+        eval_images(args),
+        &engine.device,
+    )?;
     let (config, networks) = (&engine.config, &engine.networks);
     let drawing = judge.drawing(config.seed, &networks.sample, engine.source.label_dim);
     let heun = |steps| Maker::Heun { teacher: networks.teacher.as_ref(), steps };
@@ -296,6 +308,10 @@ fn figures(engine: &Engine, folder: &Path, wanted: &Wanted, args: &Args) -> anyh
         ("teacher", heun(18)),
     ];
     let rows = judge.rows(&makers, &drawing)?;
+    if let Some(Row { report, .. }) = rows.first() {
+        let (seconds, file) = (begun.elapsed().as_secs_f64(), "generator.safetensors");
+        metric_log::append(folder, report, report.fd, seconds, file, &engine.device)?;
+    }
     let results = serde_json::to_string_pretty(&rows)?;
     let write = |name: &str, bytes: &[u8]| run_folder::replace(&folder.join(name), bytes);
     write("results.json", results.as_bytes())?;

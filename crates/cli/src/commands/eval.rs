@@ -1,21 +1,44 @@
-//! `uni-instruct eval`: figures of one file against real images, with gates.
+//! `uni-instruct eval`: figures of one network, or of images, against real images, with gates.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, time::Instant};
 
-use candle_core::Device;
-use models::{Network, NetworkConfig};
-use train::evaluate::{Maker, Row};
+use anyhow::Context;
+use candle_core::{Device, Tensor};
+use data::{Dataset, png};
+use metrics::{FeatureExtractor, NearestPair};
+use train::evaluate::{Drawing, Row};
 
-use crate::{exit::GateNotMet, inputs, judge, output::say};
+use crate::{
+    figures::{self, Gate},
+    inputs,
+    judge::{self, Against, Judge},
+    metric_log,
+    model::Model,
+    output::{note, say},
+    protocol::{Protocol, Quoted},
+    run_folder,
+};
 
 /// Arguments of `uni-instruct eval`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A generator or a teacher: a file, or the name of an embedded one.
+    /// A generator or a teacher, by file or embedded name; or, with --images, images.
     file: String,
-    /// Real images.
-    #[arg(long, default_value = inputs::FASHION_MNIST)]
-    data: String,
+    /// What is judged are images that are there already: any form that `dataset check` reads.
+    #[arg(long, conflicts_with_all = ["count", "seed", "steps", "protocol"])]
+    images: bool,
+    /// Real images [default: fashion-mnist, or none beside --reference].
+    #[arg(long)]
+    data: Option<String>,
+    /// Statistics of real images, by `ref-stats write` or other tools, to take distances from.
+    #[arg(long, value_name = "FILE.npz")]
+    reference: Option<PathBuf>,
+    /// Images that the network was trained on; --data must be others. Tells whether it repeats them.
+    #[arg(long, value_name = "DATA")]
+    training: Option<String>,
+    /// Picture to write of the images that are nearest to a training image, above that one.
+    #[arg(long, value_name = "FILE.png", requires = "training")]
+    pairs: Option<PathBuf>,
     /// Images to make.
     #[arg(long, default_value_t = 1000)]
     count: usize,
@@ -25,12 +48,22 @@ pub struct Args {
     /// Steps of Heun's sampler, for a teacher: 2 N - 1 evaluations [default: 18].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     steps: Option<u16>,
-    /// Feature network; without it, the embedded one of Fashion-MNIST.
+    /// Make the images several times, as papers do, and quote the figures as they do.
+    #[arg(long, value_enum)]
+    protocol: Option<Protocol>,
+    /// Resamples for confidence intervals; 0 for none.
+    #[arg(long, default_value_t = judge::REPLICATES)]
+    bootstrap: usize,
+    /// Feature network: a file, or `inception` for FID; without it, the embedded one of
+    /// Fashion-MNIST.
     #[arg(long)]
     features: Option<PathBuf>,
     /// Exit with 6 unless it holds, as in `fid<5` or `recall>0.4`.
     #[arg(long, value_name = "FIGURE<NUMBER")]
     require: Vec<Gate>,
+    /// Folder to append a line to, in its `metric-NAME.jsonl`.
+    #[arg(long, value_name = "FOLDER")]
+    log: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -39,155 +72,148 @@ pub struct Args {
     device: String,
 }
 
+/// Subsets for the kernel distance, as public tools have it.
+const KID_SUBSETS: usize = 100;
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    judge::check_count("--count", args.count)?;
+    let begun = Instant::now();
+    if args.bootstrap == 1 {
+        let reason = "one resample has no spread; give 2 or more, or 0 for no intervals";
+        return Err(train::Error::unusable("--bootstrap 1", reason).into());
+    }
     let device = inputs::device(&args.device)?;
-    let model = Model::load(&args.file, args.steps, &device)?;
-    let dataset = inputs::dataset_for(&model.config, &args.data)?;
-    train::assemble::check_data(&model.config, &dataset, &args.data)?;
+    let subject = match args.images {
+        true => Subject::Images(inputs::dataset(&args.file)?),
+        false => {
+            judge::check_count("--count", args.count)?;
+            Subject::Network(Box::new(Model::load(&args.file, args.steps, &device)?))
+        }
+    };
     let extractor = inputs::extractor(args.features.as_deref())?;
-    let judge = judge::Judge::new(&dataset, &*extractor, args.count, &device)?;
+    let named = args.data.as_deref();
+    let name = named.or(args.reference.is_none().then_some(inputs::FASHION_MNIST));
+    let real = name.map(|name| subject.dataset(name, &*extractor)).transpose()?;
+    let training = args.training.as_deref().map(|name| subject.dataset(name, &*extractor));
+    let training = match (training.transpose()?, &real) {
+        (Some(training), Some(real)) => Some(training.thin(real.len())?),
+        (Some(_), None) => {
+            let reason = "it takes images that were not trained on, too: give them as --data";
+            return Err(train::Error::unusable("--training", reason).into());
+        }
+        (None, _) => None,
+    };
+    let against = Against {
+        data: name.zip(real.as_ref()),
+        statistics: args.reference.as_deref(),
+        training: training.as_ref(),
+        replicates: args.bootstrap,
+        kid_subsets: KID_SUBSETS,
+    };
+    let count = subject.count(args);
+    let judge = Judge::new(against, &*extractor, count, &device)?;
+    let rows = match &subject {
+        Subject::Images(dataset) => {
+            let dataset = judge::fitting(dataset.clone(), &*extractor)?;
+            vec![judge.row_of_images("images", &dataset)?]
+        }
+        Subject::Network(model) => trials(args, model, &judge)?,
+    };
+    let quoted = Quoted::of(args.protocol, &rows);
+    if args.json {
+        let facts = serde_json::json!({ "rows": rows, "quoted": quoted });
+        say!("{}", serde_json::to_string_pretty(&facts)?)?;
+    } else {
+        say!("{}", judge::table(&rows))?;
+        match &rows[..] {
+            [row] => say!("{}", figures::list(&row.report))?,
+            _ => say!("{}", quoted.text())?,
+        }
+    }
+    if let Some(folder) = &args.log {
+        let (value, seconds) = (quoted.figures["fd"], begun.elapsed().as_secs_f64());
+        metric_log::append(folder, &rows[0].report, value, seconds, &args.file, &device)?;
+    }
+    if let (Some(path), Some(training)) = (&args.pairs, &training) {
+        let nearest = rows[0].report.memorization.iter().flat_map(|it| &it.nearest);
+        let picture = pairs(args, &subject, &judge, training, nearest.copied().collect())?;
+        run_folder::replace(path, &picture)?;
+        note!("{}: nearest to a training image, above that image", path.display());
+    }
+    args.require.iter().try_for_each(|gate| gate.check(&quoted.figures))
+}
+
+/// What is judged.
+enum Subject {
+    Network(Box<Model>),
+    Images(Dataset),
+}
+
+impl Subject {
+    /// A data set to compare with, of the size that it is compared at.
+    fn dataset(&self, name: &str, extractor: &dyn FeatureExtractor) -> anyhow::Result<Dataset> {
+        match self {
+            Self::Network(model) => {
+                let dataset = inputs::dataset_for(&model.config, name)?;
+                train::assemble::check_data(&model.config, &dataset, name)?;
+                Ok(dataset)
+            }
+            Self::Images(_) => judge::fitting(inputs::dataset(name)?, extractor),
+        }
+    }
+
+    fn count(&self, args: &Args) -> usize {
+        match self {
+            Self::Network(_) => args.count,
+            Self::Images(dataset) => dataset.len(),
+        }
+    }
+}
+
+/// A row a trial, each of latents of its own.
+fn trials(args: &Args, model: &Model, judge: &Judge<'_>) -> anyhow::Result<Vec<Row>> {
     let sample = model.sample_shape();
     let drawing = judge.drawing(args.seed, &sample, model.config.label_dim);
-    let rows = judge.rows(&[(model.name(), model.maker())], &drawing)?;
-    match args.json {
-        true => say!("{}", serde_json::to_string_pretty(&rows)?)?,
-        false => say!("{}", judge::table(&rows))?,
+    let Some(protocol) = args.protocol else {
+        return judge.rows(&[(model.name(), model.maker())], &drawing);
+    };
+    let mut rows = Vec::new();
+    for trial in 0..protocol.trials() {
+        let name = format!("{}, trial {}", model.name(), trial + 1);
+        let drawing = Drawing { first: trial * args.count, ..drawing.clone() };
+        rows.extend(judge.rows(&[(&name, model.maker())], &drawing)?);
     }
-    args.require.iter().try_for_each(|gate| gate.check(&rows[0]))
+    Ok(rows)
 }
 
-/// A network that makes images, told apart by its file.
-pub struct Model {
-    /// What it is.
-    pub config: NetworkConfig,
-    network: Network,
-    /// Level of a generator's input; `None` for a teacher.
-    sigma_init: Option<f64>,
-    steps: usize,
-}
-
-impl Model {
-    /// Reads a file; a teacher will take these steps, 18 if not told.
-    ///
-    /// # Errors
-    ///
-    /// If the file is not usable, or steps are given for a generator, which takes one evaluation.
-    pub fn load(name: &str, steps: Option<u16>, device: &Device) -> anyhow::Result<Self> {
-        let (file, _) = inputs::network(name)?;
-        let sigma_init = file.provenance.entries.get(judge::SIGMA_INIT);
-        let sigma_init = sigma_init.map(|text| level(name, text)).transpose()?;
-        if sigma_init.is_some() && steps.is_some() {
-            let reason = "a one-step generator takes one evaluation; leave it out";
-            return Err(train::Error::unusable("--steps", reason).into());
+/// The images of these pairs, made again, in a row above the training images.
+fn pairs(
+    args: &Args,
+    subject: &Subject,
+    judge: &Judge<'_>,
+    training: &Dataset,
+    pairs: Vec<NearestPair>,
+) -> anyhow::Result<Vec<u8>> {
+    let device = &Device::Cpu;
+    let indices: Vec<usize> = pairs.iter().map(|it| it.training).collect();
+    let below = training.batch(&indices, device)?.images;
+    let above = match subject {
+        Subject::Images(dataset) => {
+            let indices: Vec<usize> = pairs.iter().map(|it| it.generated).collect();
+            let [_, side, _] = training.shape();
+            let margin = side.saturating_sub(dataset.shape()[1]) / 2;
+            dataset.pad(margin)?.batch(&indices, device)?.images
         }
-        let network = file.config.build(&file.params.to_device(device)?.frozen())?;
-        let steps = steps.unwrap_or(DEFAULT_STEPS).into();
-        Ok(Self { config: file.config, network, sigma_init, steps })
-    }
-
-    /// As a maker of images.
-    pub fn maker(&self) -> Maker<'_> {
-        match self.sigma_init {
-            Some(sigma_init) => Maker::OneStep { generator: &self.network, sigma_init },
-            None => Maker::Heun { teacher: &self.network, steps: self.steps },
+        Subject::Network(model) => {
+            let sample = model.sample_shape();
+            let drawing = judge.drawing(args.seed, &sample, model.config.label_dim);
+            let again = |pair: &NearestPair| -> anyhow::Result<Tensor> {
+                let at = pair.generated;
+                Ok(drawing.images(model.maker(), at, at + 1)?.to_device(device)?)
+            };
+            Tensor::cat(&pairs.iter().map(again).collect::<anyhow::Result<Vec<_>>>()?, 0)?
         }
-    }
-
-    /// The network itself.
-    pub fn network(&self) -> &Network {
-        &self.network
-    }
-
-    /// What it is called in a table.
-    pub fn name(&self) -> &'static str {
-        if self.sigma_init.is_some() { "student" } else { "teacher" }
-    }
-
-    /// Shape of one image.
-    pub fn sample_shape(&self) -> [usize; 3] {
-        [self.config.img_channels, self.config.img_resolution, self.config.img_resolution]
-    }
-}
-
-/// Steps of a teacher's sampler: 35 evaluations, EDM's for 32x32.
-const DEFAULT_STEPS: u16 = 18;
-
-/// A generator's input level, as its file tells it.
-fn level(name: &str, text: &str) -> Result<f64, models::Error> {
-    let number: Option<f64> = text.parse().ok();
-    number.filter(|it| it.is_finite() && 0.0 < *it).ok_or_else(|| {
-        let expected = "a positive number".to_owned();
-        let fault =
-            models::Error::Metadata { key: judge::SIGMA_INIT, expected, found: text.to_owned() };
-        fault.in_file(name)
-    })
-}
-
-/// A bound on a figure.
-#[derive(Clone, Debug)]
-struct Gate {
-    figure: String,
-    below: bool,
-    bound: f64,
-}
-
-/// The Fréchet distance of Inception's features, which `--features inception` makes; of others it has
-/// no value.
-const FID: &str = "fid";
-
-impl FromStr for Gate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let at = text.find(['<', '>']).ok_or("expected a figure, < or >, and a number")?;
-        let (figure, rest) = text.split_at(at);
-        let bound = rest[1..].trim().parse().map_err(|_| format!("`{}`: no number", &rest[1..]))?;
-        let figure = figure.trim().to_owned();
-        const FIGURES: [&str; 8] =
-            ["fd", FID, "kid", "precision", "recall", "density", "coverage", "accuracy"];
-        match FIGURES.contains(&figure.as_str()) {
-            true => Ok(Self { figure, below: rest.starts_with('<'), bound }),
-            false => Err(format!("no figure `{figure}`; there are {}", FIGURES.join(", "))),
-        }
-    }
-}
-
-impl fmt::Display for Gate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{}", self.figure, if self.below { '<' } else { '>' }, self.bound)
-    }
-}
-
-impl Gate {
-    fn check(&self, row: &Row) -> anyhow::Result<()> {
-        let report = serde_json::to_value(&row.report)?;
-        let figure = match self.figure.as_str() {
-            FID if judge::is_fid(&row.report) => "fd",
-            figure => figure,
-        };
-        let found = report[figure].as_f64();
-        let holds = |found| if self.below { found < self.bound } else { self.bound < found };
-        match found {
-            Some(found) if holds(found) => Ok(()),
-            Some(found) => Err(GateNotMet(format!("required {self}, measured {found}")).into()),
-            None => Err(GateNotMet(format!("required {self}, which has no value here")).into()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Gate;
-
-    #[test]
-    fn gates_read_and_print() {
-        for (text, expected) in [("fid<5", Some("fid<5")), (" recall > 0.4", Some("recall>0.4"))] {
-            assert_eq!(text.parse::<Gate>().ok().map(|it| it.to_string()).as_deref(), expected);
-        }
-        for text in ["fd", "fidd<5", "fd<x", "<5"] {
-            assert!(text.parse::<Gate>().is_err(), "{text}");
-        }
-    }
+    };
+    let images = Tensor::cat(&[above, below], 0)?;
+    png::grid(&images, pairs.len()).context("picture of the nearest pairs")
 }

@@ -6,8 +6,8 @@ use metrics::FeatureNetFile;
 use models::pickle::{FileBytes, Limits};
 use models::{NetworkConfig, Provenance, TensorFile};
 
-use super::eval::Model;
 use super::foreign;
+use crate::model::Model;
 use crate::{inputs, output::say};
 
 /// Arguments of `uni-instruct inspect`.

@@ -10,6 +10,7 @@ mod foreign;
 pub mod inspect;
 pub mod list;
 pub mod quickstart;
+pub mod ref_stats;
 pub mod sample;
 pub mod teacher;
 pub mod verify;

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use data::png;
 use train::evaluate::Drawing;
 
-use super::eval::Model;
+use crate::model::Model;
 use crate::{inputs, output::say, run_folder};
 
 /// Images in one forward pass.
@@ -56,6 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (count, sample) = (args.count.get(), model.sample_shape());
     let drawing = Drawing {
         seed: args.seed,
+        first: 0,
         count,
         batch: BATCH,
         sample: &sample,

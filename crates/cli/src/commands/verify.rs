@@ -8,10 +8,10 @@ use models::{Conditioning, Denoiser, ops::noise::NoiseStream};
 use serde::Serialize;
 use train::{evaluate::Row, step::Noised};
 
-use super::eval::Model;
 use crate::{
     exit::GateNotMet,
     inputs, judge,
+    model::Model,
     output::{note, say},
 };
 
@@ -67,7 +67,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let dataset = inputs::dataset_for(&model.config, &args.data)?;
     train::assemble::check_data(&model.config, &dataset, &args.data)?;
     let extractor = inputs::extractor(args.features.as_deref())?;
-    let judge = judge::Judge::new(&dataset, &*extractor, args.count, &device)?;
+    let judge = judge::Judge::new(
+        judge::Against::images(&args.data, &dataset),
+        &*extractor,
+        args.count,
+        &device,
+    )?;
     let levels = LEVELS
         .iter()
         .map(|&sigma| level(&model, &dataset, sigma, &device))

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::program::{check, folder};
 
 /// Ten images of 32x32, one of each class.
-fn few(folder: &Path) {
+pub fn few(folder: &Path) {
     for class in 0..10u8 {
         let images = folder.join("few").join(format!("class{class}"));
         std::fs::create_dir_all(&images).unwrap();
@@ -29,6 +29,9 @@ fn the_embedded_run_ends_with_figures() {
     assert_eq!(rows.as_array().unwrap().len(), 6);
     assert!(rows.as_array().unwrap().iter().all(|row| 0.0 < row["report"]["fd"].as_f64().unwrap()));
     assert!(run.join("grid.png").exists() && run.join("results.md").exists());
+    let log = std::fs::read_to_string(run.join("metric-fd40_full.jsonl")).unwrap();
+    let log: serde_json::Value = serde_json::from_str(&log).unwrap();
+    assert_eq!(log["results"]["fd40_full"], rows[0]["report"]["fd"]);
 }
 
 #[test]
@@ -92,6 +95,8 @@ fn a_feature_network_is_trained_and_measured() {
     assert!(0.92 < facts["accuracy"].as_f64().unwrap(), "{facts}");
     let eval = "eval fashion-mnist --steps 1 --count 10 --data few --features net.safetensors";
     check(&folder, eval, 0, &["| teacher | 1 |"]);
+    let embedded = eval.replace("net.safetensors", "embedded");
+    check(&folder, &embedded, 0, &["features of fashion-mnist-128-v1"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bad_input;
 mod convert;
 mod embedded;
+mod measure;
 mod program;
 mod recipes;
 mod runs;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{sample, write_all};
 use crate::png::Image;
-use crate::{Dataset, Labels, cifar10, edm_zip, idx, png};
+use crate::{Dataset, Error, Labels, cifar10, edm_zip, idx, png};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -218,6 +218,27 @@ fn padding_puts_black_around_and_truncation_keeps_the_first() {
     assert!(dataset.pad(usize::MAX).is_err());
     let labelled = sample(5, [3, 4, 4]).truncate(2);
     assert_eq!((labelled.len(), labelled.classes(), labelled.label(2)), (2, 3, None));
+}
+
+#[test]
+fn selections_keep_labels_with_their_images() {
+    let dataset = sample(6, [1, 2, 2]);
+    let picked = dataset.select(&[4, 1, 4]).unwrap();
+    for (at, from) in [4, 1, 4].into_iter().enumerate() {
+        assert_eq!(picked.image_u8(at).unwrap(), dataset.image_u8(from).unwrap());
+        assert_eq!(picked.label(at), dataset.label(from));
+    }
+    assert_eq!((picked.len(), picked.classes()), (3, dataset.classes()));
+    let soft = Labels::Soft { width: 2, values: (0..12).map(|it| it as f32).collect() };
+    let soft = Dataset::new("soft", [1, 2, 2], dataset.pixels().to_vec(), soft).unwrap();
+    let picked = soft.select(&[5, 0]).unwrap();
+    assert_eq!(*picked.labels(), Labels::Soft { width: 2, values: vec![10.0, 11.0, 0.0, 1.0] });
+    assert!(matches!(dataset.select(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(dataset.select(&[6]), Err(Error::Index { index: 6, len: 6 })));
+
+    assert_eq!(dataset.thin(3).unwrap(), dataset.select(&[0, 2, 4]).unwrap());
+    assert_eq!(dataset.thin(4).unwrap(), dataset.select(&[0, 1, 3, 4]).unwrap());
+    assert_eq!(dataset.thin(9).unwrap(), dataset);
 }
 
 #[test]

@@ -189,6 +189,6 @@ impl FeatureExtractor for TrainedFeatureNet {
     fn extract(&self, images: &Tensor) -> Result<Extracted> {
         let features = self.net.features(images)?;
         let logits = self.net.logits(&features)?;
-        Ok(Extracted { features, logits: Some(logits) })
+        Ok(Extracted { features, spatial: None, logits: Some(logits) })
     }
 }

@@ -84,6 +84,10 @@ pub(super) const BLOCKS: &[&[&[Step]]] = &[
       &[c(2048, 448, 1, 1), c(448, 384, 3, 3), CROSS], &[Largest, c(2048, 192, 1, 1)]],
 ];
 
+/// The block whose first path's first channels are the spatial features: TensorFlow calls that path
+/// `mixed_6/conv`, and counts the blocks from `mixed`, 0.
+pub(super) const SPATIAL_BLOCK: usize = 6;
+
 /// The two blocks of 160 channels.
 #[rustfmt::skip]
 const SEVENS: &[&[Step]] = &[

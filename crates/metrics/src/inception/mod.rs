@@ -14,6 +14,9 @@
 //! ```
 //!
 //! Batch norms are folded into the convolutions when the file is read.
+//!
+//! The mean forgets where in the image anything is. sFID (Nash et al. 2021, arXiv:2103.03841, sec. 4)
+//! is the Fréchet distance of features that do not: the first seven channels of a 17×17 block.
 
 mod blocks;
 mod file;
@@ -23,10 +26,12 @@ use candle_core::{Device, Tensor};
 use models::ops::{Window, average_pool, conv2d_relu, max_pool, mean_pixels};
 
 use crate::{Extracted, FeatureExtractor, Result};
-use blocks::{BLOCKS, STEM, Step};
+use blocks::{BLOCKS, SPATIAL_BLOCK, STEM, Step};
 
 /// Features of an image.
 const FEATURES: usize = 2048;
+/// Channels of a 17×17 block whose pixels are the spatial features: 7·17·17 = 2023, nearly as many.
+const SPATIAL_CHANNELS: usize = 7;
 /// Images whose activations are in memory at a time: some 20 MB each.
 const AT_A_TIME: usize = 8;
 
@@ -49,12 +54,19 @@ impl Inception {
     /// What the extractor is called: a Fréchet distance of its features is FID.
     pub const NAME: &str = "inception-v3-2015-12-05";
 
-    /// Images `[B, 3, 299, 299]`, scaled, to features `[B, 2048]`.
-    fn features(&self, images: &Tensor) -> Result<Tensor> {
+    /// Images `[B, 3, 299, 299]`, scaled, to features `[B, 2048]` and spatial features `[B, 2023]`.
+    fn features(&self, images: &Tensor) -> Result<[Tensor; 2]> {
         let mut convolutions = self.convolutions.iter();
-        let x = run(STEM, images, &mut convolutions)?;
-        let x = BLOCKS.iter().try_fold(x, |x, block| branches(block, &x, &mut convolutions))?;
-        Ok(mean_pixels(&x)?)
+        let mut x = run(STEM, images, &mut convolutions)?;
+        let mut spatial = None;
+        for (at, block) in BLOCKS.iter().enumerate() {
+            x = branches(block, &x, &mut convolutions)?;
+            if at == SPATIAL_BLOCK {
+                spatial = Some(x.narrow(1, 0, SPATIAL_CHANNELS)?.flatten_from(1)?);
+            }
+        }
+        let spatial = spatial.expect("the block is one of them");
+        Ok([mean_pixels(&x)?, spatial])
     }
 }
 
@@ -109,16 +121,23 @@ impl FeatureExtractor for Inception {
         None
     }
 
+    fn resize(&self) -> &str {
+        "TensorFlow 1 bilinear to 299x299"
+    }
+
     /// Values are first rounded to the bytes that a file of the image would have, `⌊127.5 x + 128⌋`
     /// within 0 and 255; one channel counts as three equal ones.
     fn extract(&self, images: &Tensor) -> Result<Extracted> {
         let images = images.to_device(&Device::Cpu)?;
         let count = images.dim(0)?;
-        let mut features = Vec::new();
+        let (mut features, mut spatial) = (Vec::new(), Vec::new());
         for first in (0..count).step_by(AT_A_TIME) {
             let some = images.narrow(0, first, AT_A_TIME.min(count - first))?;
-            features.push(self.features(&resize::prepare(&some)?)?);
+            let [pooled, pixels] = self.features(&resize::prepare(&some)?)?;
+            features.push(pooled);
+            spatial.push(pixels);
         }
-        Ok(Extracted { features: Tensor::cat(&features, 0)?, logits: None })
+        let spatial = Some(Tensor::cat(&spatial, 0)?);
+        Ok(Extracted { features: Tensor::cat(&features, 0)?, spatial, logits: None })
     }
 }

@@ -1,6 +1,7 @@
 //! Confidence intervals against the known spread of what they describe.
 
 use super::{assert_close, map_rows, message, normal_rows, rows};
+use crate::prdc::Neighborhoods;
 use crate::*;
 
 fn moved(stream: u32, count: usize) -> Rows {
@@ -55,6 +56,79 @@ fn the_bias_of_resamples_does_not_move_a_frechet_interval() {
     assert!(low < estimate && estimate < high, "{estimate} outside {low} to {high}");
     let middle = (low + high) / 2.0;
     assert!((middle - estimate).abs() < 0.2 * (high - low), "{estimate} in {low} to {high}");
+}
+
+/// The distance of a resample from its own moments, with more images than features and with fewer.
+#[test]
+fn frechet_replicates_are_distances_of_resamples() {
+    for (images, dim) in [(60, 6), (20, 30)] {
+        let (x, y) = (normal_rows(1, images, dim), normal_rows(0, 90, dim));
+        let reference = Moments::of(&y).gaussian().unwrap();
+        let bootstrap = Bootstrap { replicates: 2, ..Bootstrap::default() };
+        // With two replicates a and b the standard error is |a - b| / sqrt(2).
+        let got = bootstrap.frechet(&x, &reference).unwrap().standard_error * 2f64.sqrt();
+        let stream = models::ops::noise::NoiseStream::new(0, 0x424f_4f54);
+        let replicate = |position| {
+            let draw = |i| stream.below(position, i, images as u64) as usize;
+            let drawn = x.select(&(0..images as u32).map(draw).collect::<Vec<_>>());
+            let gaussian = Moments::of(&drawn).gaussian().unwrap();
+            frechet_distance(&gaussian, &reference).unwrap()
+        };
+        assert_close(got, (replicate(0) - replicate(1)).abs(), 1e-5);
+    }
+}
+
+/// Shares of generated images have the spread of a mean; shares of references that of fresh sets.
+#[test]
+fn neighbour_intervals_have_the_width_of_fresh_samples() {
+    let reference = normal_rows(0, 300, 6);
+    let x = moved(1, 300);
+    let got = Bootstrap::default().prdc(&x, &reference, 5).unwrap();
+    let estimate = prdc(&x, &reference, 5).unwrap();
+    let figure = |of: fn(&Prdc) -> f64| spread(|x| of(&prdc(x, &reference, 5).unwrap()));
+    assert_covers(got.precision, estimate.precision, figure(|it| it.precision));
+    assert_covers(got.density, estimate.density, figure(|it| it.density));
+    // Of these a resample, with its fewer different images, has more spread than a fresh set.
+    for (interval, estimate, true_spread) in [
+        (got.recall, estimate.recall, figure(|it| it.recall)),
+        (got.coverage, estimate.coverage, figure(|it| it.coverage)),
+    ] {
+        assert!(interval.low < estimate && estimate < interval.high, "{interval:?}");
+        let ratio = interval.standard_error / true_spread;
+        assert!((0.8..1.9).contains(&ratio), "{interval:?}, true {true_spread}");
+    }
+}
+
+/// A resample's neighbourhoods are those of its different images.
+#[test]
+fn neighbour_figures_of_a_resample_are_those_of_its_different_images() {
+    let (x, y) = (moved(1, 70), normal_rows(0, 50, 6));
+    let neighborhoods = Neighborhoods::new(&x, &y, 3, Bootstrap::depth(3)).unwrap();
+    for seed in 0..5 {
+        let occurs = |i: &usize| (i * (seed + 3)) % 5 < 3;
+        let weights: Vec<u32> = (0..70).map(|i| u32::from(occurs(&i))).collect();
+        let different = x.select(&(0..70).filter(occurs).collect::<Vec<_>>());
+        assert_eq!(neighborhoods.figures(&weights), prdc(&different, &y, 3).unwrap(), "{seed}");
+    }
+}
+
+/// On a lattice nearly all distances are equal to some radius, and a sample at the rim is outside.
+#[test]
+fn a_neighbour_at_the_rim_is_none() {
+    let lattice = |step: usize| rows((0..60).map(|i| (step * i) as f32).collect(), 1);
+    let (x, y) = (lattice(2), lattice(3));
+    for k in 1..6 {
+        let neighborhoods = Neighborhoods::new(&x, &y, k, Bootstrap::depth(k)).unwrap();
+        assert_eq!(neighborhoods.figures(&[1; 60]), prdc(&x, &y, k).unwrap(), "{k}");
+    }
+}
+
+#[test]
+fn an_inception_score_interval_has_the_width_of_fresh_samples() {
+    let figure = |x: &Rows| inception_score(x).unwrap();
+    let x = moved(1, 300);
+    let interval = Bootstrap::default().inception_score(&x).unwrap();
+    assert_covers(interval, figure(&x), spread(figure));
 }
 
 /// KID of a resample, with the pairs of an image and its copy left out, worked out from the rows.

@@ -5,7 +5,8 @@ use candle_core::{Device, Tensor};
 use super::{message, normal_rows};
 use crate::*;
 
-/// The first two pixels of an image as features; as logits, their values and one class more.
+/// Of an image of four pixels, the first two are its features, the last three its spatial features,
+/// the first three its logits.
 struct Pixels {
     hash: &'static str,
     dim: usize,
@@ -30,7 +31,8 @@ impl FeatureExtractor for Pixels {
 
     fn extract(&self, images: &Tensor) -> Result<Extracted> {
         let flat = images.flatten_from(1)?;
-        Ok(Extracted { features: flat.narrow(1, 0, 2)?, logits: Some(flat.narrow(1, 0, 3)?) })
+        let (features, spatial) = (flat.narrow(1, 0, 2)?, Some(flat.narrow(1, 1, 3)?));
+        Ok(Extracted { features, spatial, logits: Some(flat.narrow(1, 0, 3)?) })
     }
 }
 
@@ -57,6 +59,7 @@ fn features_do_not_depend_on_how_images_are_batched() {
     assert_eq!(got, collect(&PIXELS, vec![Ok(all.clone())]).unwrap());
     assert_eq!((got.features.len(), got.features.dim()), (20, 2));
     assert_eq!(got.logits.map(|logits| (logits.len(), logits.dim())), Some((20, 3)));
+    assert_eq!(got.spatial.map(|spatial| (spatial.len(), spatial.dim())), Some((20, 3)));
 }
 
 #[test]
@@ -73,104 +76,210 @@ fn sets_that_cannot_be_measured_are_refused_by_name() {
     assert!(message(collect(&PIXELS, vec![failed])).contains("disk"));
 }
 
+fn gaussian(rows: &Rows) -> Gaussian {
+    Moments::of(rows).gaussian().unwrap()
+}
+
+fn images_of(set: &FeatureSet) -> Reference {
+    Reference { images: Some(set.clone()), statistics: None }
+}
+
 #[test]
 fn a_report_holds_each_figure_and_survives_json() {
-    let (x, y) = (set(1, 60), set(2, 80));
+    let (x, y, z) = (set(1, 60), set(2, 80), set(3, 50));
     let labels: Vec<u32> = (0..60).map(|i| i % 3).collect();
-    let report = evaluate(&x, &y, Some(&labels), 3).unwrap();
-    let logits = x.logits.as_ref().unwrap();
-    let gaussian = |set: &FeatureSet| Moments::of(&set.features).gaussian().unwrap();
-    let neighbors = prdc(&x.features, &y.features, 3).unwrap();
-    let want = Report {
-        extractor: ExtractorId { name: "pixels".to_owned(), hash: "1".to_owned() },
-        images: 60,
-        references: 80,
+    let wanted = Wanted {
+        labels: Some(&labels),
         neighbors: 3,
-        fd: frechet_distance(&gaussian(&x), &gaussian(&y)).unwrap(),
-        kid: kid(&x.features, &y.features).unwrap(),
-        precision: neighbors.precision,
-        recall: neighbors.recall,
-        density: neighbors.density,
-        coverage: neighbors.coverage,
+        kid_subsets: [4, 1000],
+        training: Some(&z),
+        bootstrap: Some(Bootstrap { replicates: 50, ..Bootstrap::default() }),
+    };
+    let report = evaluate(&x, &images_of(&y), &wanted).unwrap();
+    let logits = x.logits.as_ref().unwrap();
+    let neighbors = prdc(&x.features, &y.features, 3).unwrap();
+    let spatial = [&x, &y].map(|set| gaussian(set.spatial.as_ref().unwrap()));
+    let thinned = y.features.select(&(0..50).map(|i| i * 80 / 50).collect::<Vec<_>>());
+    let want = Report {
+        references: Some(80),
+        neighbors: 3,
+        spatial_fd: Some(frechet_distance(&spatial[0], &spatial[1]).unwrap()),
+        kid: Some(kid(&x.features, &y.features).unwrap()),
+        // Of no more than half of the smaller set.
+        kid_subsets: Some(kid_subsets(&x.features, &y.features, 4, 30, 0).unwrap()),
+        precision: Some(neighbors.precision),
+        recall: Some(neighbors.recall),
+        density: Some(neighbors.density),
+        coverage: Some(neighbors.coverage),
         accuracy: Some(class_accuracy(logits, &labels).unwrap()),
         inception_score: Some(inception_score(logits).unwrap()),
+        memorization: Some(memorization(&x.features, &z.features, &thinned, 10).unwrap()),
+        intervals: report.intervals.clone(),
+        ..Report::new(
+            ExtractorId::of(&PIXELS),
+            60,
+            frechet_distance(&gaussian(&x.features), &gaussian(&y.features)).unwrap(),
+        )
     };
     assert_eq!(report, want);
-    let json = serde_json::to_string(&report).unwrap();
-    let again: Report = serde_json::from_str(&json).unwrap();
+    let intervals = report.intervals.as_ref().unwrap();
+    let names: Vec<&str> = intervals.of.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "accuracy",
+            "coverage",
+            "density",
+            "fd",
+            "inception_score",
+            "kid",
+            "memorization",
+            "precision",
+            "recall",
+            "spatial_fd"
+        ]
+    );
+    let fd = intervals.of["fd"];
+    assert!(fd.low < want.fd && want.fd < fd.high);
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["intervals"]["replicates"], 50);
+    let again: Report = serde_json::from_value(json).unwrap();
     assert_eq!((again.images, again.accuracy), (60, want.accuracy));
     assert!((again.fd - want.fd).abs() <= f64::EPSILON * want.fd);
-    assert_eq!(evaluate(&x, &y, None, 3).unwrap().accuracy, None);
-    let range = intervals(&x, &y, Some(&labels), &Bootstrap::default()).unwrap();
-    assert!(range.fd.low < want.fd && want.fd < range.fd.high);
-    assert!(range.accuracy.is_some());
+}
+
+#[test]
+fn figures_that_nothing_was_given_for_are_absent() {
+    let (x, y) = (set(1, 60), set(2, 80));
+    let report = evaluate(&x, &images_of(&y), &Wanted::default()).unwrap();
+    assert!(report.accuracy.is_none() && report.intervals.is_none());
+    assert!(report.memorization.is_none() && report.kid_subsets.is_none());
+    let got = message(evaluate(&x, &Reference::default(), &Wanted::default()));
+    assert!(got.contains("references: 0 samples, at least 2 needed"), "{got}");
+}
+
+/// Distances from statistics are those from the images that they are of; the rest is left out.
+#[test]
+fn statistics_serve_where_images_are_not_at_hand() {
+    let (x, y) = (set(1, 60), set(2, 80));
+    let of_images = evaluate(&x, &images_of(&y), &Wanted::default()).unwrap();
+    let (name, hash) = ("noise".to_owned(), "abc".to_owned());
+    let dataset = DatasetId { name, hash, images: 80 };
+    let statistics = Some(ReferenceStats::of(&y, dataset).unwrap());
+    let reference = Reference { images: None, statistics };
+    let got = evaluate(&x, &reference, &Wanted::default()).unwrap();
+    let inception_score = of_images.inception_score;
+    let (references, spatial_fd) = (Some(80), of_images.spatial_fd);
+    let bare = Report::new(ExtractorId::of(&PIXELS), 60, of_images.fd);
+    let want = Report { references, spatial_fd, inception_score, neighbors: 5, ..bare };
+    assert_eq!(got, want);
 }
 
 #[test]
 fn figures_of_different_extractors_are_not_compared() {
     let other = Pixels { hash: "2", ..PIXELS };
     let other = collect(&other, vec![Ok(images(0, 30))]).unwrap();
-    let got = message(evaluate(&set(0, 30), &other, None, 3));
+    let got = message(evaluate(&set(0, 30), &images_of(&other), &Wanted::default()));
     assert!(got.contains("hash of the feature extractor differs: expected 2, found 1"), "{got}");
-    assert!(message(intervals(&set(0, 30), &other, None, &Bootstrap::default())).contains("hash"));
+    let training = Wanted { training: Some(&other), ..Wanted::default() };
+    let got = message(evaluate(&set(0, 30), &images_of(&set(1, 30)), &training));
+    assert!(got.contains("hash of the feature extractor"), "{got}");
+    let statistics = Some(stats());
+    let reference = Reference { images: None, statistics };
+    let got = message(evaluate(&set(0, 30), &reference, &Wanted::default()));
+    assert!(got.contains("features of the reference statistics: expected 2, found 7"), "{got}");
 }
 
 fn stats() -> ReferenceStats {
+    let [name, hash, resize] = ["pixels", "1", "none"].map(str::to_owned);
+    let extractor = ExtractorId { name, hash, resize };
+    let (name, hash) = ("noise".to_owned(), "abc".to_owned());
+    let dataset = DatasetId { name, hash, images: 50 };
     ReferenceStats {
-        gaussian: Moments::of(&normal_rows(3, 50, 7)).gaussian().unwrap(),
-        images: 50,
-        dataset: DatasetId { name: "noise".to_owned(), hash: "abc".to_owned() },
-        extractor: ExtractorId { name: "pixels".to_owned(), hash: "1".to_owned() },
+        gaussian: gaussian(&normal_rows(3, 50, 7)),
+        spatial: Some(gaussian(&normal_rows(4, 50, 5))),
+        origin: Some(Origin { dataset, extractor }),
     }
 }
 
 #[test]
-fn reference_statistics_come_back_from_their_file_to_the_bit() {
+fn reference_statistics_come_back_from_their_files_to_the_bit() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("noise.safetensors");
-    stats().save(&path).unwrap();
-    assert_eq!(ReferenceStats::load(&path).unwrap(), stats());
-    let npz = folder.path().join("noise.npz");
-    stats().gaussian.write_npz(&npz).unwrap();
-    assert_eq!(Gaussian::read_npz(&npz).unwrap(), stats().gaussian);
+    let path = folder.path().join("noise.npz");
+    stats().write(&path).unwrap();
+    assert_eq!(ReferenceStats::read(&path).unwrap(), stats());
+    // Other tools' files have no file beside them, and mostly no spatial statistics.
+    let bare = ReferenceStats { spatial: None, origin: None, ..stats() };
+    let got = message(bare.write(&path));
+    assert!(got.contains("noise.npz.json: it is beside a file of unknown origin"), "{got}");
+    std::fs::remove_file(folder.path().join("noise.npz.json")).unwrap();
+    bare.write(&path).unwrap();
+    assert_eq!(ReferenceStats::read(&path).unwrap(), bare);
 }
 
 #[test]
 fn statistics_of_something_else_are_refused_by_name() {
-    let ReferenceStats { dataset, extractor, .. } = stats();
-    stats().check(&dataset, &extractor).unwrap();
+    let Origin { dataset, extractor } = stats().origin.unwrap();
+    stats().check_dataset(&dataset).unwrap();
+    stats().check_extractor(&extractor, 7).unwrap();
     let other = DatasetId { hash: "def".to_owned(), ..dataset.clone() };
-    let got = message(stats().check(&other, &extractor));
+    let got = message(stats().check_dataset(&other));
     assert!(got.contains("reference data set differs: expected noise (def), found noise (abc)"));
-    let other = ExtractorId { name: "inception".to_owned(), ..extractor };
-    let got = message(stats().check(&dataset, &other));
+    let fewer = DatasetId { images: 49, ..dataset };
+    let got = message(stats().check_dataset(&fewer));
+    assert!(got.contains("number of reference images differs: expected 49, found 50"), "{got}");
+    let refuse = |other: ExtractorId, dim| message(stats().check_extractor(&other, dim));
+    let other = ExtractorId { name: "inception".to_owned(), ..extractor.clone() };
+    let got = refuse(other, 7);
     assert!(got.contains("feature extractor differs: expected inception, found pixels"), "{got}");
+    let other = ExtractorId { resize: "bicubic".to_owned(), ..extractor.clone() };
+    let got = refuse(other, 7);
+    assert!(got.contains("resize of the feature extractor differs: expected bicubic"), "{got}");
+    assert!(refuse(extractor, 8).contains("expected 8, found 7"));
 }
 
 #[test]
 fn files_that_hold_no_statistics_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("stats");
-    let load = |bytes: &[u8]| {
+    let path = folder.path().join("stats.npz");
+    let beside = folder.path().join("stats.npz.json");
+    stats().write(&path).unwrap();
+    let (whole, json) = (std::fs::read(&path).unwrap(), std::fs::read_to_string(&beside).unwrap());
+    let refuse = |bytes: &[u8], json: &str| {
         std::fs::write(&path, bytes).unwrap();
-        [message(ReferenceStats::load(&path)), message(Gaussian::read_npz(&path))]
+        std::fs::write(&beside, json).unwrap();
+        message(ReferenceStats::read(&path))
     };
-    stats().save(&path).unwrap();
-    let whole = std::fs::read(&path).unwrap();
     for bytes in [&[][..], &[0; 64], &whole[..whole.len() / 2]] {
-        for got in load(bytes) {
-            assert!(got.contains("stats: "), "{got}");
-        }
+        let got = refuse(bytes, &json);
+        assert!(got.contains("stats.npz: "), "{got}");
     }
-    let network = FeatureNetFile {
-        params: FeatureNet::init(0).unwrap(),
-        accuracy: 0.1,
-        provenance: models::Provenance::default(),
+    let got = refuse(&whole, &json.replace("reference-statistics", "network"));
+    assert!(got.contains("stats.npz.json: its kind is `network-v1`"), "{got}");
+    let got = refuse(&whole, &json[..json.len() / 2]);
+    assert!(got.contains("stats.npz.json: EOF"), "{got}");
+    let other = ReferenceStats { spatial: None, ..stats() };
+    std::fs::remove_file(&beside).unwrap();
+    ReferenceStats { origin: None, ..other }.write(&path).unwrap();
+    let got = refuse(&std::fs::read(&path).unwrap(), &json);
+    assert!(got.contains("it belongs to another .npz"), "{got}");
+    std::fs::remove_file(&beside).unwrap();
+
+    let array = |shape: &[usize]| npz::Array {
+        shape: shape.to_vec(),
+        values: npz::Values::F64(vec![0.0; shape.iter().product()]),
     };
-    network.save(&path).unwrap();
-    let got = message(ReferenceStats::load(&path));
-    assert!(got.contains("`kind` is `feature-network`, expected `reference-statistics"), "{got}");
-    let lone = npz::Array { shape: vec![1], values: npz::Values::F64(vec![0.0]) };
-    npz::write(&path, &npz::Arrays::from([("mu".to_owned(), lone)])).unwrap();
-    assert!(message(Gaussian::read_npz(&path)).contains("stats: no array `sigma`"));
+    let refuse = |arrays: &[(&str, &[usize])]| {
+        let arrays = arrays.iter().map(|(name, shape)| ((*name).to_owned(), array(shape)));
+        npz::write(&path, &arrays.collect()).unwrap();
+        message(ReferenceStats::read(&path))
+    };
+    assert!(refuse(&[("mu", &[1])]).contains("stats.npz: no array `sigma`"));
+    assert!(refuse(&[("sigma", &[1, 1])]).contains("stats.npz: no array `mu`"));
+    assert!(refuse(&[("mu", &[2, 1]), ("sigma", &[2, 2])]).contains("`mu` has shape [2, 1]"));
+    assert!(
+        refuse(&[("mu", &[2]), ("sigma", &[3, 3])]).contains("covariance: expected 4, found 9")
+    );
+    let got = refuse(&[("mu", &[1]), ("sigma", &[1, 1]), ("mu_s", &[1])]);
+    assert!(got.contains("no array `sigma_s`"), "{got}");
 }

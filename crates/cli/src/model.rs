@@ -1,0 +1,74 @@
+//! A network that makes images: a one-step generator or a teacher under a sampler.
+
+use candle_core::Device;
+use models::{Network, NetworkConfig};
+use train::evaluate::Maker;
+
+use crate::{inputs, judge};
+
+/// A network that makes images, told apart by its file.
+pub struct Model {
+    /// What it is.
+    pub config: NetworkConfig,
+    network: Network,
+    /// Level of a generator's input; `None` for a teacher.
+    sigma_init: Option<f64>,
+    steps: usize,
+}
+
+impl Model {
+    /// Reads a file; a teacher will take these steps, 18 if not told.
+    ///
+    /// # Errors
+    ///
+    /// If the file is not usable, or steps are given for a generator, which takes one evaluation.
+    pub fn load(name: &str, steps: Option<u16>, device: &Device) -> anyhow::Result<Self> {
+        let (file, _) = inputs::network(name)?;
+        let sigma_init = file.provenance.entries.get(judge::SIGMA_INIT);
+        let sigma_init = sigma_init.map(|text| level(name, text)).transpose()?;
+        if sigma_init.is_some() && steps.is_some() {
+            let reason = "a one-step generator takes one evaluation; leave it out";
+            return Err(train::Error::unusable("--steps", reason).into());
+        }
+        let network = file.config.build(&file.params.to_device(device)?.frozen())?;
+        let steps = steps.unwrap_or(DEFAULT_STEPS).into();
+        Ok(Self { config: file.config, network, sigma_init, steps })
+    }
+
+    /// As a maker of images.
+    pub fn maker(&self) -> Maker<'_> {
+        match self.sigma_init {
+            Some(sigma_init) => Maker::OneStep { generator: &self.network, sigma_init },
+            None => Maker::Heun { teacher: &self.network, steps: self.steps },
+        }
+    }
+
+    /// The network itself.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What it is called in a table.
+    pub fn name(&self) -> &'static str {
+        if self.sigma_init.is_some() { "student" } else { "teacher" }
+    }
+
+    /// Shape of one image.
+    pub fn sample_shape(&self) -> [usize; 3] {
+        [self.config.img_channels, self.config.img_resolution, self.config.img_resolution]
+    }
+}
+
+/// Steps of a teacher's sampler: 35 evaluations, EDM's for 32x32.
+const DEFAULT_STEPS: u16 = 18;
+
+/// A generator's input level, as its file tells it.
+fn level(name: &str, text: &str) -> Result<f64, models::Error> {
+    let number: Option<f64> = text.parse().ok();
+    number.filter(|it| it.is_finite() && 0.0 < *it).ok_or_else(|| {
+        let expected = "a positive number".to_owned();
+        let fault =
+            models::Error::Metadata { key: judge::SIGMA_INIT, expected, found: text.to_owned() };
+        fault.in_file(name)
+    })
+}
