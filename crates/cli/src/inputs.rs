@@ -84,6 +84,11 @@ pub fn dataset_for(network: &NetworkConfig, name: &str) -> anyhow::Result<Datase
     }
 }
 
+/// Whether a network of this name comes with the program.
+pub fn is_embedded(name: &str) -> bool {
+    NETWORKS.iter().any(|(embedded, _)| *embedded == name)
+}
+
 /// The bytes of a network's file, or of the embedded one of this name.
 pub fn bytes(name: &str) -> anyhow::Result<Vec<u8>> {
     Ok(match NETWORKS.iter().find(|(embedded, _)| *embedded == name) {
@@ -97,7 +102,7 @@ pub fn bytes(name: &str) -> anyhow::Result<Vec<u8>> {
 /// whoever reads it says why.
 pub fn is_ours(name: &str) -> bool {
     let named = Path::new(name).extension().is_some_and(|it| it == "safetensors");
-    if named || NETWORKS.iter().any(|(embedded, _)| *embedded == name) {
+    if named || is_embedded(name) {
         return true;
     }
     let mut start = [0; 9];

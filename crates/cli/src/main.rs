@@ -14,6 +14,7 @@ mod judge;
 mod metric_log;
 mod model;
 mod output;
+mod parts;
 mod protocol;
 mod run_folder;
 

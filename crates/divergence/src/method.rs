@@ -27,6 +27,9 @@ pub struct Method {
     pub sigma_law: SigmaLaw,
     /// Noise levels at which the student's denoiser is trained.
     pub fake_sigma_law: SigmaLaw,
+    /// Weight of a noise level in the denoising loss of the student's denoiser.
+    #[serde(skip_serializing_if = "FakeWeighting::is_edm")]
+    pub fake_weighting: FakeWeighting,
     /// Weight of a noise level.
     pub weighting: Weighting,
     /// From a discriminator's logits to weights; read only if [`Method::needs_ratio`].
@@ -87,6 +90,25 @@ pub enum FakeScore {
     Instance,
 }
 
+/// Weight of a noise level in the loss that the student's denoiser is trained by,
+/// `weight(σ) |D(x; σ) - x₀|²`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FakeWeighting {
+    /// `(σ² + σ_data²)/(σ σ_data)²` (Karras et al. 2022, arXiv:2206.00364, Table 1).
+    #[default]
+    Edm,
+    /// 1.
+    Uniform,
+}
+
+impl FakeWeighting {
+    /// Whether it is the usual one, which needs no mention.
+    fn is_edm(&self) -> bool {
+        *self == Self::Edm
+    }
+}
+
 /// Weight of a noise level: the factor before the surrogate in denoiser form.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -140,7 +162,8 @@ pub struct RatioConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adversarial {
-    /// Weight in the generator's loss, positive.
+    /// Weight in the generator's loss, at least 0: with 0 the discriminator is trained and the
+    /// generator does not follow it yet.
     pub generator_weight: f64,
     /// Weight of the discriminator's cross-entropy beside the denoising loss, positive.
     pub discriminator_weight: f64,
@@ -164,6 +187,7 @@ impl Default for Method {
             fake_score: FakeScore::Trained,
             sigma_law: SigmaLaw::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 },
             fake_sigma_law: SigmaLaw::LogNormal { mean: -1.2, std: 1.2 },
+            fake_weighting: FakeWeighting::Edm,
             weighting: Weighting::PerSample,
             ratio: RatioConfig::default(),
             adversarial: None,
@@ -280,7 +304,9 @@ impl Method {
             }
         }
         if let Some(Adversarial { generator_weight, discriminator_weight }) = self.adversarial {
-            positive("adversarial.generator_weight", generator_weight)?;
+            if generator_weight != 0.0 {
+                positive("adversarial.generator_weight", generator_weight)?;
+            }
             positive("adversarial.discriminator_weight", discriminator_weight)?;
         }
         if let Some(Regression { weight }) = self.regression {

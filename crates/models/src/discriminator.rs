@@ -96,6 +96,16 @@ impl HeadConfig {
         Layout::of(|scope| self.head(scope))?.init(seed)
     }
 
+    /// How many numbers are trained.
+    ///
+    /// # Errors
+    ///
+    /// If a size is out of range.
+    pub fn parameter_count(&self) -> error::Result<usize> {
+        let layout = Layout::of(|scope| self.head(scope))?;
+        Ok(layout.0.values().map(|spec| spec.shape.iter().product::<usize>()).sum())
+    }
+
     /// The head over these tensors.
     ///
     /// # Errors

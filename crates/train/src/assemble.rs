@@ -40,13 +40,19 @@ pub struct Parts {
     pub device: Device,
 }
 
-/// Checks that a configuration can be run on these parts.
+/// Checks that a configuration can be run with a teacher of this network, on these images.
 ///
 /// # Errors
 ///
 /// Naming the key at fault and what to do.
-pub fn check(config: &Config, parts: &Parts) -> Result<(), Error> {
-    let network = &parts.teacher.config;
+pub fn check(
+    config: &Config,
+    network: &NetworkConfig,
+    dataset: Option<&Dataset>,
+) -> Result<(), Error> {
+    if let Some(architecture) = &config.architecture {
+        architecture.check(&config.teacher, network)?;
+    }
     if config.phase.is_empty() {
         return Err(Error::unusable("phase", "the run has no phase; add a [[phase]] table"));
     }
@@ -68,7 +74,7 @@ pub fn check(config: &Config, parts: &Parts) -> Result<(), Error> {
     at_most("teacher_steps", config.teacher_steps.get(), MOST_STEPS)?;
     at_most("teacher_samples", config.teacher_samples.get(), MOST_SAMPLES)?;
     check_augment(config.augment, network)?;
-    let Some(dataset) = &parts.dataset else { return Ok(()) };
+    let Some(dataset) = dataset else { return Ok(()) };
     check_data(network, dataset, &config.data)?;
     if needs_samples(config) && matches!(dataset.labels(), Labels::Soft { .. }) {
         let reason = "its labels are vectors, and samples of the teacher are made by class; \
@@ -155,6 +161,16 @@ pub fn needs_discriminator(config: &Config) -> bool {
     config.phase.iter().any(|phase| phase.method.needs_discriminator())
 }
 
+/// Whether a run trains a head of its own on the fake score's features.
+pub(crate) fn needs_head(config: &Config) -> bool {
+    config.discriminator == Discriminator::Learned && needs_discriminator(config)
+}
+
+/// The head on a network's features.
+pub(crate) fn head(network: &NetworkConfig) -> HeadConfig {
+    HeadConfig::new(network, HEAD_WIDTH)
+}
+
 /// Builds the engine. `folder` keeps the teacher's samples; `progress` is told of their making.
 ///
 /// # Errors
@@ -166,10 +182,13 @@ pub fn assemble(
     folder: &Path,
     progress: impl FnMut(u64, u64) -> Result<(), Error>,
 ) -> Result<Engine, Error> {
-    check(&config, &parts)?;
+    check(&config, &parts.teacher.config, parts.dataset.as_ref())?;
     let Parts { teacher, teacher_hash, dataset, device } = parts;
     let network = teacher.config;
-    let teacher_params = teacher.params.to_device(&device)?;
+    let teacher_params = match device.is_cpu() {
+        true => teacher.params,
+        false => teacher.params.to_device(&device)?,
+    };
     let generator = teacher_params.deep_copy()?;
     let fake = teacher_params.deep_copy()?;
     let mut fake_config = network.clone();
@@ -177,12 +196,10 @@ pub fn assemble(
         Architecture::Song(song) => song.dropout = config.dropout.get(),
         Architecture::Dhariwal(dhariwal) => dhariwal.dropout = config.dropout.get(),
     }
-    let head_config = HeadConfig::new(&fake_config, HEAD_WIDTH);
-    let head = match config.discriminator {
-        Discriminator::Learned if needs_discriminator(&config) => {
-            Some(head_config.init(config.seed)?.to_device(&device)?)
-        }
-        _ => None,
+    let head_config = head(&fake_config);
+    let head = match needs_head(&config) {
+        true => Some(head_config.init(config.seed)?.to_device(&device)?),
+        false => None,
     };
     let state = TrainState::new(generator, fake, head, RatioState::default())?;
 

@@ -9,7 +9,9 @@ use std::num::NonZeroUsize;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Error, evaluate,
+    Error,
+    architecture::Architecture,
+    evaluate,
     numbers::{Fraction, Positive},
     optim::OptimizerConfig,
     phases::Phase,
@@ -23,6 +25,9 @@ pub struct Config {
     pub seed: u64,
     /// The teacher: a file, or the name of an embedded one.
     pub teacher: String,
+    /// What network the teacher is; a file that holds another one is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Architecture>,
     /// Real images: a file or folder, the name of an embedded set, or `teacher-samples` to use
     /// the teacher's own cached samples wherever a method needs real images.
     pub data: String,
@@ -62,6 +67,7 @@ impl Default for Config {
         Self {
             seed: 0,
             teacher: "fashion-mnist".into(),
+            architecture: None,
             data: "fashion-mnist".into(),
             teacher_samples: const { NonZeroUsize::new(2048).unwrap() },
             teacher_steps: const { NonZeroUsize::new(9).unwrap() },
@@ -179,8 +185,11 @@ impl Config {
         Err(Error::unusable("phase", "the run has no phase; add a [[phase]] table"))
     }
 
-    /// The run cut down to `updates` updates of every phase: a smoke test of all that it does.
+    /// The run cut down to `updates` updates of every phase, of two passes of two images at most: a
+    /// smoke test of all that it does.
     pub fn smoke(mut self, updates: u64) -> Self {
+        const FEW: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+        (self.batch, self.accumulation) = (self.batch.min(FEW), self.accumulation.min(FEW));
         let images = self.images_per_update().saturating_mul(updates);
         for phase in &mut self.phase {
             phase.images = images;

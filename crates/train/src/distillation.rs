@@ -64,17 +64,20 @@ impl Job for Engine {
 
     fn samples(&self) -> Result<Option<Tensor>, Error> {
         let [_, _, _] = self.networks.sample[..] else { return Ok(None) };
+        // No more than the run shows, for a smoke test; no larger a batch than it trains with.
+        let count = PREVIEW.min(usize::try_from(self.config.images()).unwrap_or(PREVIEW));
         let drawing = Drawing {
             seed: self.config.seed,
             first: 0,
-            count: PREVIEW,
-            batch: PREVIEW,
+            count,
+            batch: self.config.batch.get(),
             sample: &self.networks.sample,
             label_dim: self.source.label_dim,
             class: None,
             device: &self.device,
         };
-        Ok(Some(drawing.images(self.maker()?, 0, PREVIEW)?))
+        let batches = drawing.batches(self.maker()?).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Tensor::cat(&batches, 0)?))
     }
 
     fn save(&mut self, folder: &Path) -> Result<PathBuf, Error> {

@@ -164,7 +164,8 @@ impl Engine {
         let adversarial = method.adversarial.as_ref();
         let discrimination = real.as_ref().map(|real| Discrimination { real, adversarial });
         let fake = networks.fake.tracked.as_ref();
-        let terms = fake_terms(fake, x0, &inputs, networks.sigma_data, discrimination)?;
+        let (weighting, sigma_data) = (method.fake_weighting, networks.sigma_data);
+        let terms = fake_terms(fake, x0, &inputs, weighting, sigma_data, discrimination)?;
         pass.mean("Loss/fake", &terms.denoising)?;
         if let Some(discriminator) = &terms.discriminator {
             pass.mean("Loss/discriminator", discriminator)?;

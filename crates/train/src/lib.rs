@@ -16,16 +16,19 @@
 //!
 //! # Map
 //!
-//! - [`config`], [`phases`], [`numbers`]: what a run is; types that validate while they are parsed.
+//! - [`config`], [`phases`], [`architecture`], [`numbers`]: what a run is; types that validate while
+//!   they are parsed.
 //! - [`step`]: one update, an arrow of the data flow a file.
 //! - [`optim`], [`ema`], [`state`], [`checkpoint`]: what is trained, averaged, kept.
-//! - [`engine`], [`run`], [`events`]: the loop. [`assemble`]: networks from files.
+//! - [`engine`], [`run`], [`events`]: the loop. [`assemble`]: networks from files;
+//!   [`estimate`]: what they will take.
 //! - [`source`], [`pairs`], [`labels`]: where real images, the teacher's own samples and classes come
-//!   from.
+//!   from; [`stand_in`]: what takes their place where a run is only tried.
 //! - [`teacher`], [`classifier`]: training of the teacher and of the feature network.
 //!
 //! No network and no kernel is defined here, and nothing is printed.
 
+pub mod architecture;
 pub mod config;
 pub mod numbers;
 pub mod phases;
@@ -45,9 +48,11 @@ pub mod events;
 pub mod run;
 
 pub mod assemble;
+pub mod estimate;
 pub mod labels;
 pub mod pairs;
 pub mod source;
+pub mod stand_in;
 
 pub mod classifier;
 pub mod evaluate;

@@ -25,6 +25,9 @@ pub struct OptimizerConfig {
     pub eps: Positive,
     /// Decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101).
     pub weight_decay: NonNegative,
+    /// Largest size of each number of the gradient; a larger one is set to it, before anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<Positive>,
     /// Largest norm of the whole gradient; a longer one is scaled down to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<Positive>,
@@ -45,6 +48,7 @@ impl Default for OptimizerConfig {
             beta2: Fraction::literal(0.999),
             eps: Positive::literal(1e-8),
             weight_decay: NonNegative::literal(0.0),
+            clip_value: None,
             clip_norm: None,
             ramp_images: 0,
             decay_images: None,
@@ -117,13 +121,21 @@ impl Trained {
             eps: config.eps.get(),
             weight_decay: config.weight_decay.get(),
         };
+        let clipped = |gradient: &Tensor| match config.clip_value.map(Positive::get) {
+            Some(most) => gradient.clamp(-most, most),
+            None => Ok(gradient.clone()),
+        };
         let scale = match config.clip_norm {
-            Some(limit) => (limit.get() / gradients.norm()?.max(f64::MIN_POSITIVE)).min(1.0),
+            Some(limit) => {
+                let norm = norm(gradients.0.values().map(clipped))?;
+                (limit.get() / norm.max(f64::MIN_POSITIVE)).min(1.0)
+            }
             None => 1.0,
         };
         for (name, var) in self.params.vars() {
             let Some(gradient) = gradients.0.get(name) else { continue };
-            let gradient = if scale < 1.0 { (gradient * scale)? } else { gradient.clone() };
+            let gradient = clipped(gradient)?;
+            let gradient = if scale < 1.0 { (gradient * scale)? } else { gradient };
             adam::step(&adam, self.updates, var, &self.first[name], &self.second[name], &gradient)?;
         }
         Ok(())
@@ -159,14 +171,19 @@ impl Gradients {
     ///
     /// If a tensor operation fails.
     pub fn norm(&self) -> Result<f64> {
-        let mut squares = 0.0;
-        for gradient in self.0.values() {
-            // Not every device has f64.
-            let sum = gradient.sqr()?.sum_all()?.to_device(&Device::Cpu)?;
-            squares += sum.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        }
-        Ok(squares.sqrt())
+        norm(self.0.values().map(|gradient| Ok(gradient.clone())))
     }
+}
+
+/// The Euclidean norm of several tensors together.
+fn norm(tensors: impl Iterator<Item = Result<Tensor>>) -> Result<f64> {
+    let mut squares = 0.0;
+    for tensor in tensors {
+        // Not every device has f64.
+        let sum = tensor?.sqr()?.sum_all()?.to_device(&Device::Cpu)?;
+        squares += sum.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+    }
+    Ok(squares.sqrt())
 }
 
 #[cfg(test)]
@@ -183,6 +200,34 @@ mod tests {
         };
         for (images, expected) in [(0, 0.0), (50, 0.05), (100, 0.1), (400, 0.1), (1600, 0.05)] {
             assert!((config.learning_rate_at(images) - expected).abs() < 1e-12, "{images}");
+        }
+    }
+
+    /// What one update leaves of `[1, 1, 1]` under a gradient, by Adam's first moments: with its decay
+    /// 0, the gradient as it was used.
+    fn used(gradient: [f32; 3], config: OptimizerConfig) -> Vec<f32> {
+        let tensor = |values: [f32; 3]| Tensor::new(&values, &Device::Cpu).unwrap();
+        let params = [("w".to_owned(), tensor([1.0; 3]))].into();
+        let mut trained = Trained::new(ParamSet::from_tensors(&params).unwrap()).unwrap();
+        let gradients = Gradients([("w".to_owned(), tensor(gradient))].into());
+        trained.update(&config, &gradients, 0).unwrap();
+        trained.first["w"].to_vec1().unwrap()
+    }
+
+    #[test]
+    fn gradients_are_clipped_number_by_number_and_then_as_a_whole() {
+        let config = |value: Option<f64>, norm: Option<f64>| OptimizerConfig {
+            clip_value: value.map(|it| it.try_into().unwrap()),
+            clip_norm: norm.map(|it| it.try_into().unwrap()),
+            ..OptimizerConfig::default()
+        };
+        let gradient = [0.5, -4.0, 3.0];
+        assert_eq!(used(gradient, config(None, None)), gradient);
+        assert_eq!(used(gradient, config(Some(1.0), None)), [0.5, -1.0, 1.0]);
+        // Of length 1.5 after the first clip, so two thirds are left of it.
+        let both = used(gradient, config(Some(1.0), Some(1.0)));
+        for (found, expected) in both.iter().zip([1.0 / 3.0, -2.0 / 3.0, 2.0 / 3.0]) {
+            assert!((found - expected).abs() < 1e-6, "{both:?}");
         }
     }
 

@@ -48,6 +48,10 @@ pub enum Use {
     TeacherNoise = 18,
     /// Noise of a stochastic sampler.
     Churn = 19,
+    /// Pixels of the images that stand in for absent ones.
+    StandInPixel = 20,
+    /// Their classes.
+    StandInLabel = 21,
 }
 
 /// The stream of a run with this seed for one use.

@@ -10,10 +10,10 @@ use anyhow::Context;
 use data::{Dataset, Labels};
 use divergence::Divergence;
 use metrics::FeatureExtractor;
-use models::{NetworkFile, Provenance};
+use models::{NetworkConfig, NetworkFile, Provenance};
 use train::{
     Config, Engine,
-    assemble::{Parts, TEACHER_SAMPLES, assemble, check, check_data, needs_samples},
+    assemble::{Parts, assemble, check_data, needs_samples},
     evaluate::{Maker, Row},
     phases::Phase,
 };
@@ -21,6 +21,7 @@ use train::{
 use crate::{
     inputs, judge, metric_log,
     output::{note, say},
+    parts::{self, Absent},
     run_folder,
 };
 
@@ -76,10 +77,11 @@ pub struct Args {
     /// [default: inception where `dataset fetch inception` has left it, else embedded].
     #[arg(long)]
     features: Option<PathBuf>,
-    /// Print the configuration in full and stop.
+    /// Print the configuration in full, and what the run would take, and stop.
     #[arg(long)]
     dry_run: bool,
-    /// Do two updates of every phase, to see that all works; keeps nothing.
+    /// Do two small updates of every phase, to see that all works; keeps nothing. Where the teacher or
+    /// the images are not there, random ones stand in.
     #[arg(long)]
     smoke: bool,
     /// Print the figures as JSON.
@@ -93,19 +95,15 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (name, config) = config(args)?;
-    let (teacher, teacher_hash) = inputs::teacher(&config.teacher)?;
-    let dataset = match config.data.as_str() {
-        TEACHER_SAMPLES => None,
-        data => Some(inputs::dataset_for(&teacher.config, data)?),
-    };
     let device = inputs::device(&args.device)?;
-    let parts = Parts { teacher, teacher_hash, dataset, device };
-    check(&config, &parts)?;
     if args.dry_run {
+        let estimate = parts::plan(&config)?;
         say!("{}", config.to_toml())?;
-        note!("parameters of each network: {}", parts.teacher.params.parameter_count());
+        parts::report(&estimate);
         return Ok(());
     }
+    let absent = if args.smoke { Absent::StandIn } else { Absent::Refuse };
+    let parts = parts::open(&config, device, absent)?;
     let wanted = wanted(args, &config, &parts)?;
     let scratch;
     let folder = match (&args.out, args.smoke) {
@@ -116,14 +114,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             scratch.path().to_owned()
         }
     };
-    let file = parts.teacher.clone();
+    let network = parts.teacher.config.clone();
     let provenance = provenance(&config, &parts);
     run_folder::claim(&folder, &config.to_toml(), &provenance)?;
 
     let prepare = inputs::prepare("samples of the teacher");
     let mut engine = assemble(config, parts, &folder, prepare)?;
     inputs::run_job(&mut engine, &folder, args.minutes)?;
-    export(&engine, file, provenance.entries, &folder.join("generator.safetensors"))?;
+    export(&engine, network, provenance.entries, &folder.join("generator.safetensors"))?;
     match wanted {
         Some(wanted) => figures(&engine, &folder, &wanted, args),
         None => Ok(()),
@@ -263,14 +261,14 @@ fn provenance(config: &Config, parts: &Parts) -> run_folder::Provenance {
 /// Writes the averaged generator, with where it comes from and the level of its input.
 fn export(
     engine: &Engine,
-    teacher: NetworkFile,
+    config: NetworkConfig,
     mut entries: BTreeMap<String, String>,
     path: &Path,
 ) -> anyhow::Result<()> {
     entries.insert(judge::SIGMA_INIT.into(), engine.sigma_init()?.to_string());
     entries.insert("images".into(), engine.state.progress.images.to_string());
     let params = engine.state.ema.to_device(&candle_core::Device::Cpu)?;
-    let file = NetworkFile { config: teacher.config, params, provenance: Provenance { entries } };
+    let file = NetworkFile { config, params, provenance: Provenance { entries } };
     Ok(file.save(path)?)
 }
 

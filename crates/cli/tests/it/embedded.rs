@@ -130,7 +130,7 @@ fn every_published_run_resolves() {
     let folder = folder();
     for name in ["fashion-mnist", "fashion-mnist-full"] {
         let words = format!("distill --preset {name} --dry-run");
-        check(&folder, &words, 0, &["parameters of each network", "sigma_init = 2.5"]);
+        check(&folder, &words, 0, &["generator      744401", "sigma_init = 2.5"]);
     }
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
     let compare = configs.join("compare-fashion-mnist.toml");

@@ -5,4 +5,5 @@ mod convert;
 mod embedded;
 mod measure;
 mod program;
+mod recipes;
 mod runs;

@@ -35,7 +35,7 @@ fn data_free_and_smoke_runs_work() {
     let folder = folder_with_teacher();
     let words = "distill distill.toml --smoke --eval-images 0 --method uni-instruct \
                  --data teacher-samples --set teacher_steps=2";
-    check(&folder, words, 0, &["samples of the teacher", "8 images,"]);
+    check(&folder, words, 0, &["samples of the teacher", "4 images,"]);
     let dry = check(&folder, "distill distill.toml --dry-run", 0, &["parameters"]);
     assert!(String::from_utf8_lossy(&dry.stdout).contains("[phase.method"));
     assert!(!folder.path().join("runs").exists(), "a dry run writes nothing");

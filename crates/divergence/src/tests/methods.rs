@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::family;
 use crate::{
-    Adversarial, Distance, Divergence, FakeScore, Method, Objective, RatioConfig, Regression,
-    SigmaLaw, Weighting, preset, presets,
+    Adversarial, Distance, Divergence, FakeScore, FakeWeighting, Method, Objective, RatioConfig,
+    Regression, SigmaLaw, Weighting, preset, presets,
 };
 
 #[test]
@@ -130,7 +130,8 @@ fn combinations_that_mean_nothing_are_named() {
         (Method { fake_score: instance, objective: Objective::Integral, ..base() }, "fake_score"),
         (Method { adversarial: gan(1.0, 1.0), ..preset("sds").unwrap().method.clone() }, "adversarial: "),
         (ratio(RatioConfig { clamp: f64::INFINITY, normalize_batch: false, ..usual }), "ratio.clamp"),
-        (Method { adversarial: gan(0.0, 1.0), ..base() }, "adversarial.generator_weight"),
+        (Method { adversarial: gan(-1.0, 1.0), ..base() }, "adversarial.generator_weight"),
+        (Method { adversarial: gan(1.0, 0.0), ..base() }, "adversarial.discriminator_weight"),
         (Method { adversarial: gan(1.0, f64::INFINITY), ..base() }, "adversarial.discriminator_weight"),
         (Method { regression: Some(Regression { weight: -1.0 }), ..base() }, "regression.weight"),
         (Method { sigma_init: 0.0, ..base() }, "sigma_init"),
@@ -142,6 +143,7 @@ fn combinations_that_mean_nothing_are_named() {
         (ratio(RatioConfig { bins: 1_000_000, ..usual }), "ratio.bins"),
         (ratio(RatioConfig { correction_clip: -1.0, ..usual }), "ratio.correction_clip"),
     ];
+    Method { adversarial: gan(0.0, 1.0), ..base() }.validate().unwrap();
     for (method, part) in table {
         let error = method.validate().unwrap_err().to_string();
         assert!(error.starts_with(part), "{part}: {error}");
@@ -154,6 +156,7 @@ fn files_say_what_they_mean() {
         divergence = "0.5*fkl+0.5*js"
         weighting = "theory"
         objective = { sid = { alpha = 1.2 } }
+        fake_weighting = "uniform"
         sigma_law = { log-uniform = { min = 0.01, max = 50 } }
 
         [ratio]
@@ -163,6 +166,7 @@ fn files_say_what_they_mean() {
     let method: Method = toml::from_str(text).unwrap();
     assert_eq!(method.objective, Objective::Sid { alpha: 1.2 });
     assert_eq!(method.weighting, Weighting::Theory);
+    assert_eq!(method.fake_weighting, FakeWeighting::Uniform);
     assert_eq!(method.sigma_law, SigmaLaw::LogUniform { min: 0.01, max: 50.0 });
     assert_eq!((method.ratio.clamp, method.ratio.correction_clip), (f64::INFINITY, f64::INFINITY));
     // What is left out keeps the values of the exact Uni-Instruct.

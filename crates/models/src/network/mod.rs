@@ -4,9 +4,13 @@ use candle_core::{Result, Shape, Tensor};
 
 pub mod config;
 pub mod file;
+pub mod kept;
+pub mod named;
 
 pub use config::{Architecture, NetworkConfig};
 pub use file::{NetworkFile, Provenance};
+pub use kept::Kept;
+pub use named::NAMED;
 
 use crate::denoiser::{Conditioning, Denoiser};
 use crate::edm::precond::{Coefficients, Preconditioner};

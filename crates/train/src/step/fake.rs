@@ -1,7 +1,7 @@
 //! The fake score's loss: denoising of the student's samples, and telling them from real ones.
 
 use candle_core::{Result, Tensor};
-use divergence::Adversarial;
+use divergence::{Adversarial, FakeWeighting};
 use models::Conditioning;
 
 use super::{FakeScore, Inputs, Noised, adversarial::discriminator_loss};
@@ -20,7 +20,7 @@ pub struct Real {
 /// The parts of the fake score's loss, each `[B]`.
 #[derive(Debug)]
 pub struct FakeTerms {
-    /// `λ(σ) ‖D(x; σ) − x0‖²`, summed over a sample's elements.
+    /// `λ(σ) ‖D(x; σ) − x0‖²`, summed over a sample's elements; `λ` as the method weighs.
     pub denoising: Tensor,
     /// The discriminator's cross entropy, weighted, where there is a discriminator.
     pub discriminator: Option<Tensor>,
@@ -64,18 +64,23 @@ pub fn fake_terms(
     fake: &dyn FakeScore,
     x0: Tensor,
     inputs: &Inputs,
+    weighting: FakeWeighting,
     sigma_data: f64,
     discrimination: Option<Discrimination<'_>>,
 ) -> Result<FakeTerms> {
     let noised = Noised::new(x0.detach(), &inputs.sigma, &inputs.noise)?;
     let Noised { x0, x, sigma } = &noised;
+    let loss = |denoised: &Tensor| match weighting {
+        FakeWeighting::Edm => denoising_loss(denoised, x0, sigma, sigma_data),
+        FakeWeighting::Uniform => squared_error(denoised, x0),
+    };
     let Some(Discrimination { real, adversarial }) = discrimination else {
         let denoised = fake.denoise(x, sigma, &inputs.cond)?;
-        let denoising = denoising_loss(&denoised, x0, sigma, sigma_data)?;
+        let denoising = loss(&denoised)?;
         return Ok(FakeTerms { denoising, discriminator: None, logits: None });
     };
     let (denoised, on_fake) = fake.denoise_and_log_ratio(x, sigma, &inputs.cond)?;
-    let denoising = denoising_loss(&denoised, x0, sigma, sigma_data)?;
+    let denoising = loss(&denoised)?;
     let real_noised = Noised::new(real.images.detach(), sigma, &real.noise)?;
     let on_real = fake.log_ratio(&real_noised.x, sigma, &real.cond)?;
     let weight = adversarial.map_or(RATIO_WEIGHT, |term| term.discriminator_weight);
@@ -102,7 +107,11 @@ pub fn denoising_loss(
     sigma: &Tensor,
     sigma_data: f64,
 ) -> Result<Tensor> {
-    let squares = (denoised - x0)?.sqr()?.flatten_from(1)?.sum(1)?;
     let variance = (sigma.sqr()? + sigma_data * sigma_data)?;
-    squares * (variance / (sigma * sigma_data)?.sqr()?)?
+    squared_error(denoised, x0)? * (variance / (sigma * sigma_data)?.sqr()?)?
+}
+
+/// `‖D(x; σ) − x0‖²`, summed over a sample's elements: `[B]`.
+fn squared_error(denoised: &Tensor, x0: &Tensor) -> Result<Tensor> {
+    (denoised - x0)?.sqr()?.flatten_from(1)?.sum(1)
 }

@@ -143,3 +143,33 @@ fn phases_follow_one_another() {
         assert_eq!(config.phase_at(images).unwrap().0, expected, "{images}");
     }
 }
+
+#[test]
+fn a_smoke_test_is_two_small_updates_of_every_phase() {
+    let text = "batch = 32\naccumulation = 8\n[[phase]]\nimages = 1000\n[[phase]]\nimages = 5\n";
+    let smoke = parse(text).unwrap().smoke(2);
+    assert_eq!((smoke.batch.get(), smoke.accumulation.get()), (2, 2));
+    assert_eq!(smoke.phase.iter().map(|phase| phase.images).collect::<Vec<_>>(), [8, 8]);
+    let one = parse("batch = 1").unwrap().smoke(2);
+    assert_eq!((one.batch.get(), one.accumulation.get(), one.images()), (1, 1, 2));
+}
+
+#[test]
+fn an_architecture_is_a_name_or_a_table_and_is_kept() {
+    let config = parse("architecture = \"cifar10-ddpmpp-cond\"").unwrap();
+    assert_eq!(config.architecture.as_ref().unwrap().network().label_dim, 10);
+    assert!(config.to_toml().contains("architecture = \"cifar10-ddpmpp-cond\""));
+    assert_eq!(parse(&config.to_toml()).unwrap(), config);
+    let table = "[architecture]\nimg_resolution = 8\nimg_channels = 1\n\
+                 architecture = { kind = \"song\", model_channels = 8, channel_mult = [1, 2] }";
+    let config = parse(table).unwrap();
+    assert_eq!(config.architecture.as_ref().unwrap().network().img_resolution, 8);
+    assert_eq!(parse(&config.to_toml()).unwrap(), config);
+    check_refused(
+        "architecture = \"adm\"",
+        &[],
+        &["no network named `adm`", "imagenet64-adm-cond"],
+    );
+    let odd = table.replace("img_resolution = 8", "img_resolution = 9");
+    check_refused(&odd, &[], &["img_resolution"]);
+}

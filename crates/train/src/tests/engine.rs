@@ -16,7 +16,7 @@ use crate::{
     run::{self, Ending, Job, Limits},
 };
 
-fn network(label_dim: usize) -> NetworkConfig {
+pub(super) fn network(label_dim: usize) -> NetworkConfig {
     let song = SongConfig {
         model_channels: 8,
         channel_mult: vec![1, 2],
@@ -34,7 +34,7 @@ fn dataset(classes: usize) -> Dataset {
     Dataset::new("test", [1, 8, 8], pixels, Labels::Classes { classes, of_image }).unwrap()
 }
 
-fn parts(label_dim: usize, classes: Option<usize>) -> Parts {
+pub(super) fn parts(label_dim: usize, classes: Option<usize>) -> Parts {
     let config = network(label_dim);
     let params = config.init(5).unwrap();
     Parts {
@@ -45,7 +45,7 @@ fn parts(label_dim: usize, classes: Option<usize>) -> Parts {
     }
 }
 
-fn config(preset: &str, images: u64, extra: &str) -> Config {
+pub(super) fn config(preset: &str, images: u64, extra: &str) -> Config {
     let text = format!(
         "batch = 4\nteacher_samples = 8\nteacher_steps = 2\n{extra}\n\
          [generator]\nlearning_rate = 1e-3\n[fake]\nlearning_rate = 1e-3\n\
@@ -54,7 +54,7 @@ fn config(preset: &str, images: u64, extra: &str) -> Config {
     Config::parse("test", &text, &[]).unwrap()
 }
 
-fn engine(config: Config, parts: Parts, folder: &Path) -> Result<Engine, Error> {
+pub(super) fn engine(config: Config, parts: Parts, folder: &Path) -> Result<Engine, Error> {
     assemble(config, parts, folder, |_, _| Ok(()))
 }
 

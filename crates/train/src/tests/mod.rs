@@ -2,5 +2,6 @@
 
 mod configuration;
 mod engine;
+mod estimates;
 mod teacher;
 mod terms;

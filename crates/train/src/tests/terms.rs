@@ -2,7 +2,7 @@
 //! sign in it still trains.
 
 use candle_core::{Device, Result, Tensor, Var};
-use divergence::{Adversarial, Regression};
+use divergence::{Adversarial, FakeWeighting, Regression};
 use models::{Conditioning, Denoiser, LogRatio};
 
 use crate::step::{
@@ -82,10 +82,11 @@ fn the_fake_score_tells_students_from_real_images_at_their_own_noise() {
     };
     let cond = Conditioning::default();
     let real = Real { images: column(&[3.0, 1.0]), noise: column(&[2.0, 0.5]), cond };
-    let terms = |adversarial: Option<&Adversarial>| {
+    let weighed = |weighting, adversarial: Option<&Adversarial>| {
         let discrimination = Some(Discrimination { real: &real, adversarial });
-        fake_terms(&fake, column(&[-1.0, 0.5]), &inputs, 0.5, discrimination).unwrap()
+        fake_terms(&fake, column(&[-1.0, 0.5]), &inputs, weighting, 0.5, discrimination).unwrap()
     };
+    let terms = |adversarial| weighed(FakeWeighting::Edm, adversarial);
     // x = x0 + σ n: (-0.5, -1.5) of the student, (4, 2) real.
     let (on_fake, on_real) = ([-0.5, -1.5], [4.0, 2.0]);
     let entropy = |i: usize| softplus(on_fake[i]) + softplus(-on_real[i]);
@@ -101,6 +102,10 @@ fn the_fake_score_tells_students_from_real_images_at_their_own_noise() {
     assert_close(&values(&found.denoising), &denoising);
     let total = [denoising[0] + discriminator[0], denoising[1] + discriminator[1]];
     assert_close(&values(&found.total().unwrap()), &total);
+    // Unweighed: |x/2 - x0|².
+    let uniform = weighed(FakeWeighting::Uniform, Some(&adversarial));
+    assert_close(&values(&uniform.denoising), &[0.75f64.powi(2), 1.25f64.powi(2)]);
+    assert_close(&values(uniform.discriminator.as_ref().unwrap()), &discriminator);
     // Where it only serves the ratio, it has SiDA's weight.
     let alone = terms(None).discriminator.unwrap();
     assert_close(&values(&alone), &[0.03 * entropy(0), 0.03 * entropy(1)]);

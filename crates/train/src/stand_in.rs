@@ -1,0 +1,45 @@
+//! What stands in for a teacher and for images that are not there, where a run is only tried.
+
+use data::{Dataset, Labels};
+use models::{NetworkConfig, NetworkFile, Provenance};
+
+use crate::{
+    Error,
+    streams::{Use, stream},
+};
+
+/// Images of a stand-in: more than a smoke test shows.
+const IMAGES: usize = 64;
+
+/// A teacher of this network with the weights that training starts from.
+///
+/// # Errors
+///
+/// If the network's options are out of range.
+pub fn teacher(config: &NetworkConfig, seed: u64) -> Result<NetworkFile, Error> {
+    let params = config.init(seed)?;
+    let entries = [("licence".to_owned(), "none: random weights".to_owned())].into();
+    Ok(NetworkFile { config: config.clone(), params, provenance: Provenance { entries } })
+}
+
+/// Images of noise that fit this network, with random classes where it takes some.
+///
+/// # Errors
+///
+/// If the network takes images that no data set holds.
+pub fn images(config: &NetworkConfig, seed: u64) -> Result<Dataset, Error> {
+    let shape = [config.img_channels, config.img_resolution, config.img_resolution];
+    let (pixels, classes) = (stream(seed, Use::StandInPixel), stream(seed, Use::StandInLabel));
+    let size: usize = shape.iter().product();
+    let of_image = |image| (0..size as u32).map(move |at| pixels.below(image, at, 256) as u8);
+    let bytes = (0..IMAGES as u64).flat_map(of_image).collect();
+    let labels = match config.label_dim {
+        0 => Labels::None,
+        k => {
+            let of_image =
+                (0..IMAGES as u64).map(|it| crate::labels::class_at(&classes, it, k)).collect();
+            Labels::Classes { classes: k, of_image }
+        }
+    };
+    Ok(Dataset::new("images of noise", shape, bytes, labels)?)
+}
