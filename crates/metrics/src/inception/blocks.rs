@@ -1,5 +1,7 @@
 //! The architecture as a table, in the order in which the file has the convolutions.
 
+use models::ops::Window;
+
 /// A step along a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
@@ -22,6 +24,20 @@ pub(super) struct Shape {
     pub(super) outputs: usize,
     pub(super) kernel: [usize; 2],
     pub(super) moves: Moves,
+}
+
+impl Shape {
+    /// `[O, I, h, w]`
+    pub(super) fn kernel(&self) -> [usize; 4] {
+        [self.outputs, self.inputs, self.kernel[0], self.kernel[1]]
+    }
+
+    pub(super) fn window(&self) -> Window {
+        match self.moves {
+            Moves::Same => Window::same(self.kernel),
+            Moves::Within(stride) => Window { size: self.kernel, stride, padding: [0; 2] },
+        }
+    }
 }
 
 /// How a kernel moves over the image.
@@ -110,4 +126,38 @@ pub(super) fn convolutions() -> Vec<Shape> {
     collect(STEM, &mut found);
     BLOCKS.iter().flat_map(|block| block.iter()).for_each(|steps| collect(steps, &mut found));
     found
+}
+
+/// Multiplications of all convolutions for one image of this side.
+pub(super) fn multiplications(side: usize) -> usize {
+    /// The side of what comes out, and the multiplications.
+    fn count(steps: &[Step], side: usize) -> (usize, usize) {
+        steps.iter().fold((side, 0), |(side, sum), step| match step {
+            Step::Convolve(shape) => {
+                let side = match shape.moves {
+                    Moves::Same => side,
+                    Moves::Within(stride) => (side - shape.kernel[0]) / stride + 1,
+                };
+                (side, sum + shape.kernel().iter().product::<usize>() * side.pow(2))
+            }
+            Step::Halve => ((side - 3) / 2 + 1, sum),
+            Step::Average | Step::Largest => (side, sum),
+            Step::Fork(paths) => {
+                let (side, all) = fork(paths, side);
+                (side, sum + all)
+            }
+        })
+    }
+    fn fork(paths: &[&[Step]], side: usize) -> (usize, usize) {
+        let ends = paths.iter().map(|steps| count(steps, side));
+        ends.fold((side, 0), |(_, sum), (side, all)| (side, sum + all))
+    }
+    let stem = count(STEM, side);
+    BLOCKS
+        .iter()
+        .fold(stem, |(side, sum), block| {
+            let (side, all) = fork(block, side);
+            (side, sum + all)
+        })
+        .1
 }

@@ -22,8 +22,8 @@ mod resize;
 use candle_core::{Device, Tensor};
 use models::ops::{Window, average_pool, conv2d_relu, max_pool, mean_pixels};
 
-use crate::{Extracted, FeatureExtractor, Result};
-use blocks::{BLOCKS, STEM, Step};
+use crate::{Error, Extracted, FeatureExtractor, Result};
+use blocks::{BLOCKS, STEM, Step, convolutions};
 
 /// Features of an image.
 const FEATURES: usize = 2048;
@@ -48,6 +48,48 @@ pub struct Inception {
 impl Inception {
     /// What the extractor is called: a Fréchet distance of its features is FID.
     pub const NAME: &str = "inception-v3-2015-12-05";
+
+    /// The network with other weights: for measuring where there is no file. Kernel and bias of every
+    /// convolution, of [`Inception::shapes`].
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many, or one is of another shape.
+    pub fn new(weights: Vec<[Tensor; 2]>) -> Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        for tensor in weights.iter().flatten() {
+            for number in tensor.flatten_all()?.to_vec1::<f32>()? {
+                hasher.update(&number.to_le_bytes());
+            }
+        }
+        Self::build(weights, hasher.finalize().to_hex().to_string())
+    }
+
+    /// The shapes `[O, I, h, w]` of all kernels, in the order in which they are applied.
+    pub fn shapes() -> Vec<[usize; 4]> {
+        convolutions().into_iter().map(|it| it.kernel()).collect()
+    }
+
+    /// Multiplications of its convolutions for one image.
+    pub fn multiplications() -> usize {
+        blocks::multiplications(resize::SIDE)
+    }
+
+    fn build(weights: Vec<[Tensor; 2]>, hash: String) -> Result<Self> {
+        let shapes = convolutions();
+        let (expected, found) = (shapes.len(), weights.len());
+        if expected != found {
+            return Err(Error::Size { what: "convolutions", expected, found });
+        }
+        let convolutions = shapes.iter().zip(weights).map(|(shape, [weight, bias])| {
+            let (expected, found) = (shape.kernel(), weight.shape().clone());
+            if found.dims() != expected || bias.dims() != [shape.outputs] {
+                candle_core::bail!("Inception: a kernel is {found:?}, {expected:?} was expected");
+            }
+            Ok(Convolution { weight, bias, window: shape.window() })
+        });
+        Ok(Self { convolutions: convolutions.collect::<candle_core::Result<_>>()?, hash })
+    }
 
     /// Images `[B, 3, 299, 299]`, scaled, to features `[B, 2048]`.
     fn features(&self, images: &Tensor) -> Result<Tensor> {

@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 /// Height and width that the network takes.
-const SIDE: usize = 299;
+pub(super) const SIDE: usize = 299;
 
 /// Images `[B, 1 or 3, H, W]` in [-1, 1] to `[B, 3, 299, 299]`, rounded to bytes and scaled.
 ///
