@@ -26,6 +26,20 @@ pub(super) struct Shape {
     pub(super) moves: Moves,
 }
 
+impl Step {
+    /// Channels of what it makes of `inputs` channels.
+    pub(super) fn outputs(&self, inputs: usize) -> usize {
+        match self {
+            Self::Convolve(shape) => shape.outputs,
+            Self::Halve | Self::Average | Self::Largest => inputs,
+            Self::Fork(paths) => {
+                let end = |steps: &&[Self]| steps.iter().fold(inputs, |it, step| step.outputs(it));
+                paths.iter().map(end).sum()
+            }
+        }
+    }
+}
+
 impl Shape {
     /// `[O, I, h, w]`
     pub(super) fn kernel(&self) -> [usize; 4] {
@@ -74,39 +88,39 @@ pub(super) const STEM: &[Step] = &[
 
 /// The paths of each block.
 #[rustfmt::skip]
-pub(super) const BLOCKS: &[&[&[Step]]] = &[
+pub(super) const BLOCKS: &[Step] = &[
     // 35×35
-    &[&[c(192, 64, 1, 1)], &[c(192, 48, 1, 1), c(48, 64, 5, 5)],
-      &[c(192, 64, 1, 1), c(64, 96, 3, 3), c(96, 96, 3, 3)], &[Average, c(192, 32, 1, 1)]],
-    &[&[c(256, 64, 1, 1)], &[c(256, 48, 1, 1), c(48, 64, 5, 5)],
-      &[c(256, 64, 1, 1), c(64, 96, 3, 3), c(96, 96, 3, 3)], &[Average, c(256, 64, 1, 1)]],
-    &[&[c(288, 64, 1, 1)], &[c(288, 48, 1, 1), c(48, 64, 5, 5)],
-      &[c(288, 64, 1, 1), c(64, 96, 3, 3), c(96, 96, 3, 3)], &[Average, c(288, 64, 1, 1)]],
+    Fork(&[&[c(192, 64, 1, 1)], &[c(192, 48, 1, 1), c(48, 64, 5, 5)],
+      &[c(192, 64, 1, 1), c(64, 96, 3, 3), c(96, 96, 3, 3)], &[Average, c(192, 32, 1, 1)]]),
+    Fork(&[&[c(256, 64, 1, 1)], &[c(256, 48, 1, 1), c(48, 64, 5, 5)],
+      &[c(256, 64, 1, 1), c(64, 96, 3, 3), c(96, 96, 3, 3)], &[Average, c(256, 64, 1, 1)]]),
+    Fork(&[&[c(288, 64, 1, 1)], &[c(288, 48, 1, 1), c(48, 64, 5, 5)],
+      &[c(288, 64, 1, 1), c(64, 96, 3, 3), c(96, 96, 3, 3)], &[Average, c(288, 64, 1, 1)]]),
     // to 17×17
-    &[&[within(288, 384, 2)], &[c(288, 64, 1, 1), c(64, 96, 3, 3), within(96, 96, 2)], &[Halve]],
-    &[&[c(768, 192, 1, 1)], &[c(768, 128, 1, 1), c(128, 128, 1, 7), c(128, 192, 7, 1)],
+    Fork(&[&[within(288, 384, 2)], &[c(288, 64, 1, 1), c(64, 96, 3, 3), within(96, 96, 2)], &[Halve]]),
+    Fork(&[&[c(768, 192, 1, 1)], &[c(768, 128, 1, 1), c(128, 128, 1, 7), c(128, 192, 7, 1)],
       &[c(768, 128, 1, 1), c(128, 128, 7, 1), c(128, 128, 1, 7), c(128, 128, 7, 1), c(128, 192, 1, 7)],
-      &[Average, c(768, 192, 1, 1)]],
+      &[Average, c(768, 192, 1, 1)]]),
     SEVENS, SEVENS,
-    &[&[c(768, 192, 1, 1)], &[c(768, 192, 1, 1), c(192, 192, 1, 7), c(192, 192, 7, 1)],
+    Fork(&[&[c(768, 192, 1, 1)], &[c(768, 192, 1, 1), c(192, 192, 1, 7), c(192, 192, 7, 1)],
       &[c(768, 192, 1, 1), c(192, 192, 7, 1), c(192, 192, 1, 7), c(192, 192, 7, 1), c(192, 192, 1, 7)],
-      &[Average, c(768, 192, 1, 1)]],
+      &[Average, c(768, 192, 1, 1)]]),
     // to 8×8
-    &[&[c(768, 192, 1, 1), within(192, 320, 2)],
-      &[c(768, 192, 1, 1), c(192, 192, 1, 7), c(192, 192, 7, 1), within(192, 192, 2)], &[Halve]],
-    &[&[c(1280, 320, 1, 1)], &[c(1280, 384, 1, 1), CROSS],
-      &[c(1280, 448, 1, 1), c(448, 384, 3, 3), CROSS], &[Average, c(1280, 192, 1, 1)]],
-    &[&[c(2048, 320, 1, 1)], &[c(2048, 384, 1, 1), CROSS],
-      &[c(2048, 448, 1, 1), c(448, 384, 3, 3), CROSS], &[Largest, c(2048, 192, 1, 1)]],
+    Fork(&[&[c(768, 192, 1, 1), within(192, 320, 2)],
+      &[c(768, 192, 1, 1), c(192, 192, 1, 7), c(192, 192, 7, 1), within(192, 192, 2)], &[Halve]]),
+    Fork(&[&[c(1280, 320, 1, 1)], &[c(1280, 384, 1, 1), CROSS],
+      &[c(1280, 448, 1, 1), c(448, 384, 3, 3), CROSS], &[Average, c(1280, 192, 1, 1)]]),
+    Fork(&[&[c(2048, 320, 1, 1)], &[c(2048, 384, 1, 1), CROSS],
+      &[c(2048, 448, 1, 1), c(448, 384, 3, 3), CROSS], &[Largest, c(2048, 192, 1, 1)]]),
 ];
 
 /// The two blocks of 160 channels.
 #[rustfmt::skip]
-const SEVENS: &[&[Step]] = &[
+const SEVENS: Step = Fork(&[
     &[c(768, 192, 1, 1)], &[c(768, 160, 1, 1), c(160, 160, 1, 7), c(160, 192, 7, 1)],
     &[c(768, 160, 1, 1), c(160, 160, 7, 1), c(160, 160, 1, 7), c(160, 160, 7, 1), c(160, 192, 1, 7)],
     &[Average, c(768, 192, 1, 1)],
-];
+]);
 
 /// A row and a column side by side.
 const CROSS: Step = Fork(&[&[c(384, 384, 1, 3)], &[c(384, 384, 3, 1)]]);
@@ -124,15 +138,15 @@ pub(super) fn convolutions() -> Vec<Shape> {
     }
     let mut found = Vec::new();
     collect(STEM, &mut found);
-    BLOCKS.iter().flat_map(|block| block.iter()).for_each(|steps| collect(steps, &mut found));
+    collect(BLOCKS, &mut found);
     found
 }
 
 /// Multiplications of all convolutions for one image of this side.
 pub(super) fn multiplications(side: usize) -> usize {
-    /// The side of what comes out, and the multiplications.
-    fn count(steps: &[Step], side: usize) -> (usize, usize) {
-        steps.iter().fold((side, 0), |(side, sum), step| match step {
+    /// The side of what comes out, and the sum.
+    fn count(steps: &[Step], start: (usize, usize)) -> (usize, usize) {
+        steps.iter().fold(start, |(side, sum), step| match step {
             Step::Convolve(shape) => {
                 let side = match shape.moves {
                     Moves::Same => side,
@@ -143,21 +157,9 @@ pub(super) fn multiplications(side: usize) -> usize {
             Step::Halve => ((side - 3) / 2 + 1, sum),
             Step::Average | Step::Largest => (side, sum),
             Step::Fork(paths) => {
-                let (side, all) = fork(paths, side);
-                (side, sum + all)
+                paths.iter().fold((side, sum), |(_, sum), steps| count(steps, (side, sum)))
             }
         })
     }
-    fn fork(paths: &[&[Step]], side: usize) -> (usize, usize) {
-        let ends = paths.iter().map(|steps| count(steps, side));
-        ends.fold((side, 0), |(_, sum), (side, all)| (side, sum + all))
-    }
-    let stem = count(STEM, side);
-    BLOCKS
-        .iter()
-        .fold(stem, |(side, sum), block| {
-            let (side, all) = fork(block, side);
-            (side, sum + all)
-        })
-        .1
+    count(BLOCKS, count(STEM, (side, 0))).1
 }

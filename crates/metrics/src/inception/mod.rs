@@ -20,7 +20,7 @@ mod file;
 mod resize;
 
 use candle_core::{Device, Tensor};
-use models::ops::{Window, average_pool, conv2d_relu, max_pool, mean_pixels};
+use models::ops::{ConvRelu, Joined, Window, mean_pixels};
 
 use crate::{Error, Extracted, FeatureExtractor, Result};
 use blocks::{BLOCKS, STEM, Step, convolutions};
@@ -30,18 +30,10 @@ const FEATURES: usize = 2048;
 /// Images whose activations are in memory at a time: some 20 MB each.
 const AT_A_TIME: usize = 8;
 
-/// A convolution, its batch norm folded in.
-#[derive(Clone, Debug)]
-struct Convolution {
-    weight: Tensor,
-    bias: Tensor,
-    window: Window,
-}
-
 /// The network. It runs on the CPU, whatever device the images are on.
 #[derive(Clone, Debug)]
 pub struct Inception {
-    convolutions: Vec<Convolution>,
+    convolutions: Vec<ConvRelu>,
     hash: String,
 }
 
@@ -86,7 +78,7 @@ impl Inception {
             if found.dims() != expected || bias.dims() != [shape.outputs] {
                 candle_core::bail!("Inception: a kernel is {found:?}, {expected:?} was expected");
             }
-            Ok(Convolution { weight, bias, window: shape.window() })
+            ConvRelu::new(&weight, &bias, shape.window())
         });
         Ok(Self { convolutions: convolutions.collect::<candle_core::Result<_>>()?, hash })
     }
@@ -94,44 +86,48 @@ impl Inception {
     /// Images `[B, 3, 299, 299]`, scaled, to features `[B, 2048]`.
     fn features(&self, images: &Tensor) -> Result<Tensor> {
         let mut convolutions = self.convolutions.iter();
-        let x = run(STEM, images, &mut convolutions)?;
-        let x = BLOCKS.iter().try_fold(x, |x, block| branches(block, &x, &mut convolutions))?;
+        let mut x = images.clone();
+        for step in STEM.iter().chain(BLOCKS) {
+            x = apply(step, &x, &mut convolutions)?;
+        }
         Ok(mean_pixels(&x)?)
     }
 }
 
-/// The steps one after another.
-fn run<'a>(
-    steps: &[Step],
+/// What a step makes of `x`.
+fn apply<'a>(
+    step: &Step,
     x: &Tensor,
-    convolutions: &mut impl Iterator<Item = &'a Convolution>,
+    convolutions: &mut impl Iterator<Item = &'a ConvRelu>,
 ) -> Result<Tensor> {
-    let mut x = x.clone();
-    for step in steps {
-        x = match step {
-            Step::Convolve(_) => {
-                let Convolution { weight, bias, window } =
-                    convolutions.next().expect("the file had one for every step");
-                conv2d_relu(&x, weight, bias, *window)?
-            }
-            Step::Halve => max_pool(&x, Window::valid(3, 2))?,
-            Step::Average => average_pool(&x, Window::same([3, 3]))?,
-            Step::Largest => max_pool(&x, Window::same([3, 3]))?,
-            Step::Fork(paths) => branches(paths, &x, convolutions)?,
-        };
-    }
-    Ok(x)
+    let mut joined = Joined::new(step.outputs(x.dim(1)?));
+    append(step, x, convolutions, &mut joined)?;
+    Ok(joined.finish()?)
 }
 
-/// All paths from the same images, their channels one after another.
-fn branches<'a>(
-    paths: &[&[Step]],
+/// The same, as the next channels of `joined`.
+fn append<'a>(
+    step: &Step,
     x: &Tensor,
-    convolutions: &mut impl Iterator<Item = &'a Convolution>,
-) -> Result<Tensor> {
-    let ends: Vec<Tensor> =
-        paths.iter().map(|steps| run(steps, x, convolutions)).collect::<Result<_>>()?;
-    Ok(Tensor::cat(&ends, 1)?)
+    convolutions: &mut impl Iterator<Item = &'a ConvRelu>,
+    joined: &mut Joined,
+) -> Result<()> {
+    match step {
+        Step::Convolve(_) => {
+            let convolution = convolutions.next().expect("there is one for every step");
+            joined.convolve(convolution, x)?;
+        }
+        Step::Halve => joined.max_pool(x, Window::valid(3, 2))?,
+        Step::Average => joined.average_pool(x, Window::same([3, 3]))?,
+        Step::Largest => joined.max_pool(x, Window::same([3, 3]))?,
+        Step::Fork(paths) => {
+            for (last, before) in paths.iter().filter_map(|steps| steps.split_last()) {
+                let x = before.iter().try_fold(x.clone(), |x, it| apply(it, &x, convolutions))?;
+                append(last, &x, convolutions, joined)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl FeatureExtractor for Inception {

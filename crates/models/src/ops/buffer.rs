@@ -24,6 +24,11 @@ impl Output {
         SharedPtr(self.0.as_mut_ptr().cast())
     }
 
+    /// All numbers, for kernels that write out of order and are to be checked.
+    pub(super) fn as_shared(&mut self) -> SharedSlice<f32> {
+        SharedSlice { start: self.0.as_mut_ptr().cast(), len: self.0.len() }
+    }
+
     /// The numbers in chunks of `size`, to be written in parallel.
     pub(super) fn par_chunks(
         &mut self,

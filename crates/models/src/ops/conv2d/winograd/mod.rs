@@ -30,6 +30,7 @@
 //! much), these leave the least error in the root mean square, no more than a sum of products in f32
 //! has on normal numbers; the largest is three to five times the direct form's.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -47,12 +48,14 @@ use transform::for_tiling;
 mod kernels;
 mod places;
 mod products;
+mod ragged;
 mod tile;
 mod tiling;
 mod transform;
 mod weight_grad;
 
 pub(super) use places::MANY_CHANNELS;
+pub(in crate::ops) use ragged::Ragged;
 pub(super) use weight_grad::weight_gradient;
 
 /// Distance between the places' matrices beyond their size, so that they do not compete for the
@@ -76,7 +79,7 @@ pub(super) struct Winograd<'a, W, const B: usize> {
     geometry: &'a Geometry,
     padded: Padded,
     tiling: Tiling,
-    transformed: Vec<f32>,
+    transformed: Cow<'a, [f32]>,
     bias: Option<&'a [f32]>,
     images: usize,
     /// Vectors that are transformed before they are multiplied.
@@ -91,6 +94,18 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
         bias: Option<&'a [f32]>,
         geometry: &'a Geometry,
     ) -> Self {
+        let transformed = Cow::Owned(transform_weight(proof, size, weight));
+        Self::of(proof, size, transformed, bias, geometry, Padded::new(geometry, PITCH))
+    }
+
+    fn of(
+        proof: W,
+        size: usize,
+        transformed: Cow<'a, [f32]>,
+        bias: Option<&'a [f32]>,
+        geometry: &'a Geometry,
+        padded: Padded,
+    ) -> Self {
         let tiling = Tiling::new(geometry, size);
         let spread = geometry.batch.div_ceil(2 * rayon::current_num_threads());
         // As many vectors of tiles at a time as the second cache holds of their transforms.
@@ -98,9 +113,9 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
         Self {
             proof,
             geometry,
-            padded: Padded::new(geometry, PITCH),
+            padded,
             tiling,
-            transformed: transform_weight(proof, size, weight),
+            transformed,
             bias,
             images: (TASK_QUADS / tiling.in_image).min(spread).max(1),
             depth: (DEPTH / (channels * tiling.places()) / VECTORS * VECTORS).max(VECTORS),
