@@ -153,8 +153,9 @@ impl FeatureExtractor for Inception {
         let images = images.to_device(&Device::Cpu)?;
         let count = images.dim(0)?;
         let mut features = Vec::new();
-        for first in (0..count).step_by(AT_A_TIME) {
-            let some = images.narrow(0, first, AT_A_TIME.min(count - first))?;
+        let at_a_time: usize = std::env::var("ATT").map_or(AT_A_TIME, |v| v.parse().unwrap());
+        for first in (0..count).step_by(at_a_time) {
+            let some = images.narrow(0, first, at_a_time.min(count - first))?;
             features.push(self.features(&resize::prepare(&some)?)?);
         }
         Ok(Extracted { features: Tensor::cat(&features, 0)?, logits: None })

@@ -114,6 +114,17 @@ impl<T: Copy> SharedSlice<T> {
         unsafe { self.start.add(at).write(value) };
     }
 
+    /// The address of `len` values from `at` on.
+    ///
+    /// # Safety
+    ///
+    /// The slice is still alive.
+    pub(super) unsafe fn place(&self, at: usize, len: usize) -> *mut T {
+        assert!(at <= self.len && len <= self.len - at, "a place beyond a shared slice");
+        // SAFETY: within the slice, by the check.
+        unsafe { self.start.add(at) }
+    }
+
     /// Writes several, from `at` on.
     ///
     /// # Safety

@@ -63,16 +63,65 @@ impl<W: Width<B>, const B: usize> Way for Gathered<W, B> {
                     let (panel, sums) = scratch.split_at_mut(panel);
                     // SAFETY: `_proof`; the weight is of so many blocks and terms as `start` and
                     // `offsets` say, panel and sums are as long as they must be.
-                    unsafe { run::<W, B>(&task, &self.start, panel, sums) };
-                    for (output, sums) in sums.chunks_exact(tile).take(self.outputs).enumerate() {
-                        for &Segment { image, place, at, len, .. } in &segments {
-                            // SAFETY: no other tile has these places.
-                            unsafe { target.write(image, output, place, &sums[at..][..len]) };
-                        }
+                    // No other tile has these places of the target.
+                    unsafe {
+                        run::<W, B>(&task, &self.start, panel, sums);
+                        write::<W, B>(sums, self.outputs, &runs(&segments), target);
                     }
                 });
             });
         });
+    }
+}
+
+/// The segments of an image as one: its rows follow on each other in the output.
+fn runs(segments: &[Segment]) -> Vec<Segment> {
+    let mut runs: Vec<Segment> = Vec::new();
+    for segment in segments {
+        match runs.last_mut() {
+            Some(run) if run.image == segment.image => run.len += segment.len,
+            _ => runs.push(*segment),
+        }
+    }
+    runs
+}
+
+compile_for_width! {
+    /// Writes the sums of a tile, `max(0, sum)` of each, to `outputs` channels.
+    ///
+    /// # Safety
+    ///
+    /// The runs are within a tile, and nobody else writes their places of the target.
+    unsafe fn write(sums: &[f32], outputs: usize, runs: &[Segment], target: Target) = write_of
+}
+
+/// # Safety
+///
+/// As [`write`].
+#[inline(always)]
+unsafe fn write_of<W: Width<B>, const B: usize>(
+    sums: &[f32],
+    outputs: usize,
+    runs: &[Segment],
+    target: Target,
+) {
+    for run in runs {
+        for (output, sums) in sums.chunks_exact(VECTORS * W::LANES).take(outputs).enumerate() {
+            let sums = &sums[run.at..][..run.len];
+            let (vectors, rest) = sums.split_at(run.len / W::LANES * W::LANES);
+            // SAFETY: the target has room for so many numbers, which is checked; the caller vouches
+            // for the rest.
+            unsafe {
+                let at = target.place(run.image, output, run.place, run.len);
+                for (i, sums) in vectors.chunks_exact(W::LANES).enumerate() {
+                    W::store(at.add(i * W::LANES), W::load(sums.as_ptr()));
+                }
+                if !rest.is_empty() {
+                    let sums = W::load_first(rest.as_ptr(), rest.len());
+                    W::store_first(at.add(vectors.len()), rest.len(), sums);
+                }
+            }
+        }
     }
 }
 

@@ -166,4 +166,21 @@ impl Target {
         // SAFETY: passed on to the caller.
         unsafe { self.numbers.write_slice(at, numbers) };
     }
+
+    /// Where to write so many numbers of one channel of one image, from `place` on.
+    ///
+    /// # Safety
+    ///
+    /// The images are still in the making.
+    pub(super) unsafe fn place(
+        &self,
+        image: usize,
+        channel: usize,
+        place: usize,
+        len: usize,
+    ) -> *mut f32 {
+        let at = image * self.image + self.first + channel * self.pixels + place;
+        // SAFETY: passed on to the caller.
+        unsafe { self.numbers.place(at, len) }
+    }
 }

@@ -99,15 +99,17 @@ impl Sizes {
         self.places[0] * self.places[1]
     }
 
-    fn padded_width(&self) -> usize {
-        self.sides[1] + 2 * self.window.padding[1]
+    /// Height and width with the padding on both sides.
+    fn padded(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.sides[axis] + 2 * self.window.padding[axis])
     }
 
-    /// The pixels of an axis that the window covers at a place.
-    fn covered(&self, axis: usize, place: usize) -> std::ops::Range<usize> {
+    /// Pixels of an axis that the window covers at a place.
+    fn covered(&self, axis: usize, place: usize) -> usize {
         let start = place * self.window.stride;
         let (padding, size) = (self.window.padding[axis], self.window.size[axis]);
-        start.saturating_sub(padding)..(start + size).saturating_sub(padding).min(self.sides[axis])
+        let first = start.saturating_sub(padding);
+        (start + size).saturating_sub(padding).min(self.sides[axis]).saturating_sub(first)
     }
 }
 
