@@ -27,7 +27,8 @@ use blocks::{BLOCKS, STEM, Step, convolutions};
 
 /// Features of an image.
 const FEATURES: usize = 2048;
-/// Images whose activations are in memory at a time: some 20 MB each.
+/// Images that are in the network at a time, unless there are more threads than half as many. With more
+/// the activations, some 15 MB each, leave the last cache; with fewer the weights are read too often.
 const AT_A_TIME: usize = 8;
 
 /// The network. It runs on the CPU, whatever device the images are on.
@@ -153,7 +154,7 @@ impl FeatureExtractor for Inception {
         let images = images.to_device(&Device::Cpu)?;
         let count = images.dim(0)?;
         let mut features = Vec::new();
-        let at_a_time: usize = std::env::var("ATT").map_or(AT_A_TIME, |v| v.parse().unwrap());
+        let at_a_time = AT_A_TIME.max(2 * rayon::current_num_threads());
         for first in (0..count).step_by(at_a_time) {
             let some = images.narrow(0, first, at_a_time.min(count - first))?;
             features.push(self.features(&resize::prepare(&some)?)?);
