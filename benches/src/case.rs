@@ -60,7 +60,6 @@ pub enum Axis {
 /// What is done in one iteration.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-#[expect(clippy::large_enum_variant, reason = "a table of some dozens, built once")]
 pub enum Work {
     /// A product of two square matrices: the machine's peak.
     Product {

@@ -6,15 +6,15 @@ use super::{Images, Sizes, relu};
 use crate::ops::channels::Channels;
 use crate::ops::conv2d::source::Source;
 use crate::ops::conv2d::width::Width;
-use crate::ops::conv2d::winograd::Ragged;
+use crate::ops::conv2d::winograd::Transformed;
 
 /// A convolution with bias and ReLU, its weight transformed.
-pub(super) struct Tiled<W, const B: usize>(Ragged<W, B>);
+pub(super) struct Tiled<W, const B: usize>(Transformed<W, B>);
 
 impl<W: Width<B>, const B: usize> Tiled<W, B> {
     /// Of a weight `[O, C, 3, 3]`.
     pub(super) fn new(proof: W, weight: &[f32], bias: &[f32]) -> Self {
-        Self(Ragged::new(proof, weight, bias))
+        Self(Transformed::new(proof, weight, bias))
     }
 }
 

@@ -55,7 +55,8 @@ mod transform;
 mod weight_grad;
 
 pub(super) use places::MANY_CHANNELS;
-pub(in crate::ops) use ragged::Ragged;
+pub(super) use ragged::Ragged;
+pub(in crate::ops) use ragged::Transformed;
 pub(super) use weight_grad::weight_gradient;
 
 /// Distance between the places' matrices beyond their size, so that they do not compete for the
@@ -76,7 +77,7 @@ pub(super) fn fits(geometry: &Geometry, size: usize) -> bool {
 /// The convolution of a geometry that [`fits`].
 pub(super) struct Winograd<'a, W, const B: usize> {
     proof: W,
-    geometry: &'a Geometry,
+    geometry: Geometry,
     padded: Padded,
     tiling: Tiling,
     transformed: Cow<'a, [f32]>,
@@ -92,7 +93,7 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
         size: usize,
         weight: &Weight<'_>,
         bias: Option<&'a [f32]>,
-        geometry: &'a Geometry,
+        geometry: &Geometry,
     ) -> Self {
         let transformed = Cow::Owned(transform_weight(proof, size, weight));
         Self::of(proof, size, transformed, bias, geometry, Padded::new(geometry, PITCH))
@@ -103,7 +104,7 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
         size: usize,
         transformed: Cow<'a, [f32]>,
         bias: Option<&'a [f32]>,
-        geometry: &'a Geometry,
+        geometry: &Geometry,
         padded: Padded,
     ) -> Self {
         let tiling = Tiling::new(geometry, size);
@@ -112,7 +113,7 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
         let channels = geometry.inputs.max(geometry.outputs);
         Self {
             proof,
-            geometry,
+            geometry: *geometry,
             padded,
             tiling,
             transformed,
@@ -130,7 +131,7 @@ impl<W: Width<B>, const B: usize> Runner for Winograd<'_, W, B> {
 
     unsafe fn run(&self, source: &Source<'_>, samples: Range<usize>, y: *mut f32) {
         let _proof = self.proof;
-        let &Geometry { inputs, outputs, width, .. } = self.geometry;
+        let Geometry { inputs, outputs, width, .. } = self.geometry;
         let (padded, pixels) = (&self.padded, self.geometry.pixels());
         let blocks = outputs.div_ceil(B);
         let row = self.depth * W::LANES;
