@@ -162,3 +162,47 @@ impl FeatureExtractor for Inception {
         Ok(Extracted { features: Tensor::cat(&features, 0)?, logits: None })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::DType;
+
+    use super::*;
+
+    fn zeros() -> Vec<[Tensor; 2]> {
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        let shapes = Inception::shapes().into_iter();
+        shapes.map(|shape| [zeros(&shape), zeros(&shape[..1])]).collect()
+    }
+
+    #[test]
+    fn the_table_ends_in_the_features() {
+        let steps = STEM.iter().chain(BLOCKS);
+        assert_eq!(steps.fold(3, |channels, step| step.outputs(channels)), FEATURES);
+    }
+
+    #[test]
+    fn weights_of_other_shapes_are_refused() {
+        let mut weights = zeros();
+        let first = weights.remove(0);
+        let error = Inception::new(weights.clone()).unwrap_err().to_string();
+        assert!(error.contains("convolutions: expected 94, found 93"), "{error}");
+        weights.push(first);
+        let error = Inception::new(weights).unwrap_err().to_string();
+        assert!(error.contains("[32, 3, 3, 3] was expected"), "{error}");
+    }
+
+    #[test]
+    fn images_go_through_the_network_in_parts() {
+        let mut weights = zeros();
+        weights.iter_mut().for_each(|[_, bias]| *bias = (&*bias + 1.0).unwrap());
+        let network = Inception::new(weights).unwrap();
+        let count = AT_A_TIME.max(2 * rayon::current_num_threads()) + 1;
+        let images = Tensor::zeros((count, 1, 2, 2), DType::F32, &Device::Cpu).unwrap();
+        let features = network.extract(&images).unwrap().features;
+        assert_eq!(features.dims(), [count, FEATURES]);
+        // All that is added to nothing is the bias of the last layers.
+        let numbers = features.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(numbers.iter().all(|it| (it - 1.0).abs() < 1e-5));
+    }
+}
