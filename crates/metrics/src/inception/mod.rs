@@ -188,7 +188,7 @@ mod tests {
         let error = Inception::new(weights.clone()).unwrap_err().to_string();
         assert!(error.contains("convolutions: expected 94, found 93"), "{error}");
         weights.push(first);
-        let error = Inception::new(weights).unwrap_err().to_string();
+        let error = format!("{:?}", Inception::new(weights).unwrap_err());
         assert!(error.contains("[32, 3, 3, 3] was expected"), "{error}");
     }
 

@@ -146,6 +146,6 @@ fn prepare(isa: Isa, weight: &[f32], bias: &[f32], window: Window) -> Arc<dyn Wa
             (Isa::Portable, _) => (),
         }
     }
-    let _ = isa;
+    let _ = (isa, window);
     Arc::new(Unrolled::new(weight, bias))
 }
