@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 import acts
 import distillation
+from inception import Inception
 from networks import Denoiser
 
 # Level of the one-step generator's input: `sampling::SIGMA_INIT`.
@@ -62,7 +63,8 @@ class Case:
                     self.weights.setdefault(player, {})[rest] = tensor
         self.mode = mode
         self.work = json.loads(metadata["case"])["work"]
-        self.act = self.work.get("act", {"kind": "product"})
+        # What is not a network's act is its own: `product`, `features`, `frechet`.
+        self.act = self.work.get("act", {"kind": self.work["kind"]})
         self.step = None
         self.nets = {player: self.network(weights) for player, weights in self.weights.items()}
         self.weights = None
@@ -74,16 +76,23 @@ class Case:
             self.nets["network"].requires_grad_(False)
 
     def network(self, weights):
+        if self.act["kind"] == "features":
+            net = Inception(weights).requires_grad_(False)
+        else:
+            net = self.denoiser(weights)
+        if self.mode == "channels_last":
+            net = net.to(memory_format=torch.channels_last)
+        if self.mode == "compile":
+            net.compile()
+        return net
+
+    def denoiser(self, weights):
         net = Denoiser(self.work["network"])
         # Filters of resampling are constants that PyTorch's own pooling does not need.
         weights = {k: v for k, v in weights.items() if not k.endswith("resample_filter")}
         net.load_state_dict(weights, assign=True)
         for weight in net.parameters():
             weight.requires_grad_(True)
-        if self.mode == "channels_last":
-            net = net.to(memory_format=torch.channels_last)
-        if self.mode == "compile":
-            net.compile()
         return net
 
     def run(self, draws=None):
@@ -91,6 +100,13 @@ class Case:
         kind, inputs = self.act["kind"], self.inputs
         if kind == "product":
             return inputs["a"] @ inputs["b"]
+        if kind == "features":
+            return self.nets["inception"](inputs["x"])
+        if kind == "frechet":
+            # Imported here: SciPy is needed by this act alone.
+            import frechet
+
+            return torch.tensor(frechet.distance(inputs["a"].numpy(), inputs["b"].numpy()))
         if kind == "step":
             step = self.step
             return step.run(draws or distillation.fresh_draws(step.config, inputs["z"].shape))

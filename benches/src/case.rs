@@ -60,7 +60,6 @@ pub enum Axis {
 /// What is done in one iteration.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-#[expect(clippy::large_enum_variant, reason = "a table of some dozens, built once")]
 pub enum Work {
     /// A product of two square matrices: the machine's peak.
     Product {
@@ -75,6 +74,20 @@ pub enum Work {
         batch: usize,
         /// What it does.
         act: Act,
+    },
+    /// Inception's features, from images in [-1, 1] to 2048 numbers each: rounding to bytes, resize to
+    /// 299×299, the network with its batch norms folded in (PyTorch's, too).
+    Features {
+        /// Images of 3×32×32.
+        images: usize,
+    },
+    /// The Fréchet distance of two sets of features: mean and covariance of each in f64, and the
+    /// distance. The peer does what pytorch-fid does, with NumPy and SciPy's `sqrtm`.
+    Frechet {
+        /// Rows of a set.
+        rows: usize,
+        /// Features of a row.
+        dim: usize,
     },
 }
 
@@ -104,6 +117,13 @@ pub enum Act {
 
 /// Rows and columns at which a matrix product is at its peak on the machines that were tried.
 const PEAK_SIZE: usize = 2048;
+
+/// Images of a batch for features: an evaluation has thousands.
+const FEATURE_IMAGES: usize = 16;
+/// Rows of each of two sets of features: more than features, for covariances of full rank.
+const FEATURE_ROWS: usize = 5000;
+/// Features of the network of FID.
+const INCEPTION_FEATURES: usize = 2048;
 
 /// Of what the scaling plots vary one quantity at a time: channels, resolution, batch.
 const SCALING_ORIGIN: (usize, usize, usize) = (32, 32, 16);
@@ -143,6 +163,10 @@ pub fn cases() -> Vec<Case> {
         row("heun-18", network(networks::small(3, 32), 8, Act::Heun { steps: 18 }), false, None),
     ];
     cases.extend(rows);
+    let features = Work::Features { images: FEATURE_IMAGES };
+    cases.push(row("inception-features", features, false, target(1.0, 0.70)));
+    let frechet = Work::Frechet { rows: FEATURE_ROWS, dim: INCEPTION_FEATURES };
+    cases.push(row("fid-statistics", frechet, false, target(1.0, 0.50)));
     cases.extend(scaling());
     cases
 }

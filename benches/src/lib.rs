@@ -9,14 +9,15 @@
 //! # Map
 //!
 //! - [`case`], [`networks`]: the table of cases. [`flop`]: what a case costs on paper.
-//! - [`prepare`]: a case made ready to run; [`pass`], [`step`], [`sampling`], [`matrix`]: each kind
-//!   of work. [`record`]: what the peer is given and must find.
+//! - [`prepare`]: a case made ready to run; [`pass`], [`step`], [`sampling`], [`matrix`],
+//!   [`features`]: each kind of work. [`record`]: what the peer is given and must find.
 //! - [`operation`]: every operation at the shapes of the three recipes; [`accuracy`]: its error
 //!   against f64. [`kernels`]: the hot kernels one by one, for counting instructions.
 //! - [`process`]: time and memory of this process.
 
 pub mod accuracy;
 pub mod case;
+pub mod features;
 pub mod flop;
 pub mod kernels;
 pub mod matrix;

@@ -1,8 +1,12 @@
 //! A case made ready: all that is left is to run it.
 
+use std::hint::black_box;
+
+use metrics::Inception;
+
 use crate::case::{Act, Case, Work};
 use crate::pass::{Pass, discard};
-use crate::{Result, matrix, sampling, step};
+use crate::{Result, features, matrix, sampling, step};
 
 /// One iteration.
 pub type Iteration = Box<dyn FnMut() -> Result<()>>;
@@ -17,6 +21,21 @@ pub fn prepare(case: &Case) -> Result<Iteration> {
         Work::Product { size } => {
             let factors = matrix::factors(*size)?;
             return Ok(Box::new(move || Ok(matrix::run(&factors)?)));
+        }
+        Work::Features { images } => {
+            let (network, images) =
+                (Inception::new(features::weights()?)?, features::images(*images)?);
+            return Ok(Box::new(move || {
+                black_box(features::extract(&network, &images)?);
+                Ok(())
+            }));
+        }
+        Work::Frechet { rows, dim } => {
+            let sets = features::rows(&features::sets(*rows, *dim)?)?;
+            return Ok(Box::new(move || {
+                black_box(features::distance(&sets)?);
+                Ok(())
+            }));
         }
         Work::Network { network, batch, act } => (network, *batch, act),
     };

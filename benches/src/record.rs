@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
+use metrics::Inception;
 use models::{ParamSet, TensorFile};
 
 use crate::case::{Act, Case, Work};
 use crate::pass::Pass;
-use crate::{Result, matrix, sampling, step};
+use crate::{Result, features, matrix, sampling, step};
 
 /// File of weights and inputs.
 pub const INPUTS: &str = "inputs.safetensors";
@@ -33,6 +34,25 @@ pub fn record(case: &Case, folder: &Path) -> Result<()> {
         Work::Product { size } => {
             let [a, b] = matrix::factors(*size)?;
             expected.tensors.insert("output".into(), a.matmul(&b)?);
+            inputs.tensors = [("input/a".to_owned(), a), ("input/b".to_owned(), b)].into();
+        }
+        Work::Features { images } => {
+            let (weights, images) = (features::weights()?, features::images(*images)?);
+            for (index, [kernel, bias]) in weights.iter().enumerate() {
+                for (name, tensor) in [("weight", kernel), ("bias", bias)] {
+                    let name = format!("weight/inception/{index:03}.{name}");
+                    inputs.tensors.insert(name, tensor.clone());
+                }
+            }
+            let found = features::extract(&Inception::new(weights)?, &images)?;
+            expected.tensors.insert("output".into(), found);
+            inputs.tensors.insert("input/x".into(), images);
+        }
+        Work::Frechet { rows, dim } => {
+            let sets = features::sets(*rows, *dim)?;
+            let distance = features::distance(&features::rows(&sets)?)?;
+            expected.tensors.insert("output".into(), Tensor::new(distance, &Device::Cpu)?);
+            let [a, b] = sets;
             inputs.tensors = [("input/a".to_owned(), a), ("input/b".to_owned(), b)].into();
         }
         Work::Network { network, batch, act: Act::Step { preset } } => {

@@ -28,7 +28,7 @@ use anyhow::{Context, ensure};
 use self::options::Options;
 use self::page::Part;
 use self::peer::{Mode, Peer};
-use self::report::{Entry, Verdict};
+use self::report::{Entry, FRECHET, Verdict};
 use self::rounds::{Effort, measure};
 use self::session::Session;
 use self::subject::{Case, Subject};
@@ -36,6 +36,8 @@ use self::variant::Variant;
 
 /// The page with the table.
 const PAGE: &str = "docs/performance.md";
+/// What the peer is made of.
+const REQUIREMENTS: &str = "benches/peer/requirements.txt";
 /// The folder of the plots.
 const PLOTS: &str = "docs";
 /// Limits the kernels of the subject: see `models::ops::runtime`.
@@ -157,8 +159,15 @@ impl Bench {
         println!("bench: {}", case.name);
         let folder = self.folder.join(&case.name);
         let is_here = |it: &Variant| *it != Variant::Tcmalloc || self.tcmalloc.is_some();
+        let can = self.peer.as_ref().is_none_or(|it| it.can(&case.act));
+        if !can {
+            println!("  the peer has no SciPy, so this case has no peer; see {REQUIREMENTS}");
+        }
         let fits = |it: &Variant| {
-            it.fits(&case.act) && is_here(it) && (self.asked || it.is_affordable(case.flop))
+            it.fits(&case.act)
+                && is_here(it)
+                && (can || it.mode().is_none())
+                && (self.asked || it.is_affordable(case.flop))
         };
         let variants: Vec<Variant> = self.variants.iter().copied().filter(fits).collect();
         if let Some(peer) = &self.peer {
@@ -170,7 +179,7 @@ impl Bench {
             }
         }
         let sessions = variants.iter().map(|it| self.session(&case, &folder, *it));
-        let measured = measure(sessions.collect::<anyhow::Result<_>>()?, self.effort)?;
+        let measured = measure(sessions.collect::<anyhow::Result<_>>()?, self.effort(&case))?;
         if measured.disturbed != 0 {
             println!("  left out {} rounds that others disturbed", measured.disturbed);
         }
@@ -179,6 +188,14 @@ impl Bench {
             std::fs::remove_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
         }
         Ok(Entry { case, variants, measured })
+    }
+
+    /// SciPy's distance takes half a minute, and hardly varies.
+    fn effort(&self, case: &Case) -> Effort {
+        match case.act.as_str() {
+            FRECHET => Effort { warmup: 1, least: 3, ..self.effort },
+            _ => self.effort,
+        }
     }
 
     /// A point of the plot over threads has its own number.

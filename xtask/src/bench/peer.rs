@@ -5,6 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use super::report::FRECHET;
+
 /// Names an existing Python with the packages of `benches/peer/requirements.txt`.
 const PYTHON_VARIABLE: &str = "UNI_INSTRUCT_PEER_PYTHON";
 /// A library that keeps freed memory: what PyTorch gains from it is not ours to claim.
@@ -62,6 +64,16 @@ impl Peer {
             "{python}: lacks torch or safetensors of benches/peer/requirements.txt"
         );
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Whether it can be the peer for this act: the distance of features needs SciPy beside PyTorch.
+    pub fn can(&self, act: &str) -> bool {
+        let imports = |package: &str| {
+            let mut command = Command::new(&self.python);
+            command.args(["-c", &format!("import {package}")]);
+            command.output().is_ok_and(|it| it.status.success())
+        };
+        act != FRECHET || imports("scipy")
     }
 
     /// The script on what was recorded in `folder`; `verb` is `verify` or `run`.

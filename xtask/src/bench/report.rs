@@ -86,6 +86,8 @@ pub fn peak_rate(entries: &[Entry]) -> Option<f64> {
 
 /// The act of the case that measures the machine.
 pub const PRODUCT: &str = "product";
+/// The act of the case whose peer is SciPy.
+pub const FRECHET: &str = "frechet";
 
 /// The table of ratios and targets, in Markdown.
 pub fn ratios(entries: &[Entry]) -> String {

@@ -11,7 +11,7 @@ use serde_json::Value;
 pub struct Case {
     /// Name.
     pub name: String,
-    /// `product`, or what a network does: `forward`, `weights`, `input`, `step`, ...
+    /// `product`, `features`, `frechet`, or what a network does: `forward`, `weights`, `step`, ...
     pub act: String,
     /// Operations of an iteration.
     pub flop: f64,

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use super::report::PRODUCT;
+use super::report::{FRECHET, PRODUCT};
 
 /// Ours, or one of PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +68,15 @@ impl Variant {
         }
     }
 
-    /// Whether it has a meaning for this act: a product has neither kernels of ours, nor channels,
-    /// nor a graph. An update of three networks is no single graph.
+    /// Whether it has a meaning for this act: a product and a distance have neither kernels of ours, nor
+    /// channels, nor a graph, and the latter allocates little. An update of three networks is no single
+    /// graph.
     pub fn fits(self, act: &str) -> bool {
         match self {
-            Self::Kernels | Self::Eager | Self::Tcmalloc => true,
-            Self::Avx2 | Self::Candle | Self::ChannelsLast => act != PRODUCT,
-            Self::Compile => act != PRODUCT && act != "step",
+            Self::Kernels | Self::Eager => true,
+            Self::Tcmalloc => act != FRECHET,
+            Self::Avx2 | Self::Candle | Self::ChannelsLast => ![PRODUCT, FRECHET].contains(&act),
+            Self::Compile => ![PRODUCT, FRECHET, "step"].contains(&act),
         }
     }
 

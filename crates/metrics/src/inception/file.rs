@@ -4,11 +4,10 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use models::ops::Window;
 use models::pickle::{self, Dtype, FileBytes, Kind, Limits, NumberedStorage, StoredTensor};
 
-use super::blocks::{Moves, Shape, convolutions};
-use super::{Convolution, Inception};
+use super::Inception;
+use super::blocks::{Shape, convolutions};
 use crate::{Error, Result};
 
 /// What batch norms add to the variance.
@@ -38,26 +37,38 @@ impl Inception {
     ///
     /// As there.
     pub fn of_file(file: &FileBytes) -> Result<Self> {
-        let contents = pickle::open(file, &Limits::default()).map_err(models::Error::from)?;
-        let fault = |reason: String| Error::File { name: file.name().to_owned(), reason };
-        let shapes = convolutions();
-        let (expected, found) = (STORAGES * shapes.len(), contents.storages.len());
-        if found != expected {
-            return Err(fault(format!(
-                "it has {found} storages of tensors, Inception-v3 of 2015-12-05 has {expected}"
-            )));
-        }
-        let read = shapes.iter().zip(contents.storages.chunks_exact(STORAGES));
-        let convolutions = read.map(|(shape, storages)| fold(shape, storages));
-        let convolutions = convolutions.collect::<Result<_>>()?;
         let hash = blake3::hash(file.bytes()).to_hex().to_string();
-        Ok(Self { convolutions, hash })
+        Self::build(read(file)?, hash)
+    }
+
+    /// Kernel `[O, I, h, w]` and bias `[O]` of every convolution of the file, batch norms folded in, in
+    /// the order of [`Inception::shapes`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Inception::load`].
+    pub fn weights_of(path: impl AsRef<Path>) -> Result<Vec<[Tensor; 2]>> {
+        read(&FileBytes::read(path.as_ref()).map_err(models::Error::from)?)
     }
 }
 
+fn read(file: &FileBytes) -> Result<Vec<[Tensor; 2]>> {
+    let contents = pickle::open(file, &Limits::default()).map_err(models::Error::from)?;
+    let fault = |reason: String| Error::File { name: file.name().to_owned(), reason };
+    let shapes = convolutions();
+    let (expected, found) = (STORAGES * shapes.len(), contents.storages.len());
+    if found != expected {
+        return Err(fault(format!(
+            "it has {found} storages of tensors, Inception-v3 of 2015-12-05 has {expected}"
+        )));
+    }
+    let read = shapes.iter().zip(contents.storages.chunks_exact(STORAGES));
+    read.map(|(shape, storages)| fold(shape, storages)).collect()
+}
+
 /// A convolution with its batch norm folded in, in f64: `w ← w/s`, `b = β − μ/s` with `s² = v + ε`.
-fn fold(shape: &Shape, storages: &[NumberedStorage]) -> Result<Convolution> {
-    let &Shape { inputs, outputs, kernel: [height, width], moves } = shape;
+fn fold(shape: &Shape, storages: &[NumberedStorage]) -> Result<[Tensor; 2]> {
+    let &Shape { inputs, outputs, kernel: [height, width], .. } = shape;
     let numbers = |index: usize, shape: &[usize]| -> Result<Vec<f32>> {
         let NumberedStorage { entry, storage, .. } = &storages[index];
         let tensor = StoredTensor::over(storage, entry.clone(), Dtype::F32, shape);
@@ -73,18 +84,13 @@ fn fold(shape: &Shape, storages: &[NumberedStorage]) -> Result<Convolution> {
         kernel.iter_mut().for_each(|it| *it = (f64::from(*it) * scale) as f32);
         bias.push((f64::from(shift[output]) - f64::from(mean[output]) * scale) as f32);
     }
-    let window = match moves {
-        Moves::Same => Window::same([height, width]),
-        Moves::Within(stride) => Window { size: [height, width], stride, padding: [0; 2] },
-    };
     let finite = |numbers: &[f32]| numbers.iter().all(|it| it.is_finite());
     if !finite(&weight) || !finite(&bias) {
         let entry = storages[0].entry.clone();
         return Err(models::Error::NonFinite { key: entry }.into());
     }
-    Ok(Convolution {
-        weight: Tensor::from_vec(weight, &dims, &Device::Cpu)?,
-        bias: Tensor::from_vec(bias, outputs, &Device::Cpu)?,
-        window,
-    })
+    Ok([
+        Tensor::from_vec(weight, &dims, &Device::Cpu)?,
+        Tensor::from_vec(bias, outputs, &Device::Cpu)?,
+    ])
 }

@@ -1,9 +1,10 @@
 //! Images as the network wants them: the resize of TensorFlow 1.
 
 use candle_core::{DType, Result, Tensor, bail};
+use rayon::prelude::*;
 
 /// Height and width that the network takes.
-const SIDE: usize = 299;
+pub(super) const SIDE: usize = 299;
 
 /// Images `[B, 1 or 3, H, W]` in [-1, 1] to `[B, 3, 299, 299]`, rounded to bytes and scaled.
 ///
@@ -15,19 +16,17 @@ pub(super) fn prepare(images: &Tensor) -> Result<Tensor> {
     if channels != 1 && channels != 3 {
         bail!("Inception takes images of 1 or 3 channels, not {channels}");
     }
-    let bytes = images.to_dtype(DType::F32)?.affine(127.5, 128.0)?.clamp(0f32, 255f32)?.floor()?;
-    let bytes = bytes.flatten_all()?.to_vec1::<f32>()?;
+    let numbers = images.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     let (rows, columns) = (Steps::new(height), Steps::new(width));
-    let mut resized = Vec::with_capacity(batch * 3 * SIDE * SIDE);
-    for image in bytes.chunks_exact(channels * height * width) {
-        for channel in 0..3 {
-            let channel = if channels == 1 { 0 } else { channel };
-            let source = &image[channel * height * width..][..height * width];
-            resize(source, width, &rows, &columns, &mut resized);
-        }
-    }
-    let resized = Tensor::from_vec(resized, (batch, 3, SIDE, SIDE), images.device())?;
-    resized.affine(1.0 / 128.0, -1.0)
+    let mut resized = vec![0f32; batch * 3 * SIDE * SIDE];
+    resized.par_chunks_exact_mut(SIDE * SIDE).enumerate().for_each(|(index, target)| {
+        let (image, channel) = (index / 3, if channels == 1 { 0 } else { index % 3 });
+        let source = &numbers[(image * channels + channel) * height * width..][..height * width];
+        let bytes = source.iter().map(|x| (127.5 * x + 128.0).clamp(0.0, 255.0).floor());
+        resize(&bytes.collect::<Vec<f32>>(), width, &rows, &columns, target);
+        target.iter_mut().for_each(|it| *it = *it / 128.0 - 1.0);
+    });
+    Tensor::from_vec(resized, (batch, 3, SIDE, SIDE), images.device())
 }
 
 /// Where the pixels of an axis come from: the two neighbours, and the second one's share.
@@ -48,17 +47,22 @@ impl Steps {
     }
 }
 
-/// Appends a channel, bilinear between its pixels: along the rows, then down.
-fn resize(source: &[f32], width: usize, rows: &Steps, columns: &Steps, target: &mut Vec<f32>) {
-    let along = |row: usize, &(left, right, share): &(usize, usize, f32)| {
-        let row = &source[row * width..][..width];
-        row[left] + (row[right] - row[left]) * share
-    };
-    for &(above, below, share) in &rows.0 {
-        target.extend(columns.0.iter().map(|step| {
-            let (above, below) = (along(above, step), along(below, step));
-            above + (below - above) * share
-        }));
+/// A channel, bilinear between its pixels: along the rows, then down.
+fn resize(source: &[f32], width: usize, rows: &Steps, columns: &Steps, target: &mut [f32]) {
+    let along: Vec<f32> = source
+        .chunks_exact(width)
+        .flat_map(|row| {
+            columns
+                .0
+                .iter()
+                .map(|&(left, right, share)| row[left] + (row[right] - row[left]) * share)
+        })
+        .collect();
+    for (target, &(above, below, share)) in target.chunks_exact_mut(SIDE).zip(&rows.0) {
+        let (above, below) = (&along[above * SIDE..][..SIDE], &along[below * SIDE..][..SIDE]);
+        for ((target, above), below) in target.iter_mut().zip(above).zip(below) {
+            *target = above + (below - above) * share;
+        }
     }
 }
 

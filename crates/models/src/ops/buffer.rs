@@ -24,6 +24,11 @@ impl Output {
         SharedPtr(self.0.as_mut_ptr().cast())
     }
 
+    /// All numbers, for kernels that write out of order and are to be checked.
+    pub(super) fn as_shared(&mut self) -> SharedSlice<f32> {
+        SharedSlice { start: self.0.as_mut_ptr().cast(), len: self.0.len() }
+    }
+
     /// The numbers in chunks of `size`, to be written in parallel.
     pub(super) fn par_chunks(
         &mut self,
@@ -107,6 +112,17 @@ impl<T: Copy> SharedSlice<T> {
         assert!(at < self.len, "a write beyond a shared slice");
         // SAFETY: within the slice, by the check; the rest is the caller's word.
         unsafe { self.start.add(at).write(value) };
+    }
+
+    /// The address of `len` values from `at` on.
+    ///
+    /// # Safety
+    ///
+    /// The slice is still alive.
+    pub(super) unsafe fn place(&self, at: usize, len: usize) -> *mut T {
+        assert!(at <= self.len && len <= self.len - at, "a place beyond a shared slice");
+        // SAFETY: within the slice, by the check.
+        unsafe { self.start.add(at) }
     }
 
     /// Writes several, from `at` on.

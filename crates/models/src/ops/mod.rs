@@ -48,4 +48,4 @@ pub use group_norm::{group_norm, group_norm_scale_shift_silu, group_norm_silu};
 pub use linear::linear;
 pub use pointwise::{add_channels, add_scaled, sigmoid, silu, softplus};
 pub use resample::{Filter, downsample2, downsample2_valid, upsample2};
-pub use window::{Window, average_pool, conv2d_relu, max_pool, mean_pixels};
+pub use window::{ConvRelu, Joined, Window, mean_pixels};

@@ -13,7 +13,7 @@ use crate::ops::reduce;
 use crate::ops::storage::{dense, tensor, with_dense};
 
 #[cfg(target_arch = "x86_64")]
-use super::{direct::Direct, weight_grad, winograd, winograd::Winograd};
+use super::{direct::Direct, weight_grad, winograd, winograd::Ragged, winograd::Winograd};
 
 /// Channels below which Winograd's transforms cost more than they save.
 const WINOGRAD_CHANNELS: usize = 16;
@@ -36,6 +36,8 @@ enum Algorithm {
     Direct,
     /// With tiles of so many rows and columns, 2 or 4.
     Winograd(usize),
+    /// With tiles of 4 by 4 that reach beyond the image.
+    Ragged,
 }
 
 impl Algorithm {
@@ -53,6 +55,9 @@ impl Algorithm {
             1 => Self::Direct,
             3 if LARGE_TILES <= pixels / 16 && winograd(4) => Self::Winograd(4),
             3 if SMALL_TILES <= pixels / 4 && winograd(2) => Self::Winograd(2),
+            3 if WINOGRAD_CHANNELS <= fewest && LARGE_TILES <= ragged_tiles(geometry) => {
+                Self::Ragged
+            }
             3 => Self::Direct,
             _ => Self::Portable,
         }
@@ -66,9 +71,15 @@ impl Algorithm {
             // has one, which is read and written for every few tiles.
             Self::Winograd(size) if many_channels(geometry) => Self::Winograd(size),
             Self::Winograd(_) if tiles <= geometry.inputs.max(geometry.outputs) => Self::Direct,
+            Self::Ragged => Self::Direct,
             algorithm => algorithm,
         }
     }
+}
+
+/// Tiles of 4 by 4 that cover the images.
+fn ragged_tiles(geometry: &Geometry) -> usize {
+    geometry.batch * geometry.height.div_ceil(4) * geometry.width.div_ceil(4)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -111,6 +122,10 @@ fn runner<'a>(
         (Algorithm::Winograd(size), Isa::Avx2Fma(it)) => {
             Box::new(Winograd::new(it, size, weight, bias, geometry))
         }
+        #[cfg(target_arch = "x86_64")]
+        (Algorithm::Ragged, Isa::Avx512(it)) => Box::new(Ragged::new(it, weight, bias, geometry)),
+        #[cfg(target_arch = "x86_64")]
+        (Algorithm::Ragged, Isa::Avx2Fma(it)) => Box::new(Ragged::new(it, weight, bias, geometry)),
         _ => Box::new(Product::new(weight, bias, geometry)),
     }
 }

@@ -32,9 +32,9 @@ mod sixteen;
 #[cfg(target_arch = "x86_64")]
 mod weight_grad;
 #[cfg(target_arch = "x86_64")]
-mod width;
+pub(super) mod width;
 #[cfg(target_arch = "x86_64")]
-mod winograd;
+pub(super) mod winograd;
 
 #[cfg(test)]
 mod tests;

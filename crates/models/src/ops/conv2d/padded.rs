@@ -30,6 +30,18 @@ impl Padded {
         Self { height, width, pitch, channel: (height + 2 * border) * pitch, border, lanes }
     }
 
+    /// The layout for a 3×3 convolution in tiles that reach beyond the output. `tiled` is that convolution
+    /// with the output's sides rounded up to whole tiles; images have these `sides`, and a border of
+    /// zeros or, for an output that is smaller than they by two, none.
+    pub(super) fn tiled(
+        tiled: &Geometry,
+        lanes: usize,
+        [height, width]: [usize; 2],
+        border: usize,
+    ) -> Self {
+        Self { height, width, border, ..Self::new(tiled, lanes) }
+    }
+
     /// Whether images as they are have this layout already.
     pub(super) fn is_plain(&self) -> bool {
         self.border == 0 && self.pitch == self.width

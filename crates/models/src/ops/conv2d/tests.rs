@@ -17,7 +17,7 @@ type Sizes = [usize; 6];
 /// Shapes that between them take every path: direct and Winograd, forward, by input, by weight;
 /// full and ragged blocks of channels, vectors of pixels, tiles, tasks.
 #[rustfmt::skip]
-const SIZES: [Sizes; 33] = [
+const SIZES: [Sizes; 40] = [
     // direct
     [1,  1,  1,  1,  1, 1], [1,  1,  1,  1,  1, 3], [2,  1,  5,  3,  4, 3], [3,  3, 32,  9, 12, 3],
     [1, 17,  6,  7, 18, 3], [2, 20,  3,  4, 24, 3], [1,  5,  7, 13,  1, 3], [9,  4,  4,  4,  4, 3],
@@ -27,6 +27,9 @@ const SIZES: [Sizes; 33] = [
     [7, 16, 64,  8,  8, 3], [9, 24, 16,  4,  4, 3], [3, 16, 17, 10, 12, 3], [5, 20, 40, 2, 4, 3],
     [4, 16, 16, 16, 20, 3], [5, 16, 17, 32,  8, 3], [4, 20, 16, 16, 16, 3], [17, 17, 24, 8, 8, 3],
     [66, 16, 16, 4, 4, 3],
+    // Winograd in tiles that reach beyond the image, or just do not
+    [2, 16, 19, 35, 35, 3], [17, 17, 16, 7, 7, 3], [66, 16, 24, 2, 2, 3], [64, 16, 16, 1, 3, 3],
+    [3, 18, 33, 17, 31, 3], [16, 16, 16, 5, 8, 3], [4, 16, 16, 14, 14, 3],
     // with many channels
     [2, 100, 97, 8, 12, 3], [1, 96, 128, 4,  4, 3], [9, 97, 96, 2, 4, 3], [1, 96, 96, 64, 64, 3],
     [345, 96, 97, 2, 4, 3],

@@ -4,13 +4,27 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use super::isa::Isa;
-use super::operand::{check_kind, image};
-use super::storage::has_kernel;
+use super::operand::image;
 
-mod cpu;
+mod layer;
+
+mod joined;
+
+mod composed;
+#[cfg(target_arch = "x86_64")]
+mod gathered;
+mod pool;
+#[cfg(target_arch = "x86_64")]
+mod spread;
+#[cfg(target_arch = "x86_64")]
+mod tiled;
+mod unrolled;
+
 #[cfg(test)]
 mod tests;
+
+pub use joined::Joined;
+pub use layer::ConvRelu;
 
 /// A rectangle of pixels that moves over an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,68 +67,6 @@ impl Window {
     }
 }
 
-/// Convolution, bias, ReLU.
-///
-/// ```text
-/// y[b, o, i, j] = max(0, bias[o] + Σ_{c,u,v} weight[o, c, u, v] · x[b, c, s i + u − p, s j + v − q])
-/// ```
-///
-/// with the window's stride s and paddings p and q; beyond the edge x is zero.
-///
-/// # Shapes
-///
-/// - `x`: `[B, C, H, W]`; `weight`: `[O, C, h, w]`, the window's size; `bias`: `[O]`
-/// - returns: `[B, O, H', W']` with `H' = ⌊(H + 2p − h)/s⌋ + 1`, `W' = ⌊(W + 2q − w)/s⌋ + 1`
-///
-/// # Errors
-///
-/// If the shapes do not fit each other or the window.
-pub fn conv2d_relu(x: &Tensor, weight: &Tensor, bias: &Tensor, window: Window) -> Result<Tensor> {
-    let [_, channels, height, width] = image("conv2d_relu", "x", x)?;
-    window.places("conv2d_relu", [height, width])?;
-    let [rows, columns] = window.size;
-    let outputs = bias.elem_count();
-    if weight.dims() != [outputs, channels, rows, columns] || bias.dims() != [outputs] {
-        bail!(
-            "conv2d_relu: weight {:?} and bias {:?} do not fit x {:?} and {window:?}",
-            weight.shape(),
-            bias.shape(),
-            x.shape()
-        );
-    }
-    check_kind("conv2d_relu", &[("x", x), ("weight", weight), ("bias", bias)])?;
-    match has_kernel(&[x, weight, bias]) && outputs * channels != 0 {
-        true => cpu::conv2d_relu(Isa::detect(), x, weight, bias, window),
-        false => composed_conv2d_relu(x, weight, bias, window),
-    }
-}
-
-/// The largest number under the window; beyond the edge there is none.
-///
-/// # Shapes
-///
-/// - `x`: `[B, C, H, W]`; returns `[B, C, H', W']` as [`conv2d_relu`]
-///
-/// # Errors
-///
-/// If the window does not fit.
-pub fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
-    pool(x, window, Pool::Max)
-}
-
-/// The mean of the numbers under the window; what is beyond the edge does not count.
-///
-/// # Shapes
-///
-/// - `x`: `[B, C, H, W]`; returns `[B, C, H', W']` as [`conv2d_relu`]
-///
-/// # Errors
-///
-/// If the window does not fit.
-pub fn average_pool(x: &Tensor, window: Window) -> Result<Tensor> {
-    pool(x, window, Pool::Average)
-}
-
 /// What is made of the numbers under a window.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pool {
@@ -122,69 +74,48 @@ enum Pool {
     Average,
 }
 
-fn pool(x: &Tensor, window: Window, pool: Pool) -> Result<Tensor> {
-    let [_, _, height, width] = image("pool", "x", x)?;
-    window.places("pool", [height, width])?;
-    match has_kernel(&[x]) {
-        true => cpu::pool(x, window, pool),
-        false => composed_pool(x, window, pool),
-    }
+/// The numbers of images `[B, C, H, W]`.
+#[derive(Clone, Copy)]
+struct Images<'a> {
+    numbers: &'a [f32],
+    batch: usize,
 }
 
-/// `x` with so much of a value beyond its edges.
-fn padded(x: &Tensor, [rows, columns]: [usize; 2], value: f64) -> Result<Tensor> {
-    let inner = Tensor::ones_like(x)?;
-    let pad = |x: &Tensor| x.pad_with_zeros(2, rows, rows)?.pad_with_zeros(3, columns, columns);
-    if value == 0.0 {
-        return pad(x);
-    }
-    let mask = pad(&inner)?.ne(0.0)?;
-    let filled = pad(x)?;
-    let fill = filled.zeros_like()?.affine(0.0, value)?;
-    mask.where_cond(&filled, &fill)
-}
-
-fn composed_conv2d_relu(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
+/// Sizes of one call.
+#[derive(Clone, Copy)]
+struct Sizes {
+    channels: usize,
+    sides: [usize; 2],
+    places: [usize; 2],
     window: Window,
-) -> Result<Tensor> {
-    let y = padded(x, window.padding, 0.0)?.conv2d(weight, 0, window.stride, 1, 1)?;
-    y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?.relu()
 }
 
-fn composed_pool(x: &Tensor, window: Window, pool: Pool) -> Result<Tensor> {
-    let [height, width] = window.places("pool", [x.dim(2)?, x.dim(3)?])?;
-    let (fill, ones) = match pool {
-        Pool::Max => (f64::NEG_INFINITY, None),
-        Pool::Average => (0.0, Some(padded(&x.ones_like()?, window.padding, 0.0)?)),
-    };
-    let x = padded(x, window.padding, fill)?;
-    let places = |start: usize, count: usize| -> Result<Tensor> {
-        let places: Vec<u32> = (0..count).map(|it| (start + it * window.stride) as u32).collect();
-        Tensor::new(places, x.device())
-    };
-    let under = |x: &Tensor, u: usize, v: usize| {
-        x.index_select(&places(u, height)?, 2)?.index_select(&places(v, width)?, 3)
-    };
-    let mut result = under(&x, 0, 0)?;
-    let mut count = ones.as_ref().map(|ones| under(ones, 0, 0)).transpose()?;
-    for at in 1..window.size[0] * window.size[1] {
-        let (u, v) = (at / window.size[1], at % window.size[1]);
-        let next = under(&x, u, v)?;
-        result = match pool {
-            Pool::Max => result.maximum(&next)?,
-            Pool::Average => (result + next)?,
-        };
-        if let (Some(total), Some(ones)) = (&count, &ones) {
-            count = Some((total + under(ones, u, v)?)?);
-        }
+impl Sizes {
+    fn pixels(&self) -> usize {
+        self.sides[0] * self.sides[1]
     }
-    match count {
-        Some(count) => result / count,
-        None => Ok(result),
+
+    fn outputs(&self) -> usize {
+        self.places[0] * self.places[1]
     }
+
+    /// Height and width with the padding on both sides.
+    fn padded(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.sides[axis] + 2 * self.window.padding[axis])
+    }
+
+    /// Pixels of an axis that the window covers at a place.
+    fn covered(&self, axis: usize, place: usize) -> usize {
+        let start = place * self.window.stride;
+        let (padding, size) = (self.window.padding[axis], self.window.size[axis]);
+        let first = start.saturating_sub(padding);
+        (start + size).saturating_sub(padding).min(self.sides[axis]).saturating_sub(first)
+    }
+}
+
+fn relu(y: &mut [f32]) {
+    // Not `max`, which would hide a NaN.
+    y.iter_mut().for_each(|it| *it = if *it < 0.0 { 0.0 } else { *it });
 }
 
 /// The mean over all pixels: `[B, C, H, W]` to `[B, C]`.

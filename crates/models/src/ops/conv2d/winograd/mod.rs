@@ -30,6 +30,7 @@
 //! much), these leave the least error in the root mean square, no more than a sum of products in f32
 //! has on normal numbers; the largest is three to five times the direct form's.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -47,12 +48,15 @@ use transform::for_tiling;
 mod kernels;
 mod places;
 mod products;
+mod ragged;
 mod tile;
 mod tiling;
 mod transform;
 mod weight_grad;
 
 pub(super) use places::MANY_CHANNELS;
+pub(super) use ragged::Ragged;
+pub(in crate::ops) use ragged::Transformed;
 pub(super) use weight_grad::weight_gradient;
 
 /// Distance between the places' matrices beyond their size, so that they do not compete for the
@@ -73,10 +77,10 @@ pub(super) fn fits(geometry: &Geometry, size: usize) -> bool {
 /// The convolution of a geometry that [`fits`].
 pub(super) struct Winograd<'a, W, const B: usize> {
     proof: W,
-    geometry: &'a Geometry,
+    geometry: Geometry,
     padded: Padded,
     tiling: Tiling,
-    transformed: Vec<f32>,
+    transformed: Cow<'a, [f32]>,
     bias: Option<&'a [f32]>,
     images: usize,
     /// Vectors that are transformed before they are multiplied.
@@ -89,7 +93,19 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
         size: usize,
         weight: &Weight<'_>,
         bias: Option<&'a [f32]>,
-        geometry: &'a Geometry,
+        geometry: &Geometry,
+    ) -> Self {
+        let transformed = Cow::Owned(transform_weight(proof, size, weight));
+        Self::of(proof, size, transformed, bias, geometry, Padded::new(geometry, PITCH))
+    }
+
+    fn of(
+        proof: W,
+        size: usize,
+        transformed: Cow<'a, [f32]>,
+        bias: Option<&'a [f32]>,
+        geometry: &Geometry,
+        padded: Padded,
     ) -> Self {
         let tiling = Tiling::new(geometry, size);
         let spread = geometry.batch.div_ceil(2 * rayon::current_num_threads());
@@ -97,10 +113,10 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
         let channels = geometry.inputs.max(geometry.outputs);
         Self {
             proof,
-            geometry,
-            padded: Padded::new(geometry, PITCH),
+            geometry: *geometry,
+            padded,
             tiling,
-            transformed: transform_weight(proof, size, weight),
+            transformed,
             bias,
             images: (TASK_QUADS / tiling.in_image).min(spread).max(1),
             depth: (DEPTH / (channels * tiling.places()) / VECTORS * VECTORS).max(VECTORS),
@@ -115,7 +131,7 @@ impl<W: Width<B>, const B: usize> Runner for Winograd<'_, W, B> {
 
     unsafe fn run(&self, source: &Source<'_>, samples: Range<usize>, y: *mut f32) {
         let _proof = self.proof;
-        let &Geometry { inputs, outputs, width, .. } = self.geometry;
+        let Geometry { inputs, outputs, width, .. } = self.geometry;
         let (padded, pixels) = (&self.padded, self.geometry.pixels());
         let blocks = outputs.div_ceil(B);
         let row = self.depth * W::LANES;
