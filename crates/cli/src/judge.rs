@@ -47,8 +47,14 @@ pub fn check_fits(extractor: &dyn FeatureExtractor, shape: [usize; 3]) -> Result
 
 /// Images padded to the size that the feature network takes, if it takes but one.
 pub fn fitting(dataset: Dataset, extractor: &dyn FeatureExtractor) -> anyhow::Result<Dataset> {
+    let [_, side, _] = extractor.image_shape().unwrap_or(dataset.shape());
+    pad_to(dataset, side)
+}
+
+/// Images padded with black to this side, if they are smaller by an even margin; else as they are.
+pub fn pad_to(dataset: Dataset, side: usize) -> anyhow::Result<Dataset> {
     let [_, height, _] = dataset.shape();
-    match extractor.image_shape().and_then(|[_, taken, _]| taken.checked_sub(height)) {
+    match side.checked_sub(height) {
         Some(margin) if margin != 0 && margin % 2 == 0 => Ok(dataset.pad(margin / 2)?),
         _ => Ok(dataset),
     }

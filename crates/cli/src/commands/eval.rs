@@ -91,10 +91,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     };
     let extractor = inputs::extractor(args.features.as_deref())?;
+    let subject = subject.fitting(&*extractor)?;
     let named = args.data.as_deref();
     let name = named.or(args.reference.is_none().then_some(inputs::FASHION_MNIST));
-    let real = name.map(|name| subject.dataset(name, &*extractor)).transpose()?;
-    let training = args.training.as_deref().map(|name| subject.dataset(name, &*extractor));
+    let real = name.map(|name| subject.dataset(name)).transpose()?;
+    let training = args.training.as_deref().map(|name| subject.dataset(name));
     let training = match (training.transpose()?, &real) {
         (Some(training), Some(real)) => Some(training.thin(real.len())?),
         (Some(_), None) => {
@@ -113,10 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let count = subject.count(args);
     let judge = Judge::new(against, &*extractor, count, &device)?;
     let rows = match &subject {
-        Subject::Images(dataset) => {
-            let dataset = judge::fitting(dataset.clone(), &*extractor)?;
-            vec![judge.row_of_images("images", &dataset)?]
-        }
+        Subject::Images(dataset) => vec![judge.row_of_images("images", dataset)?],
         Subject::Network(model) => trials(args, model, &judge)?,
     };
     let quoted = Quoted::of(args.protocol, &rows);
@@ -150,15 +148,35 @@ enum Subject {
 }
 
 impl Subject {
+    /// Images at the size that the feature network takes.
+    fn fitting(self, extractor: &dyn FeatureExtractor) -> anyhow::Result<Self> {
+        Ok(match self {
+            Self::Images(dataset) => Self::Images(judge::fitting(dataset, extractor)?),
+            network => network,
+        })
+    }
+
     /// A data set to compare with, of the size that it is compared at.
-    fn dataset(&self, name: &str, extractor: &dyn FeatureExtractor) -> anyhow::Result<Dataset> {
+    fn dataset(&self, name: &str) -> anyhow::Result<Dataset> {
         match self {
             Self::Network(model) => {
                 let dataset = inputs::dataset_for(&model.config, name)?;
                 train::assemble::check_data(&model.config, &dataset, name)?;
                 Ok(dataset)
             }
-            Self::Images(_) => judge::fitting(inputs::dataset(name)?, extractor),
+            Self::Images(images) => {
+                let [_, side, _] = images.shape();
+                let dataset = judge::pad_to(inputs::dataset(name)?, side)?;
+                let [_, found, _] = dataset.shape();
+                if found != side {
+                    let reason = format!(
+                        "its images have {found} pixels a side, those that are judged {side}: figures \
+                         would be of the sizes; bring them to one size first"
+                    );
+                    return Err(train::Error::unusable(format!("data `{name}`"), reason).into());
+                }
+                Ok(dataset)
+            }
         }
     }
 
@@ -200,9 +218,7 @@ fn pairs(
     let above = match subject {
         Subject::Images(dataset) => {
             let indices: Vec<usize> = pairs.iter().map(|it| it.generated).collect();
-            let [_, side, _] = training.shape();
-            let margin = side.saturating_sub(dataset.shape()[1]) / 2;
-            dataset.pad(margin)?.batch(&indices, device)?.images
+            dataset.batch(&indices, device)?.images
         }
         Subject::Network(model) => {
             let sample = model.sample_shape();

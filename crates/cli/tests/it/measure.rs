@@ -163,4 +163,14 @@ fn images_of_a_folder_are_judged() {
     let (images, network) = (json(&of_images), json(&of_network));
     let fd = |facts: &serde_json::Value| facts["quoted"]["figures"]["fd"].as_f64().unwrap();
     assert!((fd(&images) - fd(&network)).abs() < 1e-5, "{} {}", fd(&images), fd(&network));
+
+    // Of two sizes, the figures would be of the sizes.
+    std::fs::create_dir(folder.path().join("large")).unwrap();
+    let image = data::png::Image { width: 40, height: 40, channels: 1, pixels: vec![7; 1600] };
+    let image = data::png::encode(&image).unwrap();
+    for i in 0..6 {
+        std::fs::write(folder.path().join(format!("large/{i}.png")), &image).unwrap();
+    }
+    let refused = ["data `large`", "its images have 40 pixels a side, those that are judged 32"];
+    check(&folder, "eval --images images --data large", 3, &refused);
 }
