@@ -198,17 +198,37 @@ pub fn write(dataset: &Dataset, path: &Path) -> Result<(), Error> {
     renamed
 }
 
+/// The content of the zip file that [`write`] makes.
+///
+/// # Errors
+///
+/// If an image or the labels cannot be encoded.
+pub fn to_bytes(dataset: &Dataset) -> Result<Vec<u8>, Error> {
+    let memory = |source| Error::Io { path: "the data set to write".into(), source };
+    Ok(zip_to(Cursor::new(Vec::new()), dataset, memory)?.into_inner())
+}
+
 fn write_zip(dataset: &Dataset, path: &Path) -> Result<(), Error> {
     let io = |source: std::io::Error| Error::Io { path: path.to_owned(), source };
-    let mut zip = ZipWriter::new(std::io::BufWriter::new(File::create(path).map_err(io)?));
+    let file = std::io::BufWriter::new(File::create(path).map_err(io)?);
+    let file = zip_to(file, dataset, io)?;
+    file.into_inner().map_err(|error| io(error.into_error()))?.sync_all().map_err(io)
+}
+
+/// Writes a stored zip; `io` says what could not be written.
+fn zip_to<W: Write + Seek>(
+    out: W,
+    dataset: &Dataset,
+    io: impl Fn(std::io::Error) -> Error,
+) -> Result<W, Error> {
+    let mut zip = ZipWriter::new(out);
     // PNG is compressed already.
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     for (name, bytes) in entries(dataset) {
         zip.start_file(name, options).map_err(|error| io(error.into()))?;
-        zip.write_all(&bytes?).map_err(io)?;
+        zip.write_all(&bytes?).map_err(&io)?;
     }
-    let file = zip.finish().map_err(|error| io(error.into()))?;
-    file.into_inner().map_err(|error| io(error.into_error()))?.sync_all().map_err(io)
+    zip.finish().map_err(|error| io(error.into()))
 }
 
 fn write_folder(dataset: &Dataset, path: &Path) -> Result<(), Error> {
