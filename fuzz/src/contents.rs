@@ -3,9 +3,7 @@
 use std::io::Cursor;
 
 use models::import::Import;
-use models::pickle::writer::{
-    Pickler, Protocol, StateDictWriter, TensorSpec, legacy_state_dict,
-};
+use models::pickle::writer::{Pickler, Protocol, StateDictWriter, TensorSpec, legacy_state_dict};
 use models::pickle::{
     Contents, Dtype, FileBytes, Kind, Limits, Plain, StoredTensor, kind, open, scan,
 };
@@ -105,9 +103,9 @@ fn assert_same(written: &[(String, TensorSpec)], bytes: Vec<u8>) {
     let contents = open(&FileBytes::new("written", bytes), &raised()).expect("we wrote it");
     let [dict] = &contents.state_dicts[..] else { panic!("not one state dict: {contents:?}") };
     let read: Vec<_> = dict.tensors.iter().map(parts).collect();
-    let wanted = written.iter().map(|(name, it)| {
-        (name.as_str(), it.dtype, it.shape.as_slice(), it.storage.to_vec())
-    });
+    let wanted = written
+        .iter()
+        .map(|(name, it)| (name.as_str(), it.dtype, it.shape.as_slice(), it.storage.to_vec()));
     assert_eq!(read, wanted.collect::<Vec<_>>());
 }
 

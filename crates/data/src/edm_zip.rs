@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Cursor, Read, Seek, Write};
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ use crate::{Dataset, Error, Labels, png};
 const INDEX: &str = "dataset.json";
 /// The most bytes that it may have: ImageNet's has about 50 million.
 const MAX_INDEX: u64 = 1 << 28;
+/// Bytes that it may have beyond those of the zip file that it is in. It is smaller than its images,
+/// and what is read from a label can be sixteen times as long as its text.
+const INDEX_FLOOR: u64 = 1 << 22;
 /// Images in one folder, as EDM's tool writes them.
 const PER_FOLDER: usize = 1000;
 const REMEDY: &str = "build the data set again";
@@ -75,9 +78,11 @@ pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Dataset, Error> {
     read_zip(Cursor::new(bytes), origin)
 }
 
-fn read_zip(reader: impl Read + Seek, origin: &str) -> Result<Dataset, Error> {
+fn read_zip(mut reader: impl Read + Seek, origin: &str) -> Result<Dataset, Error> {
     let broken =
         |error: zip::result::ZipError| malformed(origin, format!("not a whole zip file ({error})"));
+    let unreadable = |source| Error::Unreadable { file: origin.to_owned(), source };
+    let size = reader.seek(SeekFrom::End(0)).map_err(unreadable)?;
     let mut archive = ZipArchive::new(reader).map_err(broken)?;
     // The reader keeps one entry of each name: whose pixels they are would be up to it.
     if archive.has_duplicate_names() {
@@ -106,8 +111,9 @@ fn read_zip(reader: impl Read + Seek, origin: &str) -> Result<Dataset, Error> {
         bounded::read_all(entry, limit, &file)
     };
     let index_name = format!("{origin}: {INDEX}");
-    let json = names.get(INDEX).map(|&at| read(INDEX, at, MAX_INDEX)).transpose()?;
-    let mut images = Images::default();
+    let max_index = size.saturating_add(INDEX_FLOOR).min(MAX_INDEX);
+    let json = names.get(INDEX).map(|&at| read(INDEX, at, max_index)).transpose()?;
+    let mut images = Images::at_most(bounded::expanded(size));
     let mut image_names = Vec::new();
     for (name, at) in names {
         if folder::is_png(&name)? {

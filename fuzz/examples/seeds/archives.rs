@@ -31,7 +31,7 @@ fn state_dict(tensors: Vec<(String, TensorSpec)>) -> Vec<u8> {
 
 /// Replaces all places of `from`, which has the same length.
 pub fn replaced(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
-    for at in 0..bytes.len().saturating_sub(from.len()) {
+    for at in 0..(bytes.len() + 1).saturating_sub(from.len()) {
         if bytes[at..].starts_with(from) {
             bytes[at..at + to.len()].copy_from_slice(to);
         }
@@ -87,29 +87,27 @@ pub fn seeds() -> Vec<Seed> {
         ("hostile-drive", named("c:x")),
         ("hostile-twice", replaced(named("b/data.pkl"), b"b/data", b"a/data")),
         ("hostile-two-objects", named("b/data.pkl")),
-        ("hostile-overlap", overlapping(&system)),
+        ("hostile-overlap", overlapping("a/0.pkl", &[&system[..], &[0; 600]].concat())),
         ("torn", torn),
         ("torn-empty", zip(&[], Stored)),
     ]
 }
 
-/// Several entries of the directory that lead to the same bytes.
-fn overlapping(content: &[u8]) -> Vec<u8> {
-    let one = zip(&[("a/0.pkl", content)], CompressionMethod::Stored);
-    let directory = one.windows(4).rposition(|it| it == b"PK\x01\x02").expect("a directory");
-    let end = one.windows(4).rposition(|it| it == b"PK\x05\x06").expect("an end");
-    let entry = &one[directory..end];
-    let mut bytes = one[..directory].to_vec();
+/// A zip file of one entry that its directory lists under nine names: as `name`, whose `0` counts up.
+pub fn overlapping(name: &str, content: &[u8]) -> Vec<u8> {
     const ENTRIES: u8 = 9;
+    let one = zip(&[(name, content)], CompressionMethod::Stored);
+    let place = |magic: &[u8]| one.windows(4).rposition(|it| it == magic).expect("a zip file");
+    let (directory, end) = (place(b"PK\x01\x02"), place(b"PK\x05\x06"));
+    let mut bytes = one[..directory].to_vec();
     for number in 0..ENTRIES {
-        let name = [b"a/", &[b'0' + number][..]].concat();
-        bytes.extend(replaced(entry.to_vec(), b"a/0", &name));
+        let new = name.replace('0', &number.to_string());
+        bytes.extend(replaced(one[directory..end].to_vec(), name.as_bytes(), new.as_bytes()));
     }
-    let length = (u32::from(ENTRIES) * entry.len() as u32).to_le_bytes();
     let mut last = one[end..].to_vec();
-    last[8] = ENTRIES;
-    last[10] = ENTRIES;
-    last[12..16].copy_from_slice(&length);
+    (last[8], last[10]) = (ENTRIES, ENTRIES);
+    let length = u32::from(ENTRIES) * (end - directory) as u32;
+    last[12..16].copy_from_slice(&length.to_le_bytes());
     bytes.extend(last);
     bytes
 }

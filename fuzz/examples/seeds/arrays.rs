@@ -4,7 +4,7 @@ use metrics::npz::{Array, Arrays, Values, to_bytes};
 use zip::CompressionMethod;
 
 use crate::Seed;
-use crate::archives::{replaced, zip};
+use crate::archives::{overlapping, zip};
 
 /// An array with this header.
 fn npy(header: &str, data: &[u8]) -> Vec<u8> {
@@ -28,7 +28,8 @@ pub fn seeds() -> Vec<Seed> {
     let statistics = to_bytes("seed", &arrays).expect("shapes that fit");
     let torn = statistics[..statistics.len() - 1].to_vec();
     let six = npy(&header("<f4", "True", "(2, 3)"), &[1; 24]);
-    let wide = b"\x93NUMPY\x02\x00\x32\x00\x00\x00{'descr':'<f8','fortran_order':False,'shape':(1,)} ";
+    let wide =
+        b"\x93NUMPY\x02\x00\x32\x00\x00\x00{'descr':'<f8','fortran_order':False,'shape':(1,)} ";
     let named = |name: &str| zip(&[(name, &six)], Stored);
     vec![
         ("statistics", statistics),
@@ -38,36 +39,15 @@ pub fn seeds() -> Vec<Seed> {
         ("second-version.npy", [&wide[..], &[0; 8]].concat()),
         ("hostile-object.npy", npy(&header("|O", "False", "(1,)"), b"\x80\x02cos\nsystem\n.")),
         ("hostile-dtype.npy", npy(&header(">f4", "False", "(1,)"), &[0; 4])),
-        (
-            "hostile-product.npy",
-            npy(&header("<f4", "False", "(4294967296, 4294967296)"), &[0; 4]),
-        ),
-        (
-            "hostile-empty.npy",
-            npy(&header("<f8", "True", "(0, 18446744073709551615)"), &[]),
-        ),
+        ("hostile-product.npy", npy(&header("<f4", "False", "(4294967296, 4294967296)"), &[0; 4])),
+        ("hostile-empty.npy", npy(&header("<f8", "True", "(0, 18446744073709551615)"), &[])),
         ("hostile-axes.npy", npy(&header("<f4", "False", "(1, 1, 1, 1, 1)"), &[0; 4])),
         ("hostile-deflated", zip(&[("x.npy", &[0; 500])], Deflated)),
         ("hostile-up", named("../../x.npy")),
-        ("hostile-overlap", overlapping(&named("0.npy"))),
+        (
+            "hostile-overlap",
+            overlapping("0.npy", &npy(&header("<f4", "False", "(150,)"), &[0; 600])),
+        ),
         ("torn", torn),
     ]
-}
-
-/// Several entries of the directory that lead to the same bytes.
-fn overlapping(one: &[u8]) -> Vec<u8> {
-    let directory = one.windows(4).rposition(|it| it == b"PK\x01\x02").expect("a directory");
-    let end = one.windows(4).rposition(|it| it == b"PK\x05\x06").expect("an end");
-    let entry = &one[directory..end];
-    const ENTRIES: u8 = 9;
-    let entries = (0..ENTRIES).flat_map(|number| {
-        replaced(entry.to_vec(), b"0.npy", &[&[b'0' + number], &b".npy"[..]].concat())
-    });
-    let mut bytes: Vec<u8> = one[..directory].iter().copied().chain(entries).collect();
-    let mut last = one[end..].to_vec();
-    last[8] = ENTRIES;
-    last[10] = ENTRIES;
-    last[12..16].copy_from_slice(&(u32::from(ENTRIES) * entry.len() as u32).to_le_bytes());
-    bytes.extend(last);
-    bytes
 }

@@ -128,7 +128,8 @@ pub fn datasets() -> Vec<Seed> {
     let blank = Image { channels: 1, height: 4096, width: 4096, pixels: vec![0; 1 << 24] };
     let blank = encode(&blank).expect("a whole picture");
     let bomb = [("a.png", &blank[..]), ("b.png", &blank), ("c.png", &blank), ("d.png", &blank)];
-    let bombs: Vec<_> = bomb.into_iter().chain([("e.png", &blank[..]), ("f.png", &blank)]).collect();
+    let bombs: Vec<_> =
+        bomb.into_iter().chain([("e.png", &blank[..]), ("f.png", &blank)]).collect();
     let spaces = [&vec![b' '; 1 << 22][..], b"{\"labels\":null}"].concat();
     let mut torn = set(Labels::None);
     torn.truncate(torn.len() - 10);

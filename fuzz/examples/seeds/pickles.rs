@@ -29,7 +29,8 @@ const OLDEST: &[u8] = b"(dp0\nVtext\np1\nI7\nsS'a\\n\\x41'\nL1234567890123456789
     (lp2\nF0.5\naI01\naNasVt\n(I1\nI2\nt(V\\u00e9\ntsg1\ng2\ns.";
 
 /// A number of NumPy and a byte string of protocol 2.
-const NUMPY: &[u8] = b"\x80\x02}U\x01acnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02f8K\x00K\x01\
+const NUMPY: &[u8] =
+    b"\x80\x02}U\x01acnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02f8K\x00K\x01\
     \x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbc_codecs\nencode\n\
     X\x08\0\0\0\0\0\0\0\0\0\0\0X\x06\0\0\0latin1\x86R\x86Rs.";
 
@@ -141,10 +142,8 @@ fn object() -> Vec<u8> {
         offset,
         ..TensorSpec::new(Dtype::F32, shape, [])
     };
-    let views = [
-        ("weight", "0", view(&[4, 4], &[4, 1], 0)),
-        ("view", "1", view(&[2, 3], &[1, 4], 2)),
-    ];
+    let views =
+        [("weight", "0", view(&[4, 4], &[4, 1], 0)), ("view", "1", view(&[2, 3], &[1, 4], 2))];
     pickler.ordered_dict();
     let written = pickler.entries(views.len(), |pickler, index| {
         let (name, key, tensor) = &views[index];
