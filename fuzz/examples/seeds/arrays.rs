@@ -33,15 +33,15 @@ pub fn seeds() -> Vec<Seed> {
     let named = |name: &str| zip(&[(name, &six)], Stored);
     vec![
         ("statistics", statistics),
-        ("fortran.npy", six.clone()),
+        ("fortran-npy", six.clone()),
         ("fortran", named("x.npy")),
-        ("scalar.npy", npy(&header("<f8", "False", "()"), &[0; 8])),
-        ("second-version.npy", [&wide[..], &[0; 8]].concat()),
-        ("hostile-object.npy", npy(&header("|O", "False", "(1,)"), b"\x80\x02cos\nsystem\n.")),
-        ("hostile-dtype.npy", npy(&header(">f4", "False", "(1,)"), &[0; 4])),
-        ("hostile-product.npy", npy(&header("<f4", "False", "(4294967296, 4294967296)"), &[0; 4])),
-        ("hostile-empty.npy", npy(&header("<f8", "True", "(0, 18446744073709551615)"), &[])),
-        ("hostile-axes.npy", npy(&header("<f4", "False", "(1, 1, 1, 1, 1)"), &[0; 4])),
+        ("scalar-npy", npy(&header("<f8", "False", "()"), &[0; 8])),
+        ("second-version-npy", [&wide[..], &[0; 8]].concat()),
+        ("hostile-object-npy", npy(&header("|O", "False", "(1,)"), b"\x80\x02cos\nsystem\n.")),
+        ("hostile-dtype-npy", npy(&header(">f4", "False", "(1,)"), &[0; 4])),
+        ("hostile-product-npy", npy(&header("<f4", "False", "(4294967296, 4294967296)"), &[0; 4])),
+        ("hostile-empty-npy", npy(&header("<f8", "True", "(0, 18446744073709551615)"), &[])),
+        ("hostile-axes-npy", npy(&header("<f4", "False", "(1, 1, 1, 1, 1)"), &[0; 4])),
         ("hostile-deflated", zip(&[("x.npy", &[0; 500])], Deflated)),
         ("hostile-up", named("../../x.npy")),
         (
