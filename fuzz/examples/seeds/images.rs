@@ -152,7 +152,7 @@ pub fn datasets() -> Vec<Seed> {
         ("hostile-absolute", named("/a.png")),
         ("hostile-kind", named("a.jpg")),
         ("hostile-bomb", zip(&bombs, Deflated)),
-        ("hostile-bomb-labels", zip(&[("labels-dataset", &spaces), ("a.png", &one)], Deflated)),
+        ("hostile-bomb-labels", zip(&[("dataset.json", &spaces), ("a.png", &one)], Deflated)),
         ("torn", torn),
     ]
 }
