@@ -204,7 +204,7 @@ pub fn write(dataset: &Dataset, path: &Path) -> Result<(), Error> {
     renamed
 }
 
-/// The content of the zip file that [`write`] makes.
+/// The content of the zip file that [`write()`] makes.
 ///
 /// # Errors
 ///
