@@ -122,6 +122,8 @@ mod tests {
         check_edge("benches", "train", true, false, "");
         check_edge("benches", "cli", true, false, "may not");
         check_edge("xtask", "data", true, true, "of this workspace: none");
+        check_edge("fuzz", "metrics", true, false, "");
+        check_edge("fuzz", "train", true, false, "may not");
         check_edge("cli", "xtask", true, false, "may not");
         check_edge("train", "benches", true, true, "(even in tests)");
     }
