@@ -11,6 +11,17 @@ use crate::Error;
 /// The most bytes of pixels that a data set may hold: ImageNet at 64x64x3 (15.7 GB) fits.
 pub(crate) const MAX_PIXELS: u64 = 1 << 34;
 
+/// Bytes of pixels that may always come out of an archive, however small it is.
+const FLOOR: u64 = 64 << 20;
+/// Bytes that one byte of an archive may become beyond that. One deflate stream gives at most 1032
+/// (RFC 1951), and only of nothing but zeros; a deflated PNG file is two, one in the other.
+const MAX_RATIO: u64 = 1000;
+
+/// The most bytes of pixels that may come out of an archive of `size` bytes.
+pub(crate) fn expanded(size: u64) -> u64 {
+    size.saturating_mul(MAX_RATIO).saturating_add(FLOOR).min(MAX_PIXELS)
+}
+
 /// The first two bytes of every gzip file (RFC 1952, sec. 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Cursor, Read, Seek, Write};
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ use crate::{Dataset, Error, Labels, png};
 const INDEX: &str = "dataset.json";
 /// The most bytes that it may have: ImageNet's has about 50 million.
 const MAX_INDEX: u64 = 1 << 28;
+/// Bytes that it may have beyond those of the zip file that it is in. It is smaller than its images,
+/// and what is read from a label can be sixteen times as long as its text.
+const INDEX_FLOOR: u64 = 1 << 22;
 /// Images in one folder, as EDM's tool writes them.
 const PER_FOLDER: usize = 1000;
 const REMEDY: &str = "build the data set again";
@@ -75,9 +78,11 @@ pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Dataset, Error> {
     read_zip(Cursor::new(bytes), origin)
 }
 
-fn read_zip(reader: impl Read + Seek, origin: &str) -> Result<Dataset, Error> {
+fn read_zip(mut reader: impl Read + Seek, origin: &str) -> Result<Dataset, Error> {
     let broken =
         |error: zip::result::ZipError| malformed(origin, format!("not a whole zip file ({error})"));
+    let unreadable = |source| Error::Unreadable { file: origin.to_owned(), source };
+    let size = reader.seek(SeekFrom::End(0)).map_err(unreadable)?;
     let mut archive = ZipArchive::new(reader).map_err(broken)?;
     // The reader keeps one entry of each name: whose pixels they are would be up to it.
     if archive.has_duplicate_names() {
@@ -106,8 +111,9 @@ fn read_zip(reader: impl Read + Seek, origin: &str) -> Result<Dataset, Error> {
         bounded::read_all(entry, limit, &file)
     };
     let index_name = format!("{origin}: {INDEX}");
-    let json = names.get(INDEX).map(|&at| read(INDEX, at, MAX_INDEX)).transpose()?;
-    let mut images = Images::default();
+    let max_index = size.saturating_add(INDEX_FLOOR).min(MAX_INDEX);
+    let json = names.get(INDEX).map(|&at| read(INDEX, at, max_index)).transpose()?;
+    let mut images = Images::at_most(bounded::expanded(size));
     let mut image_names = Vec::new();
     for (name, at) in names {
         if folder::is_png(&name)? {
@@ -198,17 +204,37 @@ pub fn write(dataset: &Dataset, path: &Path) -> Result<(), Error> {
     renamed
 }
 
+/// The content of the zip file that [`write()`] makes.
+///
+/// # Errors
+///
+/// If an image or the labels cannot be encoded.
+pub fn to_bytes(dataset: &Dataset) -> Result<Vec<u8>, Error> {
+    let memory = |source| Error::Io { path: "the data set to write".into(), source };
+    Ok(zip_to(Cursor::new(Vec::new()), dataset, memory)?.into_inner())
+}
+
 fn write_zip(dataset: &Dataset, path: &Path) -> Result<(), Error> {
     let io = |source: std::io::Error| Error::Io { path: path.to_owned(), source };
-    let mut zip = ZipWriter::new(std::io::BufWriter::new(File::create(path).map_err(io)?));
+    let file = std::io::BufWriter::new(File::create(path).map_err(io)?);
+    let file = zip_to(file, dataset, io)?;
+    file.into_inner().map_err(|error| io(error.into_error()))?.sync_all().map_err(io)
+}
+
+/// Writes a stored zip; `io` says what could not be written.
+fn zip_to<W: Write + Seek>(
+    out: W,
+    dataset: &Dataset,
+    io: impl Fn(std::io::Error) -> Error,
+) -> Result<W, Error> {
+    let mut zip = ZipWriter::new(out);
     // PNG is compressed already.
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     for (name, bytes) in entries(dataset) {
         zip.start_file(name, options).map_err(|error| io(error.into()))?;
-        zip.write_all(&bytes?).map_err(io)?;
+        zip.write_all(&bytes?).map_err(&io)?;
     }
-    let file = zip.finish().map_err(|error| io(error.into()))?;
-    file.into_inner().map_err(|error| io(error.into_error()))?.sync_all().map_err(io)
+    zip.finish().map_err(|error| io(error.into()))
 }
 
 fn write_folder(dataset: &Dataset, path: &Path) -> Result<(), Error> {

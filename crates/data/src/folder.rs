@@ -122,18 +122,24 @@ fn is_edm_tree(folders: &[PathBuf]) -> Result<bool, Error> {
 }
 
 /// Images of one shape, decoded one after the other.
-#[derive(Default)]
 pub(crate) struct Images {
     shape: Option<[usize; 3]>,
     pixels: Vec<u8>,
+    /// The most bytes of pixels.
+    limit: u64,
 }
 
 impl Images {
+    /// None yet, and at most so many bytes of pixels.
+    pub(crate) fn at_most(limit: u64) -> Self {
+        Self { shape: None, pixels: Vec::new(), limit }
+    }
+
     /// The images of these files.
     pub(crate) fn of_files<'a>(
         files: impl IntoIterator<Item = &'a PathBuf>,
     ) -> Result<Self, Error> {
-        let mut images = Self::default();
+        let mut images = Self::at_most(MAX_PIXELS);
         for path in files {
             let file = path.display().to_string();
             let bytes = bounded::read_all(bounded::open(path)?, images.largest_file(), &file)?;
@@ -160,9 +166,9 @@ impl Images {
         }
         image_size(file, found)?;
         self.pixels.extend(image.planar());
-        match self.pixels.len() as u64 <= MAX_PIXELS {
+        match self.pixels.len() as u64 <= self.limit {
             true => Ok(()),
-            false => Err(Error::TooLarge { file: file.to_owned(), limit: MAX_PIXELS }),
+            false => Err(Error::TooLarge { file: file.to_owned(), limit: self.limit }),
         }
     }
 

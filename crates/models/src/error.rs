@@ -80,6 +80,14 @@ pub enum Error {
         /// The shape that was found.
         found: Vec<usize>,
     },
+    /// A tensor whose axes, empty ones apart, make more numbers than there are addresses.
+    #[error("tensor `{key}` {} is beyond memory: fetch the file again", Dims(found))]
+    TooLarge {
+        /// Name of the tensor.
+        key: String,
+        /// Its shape.
+        found: Vec<usize>,
+    },
     /// A weight is NaN or infinite: the run that wrote it had diverged.
     #[error("tensor `{key}` holds a NaN or an infinity: use an earlier checkpoint")]
     NonFinite {

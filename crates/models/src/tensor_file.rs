@@ -128,6 +128,11 @@ fn parse(bytes: &[u8]) -> Result<TensorFile> {
         if !known.contains(&view.dtype()) {
             return Err(Error::Dtype { key, dtype: format!("{:?}", view.dtype()) });
         }
+        // One empty axis makes no numbers of any others, and strides are their products.
+        let strides = view.shape().iter().try_fold(1usize, |it, &n| it.checked_mul(n.max(1)));
+        if strides.is_none() {
+            return Err(Error::TooLarge { key, found: view.shape().to_vec() });
+        }
         let tensor = view.load(&Device::Cpu)?;
         tensors.insert(key, tensor);
     }

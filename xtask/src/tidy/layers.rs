@@ -11,8 +11,11 @@ use serde_json::Value;
 const LAYERS: [&str; 6] = ["divergence", "models", "data", "metrics", "train", "cli"];
 
 /// Tools that stand on top of the libraries, and which of [`LAYERS`] they may use.
-const TOOLS: [(&str, &[&str]); 2] =
-    [("benches", &["divergence", "models", "data", "metrics", "train"]), ("xtask", &[])];
+const TOOLS: [(&str, &[&str]); 3] = [
+    ("benches", &["divergence", "models", "data", "metrics", "train"]),
+    ("fuzz", &["models", "data", "metrics"]),
+    ("xtask", &[]),
+];
 
 /// Third-party crates that belong to one place, for what they do is done nowhere else.
 const RESERVED: [(&str, &[&str]); 6] = [
@@ -119,6 +122,8 @@ mod tests {
         check_edge("benches", "train", true, false, "");
         check_edge("benches", "cli", true, false, "may not");
         check_edge("xtask", "data", true, true, "of this workspace: none");
+        check_edge("fuzz", "metrics", true, false, "");
+        check_edge("fuzz", "train", true, false, "may not");
         check_edge("cli", "xtask", true, false, "may not");
         check_edge("train", "benches", true, true, "(even in tests)");
     }

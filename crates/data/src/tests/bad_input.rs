@@ -210,6 +210,31 @@ fn a_zip_bomb_is_refused_whatever_it_declares() {
     assert!(edm_zip::from_bytes(&bytes, "x").is_err());
 }
 
+/// A deflated PNG file is deflated twice: six black images of 16 MB each in 700 bytes.
+#[test]
+fn zeros_that_are_compressed_twice_are_refused() {
+    const SIDE: usize = 4096;
+    let pixels = vec![0; SIDE * SIDE];
+    let black = png::encode(&Image { channels: 1, height: SIDE, width: SIDE, pixels }).unwrap();
+    let names = ["a.png", "b.png", "c.png", "d.png", "e.png", "f.png"];
+    let bomb = zip_of(&names.map(|name| (name, black.clone())));
+    let message = edm_zip::from_bytes(&bomb, "x.zip").unwrap_err().to_string();
+    let expected =
+        format!("x.zip: e.png: holds more than the {} bytes", (64 << 20) + 1000 * bomb.len());
+    assert!(message.starts_with(&expected), "{message}");
+}
+
+/// Spaces between labels, which a reader of JSON would pass over one by one.
+#[test]
+fn an_index_that_is_larger_than_its_data_set_is_refused() {
+    let spaces = [vec![b' '; 5 << 20], b"{\"labels\":null}".to_vec()].concat();
+    let bomb = zip_of(&[("dataset.json", spaces), ("a.png", grey(2))]);
+    let message = edm_zip::from_bytes(&bomb, "x.zip").unwrap_err().to_string();
+    let expected =
+        format!("x.zip: dataset.json: holds more than the {} bytes", (1 << 22) + bomb.len());
+    assert!(message.starts_with(&expected), "{message}");
+}
+
 #[test]
 fn bad_trees_are_named() {
     check(&[("cat/a.png", grey(2)), ("dog/notes.txt", vec![])], "", "DIR/dog: no images");

@@ -31,6 +31,7 @@ pub(super) fn entries(bytes: &[u8]) -> Result<Vec<(String, &[u8])>, String> {
     let mut at = end.u32(16)?;
 
     let mut found = Vec::new();
+    let mut total = 0;
     for _ in 0..count {
         let entry = Record { bytes, at };
         if entry.u32(0)? != CENTRAL as usize {
@@ -39,7 +40,13 @@ pub(super) fn entries(bytes: &[u8]) -> Result<Vec<(String, &[u8])>, String> {
         let (name, extra, comment) = (entry.u16(28)?, entry.u16(30)?, entry.u16(32)?);
         let name = entry.slice(CENTRAL_BYTES, name)?;
         let name = std::str::from_utf8(name).map_err(|_| "an entry's name is not UTF-8")?;
-        found.push((name.to_owned(), content(bytes, &entry, name)?));
+        let content = content(bytes, &entry, name)?;
+        // A file that says the same bytes again and again would be read to any size.
+        total += content.len();
+        if bytes.len() < total {
+            return Err(format!("entry `{name}` lies over others: do not use the file"));
+        }
+        found.push((name.to_owned(), content));
         at += CENTRAL_BYTES + name.len() + extra + comment;
     }
     Ok(found)

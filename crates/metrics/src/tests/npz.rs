@@ -130,6 +130,22 @@ fn every_cut_and_every_flipped_byte_of_the_data_is_noticed() {
     }
 }
 
+/// A directory may lead to the same bytes again and again: a file of a megabyte would be read as
+/// any number of them.
+#[test]
+fn entries_that_lie_over_each_other_are_refused() {
+    let array = Array { shape: vec![100], values: Values::F32(vec![0.0; 100]) };
+    let bytes = npz::to_bytes("x", &Arrays::from([("0".to_owned(), array)])).unwrap();
+    let place = |magic: &[u8]| bytes.windows(4).position(|it| it == magic).unwrap();
+    let (directory, end) = (place(b"PK\x01\x02"), place(b"PK\x05\x06"));
+    let entry = &bytes[directory..end];
+    let mut file = [&bytes[..directory], &entry.repeat(3), &bytes[end..]].concat();
+    let count = directory + 3 * entry.len() + 10;
+    file[count] = 3;
+    let got = message(npz::from_bytes("stats.npz", &file));
+    assert!(got.contains("entry `0.npy` lies over others"), "{got}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 

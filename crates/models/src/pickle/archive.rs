@@ -62,7 +62,7 @@ impl Archive {
             ));
         }
         let mut entries = BTreeMap::new();
-        let mut inflated = 0u64;
+        let (mut inflated, mut stored_bytes) = (0u64, 0usize);
         for index in 0..zip.len() {
             let raw = zip.by_index_raw(index).map_err(broken)?;
             let name = raw.name().map_err(broken)?.into_owned();
@@ -91,6 +91,11 @@ impl Archive {
                     let place = place.filter(|it| it.end <= file.bytes().len());
                     if place.is_none() || raw.compressed_size() != raw.size() {
                         return Err(fault("cut short, or of two sizes: fetch the file again"));
+                    }
+                    // A file that says the same bytes again and again would take any time to read.
+                    stored_bytes = stored_bytes.saturating_add(size);
+                    if file.bytes().len() < stored_bytes {
+                        return Err(fault("lies over others: do not use this file"));
                     }
                     place
                 }

@@ -223,7 +223,10 @@ struct Shared<'a> {
 fn check_shared(options: Shared<'_>) -> Result<()> {
     check_positive("model_channels", options.model_channels)?;
     check_positive("channel_mult_emb", options.channel_mult_emb)?;
-    check_positive("num_blocks", options.num_blocks)?;
+    if !(1..=MAX_BLOCKS).contains(&options.num_blocks) {
+        let reason = format!("{} is not between 1 and {MAX_BLOCKS}", options.num_blocks);
+        return Err(Error::Option { option: "num_blocks", reason });
+    }
     let levels = options.channel_mult.len();
     if !(1..=MAX_LEVELS).contains(&levels) {
         let reason = format!("{levels} levels are not between 1 and {MAX_LEVELS}");
@@ -249,6 +252,8 @@ fn check_shared(options: Shared<'_>) -> Result<()> {
 
 /// Most levels of a network.
 const MAX_LEVELS: usize = 12;
+/// Most blocks of a level: every one is walked, for a file of any size that asks for them.
+const MAX_BLOCKS: usize = 128;
 /// Most of anything that is counted.
 pub(crate) const MAX_COUNT: usize = 16_384;
 

@@ -233,3 +233,29 @@ fn a_set_takes_all_of_a_state_or_nothing() {
     let text = chain(&view.at("model").get("map_layer0.weight", (1, 32)).unwrap_err());
     assert!(text.contains(key) && text.contains("[1, 32]"), "{text}");
 }
+
+/// An empty axis makes no numbers of any others, whose product still is a stride.
+#[test]
+fn axes_beyond_memory_are_refused_though_one_is_empty() {
+    let huge = 1u64 << 40;
+    let header =
+        format!(r#"{{"a":{{"dtype":"F32","shape":[0,{huge},{huge}],"data_offsets":[0,0]}}}}"#);
+    let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    let text = chain(&TensorFile::from_bytes("x.safetensors", &bytes).unwrap_err());
+    assert_eq!(
+        text,
+        format!(
+            "x.safetensors: not usable: tensor `a` [0, {huge}, {huge}] is beyond memory: fetch the \
+             file again"
+        )
+    );
+}
+
+/// A file of a kilobyte may ask for a network of any number of blocks, each of which is walked.
+#[test]
+fn more_blocks_than_any_network_has_are_refused() {
+    let mut file = raw(&small());
+    let config = file.metadata.get_mut("config").unwrap();
+    *config = config.replace("\"num_blocks\":1", "\"num_blocks\":129");
+    refused(&file, &["`num_blocks`", "129 is not between 1 and 128"]);
+}

@@ -217,6 +217,21 @@ fn entries_of_other_sizes_or_missing_are_refused() {
     assert_eq!(message, "x: 2 folders with a `data.pkl`");
 }
 
+/// A directory may lead to the same bytes again and again: looking into a file of a megabyte would
+/// take any time.
+#[test]
+fn entries_that_lie_over_each_other_are_refused() {
+    let bytes = zip(&[("a/0.pkl", &[b'N'; 200])], Stored);
+    let place = |magic: &[u8]| bytes.windows(4).position(|it| it == magic).unwrap();
+    let (directory, end) = (place(b"PK\x01\x02"), place(b"PK\x05\x06"));
+    let entry = |name: &[u8]| replaced(&bytes[directory..end], b"a/0", name);
+    let directory_bytes = [entry(b"a/0"), entry(b"a/1"), entry(b"a/2")].concat();
+    let mut last = bytes[end..].to_vec();
+    (last[8], last[10], last[12]) = (3, 3, directory_bytes.len() as u8);
+    let (_, message) = refusal([&bytes[..directory], &directory_bytes, &last].concat());
+    assert_eq!(message, "x: byte 0: entry `a/2.pkl`: lies over others: do not use this file");
+}
+
 /// 200 MB of zeros in 200 kB: refused from the directory, before anything is inflated.
 #[test]
 fn zip_bombs_are_refused() {

@@ -1,0 +1,4 @@
+//! [`fuzz::safetensors`] under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::safetensors(data));
