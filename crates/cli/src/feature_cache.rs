@@ -10,7 +10,15 @@ use metrics::{
     npz::{self, Array, Arrays, Values},
 };
 
-use crate::{inputs, judge, output::note};
+use train::{
+    evaluate,
+    events::{Event, Sink},
+};
+
+use crate::{console::Console, inputs, output::note};
+
+/// Images in one forward pass.
+const BATCH: usize = 100;
 
 /// Features of a data set: from the cache if they are there, else made, and kept if the network is
 /// that of FID and its file is where `dataset fetch` leaves it, beside which the cache is.
@@ -29,14 +37,28 @@ pub fn features(
     if let Some(found) = path.as_deref().and_then(|path| read(path, dataset, &id)) {
         return Ok(found);
     }
-    let made = judge::features(what, dataset, extractor, device)
-        .with_context(|| format!("features of {what}"))?;
+    let found =
+        made(what, dataset, extractor, device).with_context(|| format!("features of {what}"))?;
     if let Some(path) = path
-        && let Err(err) = npz::write(&path, &arrays(&made))
+        && let Err(err) = npz::write(&path, &arrays(&found))
     {
         note!("features are not kept: {err:#}");
     }
-    Ok(made)
+    Ok(found)
+}
+
+/// Features of a data set, with progress on the console.
+fn made(
+    what: &'static str,
+    dataset: &Dataset,
+    extractor: &dyn FeatureExtractor,
+    device: &Device,
+) -> Result<FeatureSet, train::Error> {
+    let mut console = Console::new();
+    let total = dataset.len() as u64;
+    evaluate::features(dataset, BATCH, extractor, device, |done| {
+        console.emit(&Event::Preparing { what, done, total })
+    })
 }
 
 /// Where features of these images are kept: a name that no other images or network have.

@@ -20,7 +20,7 @@ use train::{
     run::{self, Ending, Job, Limits},
 };
 
-use crate::{console::Console, exit::Interrupted, judge};
+use crate::{console::Console, exit::Interrupted};
 
 /// What the embedded data set is called.
 pub const FASHION_MNIST: &str = "fashion-mnist";
@@ -127,13 +127,16 @@ pub fn network(name: &str) -> anyhow::Result<(NetworkFile, String)> {
 /// If the file cannot be read, or holds a one-step generator.
 pub fn teacher(name: &str) -> anyhow::Result<(NetworkFile, String)> {
     let (file, hash) = network(name)?;
-    if file.provenance.entries.contains_key(judge::SIGMA_INIT) {
+    if file.provenance.entries.contains_key(SIGMA_INIT) {
         let reason =
             "it is a one-step generator, which denoises at one level alone; give a teacher";
         return Err(train::Error::unusable(name, reason).into());
     }
     Ok((file, hash))
 }
+
+/// Key of a generator's provenance under which the level of its input stands.
+pub const SIGMA_INIT: &str = "sigma_init";
 
 /// Where `dataset fetch inception` leaves its file.
 pub const INCEPTION: &str = "data-cache/inception/default_1.pt";

@@ -17,9 +17,6 @@ use train::{
 
 use crate::{console::Console, feature_cache, figures};
 
-/// Key of a generator's provenance under which the level of its input stands.
-pub const SIGMA_INIT: &str = "sigma_init";
-
 /// Images in one forward pass.
 const BATCH: usize = 100;
 /// Images of each maker in a picture, and its columns.
@@ -213,20 +210,6 @@ impl<'a> Judge<'a> {
             bootstrap: resampled.then(|| metrics::Bootstrap { replicates, ..Default::default() }),
         }
     }
-}
-
-/// Features of a data set, with progress on the console.
-pub fn features(
-    what: &'static str,
-    dataset: &Dataset,
-    extractor: &dyn FeatureExtractor,
-    device: &Device,
-) -> Result<FeatureSet, train::Error> {
-    let mut console = Console::new();
-    let total = dataset.len() as u64;
-    evaluate::features(dataset, BATCH, extractor, device, |done| {
-        console.emit(&Event::Preparing { what, done, total })
-    })
 }
 
 /// A data set as statistics of it name it.

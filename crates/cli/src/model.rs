@@ -4,7 +4,7 @@ use candle_core::Device;
 use models::{Network, NetworkConfig};
 use train::evaluate::Maker;
 
-use crate::{inputs, judge};
+use crate::inputs;
 
 /// A network that makes images, told apart by its file.
 pub struct Model {
@@ -24,7 +24,7 @@ impl Model {
     /// If the file is not usable, or steps are given for a generator, which takes one evaluation.
     pub fn load(name: &str, steps: Option<u16>, device: &Device) -> anyhow::Result<Self> {
         let (file, _) = inputs::network(name)?;
-        let sigma_init = file.provenance.entries.get(judge::SIGMA_INIT);
+        let sigma_init = file.provenance.entries.get(inputs::SIGMA_INIT);
         let sigma_init = sigma_init.map(|text| level(name, text)).transpose()?;
         if sigma_init.is_some() && steps.is_some() {
             let reason = "a one-step generator takes one evaluation; leave it out";
@@ -68,7 +68,7 @@ fn level(name: &str, text: &str) -> Result<f64, models::Error> {
     number.filter(|it| it.is_finite() && 0.0 < *it).ok_or_else(|| {
         let expected = "a positive number".to_owned();
         let fault =
-            models::Error::Metadata { key: judge::SIGMA_INIT, expected, found: text.to_owned() };
+            models::Error::Metadata { key: inputs::SIGMA_INIT, expected, found: text.to_owned() };
         fault.in_file(name)
     })
 }

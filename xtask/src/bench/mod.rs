@@ -28,11 +28,11 @@ use anyhow::{Context, ensure};
 use self::options::Options;
 use self::page::Part;
 use self::peer::{Mode, Peer};
-use self::report::{Entry, FRECHET, Verdict};
+use self::report::{Entry, Verdict};
 use self::rounds::{Effort, measure};
 use self::session::Session;
 use self::subject::{Case, Subject};
-use self::variant::Variant;
+use self::variant::{FRECHET, Variant};
 
 /// The page with the table.
 const PAGE: &str = "docs/performance.md";

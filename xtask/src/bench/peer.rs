@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use super::report::FRECHET;
+use super::variant::FRECHET;
 
 /// Names an existing Python with the packages of `benches/peer/requirements.txt`.
 const PYTHON_VARIABLE: &str = "UNI_INSTRUCT_PEER_PYTHON";

@@ -3,7 +3,7 @@
 use super::rounds::{Measured, Series};
 use super::statistics::{deviation, median, ratio};
 use super::subject::{Case, Target};
-use super::variant::Variant;
+use super::variant::{PRODUCT, Variant};
 
 /// A measured case.
 #[derive(Clone, Debug)]
@@ -83,11 +83,6 @@ pub fn peak_rate(entries: &[Entry]) -> Option<f64> {
     let rates = product.measured.series.iter().map(|it| product.case.flop / median(&it.wall));
     rates.max_by(f64::total_cmp)
 }
-
-/// The act of the case that measures the machine.
-pub const PRODUCT: &str = "product";
-/// The act of the case whose peer is SciPy.
-pub const FRECHET: &str = "frechet";
 
 /// The table of ratios and targets, in Markdown.
 pub fn ratios(entries: &[Entry]) -> String {

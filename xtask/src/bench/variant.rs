@@ -2,7 +2,10 @@
 
 use anyhow::bail;
 
-use super::report::{FRECHET, PRODUCT};
+/// The act of the case that measures the machine.
+pub const PRODUCT: &str = "product";
+/// The act of the case whose peer is SciPy.
+pub const FRECHET: &str = "frechet";
 
 /// Ours, or one of PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

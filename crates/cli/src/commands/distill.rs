@@ -265,7 +265,7 @@ fn export(
     mut entries: BTreeMap<String, String>,
     path: &Path,
 ) -> anyhow::Result<()> {
-    entries.insert(judge::SIGMA_INIT.into(), engine.sigma_init()?.to_string());
+    entries.insert(inputs::SIGMA_INIT.into(), engine.sigma_init()?.to_string());
     entries.insert("images".into(), engine.state.progress.images.to_string());
     let params = engine.state.ema.to_device(&candle_core::Device::Cpu)?;
     let file = NetworkFile { config, params, provenance: Provenance { entries } };

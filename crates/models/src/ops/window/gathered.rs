@@ -7,9 +7,8 @@
 
 use rayon::prelude::*;
 
-use super::joined::Target;
-use super::layer::Way;
 use super::spread::{Segment, Spread};
+use super::target::{Target, Way};
 use super::{Images, Sizes};
 use crate::ops::buffer::with_scratch;
 use crate::ops::conv2d::width::{Sum, VECTORS, Width, compile_for_width};

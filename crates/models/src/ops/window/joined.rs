@@ -2,8 +2,9 @@
 
 use candle_core::{Result, Shape, Tensor, bail};
 
+use super::target::Target;
 use super::{ConvRelu, Images, Pool, Sizes, Window, composed, pool};
-use crate::ops::buffer::{Output, SharedSlice};
+use crate::ops::buffer::Output;
 use crate::ops::isa::Isa;
 use crate::ops::operand::image;
 use crate::ops::storage::{has_kernel, tensor, with_dense};
@@ -141,46 +142,5 @@ impl Joined {
         });
         self.written += channels;
         Ok(())
-    }
-}
-
-/// Some channels of images in the making, which threads share.
-#[derive(Clone, Copy)]
-pub(super) struct Target {
-    numbers: SharedSlice<f32>,
-    /// Numbers from an image to the next.
-    image: usize,
-    /// The first number of the first channel.
-    first: usize,
-    pixels: usize,
-}
-
-impl Target {
-    /// Writes numbers of one channel of one image, from `place` on.
-    ///
-    /// # Safety
-    ///
-    /// No other thread writes there, and the images are still in the making.
-    pub(super) unsafe fn write(&self, image: usize, channel: usize, place: usize, numbers: &[f32]) {
-        let at = image * self.image + self.first + channel * self.pixels + place;
-        // SAFETY: passed on to the caller.
-        unsafe { self.numbers.write_slice(at, numbers) };
-    }
-
-    /// Where to write so many numbers of one channel of one image, from `place` on.
-    ///
-    /// # Safety
-    ///
-    /// The images are still in the making.
-    pub(super) unsafe fn place(
-        &self,
-        image: usize,
-        channel: usize,
-        place: usize,
-        len: usize,
-    ) -> *mut f32 {
-        let at = image * self.image + self.first + channel * self.pixels + place;
-        // SAFETY: passed on to the caller.
-        unsafe { self.numbers.place(at, len) }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor, bail};
 
 use super::composed::conv2d_relu;
-use super::joined::{Joined, Target};
+use super::joined::Joined;
+use super::target::Way;
 use super::unrolled::Unrolled;
 use super::{Images, Sizes, Window};
 use crate::ops::isa::Isa;
@@ -20,12 +21,6 @@ use super::{gathered::Gathered, tiled::Tiled};
 const WINOGRAD_CHANNELS: usize = 16;
 /// Kernels beyond which the transformed weight fits into no cache: it is four times the weight.
 const WINOGRAD_KERNELS: usize = 1 << 16;
-
-/// How a prepared convolution is done, on operands that have been checked.
-pub(super) trait Way: Send + Sync {
-    /// Writes all places of all outputs of all images, and nothing else.
-    fn run(&self, x: Images<'_>, sizes: Sizes, target: Target);
-}
 
 /// Convolution, bias, ReLU, for networks that look at many images.
 ///

@@ -16,6 +16,7 @@ mod gathered;
 mod pool;
 #[cfg(target_arch = "x86_64")]
 mod spread;
+mod target;
 #[cfg(target_arch = "x86_64")]
 mod tiled;
 mod unrolled;

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::joined::Target;
+use super::target::Target;
 use super::{Images, Pool, Sizes};
 use crate::ops::buffer::with_scratch;
 use crate::ops::isa::{Isa, compile_for_isa};

@@ -1,7 +1,6 @@
 //! The 3×3 convolution in tiles of 4×4 by Winograd's F(4×4, 3×3), of images of any size.
 
-use super::joined::Target;
-use super::layer::Way;
+use super::target::{Target, Way};
 use super::{Images, Sizes, relu};
 use crate::ops::channels::Channels;
 use crate::ops::conv2d::source::Source;

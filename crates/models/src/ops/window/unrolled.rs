@@ -2,8 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::joined::Target;
-use super::layer::Way;
+use super::target::{Target, Way};
 use super::{Images, Sizes, Window, relu};
 use crate::ops::buffer::{as_uninit, with_scratch};
 use crate::ops::product::{Matrix, product};
