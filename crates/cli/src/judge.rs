@@ -83,14 +83,18 @@ pub struct Against<'a> {
     pub statistics: Option<&'a Path>,
     /// Images that the network was trained on, to see whether it repeats them.
     pub training: Option<&'a Dataset>,
-    /// Resamples for intervals; 0 for none.
-    pub replicates: usize,
+    /// Resamples for intervals; 0 for none, `None` for as many as take little time.
+    pub replicates: Option<usize>,
     /// Subsets for the kernel distance of older tables; 0 for none.
     pub kid_subsets: usize,
 }
 
-/// Resamples that settle an interval to a tenth of its width.
-pub const REPLICATES: usize = 100;
+/// Resamples that settle an interval's width to a tenth or so.
+const REPLICATES: usize = 100;
+/// Resamples of many features, each of which takes seconds: they settle it to a sixth.
+const FEW_REPLICATES: usize = 20;
+/// More features than this are many.
+const MANY_FEATURES: usize = 512;
 /// Images in a subset for the kernel distance, as public tools have it.
 const KID_SUBSET: usize = 1000;
 
@@ -98,7 +102,7 @@ impl<'a> Against<'a> {
     /// Real images alone, with intervals.
     pub fn images(name: &'a str, dataset: &'a Dataset) -> Self {
         let data = Some((name, dataset));
-        Self { data, statistics: None, training: None, replicates: REPLICATES, kid_subsets: 0 }
+        Self { data, statistics: None, training: None, replicates: None, kid_subsets: 0 }
     }
 }
 
@@ -149,6 +153,8 @@ impl<'a> Judge<'a> {
         let images = data.map(|(_, it)| features("the real images", it)).transpose()?;
         let training = training.map(|it| features("the training images", it)).transpose()?;
         let reference = Reference { images, statistics };
+        let many = MANY_FEATURES < extractor.dim();
+        let replicates = replicates.unwrap_or(if many { FEW_REPLICATES } else { REPLICATES });
         Ok(Self { extractor, reference, training, count, device, replicates, kid_subsets })
     }
 

@@ -51,9 +51,9 @@ pub struct Args {
     /// Make the images several times, as papers do, and quote the figures as they do.
     #[arg(long, value_enum)]
     protocol: Option<Protocol>,
-    /// Resamples for confidence intervals; 0 for none.
-    #[arg(long, default_value_t = judge::REPLICATES)]
-    bootstrap: usize,
+    /// Resamples for confidence intervals; 0 for none [default: 100; of Inception's features, 20].
+    #[arg(long)]
+    bootstrap: Option<usize>,
     /// Feature network: a file, or `inception` for FID; without it, the embedded one of
     /// Fashion-MNIST.
     #[arg(long)]
@@ -78,7 +78,7 @@ const KID_SUBSETS: usize = 100;
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let begun = Instant::now();
-    if args.bootstrap == 1 {
+    if args.bootstrap == Some(1) {
         let reason = "one resample has no spread; give 2 or more, or 0 for no intervals";
         return Err(train::Error::unusable("--bootstrap 1", reason).into());
     }
