@@ -152,7 +152,7 @@ impl<'a> Judge<'a> {
         };
         let images = data.map(|(_, it)| features("the real images", it)).transpose()?;
         let training = training.map(|it| features("the training images", it)).transpose()?;
-        let reference = Reference { images, statistics };
+        let reference = Reference::new(images, statistics)?;
         let many = MANY_FEATURES < extractor.dim();
         let replicates = replicates.unwrap_or(if many { FEW_REPLICATES } else { REPLICATES });
         Ok(Self { extractor, reference, training, count, device, replicates, kid_subsets })

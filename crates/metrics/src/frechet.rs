@@ -105,24 +105,26 @@ impl Gaussian {
 /// If the dimensions differ, or a covariance has a clearly negative eigenvalue.
 pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> Result<f64> {
     same_dim(b, a)?;
-    let (reference, factor) = rayon::join(|| FrechetReference::new(b), || factor(a));
+    let (reference, factor) = rayon::join(|| FrechetReference::new(b.clone()), || factor(a));
     reference?.distance_to(a, &factor?)
 }
 
 /// One side of the distance, decomposed once to be compared with many.
-pub struct FrechetReference<'a> {
-    gaussian: &'a Gaussian,
+#[derive(Debug)]
+pub struct FrechetReference {
+    gaussian: Gaussian,
     factor: Mat<f64>,
 }
 
-impl<'a> FrechetReference<'a> {
+impl FrechetReference {
     /// Decomposes the covariance.
     ///
     /// # Errors
     ///
     /// If it has a clearly negative eigenvalue.
-    pub fn new(gaussian: &'a Gaussian) -> Result<Self> {
-        Ok(Self { gaussian, factor: factor(gaussian)? })
+    pub fn new(gaussian: Gaussian) -> Result<Self> {
+        let factor = factor(&gaussian)?;
+        Ok(Self { gaussian, factor })
     }
 
     /// The Fréchet distance of `other` from this.
@@ -131,7 +133,7 @@ impl<'a> FrechetReference<'a> {
     ///
     /// As [`frechet_distance`].
     pub fn distance(&self, other: &Gaussian) -> Result<f64> {
-        same_dim(self.gaussian, other)?;
+        same_dim(&self.gaussian, other)?;
         self.distance_to(other, &factor(other)?)
     }
 
@@ -144,7 +146,7 @@ impl<'a> FrechetReference<'a> {
     pub(crate) fn of_parts(&self, mean: &[f64], trace_of_other: f64, overlap: f64) -> f64 {
         let means = self.gaussian.mean.iter().zip(mean);
         let between: f64 = means.map(|(a, b)| (a - b).powi(2)).sum();
-        let spread = trace(self.gaussian) + trace_of_other;
+        let spread = trace(&self.gaussian) + trace_of_other;
         // The true value is not negative; rounding may leave the last digit of `spread` below 0.
         (between + spread - 2.0 * overlap).max(0.0)
     }

@@ -5,22 +5,58 @@ use serde::{Deserialize, Serialize};
 use crate::kid::KidSubsets;
 use crate::prdc::Neighborhoods;
 use crate::{
-    Bootstrap, Error, ExtractorId, FeatureSet, FrechetReference, Gaussian, Interval, Memorization,
-    Moments, ReferenceStats, Result, Rows, class_accuracy, inception_score, kid, kid_subsets,
-    memorization,
+    Bootstrap, Error, ExtractorId, FeatureSet, FrechetReference, Interval, Memorization, Moments,
+    ReferenceStats, Result, Rows, class_accuracy, inception_score, kid, kid_subsets, memorization,
 };
 
-/// What generated images are compared with: images, or statistics of images, or both.
+/// What generated images are compared with: images, or statistics of images, or both. Its covariances
+/// are decomposed once, for any number of sets.
 ///
 /// The Fréchet distances are taken from the statistics where there are any; all other figures need
 /// the images.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct Reference {
-    /// Features of the images.
-    pub images: Option<FeatureSet>,
-    /// Statistics of a file. Whether they are of the same images is the caller's to check
-    /// ([`ReferenceStats::check_dataset`]).
-    pub statistics: Option<ReferenceStats>,
+    images: Option<FeatureSet>,
+    /// Number of images, where it is known.
+    count: Option<u64>,
+    extractor: Option<ExtractorId>,
+    features: FrechetReference,
+    spatial: Option<FrechetReference>,
+}
+
+impl Reference {
+    /// Features of images, and statistics of a file. Whether the statistics are of the same images is
+    /// the caller's to check ([`ReferenceStats::check_dataset`]).
+    ///
+    /// # Errors
+    ///
+    /// If there is neither, there are fewer than two images, the two are of different extractors, or a
+    /// covariance has a clearly negative eigenvalue.
+    pub fn new(images: Option<FeatureSet>, statistics: Option<ReferenceStats>) -> Result<Self> {
+        let of = |rows: &Rows| Moments::of(rows).gaussian();
+        if let (Some(images), Some(known)) = (&images, &statistics) {
+            known.check_extractor(&images.extractor, images.features.dim())?;
+        }
+        let origin = statistics.as_ref().and_then(|known| known.origin.clone());
+        let (features, spatial) = match (statistics, &images) {
+            (Some(known), _) => (known.gaussian, known.spatial),
+            (None, Some(images)) => (of(&images.features)?, None),
+            (None, None) => return Err(Error::TooFew { what: "references", needed: 2, found: 0 }),
+        };
+        let spatial = match (spatial, images.as_ref().and_then(|it| it.spatial.as_ref())) {
+            (Some(known), _) => Some(known),
+            (None, rows) => rows.map(of).transpose()?,
+        };
+        let count = images.as_ref().map(|it| it.features.len() as u64);
+        let extractor = images.as_ref().map(|it| it.extractor.clone());
+        Ok(Self {
+            count: count.or(origin.as_ref().map(|it| it.dataset.images)),
+            extractor: extractor.or(origin.map(|it| it.extractor)),
+            features: FrechetReference::new(features)?,
+            spatial: spatial.map(FrechetReference::new).transpose()?,
+            images,
+        })
+    }
 }
 
 /// Which figures are wanted, beside those that are always made.
@@ -149,33 +185,16 @@ pub fn evaluate(
 ) -> Result<Report> {
     let x = &generated.features;
     let mut intervals = Collected { bootstrap: wanted.bootstrap, of: Default::default() };
-    let images = reference.images.as_ref();
-    if let Some(images) = images {
-        images.extractor.check(&generated.extractor)?;
+    if let Some(extractor) = &reference.extractor {
+        extractor.check(&generated.extractor)?;
     }
-    if let Some(statistics) = &reference.statistics {
-        statistics.check_extractor(&generated.extractor, x.dim())?;
-    }
-    let known = reference.statistics.as_ref();
-    let gaussian = match (known, images) {
-        (Some(known), _) => known.gaussian.clone(),
-        (None, Some(images)) => Moments::of(&images.features).gaussian()?,
-        (None, None) => return Err(Error::TooFew { what: "references", needed: 2, found: 0 }),
-    };
-    let fd = intervals.frechet("fd", x, &gaussian)?;
-    let of_images =
-        || images.and_then(|it| it.spatial.as_ref()).map(|it| Moments::of(it).gaussian());
-    let spatial = match known.map(|known| known.spatial.clone()) {
-        Some(Some(spatial)) => Some(spatial),
-        Some(None) | None => of_images().transpose()?,
-    };
-    let spatial = generated.spatial.as_ref().zip(spatial.as_ref());
+    let fd = intervals.frechet("fd", x, &reference.features)?;
+    let spatial = generated.spatial.as_ref().zip(reference.spatial.as_ref());
     let spatial_fd = spatial.map(|(x, y)| intervals.frechet("spatial_fd", x, y)).transpose()?;
 
-    let of_statistics = known.and_then(|it| it.origin.as_ref()).map(|it| it.dataset.images);
     let logits = generated.logits.as_ref();
     let mut report = Report {
-        references: images.map(|it| it.features.len() as u64).or(of_statistics),
+        references: reference.count,
         neighbors: wanted.neighbors,
         spatial_fd,
         inception_score: logits.map(|it| intervals.inception_score(it)).transpose()?,
@@ -184,7 +203,7 @@ pub fn evaluate(
     if let Some((logits, labels)) = logits.zip(wanted.labels) {
         report.accuracy = Some(intervals.accuracy(logits, labels)?);
     }
-    if let Some(images) = images {
+    if let Some(images) = &reference.images {
         against_images(&mut report, &mut intervals, x, images, wanted)?;
     }
     report.intervals = intervals.finish();
@@ -250,11 +269,10 @@ impl Collected {
         Ok(())
     }
 
-    fn frechet(&mut self, name: &str, x: &Rows, reference: &Gaussian) -> Result<f64> {
+    fn frechet(&mut self, name: &str, x: &Rows, reference: &FrechetReference) -> Result<f64> {
         let gaussian = Moments::of(x).gaussian()?;
-        let reference = FrechetReference::new(reference)?;
         let fd = reference.distance(&gaussian)?;
-        self.keep(name, |it| it.frechet_around(fd, x, &gaussian, &reference))?;
+        self.keep(name, |it| it.frechet_around(fd, x, &gaussian, reference))?;
         Ok(fd)
     }
 

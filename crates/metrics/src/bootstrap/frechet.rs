@@ -19,7 +19,7 @@ impl Bootstrap {
     ///
     /// If there are fewer than 10 images, a setting is out of range, or as the distance.
     pub fn frechet(&self, generated: &Rows, reference: &Gaussian) -> Result<Interval> {
-        let reference = FrechetReference::new(reference)?;
+        let reference = FrechetReference::new(reference.clone())?;
         let gaussian = Moments::of(generated).gaussian()?;
         self.frechet_around(reference.distance(&gaussian)?, generated, &gaussian, &reference)
     }
@@ -30,7 +30,7 @@ impl Bootstrap {
         estimate: f64,
         generated: &Rows,
         gaussian: &Gaussian,
-        reference: &FrechetReference<'_>,
+        reference: &FrechetReference,
     ) -> Result<Interval> {
         self.check(generated.len())?;
         let images = Images::new(generated, gaussian.mean(), reference)?;
@@ -53,7 +53,7 @@ struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    fn new(rows: &'a Rows, center: &'a [f64], reference: &FrechetReference<'_>) -> Result<Self> {
+    fn new(rows: &'a Rows, center: &'a [f64], reference: &FrechetReference) -> Result<Self> {
         let centred =
             Mat::from_fn(rows.len(), rows.dim(), |i, j| f64::from(rows.row(i)[j]) - center[j]);
         let norms = centred.row_iter().map(|row| row.squared_norm_l2()).collect();
@@ -64,7 +64,7 @@ impl<'a> Images<'a> {
     }
 
     /// The distance of the set in which image `i` occurs `weights[i]` times.
-    fn distance(&self, weights: &[u32], reference: &FrechetReference<'_>) -> Result<f64> {
+    fn distance(&self, weights: &[u32], reference: &FrechetReference) -> Result<f64> {
         let count = self.rows.len() as f64;
         let mut shift = vec![0.0; self.center.len()];
         for (row, &weight) in self.rows.iter().zip(weights).filter(|(_, w)| **w != 0) {

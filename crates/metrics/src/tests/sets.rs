@@ -81,7 +81,7 @@ fn gaussian(rows: &Rows) -> Gaussian {
 }
 
 fn images_of(set: &FeatureSet) -> Reference {
-    Reference { images: Some(set.clone()), statistics: None }
+    Reference::new(Some(set.clone()), None).unwrap()
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn figures_that_nothing_was_given_for_are_absent() {
     let report = evaluate(&x, &images_of(&y), &Wanted::default()).unwrap();
     assert!(report.accuracy.is_none() && report.intervals.is_none());
     assert!(report.memorization.is_none() && report.kid_subsets.is_none());
-    let got = message(evaluate(&x, &Reference::default(), &Wanted::default()));
+    let got = message(Reference::new(None, None));
     assert!(got.contains("references: 0 samples, at least 2 needed"), "{got}");
 }
 
@@ -166,7 +166,7 @@ fn statistics_serve_where_images_are_not_at_hand() {
     let (name, hash) = ("noise".to_owned(), "abc".to_owned());
     let dataset = DatasetId { name, hash, images: 80 };
     let statistics = Some(ReferenceStats::of(&y, dataset).unwrap());
-    let reference = Reference { images: None, statistics };
+    let reference = Reference::new(None, statistics).unwrap();
     let got = evaluate(&x, &reference, &Wanted::default()).unwrap();
     let inception_score = of_images.inception_score;
     let (references, spatial_fd) = (Some(80), of_images.spatial_fd);
@@ -185,8 +185,10 @@ fn figures_of_different_extractors_are_not_compared() {
     let got = message(evaluate(&set(0, 30), &images_of(&set(1, 30)), &training));
     assert!(got.contains("hash of the feature extractor"), "{got}");
     let statistics = Some(stats());
-    let reference = Reference { images: None, statistics };
+    let reference = Reference::new(None, statistics).unwrap();
     let got = message(evaluate(&set(0, 30), &reference, &Wanted::default()));
+    assert!(got.contains("feature dimension: expected 7, found 2"), "{got}");
+    let got = message(Reference::new(Some(set(1, 30)), Some(stats())));
     assert!(got.contains("features of the reference statistics: expected 2, found 7"), "{got}");
 }
 
