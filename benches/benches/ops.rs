@@ -7,10 +7,10 @@ use std::time::Duration;
 use benches::operation::{NOISES, OPERATIONS, WEIGHTS, normal};
 use candle_core::{Device, Result, Tensor, Var};
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use models::ops::adam::{AdamConfig, step};
-use models::ops::ema_update;
-use models::ops::noise::NoiseStream;
-use models::ops::runtime::{Kernels, limit_kernels};
+use kernels::adam::{AdamConfig, step};
+use kernels::ema_update;
+use kernels::noise::NoiseStream;
+use kernels::runtime::{Kernels, limit_kernels};
 
 const VARIANTS: [(&str, Kernels); 2] = [("kernel", Kernels::Best), ("composed", Kernels::Off)];
 

@@ -5,10 +5,10 @@
 //! from the same numbers. The gradient that is passed back is standard normal, too.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use models::ops::adam::{AdamConfig, step};
-use models::ops::ema_update;
-use models::ops::noise::NoiseStream;
-use models::ops::runtime::{Kernels, kernels, limit_kernels};
+use kernels::adam::{AdamConfig, step};
+use kernels::ema_update;
+use kernels::noise::NoiseStream;
+use kernels::runtime::{Kernels, kernels, limit_kernels};
 use serde::Serialize;
 
 use crate::operation::{NOISES, OPERATIONS, Operation, WEIGHTS, normal};

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use kernels::noise::NoiseStream;
 use metrics::{FeatureExtractor, Inception, Moments, Rows, frechet_distance};
-use models::ops::noise::NoiseStream;
 
 use crate::Result;
 

@@ -6,9 +6,9 @@
 use std::hint::black_box;
 
 use candle_core::{Device, Result, Tensor, Var};
-use models::ops::adam::{self, AdamConfig};
-use models::ops::noise::NoiseStream;
-use models::ops::{self, Filter};
+use kernels::Filter;
+use kernels::adam::{self, AdamConfig};
+use kernels::noise::NoiseStream;
 
 use crate::pass::discard;
 use crate::prepare::Iteration;
@@ -48,25 +48,25 @@ const ROWS: &[Row] = &[
     ("group-norm-silu-all", &[&[BATCH, 32, 32, 32], &[32], &[32]], norm, Gradients::All),
     ("attention", &[&[BATCH, 192, 16, 16]], attention, Gradients::None),
     ("attention-all", &[&[BATCH, 192, 16, 16]], attention, Gradients::All),
-    ("upsample-all", &[&[BATCH, 64, 16, 16]], |it| ops::upsample2(&it[0], Filter::Box), Gradients::All),
-    ("downsample-all", &[&[BATCH, 64, 32, 32]], |it| ops::downsample2(&it[0], Filter::Box), Gradients::All),
-    ("add-scaled-all", &[&[BATCH, 64, 32, 32], &[BATCH, 64, 32, 32]], |it| ops::add_scaled(&it[0], &it[1], 0.5), Gradients::All),
-    ("concat-all", &[&[BATCH, 64, 32, 32], &[BATCH, 32, 32, 32]], |it| ops::concat_channels(&it[0], &it[1]), Gradients::All),
+    ("upsample-all", &[&[BATCH, 64, 16, 16]], |it| kernels::upsample2(&it[0], Filter::Box), Gradients::All),
+    ("downsample-all", &[&[BATCH, 64, 32, 32]], |it| kernels::downsample2(&it[0], Filter::Box), Gradients::All),
+    ("add-scaled-all", &[&[BATCH, 64, 32, 32], &[BATCH, 64, 32, 32]], |it| kernels::add_scaled(&it[0], &it[1], 0.5), Gradients::All),
+    ("concat-all", &[&[BATCH, 64, 32, 32], &[BATCH, 32, 32, 32]], |it| kernels::concat_channels(&it[0], &it[1]), Gradients::All),
 ];
 
 /// The optimiser's row: it changes its operands, so it is no [`Op`].
 const ADAM: (&str, usize) = ("adam", 1 << 16);
 
 fn conv(it: &[Tensor]) -> Result<Tensor> {
-    ops::conv2d(&it[0], &it[1], Some(&it[2]))
+    kernels::conv2d(&it[0], &it[1], Some(&it[2]))
 }
 
 fn norm(it: &[Tensor]) -> Result<Tensor> {
-    ops::group_norm_silu(&it[0], &it[1], &it[2], GROUPS, EPS)
+    kernels::group_norm_silu(&it[0], &it[1], &it[2], GROUPS, EPS)
 }
 
 fn attention(it: &[Tensor]) -> Result<Tensor> {
-    ops::attention(&it[0], 1)
+    kernels::attention(&it[0], 1)
 }
 
 /// All names, in the order of the table.

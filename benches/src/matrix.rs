@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use candle_core::{Device, Result, Tensor};
-use models::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 
 /// Seed and streams of the factors.
 const FACTORS: [NoiseStream; 2] = [NoiseStream::new(7, 1), NoiseStream::new(7, 2)];

@@ -2,9 +2,9 @@
 //! and ImageNet-64's ADM. Timed by `cargo bench`, and compared with f64 by [`crate::accuracy`].
 
 use candle_core::{Device, Result, Tensor};
+use kernels::Filter;
+use kernels::noise::NoiseStream;
 use models::DropoutKey;
-use models::ops::noise::NoiseStream;
-use models::ops::{self, Filter};
 
 /// Seed of all operands.
 const SEED: u64 = 5;
@@ -49,43 +49,43 @@ pub const OPERATIONS: &[Operation] = &[
     row("small", "conv2d 3x3, quarter", &[&[32, 64, 8, 8], &[64, 64, 3, 3], &[64]], 1, conv),
     row("small", "conv2d 1x1, qkv", &[&[32, 64, 16, 16], &[192, 64, 1, 1], &[192]], 1, conv),
     row("small", "group_norm_silu", &[&[32, 32, 32, 32], &[32], &[32]], 1, |it| norm(it, 8)),
-    row("small", "attention", &[&[32, 192, 16, 16]], 1, |it| ops::attention(&it[0], 1)),
-    row("small", "upsample2", &[&[32, 64, 16, 16]], 1, |it| ops::upsample2(&it[0], Filter::Box)),
-    row("small", "downsample2", &[&[32, 32, 32, 32]], 1, |it| ops::downsample2(&it[0], Filter::Box)),
+    row("small", "attention", &[&[32, 192, 16, 16]], 1, |it| kernels::attention(&it[0], 1)),
+    row("small", "upsample2", &[&[32, 64, 16, 16]], 1, |it| kernels::upsample2(&it[0], Filter::Box)),
+    row("small", "downsample2", &[&[32, 32, 32, 32]], 1, |it| kernels::downsample2(&it[0], Filter::Box)),
     row("small", "concat_channels", &[&[32, 32, 32, 32], &[32, 64, 32, 32]], 2, concat),
     row("small", "add_scaled", &[&[32, 32, 32, 32], &[32, 32, 32, 32]], 2, add_scaled),
     row("small", "add_channels", &[&[32, 32, 32, 32], &[32, 32]], 2, add_channels),
     row("small", "dropout", &[&[32, 32, 32, 32]], 1, dropout),
-    row("small", "silu", &[&[32, 128]], 1, |it| ops::silu(&it[0])),
+    row("small", "silu", &[&[32, 128]], 1, |it| kernels::silu(&it[0])),
     row("small", "linear", &[&[32, 128], &[128, 128], &[128]], 1, linear),
     row("cifar10", "conv2d 3x3, full", &[&[4, 256, 32, 32], &[256, 256, 3, 3], &[256]], 1, conv),
     row("cifar10", "conv2d 3x3, decoder", &[&[4, 512, 16, 16], &[256, 512, 3, 3], &[256]], 1, conv),
     row("cifar10", "conv2d 3x3, quarter", &[&[4, 256, 8, 8], &[256, 256, 3, 3], &[256]], 1, conv),
     row("cifar10", "conv2d 1x1, qkv", &[&[4, 256, 16, 16], &[768, 256, 1, 1], &[768]], 1, conv),
     row("cifar10", "group_norm_silu", &[&[4, 256, 32, 32], &[256], &[256]], 1, |it| norm(it, 32)),
-    row("cifar10", "attention", &[&[4, 768, 16, 16]], 1, |it| ops::attention(&it[0], 1)),
-    row("cifar10", "upsample2", &[&[4, 256, 16, 16]], 1, |it| ops::upsample2(&it[0], Filter::Box)),
-    row("cifar10", "upsample2, NCSN++", &[&[4, 256, 16, 16]], 1, |it| ops::upsample2(&it[0], Filter::Tent)),
-    row("cifar10", "downsample2", &[&[4, 256, 32, 32]], 1, |it| ops::downsample2(&it[0], Filter::Box)),
-    row("cifar10", "downsample2, NCSN++", &[&[4, 256, 32, 32]], 1, |it| ops::downsample2(&it[0], Filter::Tent)),
+    row("cifar10", "attention", &[&[4, 768, 16, 16]], 1, |it| kernels::attention(&it[0], 1)),
+    row("cifar10", "upsample2", &[&[4, 256, 16, 16]], 1, |it| kernels::upsample2(&it[0], Filter::Box)),
+    row("cifar10", "upsample2, NCSN++", &[&[4, 256, 16, 16]], 1, |it| kernels::upsample2(&it[0], Filter::Tent)),
+    row("cifar10", "downsample2", &[&[4, 256, 32, 32]], 1, |it| kernels::downsample2(&it[0], Filter::Box)),
+    row("cifar10", "downsample2, NCSN++", &[&[4, 256, 32, 32]], 1, |it| kernels::downsample2(&it[0], Filter::Tent)),
     row("cifar10", "concat_channels", &[&[4, 256, 32, 32], &[4, 256, 32, 32]], 2, concat),
     row("cifar10", "add_scaled", &[&[4, 256, 32, 32], &[4, 256, 32, 32]], 2, add_scaled),
     row("cifar10", "add_channels", &[&[4, 256, 32, 32], &[4, 256]], 2, add_channels),
     row("cifar10", "dropout", &[&[4, 256, 32, 32]], 1, dropout),
-    row("cifar10", "silu", &[&[4, 512]], 1, |it| ops::silu(&it[0])),
+    row("cifar10", "silu", &[&[4, 512]], 1, |it| kernels::silu(&it[0])),
     row("cifar10", "linear", &[&[4, 512], &[256, 512], &[256]], 1, linear),
     row("imagenet64", "conv2d 3x3, full", &[&[2, 192, 64, 64], &[192, 192, 3, 3], &[192]], 1, conv),
     row("imagenet64", "conv2d 3x3, half", &[&[2, 384, 32, 32], &[384, 384, 3, 3], &[384]], 1, conv),
     row("imagenet64", "conv2d 3x3, last", &[&[2, 768, 8, 8], &[768, 768, 3, 3], &[768]], 1, conv),
     row("imagenet64", "conv2d 1x1, qkv", &[&[2, 384, 32, 32], &[1152, 384, 1, 1], &[1152]], 1, conv),
     row("imagenet64", "group_norm_scale_shift_silu", &[&[2, 192, 64, 64], &[2, 192], &[2, 192], &[192], &[192]], 3, modulated),
-    row("imagenet64", "attention", &[&[2, 1152, 32, 32]], 1, |it| ops::attention(&it[0], 6)),
-    row("imagenet64", "upsample2", &[&[2, 384, 32, 32]], 1, |it| ops::upsample2(&it[0], Filter::Box)),
-    row("imagenet64", "downsample2", &[&[2, 192, 64, 64]], 1, |it| ops::downsample2(&it[0], Filter::Box)),
+    row("imagenet64", "attention", &[&[2, 1152, 32, 32]], 1, |it| kernels::attention(&it[0], 6)),
+    row("imagenet64", "upsample2", &[&[2, 384, 32, 32]], 1, |it| kernels::upsample2(&it[0], Filter::Box)),
+    row("imagenet64", "downsample2", &[&[2, 192, 64, 64]], 1, |it| kernels::downsample2(&it[0], Filter::Box)),
     row("imagenet64", "concat_channels", &[&[2, 384, 64, 64], &[2, 192, 64, 64]], 2, concat),
     row("imagenet64", "add_scaled", &[&[2, 192, 64, 64], &[2, 192, 64, 64]], 2, add_scaled),
     row("imagenet64", "dropout", &[&[2, 384, 32, 32]], 1, dropout),
-    row("imagenet64", "silu", &[&[2, 768]], 1, |it| ops::silu(&it[0])),
+    row("imagenet64", "silu", &[&[2, 768]], 1, |it| kernels::silu(&it[0])),
     row("imagenet64", "linear", &[&[2, 768], &[768, 768], &[768]], 1, linear),
 ];
 
@@ -98,36 +98,36 @@ pub const NOISES: [(&str, [usize; 4]); 3] =
     [("small", [32, 3, 32, 32]), ("cifar10", [4, 3, 32, 32]), ("imagenet64", [2, 3, 64, 64])];
 
 fn conv(it: &[Tensor]) -> Result<Tensor> {
-    ops::conv2d(&it[0], &it[1], Some(&it[2]))
+    kernels::conv2d(&it[0], &it[1], Some(&it[2]))
 }
 
 fn norm(it: &[Tensor], groups: usize) -> Result<Tensor> {
-    ops::group_norm_silu(&it[0], &it[1], &it[2], groups, EPS)
+    kernels::group_norm_silu(&it[0], &it[1], &it[2], groups, EPS)
 }
 
 /// ADM has 32 groups at any number of channels.
 fn modulated(it: &[Tensor]) -> Result<Tensor> {
-    ops::group_norm_scale_shift_silu(&it[0], &it[3], &it[4], &it[1], &it[2], 32, EPS)
+    kernels::group_norm_scale_shift_silu(&it[0], &it[3], &it[4], &it[1], &it[2], 32, EPS)
 }
 
 fn concat(it: &[Tensor]) -> Result<Tensor> {
-    ops::concat_channels(&it[0], &it[1])
+    kernels::concat_channels(&it[0], &it[1])
 }
 
 fn add_scaled(it: &[Tensor]) -> Result<Tensor> {
-    ops::add_scaled(&it[0], &it[1], std::f64::consts::FRAC_1_SQRT_2)
+    kernels::add_scaled(&it[0], &it[1], std::f64::consts::FRAC_1_SQRT_2)
 }
 
 fn add_channels(it: &[Tensor]) -> Result<Tensor> {
-    ops::add_channels(&it[0], &it[1])
+    kernels::add_channels(&it[0], &it[1])
 }
 
 fn dropout(it: &[Tensor]) -> Result<Tensor> {
-    ops::dropout(&it[0], 0.13, KEY, 0)
+    kernels::dropout(&it[0], 0.13, KEY, 0)
 }
 
 fn linear(it: &[Tensor]) -> Result<Tensor> {
-    ops::linear(&it[0], &it[1], Some(&it[2]))
+    kernels::linear(&it[0], &it[1], Some(&it[2]))
 }
 
 impl Operation {

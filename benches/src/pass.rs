@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use candle_core::{DType, Device, Result, Tensor, Var, backprop::GradStore};
 use divergence::SigmaLaw;
-use models::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 use models::{Conditioning, Denoiser, Network, NetworkConfig, ParamSet};
 
 /// Seed of the inputs.

@@ -3,12 +3,10 @@
 use std::io::Cursor;
 
 use models::import::Import;
-use models::pickle::writer::{Pickler, Protocol, StateDictWriter, TensorSpec, legacy_state_dict};
-use models::pickle::{
-    Contents, Dtype, FileBytes, Kind, Limits, Plain, StoredTensor, kind, open, scan,
-};
 use models::unet::config::SongConfig;
 use models::{Architecture, NetworkConfig, NetworkFile};
+use pickle::writer::{Pickler, Protocol, StateDictWriter, TensorSpec, legacy_state_dict};
+use pickle::{Contents, Dtype, FileBytes, Kind, Limits, Plain, StoredTensor, kind, open, scan};
 
 /// More bytes than this are not written again: it would tell no more, and take long.
 const MAX_REWRITTEN: usize = 1 << 20;

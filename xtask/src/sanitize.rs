@@ -36,8 +36,8 @@ const TOOLS: [Tool; 3] = [
         name: "address",
         needs: Need::Nightly(&[]),
         runs: &[
-            &["test", "--package", "models", "--target", HOST, "--test", "bad_input"],
-            &["test", "--package", "models", "--target", HOST, "--lib", "ops::"],
+            &["test", "--package", "uni-instruct-kernels", "--target", HOST, "--test", "bad_input"],
+            &["test", "--package", "uni-instruct-kernels", "--target", HOST, "--lib"],
         ],
         env: &[
             ("RUSTFLAGS", "-Zsanitizer=address"),
@@ -53,7 +53,7 @@ const TOOLS: [Tool; 3] = [
             &[
                 "test",
                 "--package",
-                "models",
+                "uni-instruct-kernels",
                 "--test",
                 "bad_input",
                 "--",
@@ -74,7 +74,7 @@ const TOOLS: [Tool; 3] = [
             "miri",
             "test",
             "--package",
-            "models",
+            "uni-instruct-kernels",
             "--lib",
             "--",
             "ops::buffer",
@@ -190,7 +190,11 @@ mod tests {
         let (program, arguments) = command(&TOOLS[0], TOOLS[0].runs[0], host);
         assert_eq!(program, "rustup");
         let words = arguments.join(" ");
-        assert!(words.starts_with("run nightly cargo test --package models --target x86_64-"));
+        assert!(
+            words.starts_with(
+                "run nightly cargo test --package uni-instruct-kernels --target x86_64-"
+            )
+        );
         let runner = &environment(&TOOLS[1], host)[0];
         assert_eq!(runner.0, "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER");
         assert!(runner.1.starts_with("valgrind"));

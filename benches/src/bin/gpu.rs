@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use benches::{networks, pass::Pass};
 use candle_core::{DType, Device, Result, Tensor, Var};
-use models::ops;
-use models::ops::noise::NoiseStream;
-use models::ops::runtime::{Kernels, limit_kernels};
+use kernels::noise::NoiseStream;
+use kernels::runtime::{Kernels, limit_kernels};
 
 /// Time that a measurement may take, beside its first run.
 const BUDGET: Duration = Duration::from_millis(700);
@@ -87,7 +86,7 @@ fn convolutions(device: &Device, dtype: DType) -> Result<()> {
         let gflop = 2e-9 * (batch * inputs * outputs * side * side * kernel * kernel) as f64;
         let what = format!("conv {kernel}x{kernel} {inputs}->{outputs} at {side} {dtype:?}");
         report(device, &what, gflop, &[x, weight, bias], |it| {
-            ops::conv2d(&it[0], &it[1], Some(&it[2]))
+            kernels::conv2d(&it[0], &it[1], Some(&it[2]))
         })?;
     }
     Ok(())
@@ -98,21 +97,21 @@ fn others(device: &Device, dtype: DType) -> Result<()> {
     let channels = normal(device, dtype, &[256])?;
     let what = format!("group norm and silu, 64x256x32x32 {dtype:?}");
     report(device, &what, 0.0, &[x.clone(), channels.clone(), channels], |it| {
-        ops::group_norm_silu(&it[0], &it[1], &it[2], 32, 1e-5)
+        kernels::group_norm_silu(&it[0], &it[1], &it[2], 32, 1e-5)
     })?;
     for (heads, channels, side, batch) in [(1, 256, 16, 64), (6, 384, 32, 16)] {
         let qkv = normal(device, dtype, &[batch, 3 * channels, side, side])?;
         let gflop = 4e-9 * (batch * channels * side.pow(4)) as f64;
         let what = format!("attention, {heads} of {} at {side} {dtype:?}", channels / heads);
-        report(device, &what, gflop, &[qkv], |it| ops::attention(&it[0], heads))?;
+        report(device, &what, gflop, &[qkv], |it| kernels::attention(&it[0], heads))?;
     }
     let what = format!("down, 64x256x32x32 {dtype:?}");
     let one = [x.clone()];
-    report(device, &what, 0.0, &one, |it| ops::downsample2(&it[0], ops::Filter::Tent))?;
+    report(device, &what, 0.0, &one, |it| kernels::downsample2(&it[0], ops::Filter::Tent))?;
     let what = format!("silu, 64x256x32x32 {dtype:?}");
-    report(device, &what, 0.0, &one, |it| ops::silu(&it[0]))?;
+    report(device, &what, 0.0, &one, |it| kernels::silu(&it[0]))?;
     let what = format!("add_scaled, 64x256x32x32 {dtype:?}");
-    report(device, &what, 0.0, &[x.clone(), x], |it| ops::add_scaled(&it[0], &it[1], 0.7))
+    report(device, &what, 0.0, &[x.clone(), x], |it| kernels::add_scaled(&it[0], &it[1], 0.7))
 }
 
 fn network(
@@ -137,7 +136,7 @@ fn network(
 }
 
 fn main() -> benches::Result<()> {
-    let device = ops::device::parse_device("cuda")?;
+    let device = kernels::device::parse_device("cuda")?;
     let both = [("ours", Kernels::Best), ("candle", Kernels::Off)];
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

@@ -13,7 +13,8 @@ use anyhow::{Context, bail};
 use candle_core::Device;
 use data::Dataset;
 use metrics::{FeatureExtractor, FeatureNetFile, Inception, TrainedFeatureNet};
-use models::{NetworkConfig, NetworkFile, pickle::FileBytes};
+use models::{NetworkConfig, NetworkFile};
+use pickle::FileBytes;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use train::{
     events::{Event, JsonLines, Sink},
@@ -48,7 +49,7 @@ const NETWORKS: [(&str, &[u8]); 3] = [
 
 /// The device of this name.
 pub fn device(name: &str) -> anyhow::Result<Device> {
-    models::ops::device::parse_device(name)
+    kernels::device::parse_device(name)
         .map_err(|err| train::Error::unusable("--device", err.to_string()).into())
 }
 
@@ -199,7 +200,7 @@ pub fn run_job(job: &mut dyn Job, folder: &Path, minutes: Option<f64>) -> anyhow
     let limits = Limits { stop: &stop, seconds: minutes.map(|minutes| 60.0 * minutes) };
     let ending = run::run(job, folder, &mut sinks, &limits);
     over.store(true, Ordering::SeqCst);
-    models::ops::runtime::end_on_closed_pipe();
+    kernels::runtime::end_on_closed_pipe();
     match ending? {
         // What comes after a job must not start when the signal came in its last moment.
         Ending::Finished if !stop.load(Ordering::SeqCst) => Ok(()),

@@ -70,14 +70,14 @@ impl Command {
 const STACK: usize = 64 << 20;
 
 fn main() -> ExitCode {
-    models::ops::runtime::configure();
+    kernels::runtime::configure();
     let cli = Cli::parse();
-    if let Err(err) = models::ops::runtime::limit_kernels_from_environment() {
+    if let Err(err) = kernels::runtime::limit_kernels_from_environment() {
         output::note!("error: {err}");
         return ExitCode::from(exit::USAGE);
     }
     if cli.command.only_prints() {
-        models::ops::runtime::end_on_closed_pipe();
+        kernels::runtime::end_on_closed_pipe();
     }
     let work = std::thread::Builder::new().stack_size(STACK).spawn(move || run(cli.command));
     let result = match work.map(std::thread::JoinHandle::join) {

@@ -8,7 +8,7 @@
 //! `a x b >= N` cells (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"), followed
 //! until it lands inside `0..N`. At most about √N cells lie outside, so nearly always at once.
 
-use models::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 
 /// The stream of random numbers that orders are read from.
 pub const STREAM: u32 = 0xDA7A_0001;
@@ -23,7 +23,7 @@ const ROUNDS: u64 = 6;
 /// Pure in its arguments. 0 if `len` is 0. `len` must be below 2^56.
 ///
 /// ```
-/// let mut epoch: Vec<usize> = (0..5).map(|p| data::order::index_at(7, p, 5)).collect();
+/// let mut epoch: Vec<usize> = (0..5).map(|p| uni_instruct_data::order::index_at(7, p, 5)).collect();
 /// epoch.sort();
 /// assert_eq!(epoch, [0, 1, 2, 3, 4]); // A permutation, whatever the seed.
 /// ```

@@ -34,13 +34,13 @@ use crate::{Error, Profile};
 /// "0.5*forward-kl+0.5*jensen-shannon"), also in serde.
 ///
 /// ```
-/// use divergence::Divergence;
+/// use uni_instruct_divergence::Divergence;
 ///
 /// let both: Divergence = "0.5*fkl+0.5*js".parse()?;
 /// assert_eq!(both.to_string(), "0.5*forward-kl+0.5*jensen-shannon");
 /// // At q = p the log-ratio is 0, where h is ρ = 1 for forward KL and s = 1/2 for Jensen-Shannon.
 /// assert_eq!(both.profile().eval(0.0), 0.75);
-/// # Ok::<(), divergence::Error>(())
+/// # Ok::<(), uni_instruct_divergence::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -42,7 +42,7 @@ impl Term {
 /// and stay finite for `|l|` up to 1e4 even in `f32` (κ₁ and κ₂ are bounded).
 ///
 /// ```
-/// use divergence::Divergence;
+/// use uni_instruct_divergence::Divergence;
 ///
 /// // Jensen-Shannon: h = s, κ₁ = -(1-s), κ₂ = (1-s)(1-2s); at l = 0, s = 1/2.
 /// let h = Divergence::JensenShannon.profile();

@@ -8,7 +8,7 @@ use crate::normal::quantile;
 /// How noise levels are drawn: a quantile map from uniform numbers, and its density.
 ///
 /// ```
-/// use divergence::SigmaLaw;
+/// use uni_instruct_divergence::SigmaLaw;
 ///
 /// // SiD's ramp: σ in [0.002, 24.41], median 0.97 (arXiv:2404.04057).
 /// let ramp = SigmaLaw::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };

@@ -92,12 +92,12 @@ impl Gaussian {
 /// The Fréchet distance (see the module) of two Gaussians. Non-negative; 0 only for equal ones.
 ///
 /// ```
-/// # use metrics::{Gaussian, frechet_distance};
+/// # use uni_instruct_metrics::{Gaussian, frechet_distance};
 /// // In one dimension, FD = (μ₁ − μ₂)² + (σ₁ − σ₂)².
 /// let a = Gaussian::new(vec![0.0], vec![4.0])?;
 /// let b = Gaussian::new(vec![3.0], vec![1.0])?;
 /// assert!((frechet_distance(&a, &b)? - 10.0).abs() < 1e-12);
-/// # Ok::<(), metrics::Error>(())
+/// # Ok::<(), uni_instruct_metrics::Error>(())
 /// ```
 ///
 /// # Errors

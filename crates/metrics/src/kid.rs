@@ -8,7 +8,7 @@
 //! (Bińkowski et al. 2018, arXiv:1801.01401, Eq. 4.) Unbiased, so that it can be negative for equal
 //! laws, and, unlike the Fréchet distance, comparable between sets of different sizes.
 
-use models::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

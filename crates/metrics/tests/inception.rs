@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use candle_core::{DType, Tensor};
-use metrics::{FeatureExtractor, Inception};
 use models::TensorFile;
+use uni_instruct_metrics::{FeatureExtractor, Inception};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -4,6 +4,7 @@
 //! closed-form worlds run through the very step that trains images.
 
 use candle_core::{Device, Result, Tensor};
+use kernels::DropoutKey;
 
 /// What a network is told beside the noised image and its level.
 #[derive(Clone, Debug, Default)]
@@ -21,15 +22,6 @@ impl Conditioning {
     pub fn labels(labels: Option<Tensor>) -> Self {
         Self { labels, ..Self::default() }
     }
-}
-
-/// Where the masks of dropout are read from: see [`crate::ops::noise`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DropoutKey {
-    /// Seed of the run. Each layer of a network takes a stream of its own from it.
-    pub seed: u64,
-    /// Position of the batch's first sample.
-    pub position: u64,
 }
 
 /// A denoiser `D(x; σ) = E[x₀ | x = x₀ + σ n]` (Karras et al. 2022, arXiv:2206.00364, Eq. 3).

@@ -15,14 +15,14 @@ use crate::denoiser::{Conditioning, LogRatio};
 use crate::error;
 use crate::layout::{Layout, Scope};
 use crate::network::{Network, NetworkConfig};
-use crate::ops::Filter;
 use crate::params::{ParamSet, Params};
-use crate::tape::norm::normalise;
-use crate::tape::norm_conv::Plus;
-use crate::tape::{Value, bridge, layers};
 use crate::unet::config::check_positive;
 use crate::unet::conv::{Conv, Linear, Norm, Resample, Start};
 use crate::unet::embedding::Waves;
+use kernels::Filter;
+use kernels::tape::norm::normalise;
+use kernels::tape::norm_conv::Plus;
+use kernels::tape::{Value, bridge, layers};
 
 /// What turns features into a logit.
 #[derive(Debug)]

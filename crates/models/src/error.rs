@@ -110,7 +110,7 @@ pub enum Error {
     },
     /// A file of another program cannot be read.
     #[error("not a file of weights that can be read")]
-    Pickle(#[from] crate::pickle::PickleError),
+    Pickle(#[from] pickle::PickleError),
     /// A tensor operation failed: a device out of memory, or a bug here.
     #[error("tensor operation failed")]
     Tensor(#[from] candle_core::Error),

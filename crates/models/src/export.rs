@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::network::{NetworkConfig, NetworkFile};
-use crate::pickle::{Dtype, writer::StateDictWriter};
 use crate::tensor_file::TensorFile;
+use pickle::{Dtype, writer::StateDictWriter};
 
 /// The files of a folder as diffusers keeps a model.
 const CONFIG: &str = "config.json";

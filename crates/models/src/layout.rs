@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, Result};
-use crate::ops::noise::NoiseStream;
 use crate::params::{ParamSet, Params};
+use kernels::noise::NoiseStream;
 
 /// Noise stream of initial weights; the position within it is the hash of the tensor's name.
 const INIT_STREAM: u32 = 0x494e_4954;

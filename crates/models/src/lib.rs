@@ -1,4 +1,4 @@
-//! EDM diffusion networks and the kernels under them.
+//! EDM diffusion networks, their samplers and their files.
 //!
 //! A network is a [`NetworkConfig`] (what it is), a [`ParamSet`] (its numbers) and the
 //! [`Network`] built from both (what it computes). The same numbers serve several networks at
@@ -17,16 +17,13 @@ pub mod import;
 mod layout;
 pub mod mlp;
 pub mod network;
-pub mod ops;
 pub mod params;
-pub mod pickle;
-mod tape;
 pub mod tensor_file;
 pub mod unet;
 
-pub use denoiser::{Conditioning, Denoiser, DropoutKey, LogRatio, level_like};
+pub use denoiser::{Conditioning, Denoiser, LogRatio, level_like};
 pub use error::{Error, Result};
+pub use kernels::{DropoutKey, backward};
 pub use network::{Architecture, Network, NetworkConfig, NetworkFile, Provenance};
 pub use params::{ParamSet, Params};
-pub use tape::bridge::backward;
 pub use tensor_file::TensorFile;

@@ -10,10 +10,10 @@ use crate::edm::precond::{Precond, Preconditioner};
 use crate::error;
 use crate::layout::{Layout, Scope};
 use crate::params::{ParamSet, Params};
-use crate::tape::{Value, bridge, layers};
 use crate::unet::config::check_positive;
 use crate::unet::conv::{Linear, Start};
 use crate::unet::embedding::Waves;
+use kernels::tape::{Value, bridge, layers};
 
 /// Sizes of a perceptron.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

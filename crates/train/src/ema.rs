@@ -1,7 +1,7 @@
 //! The moving average of the generator's weights.
 
 use candle_core::Result;
-use models::{ops, params::ParamSet};
+use models::params::ParamSet;
 
 use crate::config::EmaConfig;
 
@@ -28,7 +28,7 @@ pub fn update(ema: &ParamSet, params: &ParamSet, beta: f64) -> Result<()> {
         let Some(current) = params.vars().get(name) else {
             candle_core::bail!("the averaged weights have `{name}`, the trained ones do not");
         };
-        ops::adam::ema_update(average, &current.as_detached_tensor(), beta)?;
+        kernels::adam::ema_update(average, &current.as_detached_tensor(), beta)?;
     }
     Ok(())
 }

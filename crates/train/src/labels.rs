@@ -1,7 +1,7 @@
 //! Labels of samples: classes drawn at a position, classes as one-hot rows.
 
 use candle_core::{Device, Tensor};
-use models::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 
 use crate::Error;
 

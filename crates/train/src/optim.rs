@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var, backprop::GradStore};
-use models::{
-    ops::adam::{self, AdamConfig},
-    params::ParamSet,
-};
+use kernels::adam::{self, AdamConfig};
+use models::params::ParamSet;
 use serde::{Deserialize, Serialize};
 
 use crate::numbers::{Fraction, NonNegative, Positive};

@@ -1,10 +1,10 @@
 //! The numbers of a run's random streams.
 //!
-//! Each use of randomness has a stream of its own (see [`models::ops::noise`]), so adding a use
+//! Each use of randomness has a stream of its own (see [`kernels::noise`]), so adding a use
 //! never shifts another's numbers. A number once given is never reused: it is part of what makes
 //! a run reproducible.
 
-use models::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 
 /// What a stream of random numbers is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Write};
 
-use models::pickle::writer::{StateDictWriter, TensorSpec};
+use pickle::writer::{StateDictWriter, TensorSpec};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 

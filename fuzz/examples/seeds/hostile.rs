@@ -1,7 +1,7 @@
 //! Pickles that are made to run something, or to fill memory or time.
 
-use models::pickle::Dtype;
-use models::pickle::writer::legacy_storage;
+use pickle::Dtype;
+use pickle::writer::legacy_storage;
 
 use crate::Seed;
 

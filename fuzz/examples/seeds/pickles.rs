@@ -1,11 +1,11 @@
 //! Pickles that are accepted, by our own writers.
 
 use models::NetworkConfig;
-use models::pickle::writer::{
+use pickle::writer::{
     Class, EdmFile, ModuleSpec, Pickler, Protocol, TensorSpec, legacy_state_dict, legacy_storage,
     write_edm,
 };
-use models::pickle::{Dtype, Plain};
+use pickle::{Dtype, Plain};
 
 use crate::Seed;
 

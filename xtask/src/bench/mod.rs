@@ -40,7 +40,7 @@ const PAGE: &str = "docs/performance.md";
 const REQUIREMENTS: &str = "benches/peer/requirements.txt";
 /// The folder of the plots.
 const PLOTS: &str = "docs";
-/// Limits the kernels of the subject: see `models::ops::runtime`.
+/// Limits the kernels of the subject: see `kernels::runtime`.
 const KERNELS_VARIABLE: &str = "UNI_INSTRUCT_KERNELS";
 
 /// A whole run's effort a case.

@@ -54,9 +54,11 @@ fn kernels(root: &Path) -> anyhow::Result<()> {
 fn types(root: &Path) -> anyhow::Result<()> {
     let mut command = Toolkit::find(root)?.cargo()?;
     command.args(["clippy", "--locked", "--all-targets"]);
-    for package in ["models", "metrics", "train", "cli", "benches"] {
-        command.args(["--package", package, "--features", &format!("{package}/cuda")]);
+    for package in ["-kernels", "-models", "-metrics", "-train", ""] {
+        let package = format!("uni-instruct{package}");
+        command.args(["--package", &package, "--features", &format!("{package}/cuda")]);
     }
+    command.args(["--package", "benches", "--features", "benches/cuda"]);
     call(command.args(["--", "-D", "warnings"]))
 }
 
@@ -66,14 +68,14 @@ fn host(root: &Path) -> anyhow::Result<()> {
     let toolkit = Toolkit::find(root)?;
     let mock = Mock::build(&toolkit, Threads::Fibers)?;
     println!("{} kernels, {} of them candle's", mock.kernels, mock.kernels - mock.own.len());
-    let launched = traced(tests(&toolkit, "models")?.env(RUNNER, mock.runner(0)))?;
+    let launched = traced(tests(&toolkit, "uni-instruct-models")?.env(RUNNER, mock.runner(0)))?;
     let missing: Vec<_> = mock.own.iter().filter(|it| !launched.contains(*it)).collect();
     ensure!(missing.is_empty(), "no test launches {missing:?}");
     for schedule in 1..SCHEDULES {
         println!("schedule {schedule}");
-        call(tests(&toolkit, "models")?.env(RUNNER, mock.runner(schedule)))?;
+        call(tests(&toolkit, "uni-instruct-models")?.env(RUNNER, mock.runner(schedule)))?;
     }
-    call(tests(&toolkit, "train")?.env(RUNNER, mock.runner(0)))
+    call(tests(&toolkit, "uni-instruct-train")?.env(RUNNER, mock.runner(0)))
 }
 
 /// The kernels whose threads share memory, with the threads of a block as threads of the operating
@@ -81,7 +83,7 @@ fn host(root: &Path) -> anyhow::Result<()> {
 fn races(root: &Path) -> anyhow::Result<()> {
     let toolkit = Toolkit::find(root)?;
     let mock = Mock::build(&toolkit, Threads::System)?;
-    let mut command = tests(&toolkit, "models")?;
+    let mut command = tests(&toolkit, "uni-instruct-models")?;
     command.env(RUNNER, mock.runner(0)).args(["--", "--test-threads", "1", "races::"]);
     call(&mut command)
 }

@@ -84,7 +84,7 @@ fn types(root: &Path) -> anyhow::Result<()> {
     lock(root, "check")?;
     let mut command = cargo(root, "check", "types");
     run(command
-        .args(["clippy", "-p", "models", "-p", "metal-check"])
+        .args(["clippy", "-p", "uni-instruct-kernels", "-p", "metal-check"])
         .args(["--", "-D", "warnings"]))
 }
 
@@ -176,7 +176,14 @@ impl Copied {
     /// Where cargo has unpacked the crate.
     fn source(&self, root: &Path) -> anyhow::Result<PathBuf> {
         let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["metadata", "--format-version", "1", "--locked", "--features", "models/metal"])
+            .args([
+                "metadata",
+                "--format-version",
+                "1",
+                "--locked",
+                "--features",
+                "uni-instruct-kernels/metal",
+            ])
             .current_dir(root)
             .output()
             .context("cannot start cargo metadata")?;
@@ -186,7 +193,7 @@ impl Copied {
         let manifest = packages
             .filter(|it| it["name"] == self.name)
             .find_map(|it| it["manifest_path"].as_str())
-            .with_context(|| format!("`models` with `metal` does not need {}", self.name))?;
+            .with_context(|| format!("`kernels` with `metal` does not need {}", self.name))?;
         Ok(Path::new(manifest).parent().context("a manifest without a folder")?.to_owned())
     }
 }

@@ -121,7 +121,14 @@ fn units(toolkit: &Toolkit, threads: &str) -> anyhow::Result<Vec<Unit>> {
 /// The sources of candle's kernels, where cargo has them.
 fn candle_kernels(toolkit: &Toolkit) -> anyhow::Result<PathBuf> {
     let mut command = toolkit.cargo()?;
-    command.args(["metadata", "--format-version", "1", "--locked", "--features", "models/cuda"]);
+    command.args([
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+        "--features",
+        "uni-instruct-kernels/cuda",
+    ]);
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?} failed:\n{error}");
@@ -165,7 +172,7 @@ impl<'a> Compiler<'a> {
         let own = ["shim", "mock"].map(|it| ci.join(it));
         flags.extend(own.iter().map(|it| format!("-I{}", it.display())));
         let mut headers = SystemTime::UNIX_EPOCH;
-        let shared = toolkit.root.join("crates/models/src/ops/gpu");
+        let shared = toolkit.root.join("crates/kernels/src/gpu");
         for (folder, extension) in [(&own[0], "h"), (&own[1], "h"), (&shared, "cuh")] {
             for file in files(folder, extension)? {
                 headers = headers.max(written(&file)?);

@@ -49,7 +49,7 @@ impl Toolkit {
 
     /// The kernels of this workspace: a file beside each operation that has some.
     pub fn kernels(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let operations = self.root.join("crates/models/src/ops");
+        let operations = self.root.join("crates/kernels/src");
         let mut found = Vec::new();
         for entry in operations.read_dir().with_context(|| operations.display().to_string())? {
             found.extend(files(&entry?.path(), "cu")?);

@@ -22,7 +22,7 @@ const PRINTING: [&str; 4] = ["println", "eprintln", "print", "eprint"];
 const PROGRAMS: [&str; 2] = ["xtask/", "benches/"];
 
 /// The only place for kernels, `unsafe` and features.
-const KERNELS: &str = "crates/models/src/ops/";
+const KERNELS: &str = "crates/kernels/src/";
 
 /// What runs the kernels of GPUs on the CPU, as the drivers of GPUs would: its own packages, which
 /// print their results, and have memory and foreign functions in hand.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use candle_core::{DType, Device, Tensor};
-use models::pickle::{self, Contents, FileBytes, Kind, Limits, StateDict};
 use models::{Conditioning, Denoiser, NetworkConfig, NetworkFile, export, import::Import};
+use pickle::{self, Contents, FileBytes, Kind, Limits, StateDict};
 
 use crate::{
     inputs,

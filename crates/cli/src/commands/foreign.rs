@@ -1,7 +1,7 @@
 //! What `uni-instruct inspect` says of files of Python: pickles and what PyTorch saves.
 
 use models::import::Import;
-use models::pickle::{self, Contents, FileBytes, GlobalUse, Kind, Limits, Report, StoredTensor};
+use pickle::{self, Contents, FileBytes, GlobalUse, Kind, Limits, Report, StoredTensor};
 use serde::Serialize;
 
 use crate::output::say;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use metrics::FeatureNetFile;
-use models::pickle::{FileBytes, Limits};
 use models::{NetworkConfig, Provenance, TensorFile};
+use pickle::{FileBytes, Limits};
 
 use super::foreign;
 use crate::model::Model;

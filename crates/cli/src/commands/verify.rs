@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use data::Dataset;
-use models::{Conditioning, Denoiser, ops::noise::NoiseStream};
+use kernels::noise::NoiseStream;
+use models::{Conditioning, Denoiser};
 use serde::Serialize;
 use train::{evaluate::Row, step::Noised};
 

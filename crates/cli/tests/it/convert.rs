@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use models::pickle::Plain;
-use models::pickle::writer::{
-    Class, EdmFile, ModuleSpec, Pickler, Protocol, TensorSpec, write_edm,
-};
 use models::unet::config::SongConfig;
 use models::{Architecture, Conditioning, Denoiser, NetworkConfig, NetworkFile, ParamSet};
+use pickle::Plain;
+use pickle::writer::{Class, EdmFile, ModuleSpec, Pickler, Protocol, TensorSpec, write_edm};
 
 use crate::program::{check, folder};
 

@@ -10,7 +10,7 @@
 use std::f64::consts::PI;
 
 use candle_core::{DType, Tensor};
-use models::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;

@@ -13,7 +13,7 @@
 //! Only the replicates' spread is of use, so they are moved to have the estimate as their mean.
 //! The bias of the estimate itself remains: compare Fréchet distances at equal numbers of images.
 
-use models::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

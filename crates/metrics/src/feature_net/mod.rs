@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 use std::f64::consts::FRAC_1_SQRT_2;
 
 use candle_core::{Device, Tensor, bail};
-use models::ops::noise::NoiseStream;
-use models::ops::{self, Filter};
+use kernels::Filter;
+use kernels::noise::NoiseStream;
 use models::{ParamSet, Params};
 
 use crate::{Extracted, FeatureExtractor, Result};
@@ -137,9 +137,9 @@ impl FeatureNet {
         }
         let mut x = self.stem.forward(images)?;
         for (widen, residual) in self.widen.iter().zip(&self.residual) {
-            x = widen.forward(&ops::downsample2(&x, Filter::Box)?)?;
+            x = widen.forward(&kernels::downsample2(&x, Filter::Box)?)?;
             // Two independent branches of equal variance: the sum is brought back to it.
-            x = ops::add_scaled(&x, &residual.forward(&x)?, FRAC_1_SQRT_2)?;
+            x = kernels::add_scaled(&x, &residual.forward(&x)?, FRAC_1_SQRT_2)?;
         }
         x.flatten_from(2)?.mean(2)
     }
@@ -151,14 +151,14 @@ impl FeatureNet {
     /// If the features are of another shape.
     pub fn logits(&self, features: &Tensor) -> candle_core::Result<Tensor> {
         let [weight, bias] = &self.head;
-        ops::linear(features, weight, Some(bias))
+        kernels::linear(features, weight, Some(bias))
     }
 }
 
 impl Layer {
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let x = ops::conv2d(x, &self.weight, None)?;
-        ops::group_norm_silu(&x, &self.scale, &self.shift, GROUPS, EPSILON)
+        let x = kernels::conv2d(x, &self.weight, None)?;
+        kernels::group_norm_silu(&x, &self.scale, &self.shift, GROUPS, EPSILON)
     }
 }
 

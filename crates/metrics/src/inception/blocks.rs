@@ -1,6 +1,6 @@
 //! The architecture as a table, in the order in which the file has the convolutions.
 
-use models::ops::Window;
+use kernels::Window;
 
 /// A step along a path.
 #[derive(Clone, Copy, Debug)]

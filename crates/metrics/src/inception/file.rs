@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use models::pickle::{self, Dtype, FileBytes, Kind, Limits, NumberedStorage, StoredTensor};
+use pickle::{self, Dtype, FileBytes, Kind, Limits, NumberedStorage, StoredTensor};
 
 use super::Inception;
 use super::blocks::{Shape, convolutions};

@@ -23,7 +23,7 @@ mod file;
 mod resize;
 
 use candle_core::{Device, Tensor};
-use models::ops::{ConvRelu, Joined, Window, mean_pixels};
+use kernels::{ConvRelu, Joined, Window, mean_pixels};
 
 use crate::{Error, Extracted, FeatureExtractor, Result};
 use blocks::{BLOCKS, SPATIAL_BLOCK, STEM, Step, convolutions};

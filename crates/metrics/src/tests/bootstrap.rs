@@ -67,7 +67,7 @@ fn frechet_replicates_are_distances_of_resamples() {
         let bootstrap = Bootstrap { replicates: 2, ..Bootstrap::default() };
         // With two replicates a and b the standard error is |a - b| / sqrt(2).
         let got = bootstrap.frechet(&x, &reference).unwrap().standard_error * 2f64.sqrt();
-        let stream = models::ops::noise::NoiseStream::new(0, 0x424f_4f54);
+        let stream = kernels::noise::NoiseStream::new(0, 0x424f_4f54);
         let replicate = |position| {
             let draw = |i| stream.below(position, i, images as u64) as usize;
             let drawn = x.select(&(0..images as u32).map(draw).collect::<Vec<_>>());
@@ -138,7 +138,7 @@ fn kid_replicates_leave_out_copies() {
     let bootstrap = Bootstrap { replicates: 2, ..Bootstrap::default() };
     // With two replicates a and b the standard error is |a - b| / sqrt(2).
     let got = bootstrap.kid(&x, &y).unwrap().standard_error * 2f64.sqrt();
-    let stream = models::ops::noise::NoiseStream::new(0, 0x424f_4f54);
+    let stream = kernels::noise::NoiseStream::new(0, 0x424f_4f54);
     let kernel = |a: &[f32], b: &[f32]| {
         let dot: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
         (dot / 6.0 + 1.0).powi(3)

@@ -1,7 +1,7 @@
 //! The feature network: shapes, gradients, file.
 
 use candle_core::{Device, Tensor};
-use models::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 use models::{ParamSet, Provenance};
 
 use super::message;

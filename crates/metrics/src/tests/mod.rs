@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use models::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 
 use crate::{Result, Rows};
 

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::*;
 use crate::denoiser::Denoiser;
-use crate::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 
 /// The one-dimensional teacher of docs/theory: weight, mean, variance.
 const TEACHER: [(f64, f64, f64); 3] = [(0.35, -1.92, 0.35), (0.25, 0.48, 0.25), (0.40, 2.40, 0.45)];

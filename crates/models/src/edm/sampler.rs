@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::{RHO, karras_sigmas};
 use crate::denoiser::{Conditioning, Denoiser, level_like};
-use crate::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 
 /// The integrator of the probability-flow equation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::layout::Layout;
 use crate::network::{NetworkConfig, NetworkFile, Provenance};
-use crate::pickle::{PickledNetwork, StateDict, StoredTensor};
 use crate::tensor_file;
+use pickle::{PickledNetwork, StateDict, StoredTensor};
 
 /// A network in a file of another program.
 pub struct Import<'a> {

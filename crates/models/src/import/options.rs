@@ -3,10 +3,10 @@
 use crate::edm::precond::Precond;
 use crate::error::{Error, Result};
 use crate::network::{Architecture, NetworkConfig};
-use crate::pickle::{PickledModule, PlainRef};
 use crate::unet::config::{
     Decoder, DhariwalConfig, Embedding, Encoder, ResampleFilter, SongConfig,
 };
+use pickle::{PickledModule, PlainRef};
 
 /// The arguments of a class, each of which must be taken: one that nobody knows would make
 /// another network.

@@ -14,10 +14,10 @@ pub use named::NAMED;
 
 use crate::denoiser::{Conditioning, Denoiser};
 use crate::edm::precond::{Coefficients, Preconditioner};
-use crate::tape::{Value, bridge, layers};
 use crate::unet::Output;
 use crate::unet::dhariwal::DhariwalUNet;
 use crate::unet::song::SongUNet;
+use kernels::tape::{Value, bridge, layers};
 
 /// A network over the tensors that it was built from ([`NetworkConfig::build`]).
 ///

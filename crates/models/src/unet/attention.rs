@@ -4,8 +4,8 @@ use super::conv::{Conv, Norm, Resample};
 use super::style::Style;
 use crate::error::Result;
 use crate::layout::Scope;
-use crate::tape::norm_conv::Plus;
-use crate::tape::{Value, layers};
+use kernels::tape::norm_conv::Plus;
+use kernels::tape::{Value, layers};
 
 /// `y = (x + proj(attend(qkv(norm(x))))) · scale`.
 #[derive(Debug)]

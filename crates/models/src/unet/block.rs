@@ -3,12 +3,12 @@
 use super::attention::Attention;
 use super::conv::{Conv, Linear, Norm, Resample, Skip};
 use super::style::Style;
-use crate::denoiser::DropoutKey;
 use crate::error::Result;
 use crate::layout::Scope;
-use crate::tape::norm::normalise;
-use crate::tape::norm_conv::Plus;
-use crate::tape::{Value, layers};
+use kernels::DropoutKey;
+use kernels::tape::norm::normalise;
+use kernels::tape::norm_conv::Plus;
+use kernels::tape::{Value, layers};
 
 /// Where a block stands.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,9 @@
 use candle_core::{Device, Result, Tensor, bail};
 
 use super::Sizes;
-use crate::denoiser::{Conditioning, DropoutKey};
-use crate::ops::noise::NoiseStream;
+use crate::denoiser::Conditioning;
+use kernels::DropoutKey;
+use kernels::noise::NoiseStream;
 
 /// Noise stream of label dropout. Dropout layers count up from another base.
 const LABEL_DROPOUT_STREAM: u32 = 0x4c41_4245;

@@ -4,10 +4,10 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::layout::{Init, Scope};
-use crate::ops::Filter;
-use crate::tape::norm::{NormParams, Normalise, normalise};
-use crate::tape::norm_conv::{Plus, norm_conv};
-use crate::tape::{Value, layers};
+use kernels::Filter;
+use kernels::tape::norm::{NormParams, Normalise, normalise};
+use kernels::tape::norm_conv::{Plus, norm_conv};
+use kernels::tape::{Value, layers};
 
 /// How the weights and biases of a layer start.
 #[derive(Clone, Copy, Debug)]

@@ -14,9 +14,9 @@ use super::{Output, Sizes};
 use crate::denoiser::Conditioning;
 use crate::error::Result;
 use crate::layout::Scope;
-use crate::ops::Filter;
-use crate::tape::norm_conv::Plus;
-use crate::tape::{Value, layers};
+use kernels::Filter;
+use kernels::tape::norm_conv::Plus;
+use kernels::tape::{Value, layers};
 
 /// Added to the variance in every group norm.
 const EPS: f64 = 1e-5;

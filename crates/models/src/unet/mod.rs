@@ -15,7 +15,7 @@ pub(crate) mod embedding;
 pub mod song;
 mod style;
 
-use crate::tape::Value;
+use kernels::tape::Value;
 
 /// What a U-Net computes from the same pass.
 pub(crate) struct Output {

@@ -1,7 +1,7 @@
 //! What all blocks of a network share.
 
 use super::conv::Start;
-use crate::ops::Filter;
+use kernels::Filter;
 
 /// Options of every block, beside its place.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use models::ops::device::parse_device;
-use models::ops::noise::NoiseStream;
+use kernels::device::parse_device;
+use kernels::noise::NoiseStream;
 
 /// Types that the kernels have, and what a result may be off by, relative to the largest number:
 /// some roundings of the type.

@@ -1,9 +1,11 @@
 //! Whole networks, forward and backward.
 
 use candle_core::{DType, Device, Tensor, Var};
-use models::ops::noise::NoiseStream;
-use models::unet::config::{DhariwalConfig, SongConfig};
-use models::{Architecture, Conditioning, Denoiser, DropoutKey, NetworkConfig, ParamSet};
+use kernels::noise::NoiseStream;
+use uni_instruct_models::unet::config::{DhariwalConfig, SongConfig};
+use uni_instruct_models::{
+    Architecture, Conditioning, Denoiser, DropoutKey, NetworkConfig, ParamSet,
+};
 
 use crate::comparing::{device, error, normal};
 

@@ -1,7 +1,7 @@
 //! Noise: the same numbers on both devices.
 
 use candle_core::Device;
-use models::ops::noise::NoiseStream;
+use kernels::noise::NoiseStream;
 
 use crate::comparing::device;
 

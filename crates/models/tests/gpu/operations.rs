@@ -1,8 +1,8 @@
 //! Operations on images, on ragged shapes.
 
 use candle_core::{DType, Device, Tensor, Var};
-use models::DropoutKey;
-use models::ops::{self, Filter};
+use kernels::Filter;
+use uni_instruct_models::DropoutKey;
 
 use crate::comparing::{assert_agrees, assert_takes_views, device, error, normal};
 
@@ -27,15 +27,15 @@ fn convolution_agrees() {
         let weight = (normal(2, &[outputs, inputs, kernel, kernel]) * scale).unwrap();
         let args = [x, weight, normal(3, &[outputs])];
         let what = format!("convolution {sizes:?}");
-        assert_agrees(&what, &args, |it| ops::conv2d(&it[0], &it[1], Some(&it[2])));
-        assert_agrees(&what, &args[..2], |it| ops::conv2d(&it[0], &it[1], None));
+        assert_agrees(&what, &args, |it| kernels::conv2d(&it[0], &it[1], Some(&it[2])));
+        assert_agrees(&what, &args[..2], |it| kernels::conv2d(&it[0], &it[1], None));
     }
 }
 
 #[test]
 fn padded_convolution_agrees() {
     let args = [normal(1, &[2, 3, 6, 5]), normal(2, &[4, 3, 3, 3])];
-    assert_agrees("padded", &args, |it| ops::conv2d_padded(&it[0], &it[1], 3));
+    assert_agrees("padded", &args, |it| kernels::conv2d_padded(&it[0], &it[1], 3));
 }
 
 /// Batch, channels, height, width, groups.
@@ -48,15 +48,15 @@ fn group_norm_agrees() {
         let x = (normal(1, &[batch, channels, height, width]) + 0.5).unwrap();
         let args = [x, normal(2, &[channels]), normal(3, &[channels])];
         let what = format!("group norm {sizes:?}");
-        assert_agrees(&what, &args, |it| ops::group_norm(&it[0], &it[1], &it[2], groups, 1e-3));
+        assert_agrees(&what, &args, |it| kernels::group_norm(&it[0], &it[1], &it[2], groups, 1e-3));
         assert_agrees(&what, &args, |it| {
-            ops::group_norm_silu(&it[0], &it[1], &it[2], groups, 1e-3)
+            kernels::group_norm_silu(&it[0], &it[1], &it[2], groups, 1e-3)
         });
         let modulation = [4, 5].map(|seed| normal(seed, &[batch, channels]));
         let args = [args.as_slice(), &modulation].concat();
         assert_agrees(&what, &args, |it| {
             let [x, weight, bias, scale, shift] = it else { unreachable!("five arguments") };
-            ops::group_norm_scale_shift_silu(x, weight, bias, scale, shift, groups, 1e-3)
+            kernels::group_norm_scale_shift_silu(x, weight, bias, scale, shift, groups, 1e-3)
         });
     }
 }
@@ -69,15 +69,17 @@ fn attention_agrees() {
     {
         let [batch, heads, channels, height, width] = sizes;
         let qkv = normal(1, &[batch, 3 * heads * channels, height, width]);
-        assert_agrees(&format!("attention {sizes:?}"), &[qkv], |it| ops::attention(&it[0], heads));
+        assert_agrees(&format!("attention {sizes:?}"), &[qkv], |it| {
+            kernels::attention(&it[0], heads)
+        });
     }
 }
 
 #[test]
 fn large_logits_get_all_the_weight() {
     let qkv = (normal(1, &[1, 6, 3, 3]) * 1e4).unwrap();
-    let got = ops::attention(&qkv.to_device(&device()).unwrap(), 1).unwrap();
-    let expected = ops::attention(&qkv.to_dtype(DType::F64).unwrap(), 1).unwrap();
+    let got = kernels::attention(&qkv.to_device(&device()).unwrap(), 1).unwrap();
+    let expected = kernels::attention(&qkv.to_dtype(DType::F64).unwrap(), 1).unwrap();
     assert!(error(&got, &expected) < 1e-5);
 }
 
@@ -87,9 +89,9 @@ fn resampling_agrees() {
         for [batch, channels, height, width] in [[2, 3, 8, 6], [1, 1, 4, 5], [1, 2, 7, 9]] {
             let args = [normal(1, &[batch, channels, height, width])];
             let what = format!("resampling {filter:?}, {height} x {width}");
-            assert_agrees(&what, &args, |it| ops::downsample2(&it[0], filter));
-            assert_agrees(&what, &args, |it| ops::downsample2_valid(&it[0], filter));
-            assert_agrees(&what, &args, |it| ops::upsample2(&it[0], filter));
+            assert_agrees(&what, &args, |it| kernels::downsample2(&it[0], filter));
+            assert_agrees(&what, &args, |it| kernels::downsample2_valid(&it[0], filter));
+            assert_agrees(&what, &args, |it| kernels::upsample2(&it[0], filter));
         }
     }
 }
@@ -101,12 +103,12 @@ fn element_wise_operations_agree() {
         let c = normal(3, &shape[..2]);
         let wide = (&a * 6.0).unwrap();
         let one = std::slice::from_ref(&wide);
-        assert_agrees("silu", one, |it| ops::silu(&it[0]));
-        assert_agrees("sigmoid", one, |it| ops::sigmoid(&it[0]));
-        assert_agrees("softplus", one, |it| ops::softplus(&it[0]));
+        assert_agrees("silu", one, |it| kernels::silu(&it[0]));
+        assert_agrees("sigmoid", one, |it| kernels::sigmoid(&it[0]));
+        assert_agrees("softplus", one, |it| kernels::softplus(&it[0]));
         let two = [a.clone(), b];
-        assert_agrees("add_scaled", &two, |it| ops::add_scaled(&it[0], &it[1], 0.7));
-        assert_agrees("add_channels", &[a, c], |it| ops::add_channels(&it[0], &it[1]));
+        assert_agrees("add_scaled", &two, |it| kernels::add_scaled(&it[0], &it[1], 0.7));
+        assert_agrees("add_channels", &[a, c], |it| kernels::add_channels(&it[0], &it[1]));
     }
 }
 
@@ -116,7 +118,7 @@ fn the_ends_of_the_range_are_right() {
     let x = x.unwrap();
     let on =
         |f: fn(&Tensor) -> candle_core::Result<Tensor>| f(&x).unwrap().to_vec1::<f32>().unwrap();
-    let (sigmoid, softplus) = (on(ops::sigmoid), on(ops::softplus));
+    let (sigmoid, softplus) = (on(kernels::sigmoid), on(kernels::softplus));
     assert_eq!(sigmoid[..5], [0.0, 0.0, 0.5, 1.0, 1.0]);
     assert_eq!(softplus[..2], [0.0, 0.0]);
     assert_eq!(softplus[3..5], [1e4, f32::INFINITY]);
@@ -127,14 +129,14 @@ fn the_ends_of_the_range_are_right() {
 fn concatenation_agrees() {
     for [batch, a, b, height, width] in [[2, 3, 5, 4, 3], [1, 1, 1, 1, 1], [3, 7, 2, 5, 5]] {
         let args = [normal(1, &[batch, a, height, width]), normal(2, &[batch, b, height, width])];
-        assert_agrees("concatenation", &args, |it| ops::concat_channels(&it[0], &it[1]));
+        assert_agrees("concatenation", &args, |it| kernels::concat_channels(&it[0], &it[1]));
     }
 }
 
 #[test]
 fn linear_maps_agree() {
     let args = [normal(1, &[3, 4]), normal(2, &[5, 4]), normal(3, &[5])];
-    assert_agrees("linear", &args, |it| ops::linear(&it[0], &it[1], Some(&it[2])));
+    assert_agrees("linear", &args, |it| kernels::linear(&it[0], &it[1], Some(&it[2])));
 }
 
 #[test]
@@ -142,10 +144,10 @@ fn dropout_agrees_and_drops_the_same_numbers() {
     let key = DropoutKey { seed: 5, position: (1 << 33) + 1 };
     for shape in [&[3, 2, 5, 7][..], &[1, 1, 1, 1], &[2, 129]] {
         let args = [normal(1, shape)];
-        assert_agrees("dropout", &args, |it| ops::dropout(&it[0], 0.3, key, 3));
+        assert_agrees("dropout", &args, |it| kernels::dropout(&it[0], 0.3, key, 3));
         let ones = Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
-        let expected = ops::dropout(&ones, 0.3, key, 3).unwrap();
-        let got = ops::dropout(&ones.to_device(&device()).unwrap(), 0.3, key, 3).unwrap();
+        let expected = kernels::dropout(&ones, 0.3, key, 3).unwrap();
+        let got = kernels::dropout(&ones.to_device(&device()).unwrap(), 0.3, key, 3).unwrap();
         assert_eq!(error(&got, &expected), 0.0);
     }
 }
@@ -157,16 +159,16 @@ fn views_give_the_same_as_copies() {
     let (weight, bias) = (on_device(2, &[3, 6, 3, 3]), on_device(3, &[6]));
     let (other, row) = (on_device(4, &[2, 6, 4, 5]), on_device(5, &[2, 6]));
     let key = DropoutKey { seed: 5, position: 0 };
-    assert_takes_views("convolution", &x, |it| ops::conv2d(it, &weight, None));
-    assert_takes_views("norm", &x, |it| ops::group_norm_silu(it, &bias, &bias, 2, 1e-5));
-    assert_takes_views("attention", &x, |it| ops::attention(it, 2));
-    assert_takes_views("down", &x, |it| ops::downsample2(it, Filter::Tent));
-    assert_takes_views("up", &x, |it| ops::upsample2(it, Filter::Tent));
-    assert_takes_views("silu", &x, ops::silu);
-    assert_takes_views("add_scaled", &x, |it| ops::add_scaled(&other, it, 0.5));
-    assert_takes_views("add_channels", &x, |it| ops::add_channels(it, &row));
-    assert_takes_views("concatenation", &x, |it| ops::concat_channels(&other, it));
-    assert_takes_views("dropout", &x, |it| ops::dropout(it, 0.4, key, 0));
+    assert_takes_views("convolution", &x, |it| kernels::conv2d(it, &weight, None));
+    assert_takes_views("norm", &x, |it| kernels::group_norm_silu(it, &bias, &bias, 2, 1e-5));
+    assert_takes_views("attention", &x, |it| kernels::attention(it, 2));
+    assert_takes_views("down", &x, |it| kernels::downsample2(it, Filter::Tent));
+    assert_takes_views("up", &x, |it| kernels::upsample2(it, Filter::Tent));
+    assert_takes_views("silu", &x, kernels::silu);
+    assert_takes_views("add_scaled", &x, |it| kernels::add_scaled(&other, it, 0.5));
+    assert_takes_views("add_channels", &x, |it| kernels::add_channels(it, &row));
+    assert_takes_views("concatenation", &x, |it| kernels::concat_channels(&other, it));
+    assert_takes_views("dropout", &x, |it| kernels::dropout(it, 0.4, key, 0));
 }
 
 #[test]
@@ -176,10 +178,10 @@ fn a_frozen_operand_gets_no_gradient() {
     };
     let (x, weight, bias) = (var(1, &[2, 4, 3, 3]), var(2, &[4, 4, 3, 3]), var(3, &[4]));
     let (frozen, fixed) = (weight.as_detached_tensor(), bias.as_detached_tensor());
-    let y = ops::conv2d(&x, &frozen, Some(&fixed)).unwrap();
-    let y = ops::group_norm_silu(&y, &fixed, &bias, 2, 1e-5).unwrap();
+    let y = kernels::conv2d(&x, &frozen, Some(&fixed)).unwrap();
+    let y = kernels::group_norm_silu(&y, &fixed, &bias, 2, 1e-5).unwrap();
     let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
     assert!(grads.get(&x).is_some() && grads.get(&bias).is_some());
     assert!(grads.get(&frozen).is_none() && grads.get(&fixed).is_none());
-    assert!(!ops::conv2d(&x.as_detached_tensor(), &frozen, None).unwrap().track_op());
+    assert!(!kernels::conv2d(&x.as_detached_tensor(), &frozen, None).unwrap().track_op());
 }

@@ -1,8 +1,8 @@
 //! Adam and the moving average, over several updates.
 
 use candle_core::{DType, Device, Tensor, Var};
-use models::ops::adam::{AdamConfig, step};
-use models::ops::ema_update;
+use kernels::adam::{AdamConfig, step};
+use kernels::ema_update;
 
 use crate::comparing::{TYPES, device, error, normal};
 

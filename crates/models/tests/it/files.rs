@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 
 use candle_core::{Device, Tensor};
-use models::unet::config::SongConfig;
-use models::{Architecture, Error, NetworkConfig, NetworkFile, Provenance, TensorFile};
+use uni_instruct_models::unet::config::SongConfig;
+use uni_instruct_models::{
+    Architecture, Error, NetworkConfig, NetworkFile, Provenance, TensorFile,
+};
 
 use crate::golden::Golden;
 
@@ -215,7 +217,7 @@ fn a_set_takes_all_of_a_state_or_nothing() {
     assert!(text.contains(key) && text.contains("[64, 32]"), "{text}");
     tensors.insert(key.into(), (right * f64::NAN).unwrap());
     assert!(chain(&ours.set_from(&tensors).unwrap_err()).contains("NaN"));
-    let same = |a: &models::ParamSet, b: &models::ParamSet| {
+    let same = |a: &uni_instruct_models::ParamSet, b: &uni_instruct_models::ParamSet| {
         let pairs = a.tensors().into_iter().zip(b.tensors());
         pairs.into_iter().all(|((_, a), (_, b))| {
             let flat = |it: Tensor| it.flatten_all().unwrap().to_vec1::<f32>().unwrap();

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use candle_core::{DType, Tensor};
-use models::edm::precond::Precond;
-use models::unet::config::{DhariwalConfig, Embedding, Encoder, ResampleFilter, SongConfig};
-use models::{Architecture, Conditioning, Network, NetworkConfig, ParamSet, TensorFile};
 use serde_json::Value;
+use uni_instruct_models::edm::precond::Precond;
+use uni_instruct_models::unet::config::{
+    DhariwalConfig, Embedding, Encoder, ResampleFilter, SongConfig,
+};
+use uni_instruct_models::{
+    Architecture, Conditioning, Network, NetworkConfig, ParamSet, TensorFile,
+};
 
 /// A network with random weights, inputs, outputs and gradients.
 pub struct Golden {

@@ -1,11 +1,11 @@
 //! Discriminator heads and perceptrons: gradients, conditioning, starts.
 
 use candle_core::{DType, Device, Tensor, Var};
-use models::discriminator::{Discriminator, Head, HeadConfig};
-use models::edm::sampler::{SamplerConfig, sample};
-use models::mlp::MlpConfig;
-use models::ops::noise::NoiseStream;
-use models::{Conditioning, Denoiser, LogRatio, ParamSet};
+use kernels::noise::NoiseStream;
+use uni_instruct_models::discriminator::{Discriminator, Head, HeadConfig};
+use uni_instruct_models::edm::sampler::{SamplerConfig, sample};
+use uni_instruct_models::mlp::MlpConfig;
+use uni_instruct_models::{Conditioning, Denoiser, LogRatio, ParamSet};
 
 use crate::golden::{Golden, error};
 

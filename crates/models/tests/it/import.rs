@@ -1,12 +1,12 @@
 //! Networks pickled as EDM pickles them, and as state dicts, into ours.
 
 use candle_core::{Device, Tensor};
-use models::import::Import;
-use models::ops::noise::NoiseStream;
-use models::pickle::writer::{Class, EdmFile, ModuleSpec, TensorSpec, write_edm};
-use models::pickle::{self, Contents, FileBytes, Limits, Plain};
-use models::unet::config::SongConfig;
-use models::{
+use kernels::noise::NoiseStream;
+use pickle::writer::{Class, EdmFile, ModuleSpec, TensorSpec, write_edm};
+use pickle::{self, Contents, FileBytes, Limits, Plain};
+use uni_instruct_models::import::Import;
+use uni_instruct_models::unet::config::SongConfig;
+use uni_instruct_models::{
     Architecture, Conditioning, Denoiser, Error, NetworkConfig, NetworkFile, ParamSet, Provenance,
     export,
 };
@@ -161,7 +161,7 @@ fn a_folder_of_diffusers_holds_weights_and_configuration() {
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&json["_class_name"], &json["label_dim"]), (&"EDMPrecond".into(), &3.into()));
     let weights = folder.path().join("diffusion_pytorch_model.safetensors");
-    let tensors = models::TensorFile::load(weights).unwrap().tensors;
+    let tensors = uni_instruct_models::TensorFile::load(weights).unwrap().tensors;
     assert_eq!(tensors.len(), network.params.tensors().len());
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use models::edm::precond::Precond;
-use models::unet::config::{Decoder, DhariwalConfig, Encoder, SongConfig};
-use models::{Architecture, NetworkConfig};
+use uni_instruct_models::edm::precond::Precond;
+use uni_instruct_models::unet::config::{Decoder, DhariwalConfig, Encoder, SongConfig};
+use uni_instruct_models::{Architecture, NetworkConfig};
 
 use crate::golden::{Golden, under};
 

@@ -1,7 +1,7 @@
 //! Outputs and gradients of every architecture and preconditioning against the reference.
 
 use candle_core::{DType, Var};
-use models::{Conditioning, Denoiser};
+use uni_instruct_models::{Conditioning, Denoiser};
 
 use crate::golden::{Golden, error, under};
 

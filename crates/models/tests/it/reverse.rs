@@ -3,9 +3,11 @@
 //! gradients that are not there.
 
 use candle_core::{DType, Result, Tensor, Var};
-use models::ops::noise::NoiseStream;
-use models::unet::config::{Decoder, DhariwalConfig, Encoder, ResampleFilter};
-use models::{Architecture, Conditioning, Denoiser, DropoutKey, Network, NetworkConfig, ParamSet};
+use kernels::noise::NoiseStream;
+use uni_instruct_models::unet::config::{Decoder, DhariwalConfig, Encoder, ResampleFilter};
+use uni_instruct_models::{
+    Architecture, Conditioning, Denoiser, DropoutKey, Network, NetworkConfig, ParamSet,
+};
 
 use crate::golden::error;
 use crate::variants::{config, inputs, opened};
@@ -87,7 +89,7 @@ fn gradients(
     let network = config.build(&params.trainable()).unwrap();
     let x = Var::from_tensor(&inputs().0.to_dtype(dtype).unwrap()).unwrap();
     let loss = ask.weigh(&network, &x, &conditioning()).unwrap();
-    let store = models::backward(&loss).unwrap();
+    let store = uni_instruct_models::backward(&loss).unwrap();
     let of = |(key, var): (&String, &Var)| store.get(var).map(|it| (key.clone(), it.clone()));
     let by_params = params.vars().iter().filter_map(of).collect();
     (loss.detach(), store.get(&x).unwrap().clone(), by_params)
@@ -123,7 +125,8 @@ fn whoever_back_propagates_gets_the_same() {
     let network = config.build(&params.trainable()).unwrap();
     let x = Var::from_tensor(&inputs().0).unwrap();
     let loss = || Ask::Both.weigh(&network, &x, &cond).unwrap();
-    let (ours, candle_s) = (models::backward(&loss()).unwrap(), loss().backward().unwrap());
+    let (ours, candle_s) =
+        (uni_instruct_models::backward(&loss()).unwrap(), loss().backward().unwrap());
     for var in params.vars().values().chain([&x]) {
         assert_eq!(bits(ours.get(var).unwrap()), bits(candle_s.get(var).unwrap()));
     }
@@ -153,10 +156,13 @@ fn a_network_may_be_used_twice_in_a_loss() {
         let x = (inputs().0 * factor).unwrap();
         Ask::Denoised.weigh(&network, &x, &cond).unwrap()
     };
-    let [first, second] = [1.0, 0.5].map(|factor| models::backward(&weigh(factor)).unwrap());
+    let [first, second] =
+        [1.0, 0.5].map(|factor| uni_instruct_models::backward(&weigh(factor)).unwrap());
     let both = (weigh(1.0) + weigh(0.5)).unwrap();
-    let both =
-        [models::backward(&both).unwrap(), (weigh(1.0) + weigh(0.5)).unwrap().backward().unwrap()];
+    let both = [
+        uni_instruct_models::backward(&both).unwrap(),
+        (weigh(1.0) + weigh(0.5)).unwrap().backward().unwrap(),
+    ];
     for (key, var) in params.vars() {
         let sum = (first.get(var).unwrap() + second.get(var).unwrap()).unwrap();
         for both in &both {
@@ -172,8 +178,8 @@ fn a_second_way_back_through_the_same_pass_is_an_error() {
     let params = opened(&config);
     let network = config.build(&params.trainable()).unwrap();
     let loss = Ask::Denoised.weigh(&network, &inputs().0, &conditioning()).unwrap();
-    models::backward(&loss).unwrap();
-    let message = models::backward(&loss).unwrap_err().to_string();
+    uni_instruct_models::backward(&loss).unwrap();
+    let message = uni_instruct_models::backward(&loss).unwrap_err().to_string();
     assert!(message.contains("twice") && message.contains("run it again"), "{message}");
     // What it failed on has left nothing behind.
     let again = Ask::Denoised.weigh(&network, &inputs().0, &conditioning()).unwrap();
@@ -199,7 +205,7 @@ fn the_noise_level_gets_its_gradient_from_candle() {
         let (x, sigma, cond) = inputs();
         let sigma = Var::from_tensor(&sigma.to_dtype(dtype).unwrap()).unwrap();
         let y = network.denoise(&x.to_dtype(dtype).unwrap(), &sigma, &cond).unwrap();
-        models::backward(&y.sum_all().unwrap()).unwrap().get(&sigma).unwrap().clone()
+        uni_instruct_models::backward(&y.sum_all().unwrap()).unwrap().get(&sigma).unwrap().clone()
     };
     let error = error(&by_sigma(DType::F32), &by_sigma(DType::F64));
     assert!(error < TOLERANCE, "{error:.1e}");

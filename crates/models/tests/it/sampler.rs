@@ -3,9 +3,9 @@
 use std::cell::Cell;
 
 use candle_core::{Result, Tensor};
-use models::edm::sampler::{Integrator, SamplerConfig, sample, stream_noise};
-use models::ops::noise::NoiseStream;
-use models::{Conditioning, Denoiser, Network};
+use kernels::noise::NoiseStream;
+use uni_instruct_models::edm::sampler::{Integrator, SamplerConfig, sample, stream_noise};
+use uni_instruct_models::{Conditioning, Denoiser, Network};
 
 use crate::golden::{Golden, error, load};
 

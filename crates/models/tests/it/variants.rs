@@ -1,11 +1,13 @@
 //! What the golden files do not cover: skip encoders and decoders, dropout, gradients in f64.
 
 use candle_core::{DType, Device, Tensor, Var};
-use models::ops::noise::NoiseStream;
-use models::unet::config::{
+use kernels::noise::NoiseStream;
+use uni_instruct_models::unet::config::{
     Decoder, DhariwalConfig, Embedding, Encoder, ResampleFilter, SongConfig,
 };
-use models::{Architecture, Conditioning, Denoiser, DropoutKey, NetworkConfig, ParamSet};
+use uni_instruct_models::{
+    Architecture, Conditioning, Denoiser, DropoutKey, NetworkConfig, ParamSet,
+};
 
 use crate::golden::error;
 

@@ -5,7 +5,6 @@
 
 use candle_core::{Result, Tensor};
 use divergence::Adversarial;
-use models::ops;
 
 /// `weight · elements · softplus(−l)`, `[B]`: the non-saturating generator loss, on the scale of
 /// losses that are sums over a sample's elements.
@@ -16,7 +15,7 @@ use models::ops;
 ///
 /// If a tensor operation fails.
 pub fn generator_term(term: &Adversarial, log_ratio: &Tensor, elements: usize) -> Result<Tensor> {
-    ops::softplus(&log_ratio.neg()?)? * (term.generator_weight * elements as f64)
+    kernels::softplus(&log_ratio.neg()?)? * (term.generator_weight * elements as f64)
 }
 
 /// `softplus(l_fake) + softplus(−l_real)`, `[B]`: binary cross entropy of the discriminator,
@@ -26,5 +25,5 @@ pub fn generator_term(term: &Adversarial, log_ratio: &Tensor, elements: usize) -
 ///
 /// If the two halves differ in size.
 pub fn discriminator_loss(fake: &Tensor, real: &Tensor) -> Result<Tensor> {
-    ops::softplus(fake)? + ops::softplus(&real.neg()?)?
+    kernels::softplus(fake)? + kernels::softplus(&real.neg()?)?
 }

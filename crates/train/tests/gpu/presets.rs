@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use data::{Dataset, Labels};
-use models::ops::device::parse_device;
+use kernels::device::parse_device;
 use models::unet::config::SongConfig;
 use models::{Architecture, NetworkConfig, NetworkFile, ParamSet, Provenance};
-use train::Config;
-use train::assemble::{Parts, assemble};
-use train::engine::{Engine, Outcome, Stats};
+use uni_instruct_train::Config;
+use uni_instruct_train::assemble::{Parts, assemble};
+use uni_instruct_train::engine::{Engine, Outcome, Stats};
 
 const LEARNING_RATE: f64 = 1e-3;
 const UPDATES: u64 = 2;

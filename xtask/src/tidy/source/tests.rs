@@ -17,7 +17,7 @@ fn check(path: &str, code: &str, expected: &[&str]) {
 
 const LIBRARY: &str = "crates/data/src/idx.rs";
 const LOOP: &str = "crates/train/src/run.rs";
-const OP: &str = "crates/models/src/ops/conv2d/cpu.rs";
+const OP: &str = "crates/kernels/src/conv2d/cpu.rs";
 
 #[test]
 fn a_tidy_file_has_no_faults() {
@@ -79,7 +79,7 @@ fn only_programs_print() {
         check(LIBRARY, &code, &[&format!("`{name}!` outside a program")]);
         check("crates/cli/src/main.rs", &code, &[&format!("`{name}!` outside a program")]);
         check("xtask/src/main.rs", &code, &[]);
-        check("crates/models/build.rs", &code, &[]);
+        check("crates/kernels/build.rs", &code, &[]);
     }
     check(LIBRARY, "/// ```\n/// println!(\"x\");\n/// ```", &[]);
 }

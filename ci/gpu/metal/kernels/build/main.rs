@@ -33,7 +33,7 @@ const PRELUDE: &str = "gpu/prelude.metal";
 fn main() {
     let own = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let root = own.ancestors().nth(4).expect("four folders under the root");
-    let (ops, shim) = (root.join("crates/models/src/ops"), root.join("ci/gpu/shim"));
+    let (ops, shim) = (root.join("crates/kernels/src"), root.join("ci/gpu/shim"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     for path in [&own.join("build"), &ops, &shim] {
         println!("cargo::rerun-if-changed={}", path.display());

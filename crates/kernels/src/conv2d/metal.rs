@@ -1,0 +1,154 @@
+//! Convolution on an Apple GPU: as products of tiles.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{DType, MetalStorage, Result, Shape, Tensor};
+
+use super::geometry::Geometry;
+use crate::gpu::metal::{
+    Arm, Call, Library, Operand, Reading, THREADS, Word, apply2, apply3, empty, library,
+    sum_leading, sum_rows, tensor,
+};
+
+static KERNELS: Library = library!("conv2d", "conv2d/conv2d.metal");
+
+/// Rows and columns of what a threadgroup writes, as in `conv2d.metal`.
+const TILE: usize = 64;
+
+/// Floats that it stages: 16 terms, with rows of 65, of both factors.
+const FLOATS: usize = 2 * 16 * 65;
+
+/// Threadgroups that keep a GPU busy.
+const BUSY: usize = 256;
+
+pub(super) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    match bias {
+        Some(bias) => apply3(x, weight, bias, Conv2d),
+        None => apply2(x, weight, Conv2d),
+    }
+}
+
+struct Conv2d;
+
+fn geometry(x: &Shape, weight: &Shape) -> Result<Geometry> {
+    let (batch, inputs, height, width) = x.dims4()?;
+    let (outputs, _, kernel, _) = weight.dims4()?;
+    Ok(Geometry { batch, inputs, outputs, height, width, kernel })
+}
+
+/// The kernels' `ConvSizes`.
+fn constant(it: &Geometry, flipped: bool, biased: bool, run: usize) -> [Word; 9] {
+    let [batch, inputs, outputs] = [it.batch, it.inputs, it.outputs].map(Word::Size);
+    let [height, width, side] = [it.height, it.width, it.kernel].map(Word::Size);
+    let [flipped, biased] = [flipped, biased].map(Word::Flag);
+    [batch, inputs, outputs, height, width, side, flipped, biased, Word::Size(run)]
+}
+
+/// `x` convolved with `weight`, or with its transpose to get the gradient by the input; the geometry
+/// is that of this convolution.
+fn convolve(
+    [x, weight]: [Operand<'_>; 2],
+    bias: Option<Operand<'_>>,
+    geometry: &Geometry,
+    flipped: bool,
+) -> Result<MetalStorage> {
+    let (device, dtype) = (x.0.device(), x.0.dtype());
+    let columns = geometry.batch * geometry.pixels();
+    let y = empty(device, dtype, geometry.output_len())?;
+    Call::new(device, &KERNELS, "conv2d", dtype)?
+        .input(x)?
+        .input(weight)?
+        // Something must be bound, but is not read.
+        .input(bias.unwrap_or(weight))?
+        .output(&y)
+        .constant(&constant(geometry, flipped, bias.is_some(), 0))?
+        .shared(FLOATS)
+        .launch([columns.div_ceil(TILE), geometry.outputs.div_ceil(TILE), 1], THREADS)?;
+    Ok(y)
+}
+
+/// The gradient by the weight: the pixels of the batch are summed in runs side by side, and the sums
+/// of the runs in their order.
+fn by_weight(x: Operand<'_>, grad: Operand<'_>, geometry: &Geometry) -> Result<MetalStorage> {
+    let (device, dtype) = (x.0.device(), x.0.dtype());
+    let len = geometry.outputs * geometry.inputs * geometry.taps();
+    let pixels = geometry.batch * geometry.pixels();
+    let [columns, rows] = [geometry.inputs, geometry.outputs].map(|it| it.div_ceil(TILE));
+    // A shorter run costs more to add than it saves.
+    const SHORTEST: usize = 256;
+    let wanted = BUSY.div_ceil(columns * rows * geometry.taps());
+    let run = pixels.div_ceil(wanted).max(SHORTEST);
+    let parts = pixels.div_ceil(run);
+    let sums = empty(device, DType::F32, parts * len)?;
+    Call::new(device, &KERNELS, "through_weight", dtype)?
+        .input(x)?
+        .input(grad)?
+        .output(&sums)
+        .constant(&constant(geometry, false, false, run))?
+        .shared(FLOATS)
+        .launch([columns, rows, geometry.taps() * parts], THREADS)?;
+    sum_leading(&sums, parts, len, dtype)
+}
+
+fn forward(operands: [Operand<'_>; 2], bias: Option<Operand<'_>>) -> Result<(MetalStorage, Shape)> {
+    let geometry = geometry(operands[0].1.shape(), operands[1].1.shape())?;
+    let y = convolve(operands, bias, &geometry, false)?;
+    let Geometry { batch, outputs, height, width, .. } = geometry;
+    Ok((y, Shape::from((batch, outputs, height, width))))
+}
+
+/// The gradients by input and weight; of a frozen operand there is none.
+fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 2]> {
+    let geometry = geometry(x.shape(), weight.shape())?;
+    let readings = [x, weight, grad].map(Reading::of);
+    let [a, b, c] = &readings;
+    let (images, weights, grads) = (a.operand()?, b.operand()?, c.operand()?);
+    let by_x = || convolve([grads, weights], None, &geometry.backward(), true);
+    let by_x = x.track_op().then(by_x).transpose()?;
+    let by_weight = || by_weight(images, grads, &geometry);
+    let by_weight = weight.track_op().then(by_weight).transpose()?;
+    let [x, weight] = [x, weight].map(Tensor::shape);
+    Ok([by_x.map(|it| tensor(it, x)), by_weight.map(|it| tensor(it, weight))])
+}
+
+/// The gradient by the bias: `[B, O, pixels]` summed over pixels, then over the batch.
+fn by_bias(grad: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let (batch, outputs, height, width) = grad.dims4()?;
+    let sums = sum_rows(Reading::of(grad).operand()?, batch * outputs, height * width)?;
+    Ok(tensor(sum_leading(&sums, batch, outputs, bias.dtype())?, bias.shape()))
+}
+
+impl Arm<2> for Conv2d {
+    const NAME: &'static str = "conv2d";
+
+    fn forward(&self, operands: [Operand<'_>; 2]) -> Result<(MetalStorage, Shape)> {
+        forward(operands, None)
+    }
+
+    fn backward(
+        &self,
+        [x, weight]: [&Tensor; 2],
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<[Option<Tensor>; 2]> {
+        backward(x, weight, grad)
+    }
+}
+
+impl Arm<3> for Conv2d {
+    const NAME: &'static str = "conv2d";
+
+    fn forward(&self, [x, weight, bias]: [Operand<'_>; 3]) -> Result<(MetalStorage, Shape)> {
+        forward([x, weight], Some(bias))
+    }
+
+    fn backward(
+        &self,
+        [x, weight, bias]: [&Tensor; 3],
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<[Option<Tensor>; 3]> {
+        let [by_x, by_weight] = backward(x, weight, grad)?;
+        let by_bias = bias.track_op().then(|| by_bias(grad, bias)).transpose()?;
+        Ok([by_x, by_weight, by_bias])
+    }
+}

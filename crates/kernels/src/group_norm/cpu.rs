@@ -1,0 +1,107 @@
+//! Group normalisation on the CPU, in NCHW: the pixels of a group are contiguous and stay in the
+//! first or second cache while they are gone over.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+use super::normal::{Normal, Recipe, SampleSums, measure_all};
+use crate::buffer::Output;
+use crate::channels::Channels;
+use crate::isa::Isa;
+use crate::storage::{dense, tensor, with_dense};
+
+/// `activation(weight · (x − mean) / √(var + eps) + bias)`, where weight and bias are `[C]`, or
+/// `[B, C]` with one pair for each sample.
+pub(crate) struct GroupNorm {
+    isa: Isa,
+    groups: usize,
+    eps: f64,
+    silu: bool,
+    /// Left by the forward pass for the backward pass.
+    normal: Mutex<Option<Normal>>,
+}
+
+impl GroupNorm {
+    /// With silu after it if so wanted.
+    pub(crate) fn new(isa: Isa, groups: usize, eps: f64, silu: bool) -> Self {
+        Self { isa, groups, eps, silu, normal: Mutex::default() }
+    }
+
+    /// The gradients by `x`, and by the weight and bias of each sample and channel, `[B, C]`.
+    pub(crate) fn gradients(&self, x: &Tensor, grad: &Tensor) -> Result<[Tensor; 3]> {
+        let (batch, channels, height, width) = x.dims4()?;
+        let sums = SampleSums::new(batch, channels);
+        // A panic elsewhere while it was held cannot have left half of it.
+        let normal = self.normal.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(normal) = &*normal else { bail!("group_norm: backward without forward") };
+        let image = channels * height * width;
+        let by_x = with_dense(x, |x| {
+            with_dense(grad, |grad| {
+                let x = Channels::new(x, channels, height * width);
+                let mut by_x = Output::new(grad.len());
+                let samples = by_x.par_chunks(image).zip(grad.par_chunks(image)).enumerate();
+                samples.for_each(|(sample, (by_x, grad))| {
+                    normal.back(&x, sample, Some(grad), by_x, &sums, |_| None);
+                });
+                // SAFETY: the samples cover the gradient.
+                Ok(unsafe { by_x.assume_written() })
+            })
+        })?;
+        let of = |sums: Vec<f32>| tensor(sums, &Shape::from((batch, channels)));
+        let [by_bias, by_weight] = sums.into_parts();
+        Ok([tensor(by_x, x.shape())?, of(by_weight)?, of(by_bias)?])
+    }
+}
+
+impl CustomOp3 for GroupNorm {
+    fn name(&self) -> &'static str {
+        "group_norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (_, channels, height, width) = x_layout.shape().dims4()?;
+        let pixels = height * width;
+        let x = Channels::new(dense(x, x_layout)?, channels, pixels);
+        let (weight, bias) = (dense(weight, weight_layout)?, dense(bias, bias_layout)?);
+        let &Self { isa, groups, silu, .. } = self;
+        let recipe = Recipe { isa, weight, bias, groups, eps: self.eps as f32, silu };
+        let sizes = [x.batch(), channels, pixels];
+        let normal = Normal::new(measure_all(isa, &x).into_iter(), sizes, recipe);
+        let mut output = Output::new(x.batch() * channels * pixels);
+        output.par_chunks(pixels).with_min_len(4096usize.div_ceil(pixels)).enumerate().for_each(
+            |(index, y)| {
+                let (sample, channel) = (index / channels, index % channels);
+                normal.apply(sample, channel, x.channel(sample, channel), y, [pixels; 2]);
+            },
+        );
+        *self.normal.lock().unwrap_or_else(PoisonError::into_inner) = Some(normal);
+        // SAFETY: the channels cover the output.
+        Ok((CpuStorage::F32(unsafe { output.assume_written() }), x_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [by_x, by_weight, by_bias] = self.gradients(x, grad)?;
+        let of = |operand: &Tensor, by_sample: Tensor| {
+            let gradient = || if operand.rank() == 1 { by_sample.sum(0) } else { Ok(by_sample) };
+            operand.track_op().then(gradient).transpose()
+        };
+        Ok((x.track_op().then_some(by_x), of(weight, by_weight)?, of(bias, by_bias)?))
+    }
+}

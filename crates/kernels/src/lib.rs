@@ -1,0 +1,53 @@
+//! Operations with kernels of their own, and the ones composed of them.
+//!
+//! Every function here takes tensors of any device and dtype. On the CPU in f32 it runs a kernel
+//! of this crate; elsewhere it is composed of plain candle operations, and the composed form is
+//! also what the kernels are tested against. Gradients are exact in both, and a frozen operand
+//! (one that no variable reaches) costs nothing in the backward pass of a kernel.
+//!
+//! Images are `[B, C, H, W]`, contiguous or not.
+
+// Some of what the kernels stand on serves those for x86-64 alone.
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+
+pub mod adam;
+pub mod device;
+pub mod noise;
+pub mod runtime;
+pub mod tape;
+
+pub(crate) mod bare;
+mod buffer;
+mod channels;
+mod gpu;
+mod isa;
+mod math;
+mod operand;
+mod product;
+mod reduce;
+mod storage;
+#[cfg(test)]
+mod testing;
+
+mod attention;
+mod concat;
+mod conv2d;
+mod dropout;
+mod group_norm;
+mod linear;
+mod norm_conv;
+mod pointwise;
+mod resample;
+mod window;
+
+pub use adam::ema_update;
+pub use attention::attention;
+pub use concat::concat_channels;
+pub use conv2d::{conv2d, conv2d_padded};
+pub use dropout::{DROPOUT_STREAM_BASE, DropoutKey, dropout};
+pub use group_norm::{group_norm, group_norm_scale_shift_silu, group_norm_silu};
+pub use linear::linear;
+pub use pointwise::{add_channels, add_scaled, sigmoid, silu, softplus};
+pub use resample::{Filter, downsample2, downsample2_valid, upsample2};
+pub use tape::bridge::backward;
+pub use window::{ConvRelu, Joined, Window, mean_pixels};

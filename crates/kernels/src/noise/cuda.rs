@@ -1,0 +1,53 @@
+//! Noise on an NVIDIA GPU: the same words as on the CPU. Uniform numbers have the same bits; normal
+//! ones are computed in f64 on both, so that rounding to f32 leaves a difference in the last bit
+//! once in some hundred million.
+
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
+
+use super::NoiseStream;
+use crate::gpu::cuda::{Call, Module, empty, module, tensor};
+
+static KERNELS: Module = module!("noise");
+
+pub(super) fn normal(
+    stream: &NoiseStream,
+    start: u64,
+    shape: &Shape,
+    device: &Device,
+) -> Result<Tensor> {
+    fill("noise_normal", stream, start, shape, device)
+}
+
+pub(super) fn uniform(
+    stream: &NoiseStream,
+    start: u64,
+    shape: &Shape,
+    device: &Device,
+) -> Result<Tensor> {
+    fill("noise_uniform", stream, start, shape, device)
+}
+
+fn fill(
+    name: &str,
+    stream: &NoiseStream,
+    start: u64,
+    shape: &Shape,
+    device: &Device,
+) -> Result<Tensor> {
+    let Device::Cuda(device) = device else {
+        bail!("noise: the arm of the GPU was asked for a tensor of another device")
+    };
+    let rows = shape.dims().first().copied().unwrap_or(1);
+    let width = shape.elem_count().checked_div(rows).unwrap_or(0);
+    let mut out = empty(device, DType::F32, shape.elem_count())?;
+    let call = Call::plain(device, &KERNELS, name)
+        .output(&mut out, 0)?
+        .count(rows as u64)
+        .size(width)?
+        .count(stream.seed)
+        .size(stream.stream as usize)?
+        .count(start);
+    // SAFETY: parameters as in `noise.cu`; blocks of four cover the rows, cut off at their ends.
+    unsafe { call.launch_for(rows * width.div_ceil(4))? };
+    Ok(tensor(out, shape))
+}

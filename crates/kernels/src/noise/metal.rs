@@ -1,0 +1,58 @@
+//! Noise on an Apple GPU: the same numbers as on the CPU, to the bit.
+
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
+
+use super::NoiseStream;
+use crate::gpu::metal::{Call, Library, Word, empty, library, tensor};
+
+static KERNELS: Library = library!("noise", "noise/philox.metal", "noise/noise.metal");
+
+/// Drawn by the CPU, in f64, which Metal has not; what is left is to copy them.
+pub(super) fn normal(
+    stream: &NoiseStream,
+    start: u64,
+    shape: &Shape,
+    device: &Device,
+) -> Result<Tensor> {
+    stream.tensor(start, shape.clone(), device, NoiseStream::fill_normal)
+}
+
+pub(super) fn uniform(
+    stream: &NoiseStream,
+    start: u64,
+    shape: &Shape,
+    device: &Device,
+) -> Result<Tensor> {
+    let Device::Metal(device) = device else {
+        bail!("noise: the arm of the GPU was asked for a tensor of another device")
+    };
+    let count = shape.elem_count();
+    let samples = shape.dims().first().copied().unwrap_or(1);
+    let length = count.checked_div(samples).unwrap_or(0);
+    let y = empty(device, DType::F32, count)?;
+    Call::new(device, &KERNELS, "uniform", DType::F32)?
+        .output(&y)
+        .constant(&stream.words_of_constant(start, length, samples))?
+        .launch_for(samples * length.div_ceil(4))?;
+    Ok(tensor(y, shape))
+}
+
+impl NoiseStream {
+    /// The kernels' `Stream`: `samples` of `length` numbers from `position` on.
+    pub(crate) fn words_of_constant(
+        &self,
+        position: u64,
+        length: usize,
+        samples: usize,
+    ) -> [Word; 6] {
+        [
+            Word::Long(self.seed),
+            Word::Long(position),
+            Word::Size(self.stream as usize),
+            Word::Size(length),
+            Word::Size(samples),
+            // The structure is a multiple of eight bytes long.
+            Word::Size(0),
+        ]
+    }
+}

@@ -1,0 +1,310 @@
+//! A network as one operation of candle's graph.
+//!
+//! An operation of candle has at most three operands and returns a gradient for each; a network has
+//! hundreds of parameters. So its second operand is a token, the root of a tree of operations with
+//! three operands whose leaves are the parameters: through it candle's graph reaches them. The
+//! gradients take the same way, or the shorter one of [`backward`], which spares each of them a
+//! tensor of zeros and a sum.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::backprop::GradStore;
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, TensorId,
+    bail,
+};
+
+use super::{Node, Reverse, Tape, Value};
+
+thread_local! {
+    /// Gradients by variables, where [`backward`] is under way.
+    static COLLECTED: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
+}
+
+/// Back-propagates `loss`, as [`Tensor::backward`] does, with less work for the parameters of this
+/// crate's networks.
+///
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// let x = Var::new(&[3f32, 4.0], &Device::Cpu)?;
+/// let grads = models::backward(&x.sqr()?.sum_all()?)?;
+/// assert_eq!(grads.get(&x).unwrap().to_vec1::<f32>()?, [6.0, 8.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`Tensor::backward`].
+pub fn backward(loss: &Tensor) -> Result<GradStore> {
+    let collection = Collection::begin();
+    let mut store = loss.backward()?;
+    for (param, grad) in collection.end() {
+        let sum = match store.remove(&param) {
+            Some(sum) => crate::add_scaled(&sum, &grad, 1.0)?,
+            None => grad,
+        };
+        store.insert(&param, sum);
+    }
+    Ok(store)
+}
+
+/// While it lives, networks leave the gradients by variables in [`COLLECTED`].
+struct Collection {
+    /// What is under way in a caller of ours, which is none of this loss's business.
+    outer: Option<Vec<(Tensor, Tensor)>>,
+}
+
+impl Collection {
+    fn begin() -> Self {
+        Self { outer: COLLECTED.replace(Some(Vec::new())) }
+    }
+
+    fn end(self) -> Vec<(Tensor, Tensor)> {
+        COLLECTED.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Collection {
+    fn drop(&mut self) {
+        COLLECTED.set(self.outer.take());
+    }
+}
+
+/// Runs a network on `x`, on a tape where the kernels take `x`. Through candle's graph elsewhere, and
+/// where a gradient is wanted that only that gives: by one of `others`, which the network also reads.
+///
+/// # Errors
+///
+/// Those of `forward`.
+pub fn run(
+    x: &Tensor,
+    others: &[Option<&Tensor>],
+    forward: impl FnOnce(&Value) -> Result<Value>,
+) -> Result<Tensor> {
+    if !crate::bare::takes(x) || others.iter().flatten().any(|it| it.track_op()) {
+        return Ok(forward(&Value::of_graph(x.clone()))?.tensor);
+    }
+    let tape = Tape::default();
+    let input = tape.input(&x.contiguous()?, x.track_op());
+    let output = forward(&input)?;
+    let Some(reverse) = tape.reverse(&output) else { return Ok(output.tensor) };
+    let stash = Stash::default();
+    let token = token(reverse.params(), &stash)?;
+    let network = Network {
+        output: output.tensor,
+        input: input.node(),
+        reverse: Mutex::new(Some(reverse)),
+        stash,
+    };
+    match token {
+        Some(token) => x.apply_op2(&token, network),
+        None => x.apply_op1(network),
+    }
+}
+
+/// Gradients by parameters, from the network to the tokens.
+#[derive(Clone, Default)]
+struct Stash(Arc<Mutex<HashMap<TensorId, Tensor>>>);
+
+impl Stash {
+    fn put(&self, param: &Tensor, grad: Tensor) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(param.id(), grad);
+    }
+
+    fn take(&self, param: &Tensor) -> Option<Tensor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&param.id())
+    }
+}
+
+/// A network that has run.
+struct Network {
+    output: Tensor,
+    input: Option<Node>,
+    /// Until the way back has been taken.
+    reverse: Mutex<Option<Reverse>>,
+    stash: Stash,
+}
+
+impl Network {
+    fn forward(&self) -> Result<(CpuStorage, Shape)> {
+        let numbers = self.output.flatten_all()?.to_vec1::<f32>()?;
+        Ok((CpuStorage::F32(numbers), self.output.shape().clone()))
+    }
+
+    /// The gradient by the input, if wanted; those by the parameters go their own way.
+    fn backward(&self, x: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let reverse = self.reverse.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(reverse) = reverse else {
+            bail!(
+                "a network was back-propagated twice through one forward pass, which keeps nothing \
+                 for a second time: run it again, or add the losses and back-propagate their sum"
+            )
+        };
+        let gradients = reverse.run(grad.contiguous()?, self.input)?;
+        for (param, grad) in gradients.params {
+            let collected = COLLECTED.with_borrow_mut(|collected| match collected {
+                Some(collected) if param.is_variable() => {
+                    collected.push((param.clone(), grad.clone()));
+                    true
+                }
+                _ => false,
+            });
+            if !collected {
+                self.stash.put(&param, grad);
+            }
+        }
+        let by_x = gradients.input.map(|grad| grad.reshape(x.shape()));
+        by_x.or_else(|| x.track_op().then(|| x.zeros_like())).transpose()
+    }
+}
+
+impl CustomOp1 for Network {
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.forward()
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        self.backward(x, grad)
+    }
+}
+
+impl CustomOp2 for Network {
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.forward()
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        token: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((self.backward(x, grad)?, Some(token.zeros_like()?)))
+    }
+}
+
+/// The root of a tree over the parameters, or none if there are none.
+fn token<'a>(params: impl Iterator<Item = &'a Tensor>, stash: &Stash) -> Result<Option<Tensor>> {
+    let mut tokens: Vec<Tensor> = params.cloned().collect();
+    let mut of_params = true;
+    while of_params && !tokens.is_empty() || 1 < tokens.len() {
+        let join = |three: &[Tensor]| {
+            let token = Token { of_params, stash: stash.clone() };
+            match three {
+                [a, b, c] => a.apply_op3(b, c, token),
+                [a, b] => a.apply_op2(b, token),
+                rest => rest[0].apply_op1(token),
+            }
+        };
+        tokens = tokens.chunks(3).map(join).collect::<Result<_>>()?;
+        of_params = false;
+    }
+    Ok(tokens.pop())
+}
+
+/// Joins up to three parameters, or tokens.
+struct Token {
+    of_params: bool,
+    stash: Stash,
+}
+
+impl Token {
+    fn forward() -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![0.0]), Shape::from(1)))
+    }
+
+    fn by(&self, operand: &Tensor) -> Result<Option<Tensor>> {
+        match self.of_params {
+            true if operand.is_variable() => Ok(self.stash.take(operand)),
+            // Candle wants a gradient for each operation that it has a way to.
+            true => self.stash.take(operand).map_or_else(|| operand.zeros_like(), Ok).map(Some),
+            false => Tensor::zeros(1, DType::F32, operand.device()).map(Some),
+        }
+    }
+}
+
+impl CustomOp1 for Token {
+    fn name(&self) -> &'static str {
+        "parameters"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Self::forward()
+    }
+
+    fn bwd(&self, a: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        self.by(a)
+    }
+}
+
+impl CustomOp2 for Token {
+    fn name(&self) -> &'static str {
+        "parameters"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Self::forward()
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((self.by(a)?, self.by(b)?))
+    }
+}
+
+impl CustomOp3 for Token {
+    fn name(&self) -> &'static str {
+        "parameters"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Self::forward()
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        c: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        Ok((self.by(a)?, self.by(b)?, self.by(c)?))
+    }
+}

@@ -1,0 +1,114 @@
+//! Group norms of a network: their parameters, and the way back to them.
+
+use candle_core::{Result, Tensor};
+
+use super::{Gradients, Node, Tape, Value};
+use crate::bare;
+
+/// The parameters of a group norm.
+#[derive(Clone, Copy)]
+pub struct NormParams<'a> {
+    /// Scale of each channel, `[C]`.
+    pub weight: &'a Tensor,
+    /// Shift of each channel, `[C]`.
+    pub bias: &'a Tensor,
+    /// Number of groups of channels.
+    pub groups: usize,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+/// What images go through before a convolution.
+#[derive(Clone, Copy)]
+pub struct Normalise<'a> {
+    /// Parameters of the group norm.
+    pub params: NormParams<'a>,
+    /// Whether silu follows; it does in any case after a modulation.
+    pub silu: bool,
+    /// Scales and, after them, shifts of each sample, `[B, 2C]`: see
+    /// [`crate::group_norm_scale_shift_silu`].
+    pub modulation: Option<&'a Value>,
+}
+
+/// The norm by itself.
+pub fn normalise(x: &Value, norm: Normalise<'_>) -> Result<Value> {
+    let NormParams { weight, bias, groups, eps } = norm.params;
+    let Some(tape) = x.tape() else {
+        let y = match norm.modulation {
+            Some(modulation) => {
+                let channels = weight.dim(0)?;
+                let part = |start| modulation.tensor().narrow(1, start, channels);
+                let (scale, shift) = (part(0)?, part(channels)?);
+                let x = x.tensor();
+                crate::group_norm_scale_shift_silu(x, weight, bias, &scale, &shift, groups, eps)
+            }
+            None if norm.silu => crate::group_norm_silu(x.tensor(), weight, bias, groups, eps),
+            None => crate::group_norm(x.tensor(), weight, bias, groups, eps),
+        };
+        return y.map(Value::of_graph);
+    };
+    let recorded = Recorded::new(tape, &norm)?;
+    let op = bare::group_norm(groups, eps, norm.silu);
+    let y = x.tensor().apply_op3_no_bwd(&recorded.weight, &recorded.bias, &op)?;
+    let (by_x, [a, b, c], x) = (x.node(), recorded.nodes, x.tensor().clone());
+    Ok(tape.record(y, [by_x, a, b, c], || {
+        move |grad: Tensor, grads: &mut Gradients| {
+            let [x, by_weight, by_bias] = op.gradients(&x, &grad)?;
+            grads.give(by_x, || Ok(x))?;
+            recorded.back(&[by_weight, by_bias], grads)
+        }
+    }))
+}
+
+/// A norm's parameters as they are applied, and as gradients come back to them.
+pub(super) struct Recorded {
+    /// `[C]`, or `[B, C]` if the samples are modulated.
+    pub(super) weight: Tensor,
+    pub(super) bias: Tensor,
+    own: [Tensor; 2],
+    /// `scale + 1`, `[B, C]`.
+    scale: Option<Tensor>,
+    pub(super) nodes: [Option<Node>; 3],
+}
+
+impl Recorded {
+    pub(super) fn new(tape: &Tape, norm: &Normalise<'_>) -> Result<Self> {
+        let NormParams { weight, bias, .. } = norm.params;
+        let nodes = [
+            tape.param(weight),
+            tape.param(bias),
+            norm.modulation.and_then(|modulation| modulation.node()),
+        ];
+        let own = [weight.detach().contiguous()?, bias.detach().contiguous()?];
+        let [weight, bias] = own.clone();
+        let Some(modulation) = norm.modulation else {
+            return Ok(Self { weight, bias, own, scale: None, nodes });
+        };
+        let channels = weight.dim(0)?;
+        let part = |start| modulation.tensor().narrow(1, start, channels);
+        // One affine map a sample: (scale + 1)(weight x̂ + bias) + shift.
+        let scale = (part(0)? + 1.0)?;
+        let bias = (scale.broadcast_mul(&bias)? + part(channels)?)?;
+        Ok(Self { weight: scale.broadcast_mul(&weight)?, bias, own, scale: Some(scale), nodes })
+    }
+
+    /// Takes the gradients by the weight and bias of each sample, `[B, C]`, on.
+    pub(super) fn back(
+        &self,
+        [by_weight, by_bias]: &[Tensor; 2],
+        grads: &mut Gradients,
+    ) -> Result<()> {
+        let [weight, bias, modulation] = self.nodes;
+        let Some(scale) = &self.scale else {
+            grads.give(weight, || by_weight.sum(0))?;
+            return grads.give(bias, || by_bias.sum(0));
+        };
+        grads.give(weight, || (by_weight * scale)?.sum(0))?;
+        grads.give(bias, || (by_bias * scale)?.sum(0))?;
+        grads.give(modulation, || {
+            let [weight, bias] = &self.own;
+            let by_scale = (by_weight.broadcast_mul(weight)? + by_bias.broadcast_mul(bias)?)?;
+            Tensor::cat(&[&by_scale, by_bias], 1)
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! The layer that networks are made of: a convolution of what a group norm makes of images, plus
+//! something. On a tape it is one step ([`bare::norm_conv`]); elsewhere, the operations one by one.
+
+use candle_core::{Result, Tensor};
+
+use super::norm::{Normalise, Recorded, normalise};
+use super::{Node, Scaled, Tape, Value, layers};
+use crate::bare::{self, Added, Images, NormConv};
+
+/// What is added to the convolution's output.
+#[derive(Clone, Copy)]
+pub enum Plus<'a> {
+    /// No addition.
+    Nothing,
+    /// `[B, C]`, to every pixel.
+    Channels(&'a Value),
+    /// Images of the output's shape; then all is multiplied by the factor.
+    Residual(&'a Value, f64),
+}
+
+impl Plus<'_> {
+    fn node(&self) -> Option<Node> {
+        match self {
+            Self::Nothing => None,
+            Self::Channels(value) | Self::Residual(value, _) => value.node(),
+        }
+    }
+
+    fn factor(&self) -> f64 {
+        match self {
+            Self::Nothing | Self::Channels(_) => 1.0,
+            Self::Residual(_, factor) => *factor,
+        }
+    }
+}
+
+/// `(conv(norm(x)) + bias + plus) · factor`, of one value or of two joined along the channels.
+pub fn norm_conv(
+    x: &[&Value],
+    norm: Option<Normalise<'_>>,
+    [weight, bias]: [&Tensor; 2],
+    plus: Plus<'_>,
+) -> Result<Value> {
+    match (x[0].tape(), x) {
+        (Some(tape), &[x]) => {
+            let images = Images::One([x.part()]);
+            record(tape, images, [x.node(), None], norm, [weight, bias], plus)
+        }
+        (Some(tape), &[a, b]) => {
+            let images = Images::Joined([a, b].map(Value::part));
+            record(tape, images, [a.node(), b.node()], norm, [weight, bias], plus)
+        }
+        _ => composed(x, norm, [weight, bias], plus),
+    }
+}
+
+/// One operation after the other.
+fn composed(
+    x: &[&Value],
+    norm: Option<Normalise<'_>>,
+    [weight, bias]: [&Tensor; 2],
+    plus: Plus<'_>,
+) -> Result<Value> {
+    let x = layers::join(x)?;
+    let x = match norm {
+        None => x,
+        Some(norm) => normalise(&x, norm)?,
+    };
+    let y = layers::conv2d(&x, weight, Some(bias))?;
+    match plus {
+        Plus::Nothing => Ok(y),
+        Plus::Channels(channels) => layers::add_channels(&y, channels),
+        Plus::Residual(residual, factor) => layers::add_scaled(&y, residual, factor),
+    }
+}
+
+fn record(
+    tape: &Tape,
+    images: Images,
+    image_nodes: [Option<Node>; 2],
+    norm: Option<Normalise<'_>>,
+    [weight, bias]: [&Tensor; 2],
+    plus: Plus<'_>,
+) -> Result<Value> {
+    let recorded = norm.map(|norm| Recorded::new(tape, &norm)).transpose()?;
+    let (by_weight, by_bias) = (tape.param(weight), tape.param(bias));
+    let (weight, bias) = (weight.detach().contiguous()?, bias.detach().contiguous()?);
+    let applied = norm.zip(recorded.as_ref()).map(|(norm, recorded)| bare::Norm {
+        weight: &recorded.weight,
+        bias: &recorded.bias,
+        groups: norm.params.groups,
+        eps: norm.params.eps,
+        silu: norm.silu,
+    });
+    let added = match plus {
+        Plus::Nothing => Added::Nothing,
+        Plus::Channels(value) => Added::Channels(value.tensor()),
+        Plus::Residual(value, factor) => Added::Residual(value.tensor(), factor),
+    };
+    // In these networks what follows one of these is normalised; not so queries, keys and values,
+    // nor the shortcut around a block.
+    let measure = norm.is_some_and(|it| it.silu) || !matches!(plus, Plus::Nothing);
+    let NormConv { output, normal } =
+        bare::norm_conv(&images, applied, &weight, &bias, &added, measure)?;
+    let norm_nodes = recorded.as_ref().map_or([None; 3], |it| it.nodes);
+    let of_channels = matches!(plus, Plus::Channels(_));
+    let (plus_node, factor) = (plus.node(), plus.factor());
+    let through = image_nodes.into_iter().chain(norm_nodes).any(|it| it.is_some());
+    let [n0, n1, n2] = norm_nodes;
+    let nodes = [image_nodes[0], image_nodes[1], by_weight, by_bias, plus_node, n0, n1, n2];
+    let y = tape.record_scaled(output.tensor, nodes, || {
+        Box::new(move |Scaled(grad, outer), grads| {
+            let factor = factor * outer;
+            if of_channels {
+                grads.give(plus_node, || bare::add_channels().by_channels(&grad)? * factor)?;
+            } else {
+                grads.put(plus_node, Scaled(grad.clone(), factor));
+            }
+            grads.give(by_bias, || bare::conv2d().by_bias(&grad)? * factor)?;
+            grads.give(by_weight, || {
+                bare::weight_gradient(&images, normal.as_ref(), weight.shape(), &grad, factor)
+            })?;
+            if !through {
+                return Ok(());
+            }
+            let mut more = [None, None];
+            for (more, node) in more.iter_mut().zip(image_nodes) {
+                let so_far = node.map(|node| grads.take(node)).transpose()?.flatten();
+                *more = so_far.map(|Scaled(tensor, factor)| (tensor, factor));
+            }
+            let gradients =
+                bare::input_gradients(&images, normal.as_ref(), &weight, (&grad, factor), more)?;
+            for (node, gradient) in image_nodes.into_iter().zip(gradients.images) {
+                grads.put(node, Scaled(gradient, 1.0));
+            }
+            match (&recorded, &gradients.norm) {
+                (Some(recorded), Some(by_params)) => recorded.back(by_params, grads),
+                _ => Ok(()),
+            }
+        })
+    });
+    Ok(Value { moments: output.moments, ..y })
+}

@@ -1,0 +1,109 @@
+//! Running a row, and comparing what comes out.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{DType, Device, Tensor, Var};
+use uni_instruct_kernels::noise::NoiseStream;
+use uni_instruct_kernels::runtime::{Kernels, limit_kernels};
+
+use crate::table::{Row, Size};
+
+/// Standard normal numbers.
+pub fn normal(stream: u32, shape: &[usize]) -> Tensor {
+    NoiseStream::new(21, stream).normal_tensor(0, shape, &Device::Cpu).unwrap()
+}
+
+/// Operands of a row, f32.
+pub fn operands(row: &Row, size: Size) -> Vec<Tensor> {
+    (row.shapes)(size).iter().zip(0..).map(|(shape, stream)| normal(stream, shape)).collect()
+}
+
+/// Runs `f` under each limit on the kernels. The limit is the process's, so that one caller at a
+/// time has its way.
+pub fn with_each_kernels(f: impl Fn(Kernels)) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for kernels in [Kernels::Portable, Kernels::Avx2, Kernels::Best] {
+        limit_kernels(kernels);
+        f(kernels);
+    }
+}
+
+/// Something whose gradient by an output is fixed, arbitrary numbers.
+pub fn loss(y: &Tensor) -> Tensor {
+    (y * normal(99, y.dims()).to_dtype(y.dtype()).unwrap()).unwrap()
+}
+
+/// Output of a row, then its gradients by every operand.
+#[derive(Clone)]
+pub struct Outcome {
+    pub output: Tensor,
+    pub gradients: Vec<Tensor>,
+}
+
+impl Outcome {
+    /// All tensors, with a name each.
+    pub fn parts(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        let gradients = self.gradients.iter().enumerate();
+        let named = gradients.map(|(i, it)| (format!("gradient by operand {i}"), it));
+        std::iter::once(("output".to_owned(), &self.output)).chain(named)
+    }
+}
+
+/// Runs a row on operands that are tracked, cast to `dtype` and passed through `view`; gradients are
+/// of the sum of `loss`, by the operands before `view`.
+pub fn run_viewed(
+    row: &Row,
+    operands: &[Tensor],
+    dtype: DType,
+    view: impl Fn(usize, &Tensor) -> Tensor,
+    loss: impl Fn(&Tensor) -> Tensor,
+) -> Outcome {
+    let vars: Vec<Var> =
+        operands.iter().map(|it| Var::from_tensor(&it.to_dtype(dtype).unwrap()).unwrap()).collect();
+    let viewed: Vec<Tensor> = vars.iter().enumerate().map(|(i, it)| view(i, it)).collect();
+    let y = (row.op)(&viewed).unwrap_or_else(|error| panic!("{}: {error}", row.name));
+    let store = loss(&y).sum_all().unwrap().backward().unwrap();
+    let gradient = |(i, var): (usize, &Var)| match store.get(var) {
+        Some(gradient) => gradient.clone(),
+        // candle drops an operand from the graph where the result has no numbers.
+        None if y.elem_count() == 0 => var.zeros_like().unwrap(),
+        None => panic!("{}: operand {i} got no gradient", row.name),
+    };
+    let gradients = vars.iter().enumerate().map(gradient).collect();
+    Outcome { output: y.detach(), gradients }
+}
+
+/// Runs a row on operands as they are.
+pub fn run(row: &Row, operands: &[Tensor], dtype: DType) -> Outcome {
+    run_viewed(row, operands, dtype, |_, it| it.clone(), loss)
+}
+
+/// The numbers of a tensor in f64, which holds those of f32 without rounding.
+pub fn numbers(it: &Tensor) -> Vec<f64> {
+    it.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Asserts the same shape and the same numbers to the last bit; NaN is like NaN.
+#[track_caller]
+pub fn assert_same(what: &str, got: &Tensor, expected: &Tensor) {
+    assert_eq!(got.dims(), expected.dims(), "{what}");
+    let is_same = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan());
+    let (got, expected) = (numbers(got), numbers(expected));
+    let count = got.iter().zip(&expected).filter(|it| !is_same(*it)).count();
+    assert_eq!(count, 0, "{what}: {count} of {} numbers differ", got.len());
+}
+
+/// Asserts the same shape, and numbers within `tolerance` of the largest magnitude (or of one half
+/// where all are smaller: terms have size one, and a sum that cancels is no more exact).
+#[track_caller]
+pub fn assert_close(what: &str, tolerance: f64, got: &Tensor, expected: &Tensor) {
+    assert_eq!(got.dims(), expected.dims(), "{what}");
+    let (got, expected) = (numbers(got), numbers(expected));
+    let scale = expected.iter().fold(0.5_f64, |max, it| max.max(it.abs()));
+    for (got, expected) in got.iter().zip(&expected) {
+        let error = (got - expected).abs() / scale;
+        // Written so that NaN fails.
+        assert!(error < tolerance, "{what}: {got} for {expected}, off by {error:.1e}");
+    }
+}
