@@ -150,7 +150,7 @@ pub struct RatioConfig {
     ///
     /// Its sign is mostly that of `A`, whose mean given `x` is zero: beside its signal it is noise
     /// of the order of `|Δ|/σ`. Unclipped it is exact, and of use where `|Δ| < σ`; on Fashion-MNIST
-    /// 0.1 trained well and 1 did not (figures in `docs/theory.md`).
+    /// 0.1 trained well and 1 did not (docs/theory.md, "The clip").
     #[serde(with = "unbounded")]
     pub correction_clip: f64,
 }

@@ -39,8 +39,9 @@ pub struct Config {
     pub batch: NonZeroUsize,
     /// Forward passes whose gradients make one update.
     pub accumulation: NonZeroUsize,
-    /// Share of the fake score's batch whose levels follow the generator's law instead, so that
-    /// score and ratio are trained where the generator asks for them (theory.md, sec. 7).
+    /// Share of the fake score's batch whose noise levels follow the generator's distribution
+    /// instead, so that score and ratio are trained where the generator evaluates them
+    /// (docs/theory.md, "Limits of an estimated ratio").
     pub fake_share: Fraction,
     /// Dropout of the fake score while it is trained.
     pub dropout: Fraction,

@@ -38,7 +38,7 @@ pub struct OptimizerConfig {
 }
 
 impl Default for OptimizerConfig {
-    /// SiD's values, which SiDA and Uni-Instruct share (theory.md, sec. 8).
+    /// SiD's values, which SiDA and Uni-Instruct share (docs/methods.md, "Settings in the papers").
     fn default() -> Self {
         Self {
             learning_rate: Positive::literal(1e-5),

@@ -6,7 +6,7 @@ use super::*;
 use crate::denoiser::Denoiser;
 use kernels::noise::NoiseStream;
 
-/// The one-dimensional teacher of docs/theory: weight, mean, variance.
+/// The teacher of docs/theory.md, "Fixed points": weight, mean, variance.
 const TEACHER: [(f64, f64, f64); 3] = [(0.35, -1.92, 0.35), (0.25, 0.48, 0.25), (0.40, 2.40, 0.45)];
 
 fn teacher() -> GaussianMixture {

@@ -1,7 +1,7 @@
 //! The adversarial terms: a discriminator between the noised real and the noised student images.
 //!
-//! Its optimal logit is the log-ratio that the expansion's weights need (theory.md, sec. 7), so
-//! one network serves both; "real" carries the label 1.
+//! Its optimal logit is the log-ratio that the expansion's weights need (docs/theory.md, "From a
+//! logit to a weight"), so one network serves both. Real images have the label 1.
 
 use candle_core::{Result, Tensor};
 use divergence::Adversarial;
@@ -9,7 +9,8 @@ use divergence::Adversarial;
 /// `weight · elements · softplus(−l)`, `[B]`: the non-saturating generator loss, on the scale of
 /// losses that are sums over a sample's elements.
 ///
-/// With the optimal logit its gradient is that of the softened reverse KL (theory.md, sec. 5.1).
+/// With the optimal logit its gradient is that of the softened reverse KL (docs/theory.md, "What
+/// the methods descend").
 ///
 /// # Errors
 ///

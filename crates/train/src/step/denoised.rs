@@ -20,8 +20,9 @@ pub struct Denoised {
 impl Denoised {
     /// Evaluates all at `noised`; gradients reach `noised.x` where the method needs them.
     ///
-    /// Integral objectives need none (theory.md, sec. 3), and pay for no backward pass then. Where
-    /// the student is one point, its denoiser is that point.
+    /// Integral objectives need no such gradient (docs/theory.md, "The gradient at one noise
+    /// level"), so they run no backward pass here. If the student is one point, its denoiser is
+    /// that point.
     ///
     /// # Errors
     ///

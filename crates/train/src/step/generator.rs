@@ -11,7 +11,7 @@ use super::{Denoised, Inputs, Noised, Players, adversarial, regression};
 /// The parts of the generator's loss, each `[B]`, and what the ratio looked like.
 #[derive(Debug)]
 pub struct GeneratorTerms {
-    /// The method's surrogate, whose gradient is the objective's (theory.md, sec. 6).
+    /// The method's surrogate, whose gradient is the objective's (docs/theory.md, "The loss").
     pub surrogate: Tensor,
     /// The adversarial term, weighted, where the method has one.
     pub adversarial: Option<Tensor>,

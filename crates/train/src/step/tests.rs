@@ -1,4 +1,4 @@
-//! The world of theory.md, sec. 9, run through the real training step.
+//! The toy problem of docs/theory.md, "Fixed points", run through the real training step.
 //!
 //! A one-dimensional Gaussian student x₀ = μ + s z against a mixture of three, with every network
 //! in closed form: what each method converges to is then known to five digits from quadrature. The
