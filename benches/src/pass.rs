@@ -82,7 +82,7 @@ impl Pass {
     /// # Errors
     ///
     /// If the network fails.
-    pub fn by_weights(&self) -> Result<GradStore> {
+    pub fn grad_weights(&self) -> Result<GradStore> {
         let Inputs { x, sigma, cotangent } = &self.inputs;
         let y = self.trained.denoise(x, sigma, &Conditioning::default())?;
         models::backward(&(y * cotangent)?.sum_all()?)
@@ -93,7 +93,7 @@ impl Pass {
     /// # Errors
     ///
     /// If the network fails.
-    pub fn by_input(&self) -> Result<Tensor> {
+    pub fn grad_input(&self) -> Result<Tensor> {
         let Inputs { x, sigma, cotangent } = &self.inputs;
         let x = Var::from_tensor(x)?;
         let y = self.frozen.denoise(&x, sigma, &Conditioning::default())?;

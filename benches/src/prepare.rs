@@ -47,8 +47,8 @@ pub fn prepare(case: &Case) -> Result<Iteration> {
     Ok(Box::new(move || {
         Ok(match &act {
             Act::Forward => discard(pass.forward()),
-            Act::Weights => discard(pass.by_weights()),
-            Act::Input => discard(pass.by_input()),
+            Act::Weights => discard(pass.grad_weights()),
+            Act::Input => discard(pass.grad_input()),
             Act::Generate => discard(sampling::one_step(&pass)),
             Act::Heun { steps } => discard(sampling::heun(&pass, *steps)),
             Act::Step { .. } => unreachable!("taken above"),

@@ -94,10 +94,10 @@ fn record_pass(pass: &Pass, act: &Act, expected: &mut Tensors) -> Result<()> {
         }
     }
     if *act == Act::Input {
-        expected.insert("gradient/x".into(), pass.by_input()?);
+        expected.insert("gradient/x".into(), pass.grad_input()?);
     }
     if *act == Act::Weights {
-        let store = pass.by_weights()?;
+        let store = pass.grad_weights()?;
         for (name, var) in pass.params.vars() {
             let gradient = store.get(var).ok_or_else(|| format!("`{name}` has no gradient"))?;
             expected.insert(format!("gradient/{name}"), gradient.clone());

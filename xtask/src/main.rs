@@ -76,7 +76,7 @@ fn main() -> ExitCode {
 fn convert(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["run", "--quiet", "--release", "--package", "cli", "--", "convert"])
+        .args(["run", "--quiet", "--release", "--package", "uni-instruct", "--", "convert"])
         .args(words)
         .current_dir(root)
         .status()

@@ -125,8 +125,8 @@ fn network(
         let pass = Pass::on(&networks::cifar10(), batch, device, dtype)?;
         limit_kernels(*kernels);
         let forward = time(device, || pass.forward().map(|it| drop(black_box(it))))?;
-        let weights = time(device, || pass.by_weights().map(|it| drop(black_box(it))))?;
-        let input = time(device, || pass.by_input().map(|it| drop(black_box(it))))?;
+        let weights = time(device, || pass.grad_weights().map(|it| drop(black_box(it))))?;
+        let input = time(device, || pass.grad_input().map(|it| drop(black_box(it))))?;
         println!(
             "DDPM++ for CIFAR-10, batch {batch} {dtype:?} {name:<7} forward {forward:9.2} ms, \
              with backward by weights {weights:9.2} ms, by input {input:9.2} ms"

@@ -85,9 +85,9 @@ pub fn surrogate(
             let matching = row_dot(&gap, &(fake - x0)?)?;
             let squared = row_dot(&gap, &gap)?;
             let coefficient = {
-                let by_gap = ((&kappa1 + &kappa2)? * squared.detach())?;
+                let grad_gap = ((&kappa1 + &kappa2)? * squared.detach())?;
                 let cross = ((&kappa1 * matching.detach())? * 2.0)?;
-                let ratio = ((by_gap - cross)? / (sigma.detach().sqr()? * 2.0)?)?;
+                let ratio = ((grad_gap - cross)? / (sigma.detach().sqr()? * 2.0)?)?;
                 clip(&ratio, method.ratio.correction_clip)?
             };
             let correction = (coefficient * row_dot(&gap.detach(), x)?)?;

@@ -147,14 +147,14 @@ static inline Softmax softmax_of(
     const uint pixels = sizes.pixels, packed = 3 * pixels;
     const Rows logits =
         products(qkv, packed, query, qkv + pixels, packed, key, sizes, staging, simd, lane);
-    const Rows by_weight =
+    const Rows grad_weight =
         products(grad, pixels, query, qkv + 2 * pixels, packed, key, sizes, staging, simd, lane);
     Softmax softmax = {};
     for (uint r = 0; r < ROWS; ++r) {
         const uint t = query + simd + SIMDS * r;
         if (pixels <= t || pixels <= key + lane) continue;
         softmax.weights[r] = exp(logits.row[r] * sizes.scale - log_sums[t]);
-        softmax.gradients[r] = softmax.weights[r] * (by_weight.row[r] - means[t]);
+        softmax.gradients[r] = softmax.weights[r] * (grad_weight.row[r] - means[t]);
     }
     return softmax;
 }
@@ -163,13 +163,13 @@ static inline Softmax softmax_of(
 template <typename T>
 static inline void through_query(
     device const T* qkv, device const T* grad, device const float* log_sums,
-    device const float* means, device T* by_qkv, constant AttentionSizes& sizes,
+    device const float* means, device T* grad_qkv, constant AttentionSizes& sizes,
     threadgroup float* shared, uint3 tile, uint simd, uint lane) {
     threadgroup float* gradients = shared + 2 * TILE * STRIDE; // [query, key]
     const uint pixels = sizes.pixels, packed = 3 * pixels;
     const uint query = TILE * tile.x, channel = CHANNELS * tile.z + simd;
     qkv += tile.y * sizes.channels * packed;
-    by_qkv += tile.y * sizes.channels * packed;
+    grad_qkv += tile.y * sizes.channels * packed;
     grad += tile.y * sizes.channels * pixels;
     log_sums += tile.y * pixels;
     means += tile.y * pixels;
@@ -194,7 +194,7 @@ static inline void through_query(
     if (pixels <= query + lane) return;
     for (uint r = 0; r < EACH; ++r) {
         const uint c = channel + SIMDS * r;
-        if (c < sizes.channels) by_qkv[c * packed + query + lane] = T(sums[r] * sizes.scale);
+        if (c < sizes.channels) grad_qkv[c * packed + query + lane] = T(sums[r] * sizes.scale);
     }
 }
 
@@ -202,14 +202,14 @@ static inline void through_query(
 template <typename T>
 static inline void through_key_value(
     device const T* qkv, device const T* grad, device const float* log_sums,
-    device const float* means, device T* by_qkv, constant AttentionSizes& sizes,
+    device const float* means, device T* grad_qkv, constant AttentionSizes& sizes,
     threadgroup float* shared, uint3 tile, uint simd, uint lane) {
     threadgroup float* weights = shared + 2 * TILE * STRIDE; // [query, key]
     threadgroup float* gradients = shared + 3 * TILE * STRIDE;
     const uint pixels = sizes.pixels, packed = 3 * pixels;
     const uint key = TILE * tile.x, channel = CHANNELS * tile.z + simd;
     qkv += tile.y * sizes.channels * packed;
-    by_qkv += tile.y * sizes.channels * packed;
+    grad_qkv += tile.y * sizes.channels * packed;
     grad += tile.y * sizes.channels * pixels;
     log_sums += tile.y * pixels;
     means += tile.y * pixels;
@@ -238,8 +238,8 @@ static inline void through_key_value(
     for (uint r = 0; r < EACH; ++r) {
         const uint c = channel + SIMDS * r;
         if (sizes.channels <= c) continue;
-        by_qkv[c * packed + pixels + key + lane] = T(by_k[r] * sizes.scale);
-        by_qkv[c * packed + 2 * pixels + key + lane] = T(by_v[r]);
+        grad_qkv[c * packed + pixels + key + lane] = T(by_k[r] * sizes.scale);
+        grad_qkv[c * packed + 2 * pixels + key + lane] = T(by_v[r]);
     }
 }
 
@@ -268,11 +268,11 @@ FOR_EACH_TYPE(ATTENTION_MEANS)
     [[kernel, max_total_threads_per_threadgroup(256)]] void NAME##_##SUFFIX(                       \
         device const T* qkv [[buffer(0)]], device const T* grad [[buffer(1)]],                     \
         device const float* log_sums [[buffer(2)]], device const float* means [[buffer(3)]],       \
-        device T* by_qkv [[buffer(4)]], constant AttentionSizes& sizes [[buffer(5)]],              \
+        device T* grad_qkv [[buffer(4)]], constant AttentionSizes& sizes [[buffer(5)]],              \
         threadgroup float* shared [[threadgroup(0)]],                                              \
         uint3 tile [[threadgroup_position_in_grid]],                                               \
         uint thread_index [[thread_index_in_threadgroup]]) {                                       \
-        NAME<T>(qkv, grad, log_sums, means, by_qkv, sizes, shared, tile, thread_index / TILE,      \
+        NAME<T>(qkv, grad, log_sums, means, grad_qkv, sizes, shared, tile, thread_index / TILE,      \
                 thread_index % TILE);                                                              \
     }
 #define THROUGH_QUERY(T, SUFFIX) THROUGH_ATTENTION(through_query, T, SUFFIX)

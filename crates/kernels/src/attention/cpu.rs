@@ -65,7 +65,7 @@ impl Head {
         self,
         isa: Isa,
         [qkv, weights, grad]: [&[f32]; 3],
-        by_qkv: &mut [MaybeUninit<f32>],
+        grad_qkv: &mut [MaybeUninit<f32>],
     ) {
         let Self { channels, pixels } = self;
         let packed = 3 * pixels;
@@ -73,7 +73,7 @@ impl Head {
         let grad = Matrix::rows(grad, pixels);
         let narrow = [channels, pixels, pixels];
         product(
-            &mut by_qkv[2 * pixels..],
+            &mut grad_qkv[2 * pixels..],
             packed,
             narrow,
             grad,
@@ -89,8 +89,8 @@ impl Head {
                 through_softmax(isa, weights, grad);
             }
             let s = Matrix::rows(scratch, pixels);
-            product(by_qkv, packed, narrow, k, s.t(), self.scale());
-            product(&mut by_qkv[pixels..], packed, narrow, q, s, self.scale());
+            product(grad_qkv, packed, narrow, k, s.t(), self.scale());
+            product(&mut grad_qkv[pixels..], packed, narrow, q, s, self.scale());
         });
     }
 }
@@ -149,21 +149,21 @@ impl Attention {
         let head = self.head(packed, height * width);
         let Head { channels, pixels } = head;
         let weights = self.weights.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let by_qkv = with_dense(qkv, |qkv| {
+        let grad_qkv = with_dense(qkv, |qkv| {
             with_dense(grad, |grad| {
-                let mut by_qkv = Output::new(qkv.len());
-                by_qkv
+                let mut grad_qkv = Output::new(qkv.len());
+                grad_qkv
                     .par_chunks(3 * channels * pixels)
                     .zip(qkv.par_chunks(3 * channels * pixels))
                     .zip(grad.par_chunks(channels * pixels))
                     .zip(weights.par_chunks(pixels * pixels))
-                    .for_each(|(((by_qkv, qkv), grad), weights)| {
-                        head.backward(self.isa, [qkv, weights, grad], by_qkv);
+                    .for_each(|(((grad_qkv, qkv), grad), weights)| {
+                        head.backward(self.isa, [qkv, weights, grad], grad_qkv);
                     });
                 // SAFETY: every head has written the gradients of its query, key and value.
-                Ok(unsafe { by_qkv.assume_written() })
+                Ok(unsafe { grad_qkv.assume_written() })
             })
         })?;
-        tensor(by_qkv, qkv.shape())
+        tensor(grad_qkv, qkv.shape())
     }
 }

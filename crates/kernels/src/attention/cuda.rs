@@ -173,7 +173,7 @@ impl Attention {
         let first = start(layout)?;
         let [q, k, v] = [0, 1, 2].map(|part| (qkv, first + part * pixels, heads.packed()));
         let g: Matrices<'_> = (grad.0, start(grad.1)?, heads.output());
-        let mut by_qkv = empty(device, dtype, 3 * count * channels * pixels)?;
+        let mut grad_qkv = empty(device, dtype, 3 * count * channels * pixels)?;
         let mut s = empty(device, DType::F32, count * pixels * pixels)?;
         product(
             count,
@@ -194,11 +194,11 @@ impl Attention {
             (1, q, (&s, 0, square), heads.scale()),
             (2, g, (weights, 0, square), 1.0),
         ] {
-            let target = (&mut by_qkv, part * pixels, heads.packed());
+            let target = (&mut grad_qkv, part * pixels, heads.packed());
             let sizes = [channels, pixels, pixels];
             product(count, ("attention_mix", dtype), sizes, left, right, target, scale)?;
         }
-        Ok(by_qkv)
+        Ok(grad_qkv)
     }
 }
 
@@ -220,7 +220,7 @@ impl CustomOp1 for Attention {
     fn bwd(&self, qkv: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let grad = grad.contiguous()?;
         let (operand, grad) = (Reading::of(qkv), Reading::of(&grad));
-        let by_qkv = self.backward(operand.operand()?, grad.operand()?)?;
-        Ok(Some(tensor(by_qkv, qkv.shape())))
+        let grad_qkv = self.backward(operand.operand()?, grad.operand()?)?;
+        Ok(Some(tensor(grad_qkv, qkv.shape())))
     }
 }

@@ -81,19 +81,19 @@ impl Heads {
     ) -> Result<MetalStorage> {
         let (device, dtype) = (qkv.0.device(), qkv.0.dtype());
         let means = self.means(y, grad)?;
-        let by_qkv = empty(device, dtype, qkv.1.shape().elem_count())?;
+        let grad_qkv = empty(device, dtype, qkv.1.shape().elem_count())?;
         for name in ["through_query", "through_key_value"] {
             Call::new(device, &KERNELS, name, dtype)?
                 .input(qkv)?
                 .input(grad)?
                 .scratch(log_sums)
                 .scratch(&means)
-                .output(&by_qkv)
+                .output(&grad_qkv)
                 .constant(&self.constant())?
                 .shared(BACKWARD_FLOATS)
                 .launch(self.grid(), THREADS)?;
         }
-        Ok(by_qkv)
+        Ok(grad_qkv)
     }
 }
 
@@ -130,7 +130,7 @@ impl Arm<1> for Attention {
         let readings = [qkv, y, grad].map(Reading::of);
         let [a, b, c] = &readings;
         let operands = [a.operand()?, b.operand()?, c.operand()?];
-        let by_qkv = Heads::new(self.heads, qkv.shape())?.backward(operands, log_sums)?;
-        Ok([Some(tensor(by_qkv, qkv.shape()))])
+        let grad_qkv = Heads::new(self.heads, qkv.shape())?.backward(operands, log_sums)?;
+        Ok([Some(tensor(grad_qkv, qkv.shape()))])
     }
 }

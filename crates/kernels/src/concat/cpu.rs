@@ -44,9 +44,9 @@ impl CustomOp2 for Concat {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let channels = a.dim(1)?;
-        let by_a = a.track_op().then(|| part(grad, 0, a.shape())).transpose()?;
-        let by_b = b.track_op().then(|| part(grad, channels, b.shape())).transpose()?;
-        Ok((by_a, by_b))
+        let grad_a = a.track_op().then(|| part(grad, 0, a.shape())).transpose()?;
+        let grad_b = b.track_op().then(|| part(grad, channels, b.shape())).transpose()?;
+        Ok((grad_a, grad_b))
     }
 }
 

@@ -79,8 +79,8 @@ impl CustomOp2 for Concat {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let by_a = a.track_op().then(|| part(&grad, 0, a)).transpose()?;
-        let by_b = b.track_op().then(|| part(&grad, width(a.dims()), b)).transpose()?;
-        Ok((by_a, by_b))
+        let grad_a = a.track_op().then(|| part(&grad, 0, a)).transpose()?;
+        let grad_b = b.track_op().then(|| part(&grad, width(a.dims()), b)).transpose()?;
+        Ok((grad_a, grad_b))
     }
 }

@@ -60,8 +60,8 @@ impl Arm<2> for Concat {
     ) -> Result<[Option<Tensor>; 2]> {
         let grad = Reading::of(grad);
         let grad = grad.operand()?;
-        let by_a = a.track_op().then(|| part(grad, 0, a)).transpose()?;
-        let by_b = b.track_op().then(|| part(grad, sample(a.dims()), b)).transpose()?;
-        Ok([by_a, by_b])
+        let grad_a = a.track_op().then(|| part(grad, 0, a)).transpose()?;
+        let grad_b = b.track_op().then(|| part(grad, sample(a.dims()), b)).transpose()?;
+        Ok([grad_a, grad_b])
     }
 }

@@ -109,7 +109,7 @@ fn turn(weight: Operand<'_>, sizes: &Sizes) -> Result<CudaStorage> {
 }
 
 /// The gradient `[O, I, k, k]` by the weight: a product whose sums go over all pixels of the batch.
-pub(super) fn by_weight(x: Operand<'_>, grad: Operand<'_>, sizes: &Sizes) -> Result<CudaStorage> {
+pub(super) fn grad_weight(x: Operand<'_>, grad: Operand<'_>, sizes: &Sizes) -> Result<CudaStorage> {
     let &Sizes { inputs, outputs, height, width, kernel, .. } = sizes;
     let (terms, pixels) = (inputs * sizes.taps(), sizes.pixels());
     let strides = || Strides { row: pixels, image: height * width };

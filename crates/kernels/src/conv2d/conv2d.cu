@@ -217,16 +217,16 @@ __device__ __forceinline__ void correlate(const T* x, const T* grad, float* part
                 }
 }
 
-// by_weight[o, c, tap] = the sum of the splits, in their order.
+// grad_weight[o, c, tap] = the sum of the splits, in their order.
 template <typename T>
-__device__ __forceinline__ void sum_splits(const float* partial, T* by_weight, unsigned matrix,
+__device__ __forceinline__ void sum_splits(const float* partial, T* grad_weight, unsigned matrix,
                                            unsigned taps, unsigned splits) {
     FOR_EACH_ELEMENT(i, (unsigned long long)taps * matrix) {
         const unsigned long long at = i % matrix, tap = i / matrix;
         float sum = 0.0f;
         for (unsigned split = 0; split < splits; split++)
             sum += partial[((unsigned long long)split * taps + tap) * matrix + at];
-        by_weight[at * taps + tap] = from_float<T>(sum);
+        grad_weight[at * taps + tap] = from_float<T>(sum);
     }
 }
 
@@ -271,10 +271,10 @@ constexpr int WEIGHT_SIDE = 64;
         pack<T>(weight, packed, outputs, channels, taps, output_stride, channel_stride, rotated,   \
                 stride);                                                                           \
     }                                                                                              \
-    extern "C" __global__ void conv2d_splits_##suffix(const float* partial, T* by_weight,          \
+    extern "C" __global__ void conv2d_splits_##suffix(const float* partial, T* grad_weight,          \
                                                       unsigned matrix, unsigned taps,              \
                                                       unsigned splits) {                           \
-        sum_splits<T>(partial, by_weight, matrix, taps, splits);                                   \
+        sum_splits<T>(partial, grad_weight, matrix, taps, splits);                                   \
     }                                                                                              \
     extern "C" __global__ void conv2d_bias_##suffix(const T* grad, T* sums, unsigned outputs,      \
                                                     unsigned pixels, unsigned batch) {             \

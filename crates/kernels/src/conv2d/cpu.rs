@@ -144,7 +144,7 @@ pub(crate) fn forward(
 }
 
 /// The gradient by the input, with each sample finished while it is in the cache.
-pub(crate) fn by_input(
+pub(crate) fn grad_input(
     isa: Isa,
     grad: &[f32],
     weight: &[f32],
@@ -158,7 +158,7 @@ pub(crate) fn by_input(
 }
 
 /// The same, given to `finish` sample by sample.
-pub(crate) fn by_input_each(
+pub(crate) fn grad_input_each(
     isa: Isa,
     grad: &[f32],
     weight: &[f32],
@@ -172,7 +172,7 @@ pub(crate) fn by_input_each(
 }
 
 /// The gradient `[O, I, k, k]` by the weight.
-pub(crate) fn by_weight(
+pub(crate) fn grad_weight(
     isa: Isa,
     source: &Source<'_>,
     grad: &[f32],
@@ -228,26 +228,26 @@ impl Conv2d {
     }
 
     /// The gradient by the input, of this shape.
-    pub(crate) fn by_input(&self, x: &Shape, weight: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    pub(crate) fn grad_input(&self, x: &Shape, weight: &Tensor, grad: &Tensor) -> Result<Tensor> {
         let geometry = geometry(x, weight.shape())?;
-        let by_x = with_dense(weight, |weight| {
-            with_dense(grad, |grad| Ok(by_input(self.isa, grad, weight, &geometry, &|_, _| ())))
+        let grad_x = with_dense(weight, |weight| {
+            with_dense(grad, |grad| Ok(grad_input(self.isa, grad, weight, &geometry, &|_, _| ())))
         })?;
-        tensor(by_x, x)
+        tensor(grad_x, x)
     }
 
     /// The gradient by the weight, of this shape.
-    pub(crate) fn by_weight(&self, x: &Tensor, weight: &Shape, grad: &Tensor) -> Result<Tensor> {
+    pub(crate) fn grad_weight(&self, x: &Tensor, weight: &Shape, grad: &Tensor) -> Result<Tensor> {
         let geometry = geometry(x.shape(), weight)?;
-        let by_weight = with_dense(x, |x| {
+        let grad_weight = with_dense(x, |x| {
             let source = Source::plain(Channels::new(x, geometry.inputs, geometry.pixels()));
-            with_dense(grad, |grad| Ok(by_weight(self.isa, &source, grad, &geometry)))
+            with_dense(grad, |grad| Ok(grad_weight(self.isa, &source, grad, &geometry)))
         })?;
-        tensor(by_weight, weight)
+        tensor(grad_weight, weight)
     }
 
     /// The gradient by the bias.
-    pub(crate) fn by_bias(&self, grad: &Tensor) -> Result<Tensor> {
+    pub(crate) fn grad_bias(&self, grad: &Tensor) -> Result<Tensor> {
         let (batch, outputs, height, width) = grad.dims4()?;
         with_dense(grad, |grad| {
             let sums = reduce::over_pixels(self.isa, grad, height * width);
@@ -262,9 +262,9 @@ impl Conv2d {
         weight: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let by_x = x.track_op().then(|| self.by_input(x.shape(), weight, grad));
-        let by_weight = weight.track_op().then(|| self.by_weight(x, weight.shape(), grad));
-        Ok((by_x.transpose()?, by_weight.transpose()?))
+        let grad_x = x.track_op().then(|| self.grad_input(x.shape(), weight, grad));
+        let grad_weight = weight.track_op().then(|| self.grad_weight(x, weight.shape(), grad));
+        Ok((grad_x.transpose()?, grad_weight.transpose()?))
     }
 }
 
@@ -320,8 +320,8 @@ impl CustomOp3 for Conv2d {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (by_x, by_weight) = self.backward(x, weight, grad)?;
-        let by_bias = bias.track_op().then(|| self.by_bias(grad));
-        Ok((by_x, by_weight, by_bias.transpose()?))
+        let (grad_x, grad_weight) = self.backward(x, weight, grad)?;
+        let grad_bias = bias.track_op().then(|| self.grad_bias(grad));
+        Ok((grad_x, grad_weight, grad_bias.transpose()?))
     }
 }

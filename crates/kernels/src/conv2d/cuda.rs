@@ -81,9 +81,9 @@ fn convolve(
 }
 
 /// The gradient by the weight.
-fn by_weight(x: Operand<'_>, grad: Operand<'_>, sizes: Sizes) -> Result<CudaStorage> {
+fn grad_weight(x: Operand<'_>, grad: Operand<'_>, sizes: Sizes) -> Result<CudaStorage> {
     if columns::pays(&sizes) {
-        return columns::by_weight(x, grad, &sizes);
+        return columns::grad_weight(x, grad, &sizes);
     }
     let (device, dtype) = (x.0.device(), x.0.dtype());
     let Sizes { inputs, outputs, .. } = sizes;
@@ -115,7 +115,7 @@ fn by_weight(x: Operand<'_>, grad: Operand<'_>, sizes: Sizes) -> Result<CudaStor
 }
 
 /// The gradient by the bias.
-fn by_bias(grad: Operand<'_>, sizes: Sizes) -> Result<CudaStorage> {
+fn grad_bias(grad: Operand<'_>, sizes: Sizes) -> Result<CudaStorage> {
     let (device, dtype) = (grad.0.device(), grad.0.dtype());
     let mut sums = empty(device, dtype, sizes.outputs)?;
     let call = Call::typed(device, &KERNELS, "conv2d_bias", dtype)?
@@ -145,16 +145,16 @@ fn backward(
 ) -> Result<(Option<Tensor>, Option<Tensor>)> {
     let sizes = Sizes::new(x.shape(), weight.shape())?;
     let (images, weights, grads) = (Reading::of(x), Reading::of(weight), Reading::of(grad));
-    let by_x = x.track_op().then(|| -> Result<Tensor> {
+    let grad_x = x.track_op().then(|| -> Result<Tensor> {
         let (grad, weight) = (grads.operand()?, weights.operand()?);
-        let by_x = convolve(grad, weight, None, sizes.backward(), Way::Backward)?;
-        Ok(tensor(by_x, x.shape()))
+        let grad_x = convolve(grad, weight, None, sizes.backward(), Way::Backward)?;
+        Ok(tensor(grad_x, x.shape()))
     });
-    let by_weight = weight.track_op().then(|| -> Result<Tensor> {
-        let sums = by_weight(images.operand()?, grads.operand()?, sizes)?;
+    let grad_weight = weight.track_op().then(|| -> Result<Tensor> {
+        let sums = grad_weight(images.operand()?, grads.operand()?, sizes)?;
         Ok(tensor(sums, weight.shape()))
     });
-    Ok((by_x.transpose()?, by_weight.transpose()?))
+    Ok((grad_x.transpose()?, grad_weight.transpose()?))
 }
 
 impl CustomOp2 for Conv2d {
@@ -231,11 +231,11 @@ impl CustomOp3 for Conv2d {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let (by_x, by_weight) = backward(x, weight, &grad)?;
-        let by_bias = bias.track_op().then(|| -> Result<Tensor> {
+        let (grad_x, grad_weight) = backward(x, weight, &grad)?;
+        let grad_bias = bias.track_op().then(|| -> Result<Tensor> {
             let sizes = Sizes::new(x.shape(), weight.shape())?;
-            Ok(tensor(by_bias(Reading::of(&grad).operand()?, sizes)?, bias.shape()))
+            Ok(tensor(grad_bias(Reading::of(&grad).operand()?, sizes)?, bias.shape()))
         });
-        Ok((by_x, by_weight, by_bias.transpose()?))
+        Ok((grad_x, grad_weight, grad_bias.transpose()?))
     }
 }

@@ -68,7 +68,7 @@ fn convolve(
 
 /// The gradient by the weight: the pixels of the batch are summed in runs side by side, and the sums
 /// of the runs in their order.
-fn by_weight(x: Operand<'_>, grad: Operand<'_>, geometry: &Geometry) -> Result<MetalStorage> {
+fn grad_weight(x: Operand<'_>, grad: Operand<'_>, geometry: &Geometry) -> Result<MetalStorage> {
     let (device, dtype) = (x.0.device(), x.0.dtype());
     let len = geometry.outputs * geometry.inputs * geometry.taps();
     let pixels = geometry.batch * geometry.pixels();
@@ -102,16 +102,16 @@ fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<[Option<Tensor
     let readings = [x, weight, grad].map(Reading::of);
     let [a, b, c] = &readings;
     let (images, weights, grads) = (a.operand()?, b.operand()?, c.operand()?);
-    let by_x = || convolve([grads, weights], None, &geometry.backward(), true);
-    let by_x = x.track_op().then(by_x).transpose()?;
-    let by_weight = || by_weight(images, grads, &geometry);
-    let by_weight = weight.track_op().then(by_weight).transpose()?;
+    let grad_x = || convolve([grads, weights], None, &geometry.backward(), true);
+    let grad_x = x.track_op().then(grad_x).transpose()?;
+    let grad_weight = || grad_weight(images, grads, &geometry);
+    let grad_weight = weight.track_op().then(grad_weight).transpose()?;
     let [x, weight] = [x, weight].map(Tensor::shape);
-    Ok([by_x.map(|it| tensor(it, x)), by_weight.map(|it| tensor(it, weight))])
+    Ok([grad_x.map(|it| tensor(it, x)), grad_weight.map(|it| tensor(it, weight))])
 }
 
 /// The gradient by the bias: `[B, O, pixels]` summed over pixels, then over the batch.
-fn by_bias(grad: &Tensor, bias: &Tensor) -> Result<Tensor> {
+fn grad_bias(grad: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (batch, outputs, height, width) = grad.dims4()?;
     let sums = sum_rows(Reading::of(grad).operand()?, batch * outputs, height * width)?;
     Ok(tensor(sum_leading(&sums, batch, outputs, bias.dtype())?, bias.shape()))
@@ -147,8 +147,8 @@ impl Arm<3> for Conv2d {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<[Option<Tensor>; 3]> {
-        let [by_x, by_weight] = backward(x, weight, grad)?;
-        let by_bias = bias.track_op().then(|| by_bias(grad, bias)).transpose()?;
-        Ok([by_x, by_weight, by_bias])
+        let [grad_x, grad_weight] = backward(x, weight, grad)?;
+        let grad_bias = bias.track_op().then(|| grad_bias(grad, bias)).transpose()?;
+        Ok([grad_x, grad_weight, grad_bias])
     }
 }

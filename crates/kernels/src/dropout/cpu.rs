@@ -29,8 +29,8 @@ impl Dropout {
     /// The gradient by the operand.
     pub(crate) fn gradient(&self, grad: &Tensor) -> Result<Tensor> {
         let keep = self.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let by_x = with_dense(grad, |grad| Ok(self.apply(grad, &keep)))?;
-        tensor(by_x, grad.shape())
+        let grad_x = with_dense(grad, |grad| Ok(self.apply(grad, &keep)))?;
+        tensor(grad_x, grad.shape())
     }
 
     /// The numbers that stay, divided by `1 − p`.

@@ -57,7 +57,7 @@ impl CustomOp1 for Dropout {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let grad = grad.contiguous()?;
-        let by_x = self.apply(Reading::of(&grad).operand()?)?;
-        Ok(Some(tensor(by_x, x.shape())))
+        let grad_x = self.apply(Reading::of(&grad).operand()?)?;
+        Ok(Some(tensor(grad_x, x.shape())))
     }
 }

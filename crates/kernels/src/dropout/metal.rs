@@ -54,7 +54,7 @@ impl Arm<1> for Dropout {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<[Option<Tensor>; 1]> {
-        let by_x = self.apply(Reading::of(grad).operand()?)?;
-        Ok([Some(tensor(by_x, x.shape()))])
+        let grad_x = self.apply(Reading::of(grad).operand()?)?;
+        Ok([Some(tensor(grad_x, x.shape()))])
     }
 }

@@ -37,21 +37,21 @@ impl GroupNorm {
         let normal = self.normal.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(normal) = &*normal else { bail!("group_norm: backward without forward") };
         let image = channels * height * width;
-        let by_x = with_dense(x, |x| {
+        let grad_x = with_dense(x, |x| {
             with_dense(grad, |grad| {
                 let x = Channels::new(x, channels, height * width);
-                let mut by_x = Output::new(grad.len());
-                let samples = by_x.par_chunks(image).zip(grad.par_chunks(image)).enumerate();
-                samples.for_each(|(sample, (by_x, grad))| {
-                    normal.back(&x, sample, Some(grad), by_x, &sums, |_| None);
+                let mut grad_x = Output::new(grad.len());
+                let samples = grad_x.par_chunks(image).zip(grad.par_chunks(image)).enumerate();
+                samples.for_each(|(sample, (grad_x, grad))| {
+                    normal.back(&x, sample, Some(grad), grad_x, &sums, |_| None);
                 });
                 // SAFETY: the samples cover the gradient.
-                Ok(unsafe { by_x.assume_written() })
+                Ok(unsafe { grad_x.assume_written() })
             })
         })?;
         let of = |sums: Vec<f32>| tensor(sums, &Shape::from((batch, channels)));
-        let [by_bias, by_weight] = sums.into_parts();
-        Ok([tensor(by_x, x.shape())?, of(by_weight)?, of(by_bias)?])
+        let [grad_bias, grad_weight] = sums.into_parts();
+        Ok([tensor(grad_x, x.shape())?, of(grad_weight)?, of(grad_bias)?])
     }
 }
 
@@ -97,11 +97,11 @@ impl CustomOp3 for GroupNorm {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [by_x, by_weight, by_bias] = self.gradients(x, grad)?;
+        let [grad_x, grad_weight, grad_bias] = self.gradients(x, grad)?;
         let of = |operand: &Tensor, by_sample: Tensor| {
             let gradient = || if operand.rank() == 1 { by_sample.sum(0) } else { Ok(by_sample) };
             operand.track_op().then(gradient).transpose()
         };
-        Ok((x.track_op().then_some(by_x), of(weight, by_weight)?, of(bias, by_bias)?))
+        Ok((x.track_op().then_some(grad_x), of(weight, grad_weight)?, of(bias, grad_bias)?))
     }
 }

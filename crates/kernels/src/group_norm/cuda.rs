@@ -44,24 +44,24 @@ impl GroupNorm {
         let sizes = self.sizes(x.1.shape(), weight.1.shape())?;
         let [channels, groups, ..] = sizes;
         let batch = x.1.shape().dims4()?.0;
-        let mut by_x = empty(device, dtype, x.1.shape().elem_count())?;
-        let mut by_weight = empty(device, DType::F32, batch * channels)?;
-        let mut by_bias = empty(device, DType::F32, batch * channels)?;
+        let mut grad_x = empty(device, dtype, x.1.shape().elem_count())?;
+        let mut grad_weight = empty(device, DType::F32, batch * channels)?;
+        let mut grad_bias = empty(device, DType::F32, batch * channels)?;
         let call = Call::typed(device, &KERNELS, "group_norm_backward", dtype)?
             .input(x)?
             .input(weight)?
             .input(bias)?
             .input(grad)?
-            .output(&mut by_x, 0)?
-            .output(&mut by_weight, 0)?
-            .output(&mut by_bias, 0)?
+            .output(&mut grad_x, 0)?
+            .output(&mut grad_weight, 0)?
+            .output(&mut grad_bias, 0)?
             .sizes(&sizes)?
             .float(self.eps);
         // As many warps as there are channels to sum, within reason.
         let warps = (channels / groups).clamp(4, THREADS / WARP);
         // SAFETY: parameters as in `group_norm.cu`; one block a group of one sample.
         unsafe { call.launch([batch * groups, 1, 1], warps * WARP)? };
-        Ok([by_x, by_weight, by_bias])
+        Ok([grad_x, grad_weight, grad_bias])
     }
 }
 
@@ -133,12 +133,12 @@ impl CustomOp3 for GroupNorm {
         let readings = [x, weight, bias, &grad].map(Reading::of);
         let [a, b, c, d] = &readings;
         let operands = [a.operand()?, b.operand()?, c.operand()?, d.operand()?];
-        let [by_x, by_weight, by_bias] = self.backward(operands)?;
+        let [grad_x, grad_weight, grad_bias] = self.backward(operands)?;
         let batch = x.dim(0)?;
         let of = |rows: &CudaStorage, operand: &Tensor| {
             operand.track_op().then(|| gradient(rows, operand, batch)).transpose()
         };
-        let by_x = x.track_op().then(|| tensor(by_x, x.shape()));
-        Ok((by_x, of(&by_weight, weight)?, of(&by_bias, bias)?))
+        let grad_x = x.track_op().then(|| tensor(grad_x, x.shape()));
+        Ok((grad_x, of(&grad_weight, weight)?, of(&grad_bias, bias)?))
     }
 }

@@ -62,18 +62,18 @@ __device__ __forceinline__ float through_activation(float grad, float normal, fl
 
 // With d the gradient by weight · x̂ + bias:
 //
-//   by_bias = sum of d,   by_weight = sum of d x̂   (over a channel's pixels, [B, C] in f32)
-//   by_x = (weight d - mean(weight d) - x̂ mean(weight d x̂)) · inverse   (means over the group)
+//   grad_bias = sum of d,   grad_weight = sum of d x̂   (over a channel's pixels, [B, C] in f32)
+//   grad_x = (weight d - mean(weight d) - x̂ mean(weight d x̂)) · inverse   (means over the group)
 //
 // A warp sums a channel.
 template <typename T>
 __device__ __forceinline__ void backward(const T* x, const T* weight, const T* bias, const T* grad,
-                                         T* by_x, float* by_weight, float* by_bias,
+                                         T* grad_x, float* grad_weight, float* grad_bias,
                                          const Group& group, unsigned silu, float eps) {
     SHARED(float, scratch, [32]);
     x += group.first;
     grad += group.first;
-    by_x += group.first;
+    grad_x += group.first;
     weight += group.weights;
     bias += group.weights;
     const Moments moments = moments_of(x, group.size(), eps, scratch);
@@ -92,8 +92,8 @@ __device__ __forceinline__ void backward(const T* x, const T* weight, const T* b
         sum = warp_sum(sum);
         sum_normal = warp_sum(sum_normal);
         if (lane == 0) {
-            by_bias[blockIdx.x * group.channels + channel] = sum;
-            by_weight[blockIdx.x * group.channels + channel] = sum_normal;
+            grad_bias[blockIdx.x * group.channels + channel] = sum;
+            grad_weight[blockIdx.x * group.channels + channel] = sum_normal;
             total += sum * scale;
             total_normal += sum_normal * scale;
         }
@@ -105,7 +105,7 @@ __device__ __forceinline__ void backward(const T* x, const T* weight, const T* b
         const float scale = to_float(weight[channel]), shift = to_float(bias[channel]);
         const float normal = (to_float(x[i]) - moments.mean) * moments.inverse;
         const float d = through_activation(to_float(grad[i]), normal, scale, shift, silu);
-        by_x[i] = from_float<T>((scale * d - mean - normal * mean_normal) * moments.inverse);
+        grad_x[i] = from_float<T>((scale * d - mean - normal * mean_normal) * moments.inverse);
     }
 }
 
@@ -128,10 +128,10 @@ __device__ __forceinline__ void sum_rows(const float* rows, T* sums, unsigned ba
         forward<T>(x, weight, bias, y, Group(channels, groups, pixels, per_sample), silu, eps);    \
     }                                                                                              \
     extern "C" __global__ void group_norm_backward_##suffix(                                       \
-        const T* x, const T* weight, const T* bias, const T* grad, T* by_x, float* by_weight,      \
-        float* by_bias, unsigned channels, unsigned groups, unsigned pixels, unsigned per_sample,  \
+        const T* x, const T* weight, const T* bias, const T* grad, T* grad_x, float* grad_weight,      \
+        float* grad_bias, unsigned channels, unsigned groups, unsigned pixels, unsigned per_sample,  \
         unsigned silu, float eps) {                                                                \
-        backward<T>(x, weight, bias, grad, by_x, by_weight, by_bias,                               \
+        backward<T>(x, weight, bias, grad, grad_x, grad_weight, grad_bias,                               \
                     Group(channels, groups, pixels, per_sample), silu, eps);                       \
     }                                                                                              \
     extern "C" __global__ void group_norm_sums_##suffix(const float* rows, T* sums,                \

@@ -55,14 +55,14 @@ static inline float through_activation(float z, float grad, uint silu) {
 
 // With d the gradient by weight · x̂ + bias:
 //
-//   by_bias = Σ d,  by_weight = Σ d x̂                                       (pixels of a channel)
-//   by_x = (weight d − mean(weight d) − x̂ · mean(weight d x̂)) / √(var + eps)   (means over a group)
+//   grad_bias = Σ d,  grad_weight = Σ d x̂                                       (pixels of a channel)
+//   grad_x = (weight d − mean(weight d) − x̂ · mean(weight d x̂)) / √(var + eps)   (means over a group)
 //
-// by_weight and by_bias: [B, C]. A SIMD-group takes a channel at a time.
+// grad_weight and grad_bias: [B, C]. A SIMD-group takes a channel at a time.
 template <typename T>
 static inline void group_norm_backward(
     device const T* x, device const T* weight, device const T* bias, device const T* grad,
-    device const float* moments, device T* by_x, device float* by_weight, device float* by_bias,
+    device const float* moments, device T* grad_x, device float* grad_weight, device float* grad_bias,
     constant NormSizes& sizes, threadgroup float* shared, uint index, Place place) {
     const uint channels = sizes.channels / sizes.groups;
     const uint length = channels * sizes.pixels;
@@ -72,7 +72,7 @@ static inline void group_norm_backward(
     const uint width = (place.threads + place.simds - 1) / place.simds;
     x += index * length;
     grad += index * length;
-    by_x += index * length;
+    grad_x += index * length;
     float sum = 0.0f, sum_normal = 0.0f;
     for (uint channel = place.simd; channel < channels; channel += place.simds) {
         const float scale = float(weight[first + channel]), shift = float(bias[first + channel]);
@@ -87,8 +87,8 @@ static inline void group_norm_backward(
         d_sum = simd_sum(d_sum);
         d_normal_sum = simd_sum(d_normal_sum);
         if (place.lane == 0) {
-            by_bias[index * channels + channel] = d_sum;
-            by_weight[index * channels + channel] = d_normal_sum;
+            grad_bias[index * channels + channel] = d_sum;
+            grad_weight[index * channels + channel] = d_normal_sum;
             sum += d_sum * scale;
             sum_normal += d_normal_sum * scale;
         }
@@ -101,7 +101,7 @@ static inline void group_norm_backward(
         const float normal = (float(x[i]) - mean) * inverse;
         const float z = normal * scale + float(bias[channel]);
         const float d = through_activation(z, float(grad[i]), sizes.silu);
-        by_x[i] = T((scale * d - mean_d - normal * mean_normal) * inverse);
+        grad_x[i] = T((scale * d - mean_d - normal * mean_normal) * inverse);
     }
 }
 
@@ -120,11 +120,11 @@ FOR_EACH_TYPE(GROUP_NORM)
     kernel void through_group_norm_##SUFFIX(                                                       \
         device const T* x [[buffer(0)]], device const T* weight [[buffer(1)]],                     \
         device const T* bias [[buffer(2)]], device const T* grad [[buffer(3)]],                    \
-        device const float* moments [[buffer(4)]], device T* by_x [[buffer(5)]],                   \
-        device float* by_weight [[buffer(6)]], device float* by_bias [[buffer(7)]],                \
+        device const float* moments [[buffer(4)]], device T* grad_x [[buffer(5)]],                   \
+        device float* grad_weight [[buffer(6)]], device float* grad_bias [[buffer(7)]],                \
         constant NormSizes& sizes [[buffer(8)]], threadgroup float* shared [[threadgroup(0)]],     \
         uint index [[threadgroup_position_in_grid]], PLACE) {                                      \
         group_norm_backward<T>(                                                                    \
-            x, weight, bias, grad, moments, by_x, by_weight, by_bias, sizes, shared, index, HERE); \
+            x, weight, bias, grad, moments, grad_x, grad_weight, grad_bias, sizes, shared, index, HERE); \
     }
 FOR_EACH_TYPE(THROUGH_GROUP_NORM)

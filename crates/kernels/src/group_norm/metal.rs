@@ -64,22 +64,22 @@ impl GroupNorm {
         };
         let (device, dtype) = (x.0.device(), x.0.dtype());
         let sizes = self.sizes(x.1.shape(), weight.1.shape())?;
-        let by_x = empty(device, dtype, x.1.shape().elem_count())?;
-        let by_weight = empty(device, DType::F32, sizes.batch * sizes.channels)?;
-        let by_bias = empty(device, DType::F32, sizes.batch * sizes.channels)?;
+        let grad_x = empty(device, dtype, x.1.shape().elem_count())?;
+        let grad_weight = empty(device, DType::F32, sizes.batch * sizes.channels)?;
+        let grad_bias = empty(device, DType::F32, sizes.batch * sizes.channels)?;
         Call::new(device, &KERNELS, "through_group_norm", dtype)?
             .input(x)?
             .input(weight)?
             .input(bias)?
             .input(grad)?
             .scratch(moments)
-            .output(&by_x)
-            .output(&by_weight)
-            .output(&by_bias)
+            .output(&grad_x)
+            .output(&grad_weight)
+            .output(&grad_bias)
             .constant(&sizes.constant)?
             .shared(SUM_FLOATS)
             .launch([sizes.batch * self.groups, 1, 1], threads(sizes.length))?;
-        Ok([by_x, by_weight, by_bias])
+        Ok([grad_x, grad_weight, grad_bias])
     }
 }
 
@@ -119,7 +119,7 @@ impl Arm<3> for GroupNorm {
         let readings = [x, weight, bias, grad].map(Reading::of);
         let [a, b, c, d] = &readings;
         let operands = [a.operand()?, b.operand()?, c.operand()?, d.operand()?];
-        let [by_x, by_weight, by_bias] = self.gradients(operands)?;
+        let [grad_x, grad_weight, grad_bias] = self.gradients(operands)?;
         // One weight for all samples, or one for each.
         let terms = if weight.rank() == 2 { 1 } else { x.dim(0)? };
         let of = |rows: &MetalStorage, operand: &Tensor| {
@@ -127,7 +127,7 @@ impl Arm<3> for GroupNorm {
             let sums = operand.track_op().then(sums).transpose()?;
             Ok::<_, candle_core::Error>(sums.map(|it| tensor(it, operand.shape())))
         };
-        let by_x = x.track_op().then(|| tensor(by_x, x.shape()));
-        Ok([by_x, of(&by_weight, weight)?, of(&by_bias, bias)?])
+        let grad_x = x.track_op().then(|| tensor(grad_x, x.shape()));
+        Ok([grad_x, of(&grad_weight, weight)?, of(&grad_bias, bias)?])
     }
 }

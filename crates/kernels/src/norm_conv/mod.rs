@@ -12,7 +12,7 @@ use candle_core::{Result, Shape, Tensor, bail};
 
 use super::buffer::{SharedSlice, as_uninit};
 use super::channels::Channels;
-use super::conv2d::cpu::{by_input, by_input_each, by_weight, forward, geometry};
+use super::conv2d::cpu::{forward, geometry, grad_input, grad_input_each, grad_weight};
 use super::conv2d::source::Source;
 use super::group_norm::moments::{ChannelMoments, measure};
 use super::group_norm::normal::{Normal, Recipe, SampleSums, measure_all};
@@ -260,17 +260,17 @@ pub(super) fn weight_gradient(
 ) -> Result<Tensor> {
     let geometry = geometry(&x.shape()?, weight)?;
     let grad = Dense::of(grad)?;
-    let mut by_weight = x.with(|x| {
+    let mut grad_weight = x.with(|x| {
         let source = match normal {
             Some(normal) => Source::normalised(*x, normal),
             None => Source::plain(*x),
         };
-        Ok(by_weight(isa, &source, &grad, &geometry))
+        Ok(grad_weight(isa, &source, &grad, &geometry))
     })?;
     if factor != 1.0 {
-        by_weight.iter_mut().for_each(|it| *it *= factor as f32);
+        grad_weight.iter_mut().for_each(|it| *it *= factor as f32);
     }
-    tensor(by_weight, weight)
+    tensor(grad_weight, weight)
 }
 
 /// What [`input_gradients`] gives.
@@ -317,10 +317,10 @@ pub(super) fn input_gradients(
             }
         };
         Ok(match x.as_one() {
-            Some(_) => vec![by_input(isa, &grad, &weight, &geometry, &back)],
+            Some(_) => vec![grad_input(isa, &grad, &weight, &geometry, &back)],
             None => {
                 let split = Split::new(x);
-                by_input_each(isa, &grad, &weight, &geometry, &|sample, grad| {
+                grad_input_each(isa, &grad, &weight, &geometry, &|sample, grad| {
                     back(sample, grad);
                     split.put(sample, grad);
                 });

@@ -114,8 +114,8 @@ fn check(isa: Isa, sizes: Sizes, before: Before, after: After) {
 
     let grad = random(99, output.tensor.dims());
     let (normal, shape) = (normal.as_ref(), weight.shape());
-    let by_weight = weight_gradient(isa, &x, normal, shape, &grad, factor).unwrap();
-    let e = error(&by_weight, &expected.1[images]);
+    let grad_weight = weight_gradient(isa, &x, normal, shape, &grad, factor).unwrap();
+    let e = error(&grad_weight, &expected.1[images]);
     assert!(e < TOLERANCE, "{what}: gradient by the weight is off by {e:.1e}");
 
     // Something else is already in the gradients.

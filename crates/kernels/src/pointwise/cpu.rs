@@ -48,8 +48,8 @@ impl CustomOp2 for AddScaled {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let by_sum = self.gradient(grad)?;
-        let of = |operand: &Tensor| operand.track_op().then(|| by_sum.clone());
+        let grad_sum = self.gradient(grad)?;
+        let of = |operand: &Tensor| operand.track_op().then(|| grad_sum.clone());
         Ok((of(a), of(b)))
     }
 }
@@ -159,14 +159,14 @@ impl CustomOp2 for AddChannels {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let by_c = c.track_op().then(|| self.by_channels(grad));
-        Ok((x.track_op().then(|| grad.clone()), by_c.transpose()?))
+        let grad_c = c.track_op().then(|| self.grad_channels(grad));
+        Ok((x.track_op().then(|| grad.clone()), grad_c.transpose()?))
     }
 }
 
 impl AddChannels {
     /// The gradient `[B, C]` by what is added to each channel.
-    pub(crate) fn by_channels(&self, grad: &Tensor) -> Result<Tensor> {
+    pub(crate) fn grad_channels(&self, grad: &Tensor) -> Result<Tensor> {
         let (batch, channels, height, width) = grad.dims4()?;
         with_dense(grad, |grad| {
             let sums = reduce::over_pixels(self.isa, grad, height * width);

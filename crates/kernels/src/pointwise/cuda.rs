@@ -119,8 +119,8 @@ impl CustomOp1 for Map {
         let argument = if self.of_output { y } else { x };
         let (grad, argument) = (grad.contiguous()?, argument.contiguous()?);
         let (argument, grad) = (Reading::of(&argument), Reading::of(&grad));
-        let by_x = zip(self.through, argument.operand()?, grad.operand()?)?;
-        Ok(Some(tensor(by_x, x.shape())))
+        let grad_x = zip(self.through, argument.operand()?, grad.operand()?)?;
+        Ok(Some(tensor(grad_x, x.shape())))
     }
 }
 
@@ -172,9 +172,9 @@ impl CustomOp2 for AddScaled {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let by_sum = scaled(Reading::of(&grad).operand()?, self.scale)?;
-        let by_sum = tensor(by_sum, a.shape());
-        let of = |operand: &Tensor| operand.track_op().then(|| by_sum.clone());
+        let grad_sum = scaled(Reading::of(&grad).operand()?, self.scale)?;
+        let grad_sum = tensor(grad_sum, a.shape());
+        let of = |operand: &Tensor| operand.track_op().then(|| grad_sum.clone());
         Ok((of(a), of(b)))
     }
 }
@@ -225,12 +225,12 @@ impl CustomOp2 for AddChannels {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let by_c = c.track_op().then(|| -> Result<Tensor> {
+        let grad_c = c.track_op().then(|| -> Result<Tensor> {
             let (_, _, height, width) = x.dims4()?;
             let grad = grad.contiguous()?;
             let sums = sums(Reading::of(&grad).operand()?, c.elem_count(), height * width)?;
             Ok(tensor(sums, c.shape()))
         });
-        Ok((x.track_op().then(|| grad.clone()), by_c.transpose()?))
+        Ok((x.track_op().then(|| grad.clone()), grad_c.transpose()?))
     }
 }

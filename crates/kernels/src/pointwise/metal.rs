@@ -71,8 +71,8 @@ impl Arm<1> for Map {
     ) -> Result<[Option<Tensor>; 1]> {
         let argument = Reading::of(if self.of_output { y } else { x });
         let grad = Reading::of(grad);
-        let by_x = map(self.through, &[argument.operand()?, grad.operand()?], &[])?;
-        Ok([Some(tensor(by_x, x.shape()))])
+        let grad_x = map(self.through, &[argument.operand()?, grad.operand()?], &[])?;
+        Ok([Some(tensor(grad_x, x.shape()))])
     }
 }
 
@@ -96,9 +96,9 @@ impl Arm<2> for AddScaled {
         grad: &Tensor,
     ) -> Result<[Option<Tensor>; 2]> {
         let grads = Reading::of(grad);
-        let by_sum = map("scaled", &[grads.operand()?], &[Word::Float(self.scale)])?;
-        let by_sum = tensor(by_sum, grad.shape());
-        Ok(operands.map(|operand| operand.track_op().then(|| by_sum.clone())))
+        let grad_sum = map("scaled", &[grads.operand()?], &[Word::Float(self.scale)])?;
+        let grad_sum = tensor(grad_sum, grad.shape());
+        Ok(operands.map(|operand| operand.track_op().then(|| grad_sum.clone())))
     }
 }
 
@@ -120,12 +120,12 @@ impl Arm<2> for AddChannels {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<[Option<Tensor>; 2]> {
-        let by_c = c.track_op().then(|| -> Result<Tensor> {
+        let grad_c = c.track_op().then(|| -> Result<Tensor> {
             let (_, _, height, width) = x.dims4()?;
             let channels = c.elem_count();
             let sums = sum_rows(Reading::of(grad).operand()?, channels, height * width)?;
             Ok(tensor(sum_leading(&sums, 1, channels, c.dtype())?, c.shape()))
         });
-        Ok([x.track_op().then(|| grad.clone()), by_c.transpose()?])
+        Ok([x.track_op().then(|| grad.clone()), grad_c.transpose()?])
     }
 }

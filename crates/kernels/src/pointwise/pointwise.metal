@@ -85,9 +85,9 @@ static inline float through_softplus_of(float x) {
 #define THROUGH(NAME, T, SUFFIX)                                                                   \
     kernel void through_##NAME##_##SUFFIX(                                                         \
         device const T* x [[buffer(0)]], device const T* grad [[buffer(1)]],                       \
-        device T* by_x [[buffer(2)]], constant uint& count [[buffer(3)]],                          \
+        device T* grad_x [[buffer(2)]], constant uint& count [[buffer(3)]],                          \
         uint i [[thread_position_in_grid]]) {                                                      \
-        if (i < count) by_x[i] = T(float(grad[i]) * through_##NAME##_of(float(x[i])));             \
+        if (i < count) grad_x[i] = T(float(grad[i]) * through_##NAME##_of(float(x[i])));             \
     }
 #define THROUGH_SILU(T, SUFFIX) THROUGH(silu, T, SUFFIX)
 #define THROUGH_SIGMOID(T, SUFFIX) THROUGH(sigmoid, T, SUFFIX)

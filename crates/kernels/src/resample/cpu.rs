@@ -87,7 +87,7 @@ impl Resample {
             Direction::Down => Direction::Up,
             Direction::Up => Direction::Down,
         };
-        let by_x = with_dense(grad, |grad| Ok(self.resample(grad, back)))?;
-        tensor(by_x, x)
+        let grad_x = with_dense(grad, |grad| Ok(self.resample(grad, back)))?;
+        tensor(grad_x, x)
     }
 }

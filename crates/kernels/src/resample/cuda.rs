@@ -80,7 +80,7 @@ impl CustomOp1 for Resample {
         };
         let (batch, channels, _, _) = x.dims4()?;
         let grad = grad.contiguous()?;
-        let by_x = self.run(Reading::of(&grad).operand()?, batch * channels, back)?;
-        Ok(Some(tensor(by_x, x.shape())))
+        let grad_x = self.run(Reading::of(&grad).operand()?, batch * channels, back)?;
+        Ok(Some(tensor(grad_x, x.shape())))
     }
 }

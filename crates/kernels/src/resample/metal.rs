@@ -75,7 +75,7 @@ impl Arm<1> for Resample {
             Direction::Up => Direction::Down,
         };
         let (batch, channels, _, _) = x.dims4()?;
-        let by_x = self.apply(Reading::of(grad).operand()?, batch * channels, back)?;
-        Ok([Some(tensor(by_x, x.shape()))])
+        let grad_x = self.apply(Reading::of(grad).operand()?, batch * channels, back)?;
+        Ok([Some(tensor(grad_x, x.shape()))])
     }
 }

@@ -155,8 +155,8 @@ impl Network {
                 self.stash.put(&param, grad);
             }
         }
-        let by_x = gradients.input.map(|grad| grad.reshape(x.shape()));
-        by_x.or_else(|| x.track_op().then(|| x.zeros_like())).transpose()
+        let grad_x = gradients.input.map(|grad| grad.reshape(x.shape()));
+        grad_x.or_else(|| x.track_op().then(|| x.zeros_like())).transpose()
     }
 }
 

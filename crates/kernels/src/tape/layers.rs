@@ -18,17 +18,17 @@ pub fn conv2d(x: &Value, weight: &Tensor, bias: Option<&Tensor>) -> Result<Value
     let bias_values = bias.map(Tensor::detach);
     let y = crate::conv2d(tensor, &weight.detach(), bias_values.as_ref())?;
     let nodes = [x.node(), tape.param(weight), bias.and_then(|bias| tape.param(bias))];
-    let [by_x, by_weight, by_bias] = nodes;
+    let [grad_x, grad_weight, grad_bias] = nodes;
     Ok(tape.record(y, nodes, || {
-        let saved = by_weight.map(|_| tensor.clone());
+        let saved = grad_weight.map(|_| tensor.clone());
         let (shape, weight) = (tensor.shape().clone(), weight.detach());
         move |grad: Tensor, grads: &mut Gradients| {
             let op = bare::conv2d();
-            grads.give(by_x, || op.by_input(&shape, &weight, &grad))?;
+            grads.give(grad_x, || op.grad_input(&shape, &weight, &grad))?;
             if let Some(x) = saved {
-                grads.give(by_weight, || op.by_weight(&x, weight.shape(), &grad))?;
+                grads.give(grad_weight, || op.grad_weight(&x, weight.shape(), &grad))?;
             }
-            grads.give(by_bias, || op.by_bias(&grad))
+            grads.give(grad_bias, || op.grad_bias(&grad))
         }
     }))
 }
@@ -121,7 +121,7 @@ pub fn add_channels(x: &Value, c: &Value) -> Result<Value> {
     let nodes = [x.node(), c.node()];
     Ok(tape.record(y, nodes, || {
         move |grad: Tensor, grads: &mut Gradients| {
-            grads.give(nodes[1], || bare::add_channels().by_channels(&grad))?;
+            grads.give(nodes[1], || bare::add_channels().grad_channels(&grad))?;
             grads.give(nodes[0], || Ok(grad))
         }
     }))
@@ -137,7 +137,7 @@ pub fn add_bias(x: &Value, bias: &Tensor) -> Result<Value> {
     let nodes = [x.node(), tape.param(bias)];
     Ok(tape.record(y, nodes, || {
         move |grad: Tensor, grads: &mut Gradients| {
-            grads.give(nodes[1], || bare::conv2d().by_bias(&grad))?;
+            grads.give(nodes[1], || bare::conv2d().grad_bias(&grad))?;
             grads.give(nodes[0], || Ok(grad))
         }
     }))

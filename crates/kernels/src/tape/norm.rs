@@ -50,12 +50,12 @@ pub fn normalise(x: &Value, norm: Normalise<'_>) -> Result<Value> {
     let recorded = Recorded::new(tape, &norm)?;
     let op = bare::group_norm(groups, eps, norm.silu);
     let y = x.tensor().apply_op3_no_bwd(&recorded.weight, &recorded.bias, &op)?;
-    let (by_x, [a, b, c], x) = (x.node(), recorded.nodes, x.tensor().clone());
-    Ok(tape.record(y, [by_x, a, b, c], || {
+    let (grad_x, [a, b, c], x) = (x.node(), recorded.nodes, x.tensor().clone());
+    Ok(tape.record(y, [grad_x, a, b, c], || {
         move |grad: Tensor, grads: &mut Gradients| {
-            let [x, by_weight, by_bias] = op.gradients(&x, &grad)?;
-            grads.give(by_x, || Ok(x))?;
-            recorded.back(&[by_weight, by_bias], grads)
+            let [x, grad_weight, grad_bias] = op.gradients(&x, &grad)?;
+            grads.give(grad_x, || Ok(x))?;
+            recorded.back(&[grad_weight, grad_bias], grads)
         }
     }))
 }
@@ -95,20 +95,21 @@ impl Recorded {
     /// Takes the gradients by the weight and bias of each sample, `[B, C]`, on.
     pub(super) fn back(
         &self,
-        [by_weight, by_bias]: &[Tensor; 2],
+        [grad_weight, grad_bias]: &[Tensor; 2],
         grads: &mut Gradients,
     ) -> Result<()> {
         let [weight, bias, modulation] = self.nodes;
         let Some(scale) = &self.scale else {
-            grads.give(weight, || by_weight.sum(0))?;
-            return grads.give(bias, || by_bias.sum(0));
+            grads.give(weight, || grad_weight.sum(0))?;
+            return grads.give(bias, || grad_bias.sum(0));
         };
-        grads.give(weight, || (by_weight * scale)?.sum(0))?;
-        grads.give(bias, || (by_bias * scale)?.sum(0))?;
+        grads.give(weight, || (grad_weight * scale)?.sum(0))?;
+        grads.give(bias, || (grad_bias * scale)?.sum(0))?;
         grads.give(modulation, || {
             let [weight, bias] = &self.own;
-            let by_scale = (by_weight.broadcast_mul(weight)? + by_bias.broadcast_mul(bias)?)?;
-            Tensor::cat(&[&by_scale, by_bias], 1)
+            let grad_scale =
+                (grad_weight.broadcast_mul(weight)? + grad_bias.broadcast_mul(bias)?)?;
+            Tensor::cat(&[&grad_scale, grad_bias], 1)
         })
     }
 }

@@ -83,7 +83,7 @@ fn record(
     plus: Plus<'_>,
 ) -> Result<Value> {
     let recorded = norm.map(|norm| Recorded::new(tape, &norm)).transpose()?;
-    let (by_weight, by_bias) = (tape.param(weight), tape.param(bias));
+    let (grad_weight, grad_bias) = (tape.param(weight), tape.param(bias));
     let (weight, bias) = (weight.detach().contiguous()?, bias.detach().contiguous()?);
     let applied = norm.zip(recorded.as_ref()).map(|(norm, recorded)| bare::Norm {
         weight: &recorded.weight,
@@ -107,17 +107,17 @@ fn record(
     let (plus_node, factor) = (plus.node(), plus.factor());
     let through = image_nodes.into_iter().chain(norm_nodes).any(|it| it.is_some());
     let [n0, n1, n2] = norm_nodes;
-    let nodes = [image_nodes[0], image_nodes[1], by_weight, by_bias, plus_node, n0, n1, n2];
+    let nodes = [image_nodes[0], image_nodes[1], grad_weight, grad_bias, plus_node, n0, n1, n2];
     let y = tape.record_scaled(output.tensor, nodes, || {
         Box::new(move |Scaled(grad, outer), grads| {
             let factor = factor * outer;
             if of_channels {
-                grads.give(plus_node, || bare::add_channels().by_channels(&grad)? * factor)?;
+                grads.give(plus_node, || bare::add_channels().grad_channels(&grad)? * factor)?;
             } else {
                 grads.put(plus_node, Scaled(grad.clone(), factor));
             }
-            grads.give(by_bias, || bare::conv2d().by_bias(&grad)? * factor)?;
-            grads.give(by_weight, || {
+            grads.give(grad_bias, || bare::conv2d().grad_bias(&grad)? * factor)?;
+            grads.give(grad_weight, || {
                 bare::weight_gradient(&images, normal.as_ref(), weight.shape(), &grad, factor)
             })?;
             if !through {
@@ -134,7 +134,7 @@ fn record(
                 grads.put(node, Scaled(gradient, 1.0));
             }
             match (&recorded, &gradients.norm) {
-                (Some(recorded), Some(by_params)) => recorded.back(by_params, grads),
+                (Some(recorded), Some(grad_params)) => recorded.back(grad_params, grads),
                 _ => Ok(()),
             }
         })

@@ -91,8 +91,8 @@ fn gradients(
     let loss = ask.weigh(&network, &x, &conditioning()).unwrap();
     let store = uni_instruct_models::backward(&loss).unwrap();
     let of = |(key, var): (&String, &Var)| store.get(var).map(|it| (key.clone(), it.clone()));
-    let by_params = params.vars().iter().filter_map(of).collect();
-    (loss.detach(), store.get(&x).unwrap().clone(), by_params)
+    let grad_params = params.vars().iter().filter_map(of).collect();
+    (loss.detach(), store.get(&x).unwrap().clone(), grad_params)
 }
 
 #[test]
@@ -100,12 +100,12 @@ fn gradients_are_those_of_candle_in_double_precision() {
     for (name, config) in networks() {
         let params = opened(&config);
         for ask in [Ask::Denoised, Ask::Encoded, Ask::Both] {
-            let (loss, by_x, by_params) = gradients(&config, &params, DType::F32, ask);
+            let (loss, grad_x, grad_params) = gradients(&config, &params, DType::F32, ask);
             let (loss64, by_x64, by_params64) = gradients(&config, &params, DType::F64, ask);
             assert!(error(&loss, &loss64) < TOLERANCE, "{name} {ask:?}: the loss");
-            assert!(error(&by_x, &by_x64) < TOLERANCE, "{name} {ask:?}: by the input");
-            assert_eq!(by_params.len(), by_params64.len(), "{name} {ask:?}");
-            for ((key, got), (_, expected)) in by_params.iter().zip(&by_params64) {
+            assert!(error(&grad_x, &by_x64) < TOLERANCE, "{name} {ask:?}: by the input");
+            assert_eq!(grad_params.len(), by_params64.len(), "{name} {ask:?}");
+            for ((key, got), (_, expected)) in grad_params.iter().zip(&by_params64) {
                 let error = error(got, expected);
                 assert!(error < 10.0 * TOLERANCE, "{name} {ask:?}, {key}: {error:.1e}");
             }
@@ -139,8 +139,8 @@ fn gradients_do_not_depend_on_the_threads() {
     let of = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let all = || gradients(&config, &params, DType::F32, Ask::Both);
-        let (loss, by_x, by_params) = pool.install(all);
-        let all = by_params.into_iter().map(|it| it.1).chain([loss, by_x]);
+        let (loss, grad_x, grad_params) = pool.install(all);
+        let all = grad_params.into_iter().map(|it| it.1).chain([loss, grad_x]);
         all.map(|it| bits(&it)).collect::<Vec<_>>()
     };
     let one = of(1);

@@ -58,8 +58,8 @@ impl<A: Arm<1>> CustomOp1 for Adapter<A> {
     }
 
     fn bwd(&self, x: &Tensor, y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let [by_x] = self.0.backward([x], y, &grad.contiguous()?)?;
-        Ok(by_x)
+        let [grad_x] = self.0.backward([x], y, &grad.contiguous()?)?;
+        Ok(grad_x)
     }
 }
 

@@ -21,7 +21,7 @@ struct Expected {
     y: Vec<f64>,
     log_sums: Vec<f64>,
     means: Vec<f64>,
-    by_qkv: Vec<f64>,
+    grad_qkv: Vec<f64>,
 }
 
 impl Case {
@@ -35,7 +35,7 @@ impl Case {
             y: vec![0.0; grad.len()],
             log_sums: Vec::new(),
             means: Vec::new(),
-            by_qkv: vec![0.0; qkv.len()],
+            grad_qkv: vec![0.0; qkv.len()],
         };
         for head in 0..heads {
             let at =
@@ -60,9 +60,9 @@ impl Case {
                 for s in 0..pixels {
                     let by_logit = p[s] * (by_p[s] - mean) * self.scale();
                     for c in 0..channels {
-                        out.by_qkv[at(0, c, t)] += by_logit * qkv[at(1, c, s)];
-                        out.by_qkv[at(1, c, s)] += by_logit * qkv[at(0, c, t)];
-                        out.by_qkv[at(2, c, s)] += p[s] * grad[of_y(c, t)];
+                        out.grad_qkv[at(0, c, t)] += by_logit * qkv[at(1, c, s)];
+                        out.grad_qkv[at(1, c, s)] += by_logit * qkv[at(0, c, t)];
+                        out.grad_qkv[at(2, c, s)] += p[s] * grad[of_y(c, t)];
                     }
                 }
             }
@@ -113,7 +113,7 @@ impl Case {
             run(&format!("attention_means_{suffix}"), &arguments, &Grid::each(queries)).remove(0);
         assert_close(&format!("{what} means"), 2.0 * ty.tolerance(), &means, &expected.means);
         // Each of the two leaves the other's part alone.
-        let mut by_qkv = vec![0.0; qkv.len()];
+        let mut grad_qkv = vec![0.0; qkv.len()];
         for name in ["through_query", "through_key_value"] {
             let arguments = [
                 Input(ty, qkv.clone()),
@@ -124,7 +124,7 @@ impl Case {
                 self.sizes(),
             ];
             let got = run(&format!("{name}_{suffix}"), &arguments, &self.grid());
-            for (i, (sum, got)) in by_qkv.iter_mut().zip(&got[0]).enumerate() {
+            for (i, (sum, got)) in grad_qkv.iter_mut().zip(&got[0]).enumerate() {
                 let is_query = i / pixels % 3 == 0;
                 assert_eq!(
                     got.is_nan(),
@@ -134,7 +134,7 @@ impl Case {
                 *sum += if got.is_nan() { 0.0 } else { *got };
             }
         }
-        assert_close(&format!("{what} gradient"), ty.tolerance(), &by_qkv, &expected.by_qkv);
+        assert_close(&format!("{what} gradient"), ty.tolerance(), &grad_qkv, &expected.grad_qkv);
     }
 }
 

@@ -74,12 +74,12 @@ impl Case {
         let grad = numbers(ty, 2, self.outputs * columns);
         let weight = numbers(ty, 3, self.outputs * self.inputs * self.taps());
         let bias = numbers(ty, 4, self.outputs);
-        let (mut y, mut by_x) = (vec![0.0; grad.len()], vec![0.0; x.len()]);
-        let mut by_weight = vec![0.0; weight.len()];
+        let (mut y, mut grad_x) = (vec![0.0; grad.len()], vec![0.0; x.len()]);
+        let mut grad_weight = vec![0.0; weight.len()];
         self.for_each(|at, of_x, of_weight| {
             y[at] += x[of_x] * weight[of_weight];
-            by_x[of_x] += grad[at] * weight[of_weight];
-            by_weight[of_weight] += grad[at] * x[of_x];
+            grad_x[of_x] += grad[at] * weight[of_weight];
+            grad_weight[of_weight] += grad[at] * x[of_x];
         });
         let of = |numbers: &Vec<f64>| Input(ty, numbers.clone());
         for &biased in cases(&[true, false]) {
@@ -98,7 +98,7 @@ impl Case {
         let sizes = Constant(self.sizes(true, false, 0));
         let arguments = [of(&grad), of(&weight), of(&bias), Output(ty, x.len()), sizes];
         let got = run(&format!("conv2d_{suffix}"), &arguments, &self.grid(self.inputs, columns, 1));
-        assert_close(&format!("{self:?} {suffix} by x"), ty.tolerance(), &got[0], &by_x);
+        assert_close(&format!("{self:?} {suffix} by x"), ty.tolerance(), &got[0], &grad_x);
         for run_length in [columns, 48] {
             let parts = columns.div_ceil(run_length);
             let sizes = Constant(self.sizes(false, false, run_length));
@@ -109,7 +109,7 @@ impl Case {
             let sum = |i: usize| got[0].iter().skip(i).step_by(weight.len()).sum();
             let got: Vec<f64> = (0..weight.len()).map(sum).collect();
             let what = format!("{self:?} {suffix} by weight, {parts} parts");
-            assert_close(&what, Type::F32.tolerance(), &got, &by_weight);
+            assert_close(&what, Type::F32.tolerance(), &got, &grad_weight);
         }
     }
 }

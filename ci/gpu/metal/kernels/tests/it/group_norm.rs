@@ -19,9 +19,9 @@ struct Case {
 struct Expected {
     y: Vec<f64>,
     moments: Vec<f64>,
-    by_x: Vec<f64>,
-    by_weight: Vec<f64>,
-    by_bias: Vec<f64>,
+    grad_x: Vec<f64>,
+    grad_weight: Vec<f64>,
+    grad_bias: Vec<f64>,
 }
 
 impl Case {
@@ -35,9 +35,9 @@ impl Case {
         let mut out = Expected {
             y: vec![0.0; x.len()],
             moments: Vec::new(),
-            by_x: vec![0.0; x.len()],
-            by_weight: vec![0.0; self.batch * channels],
-            by_bias: vec![0.0; self.batch * channels],
+            grad_x: vec![0.0; x.len()],
+            grad_weight: vec![0.0; self.batch * channels],
+            grad_bias: vec![0.0; self.batch * channels],
         };
         for (index, x) in x.chunks(length).enumerate() {
             let mean = x.iter().sum::<f64>() / length as f64;
@@ -56,15 +56,15 @@ impl Case {
                     if self.silu { (z * s, s * (1.0 + z * (1.0 - s))) } else { (z, 1.0) };
                 out.y[index * length + i] = y;
                 let d = grad[index * length + i] * slope;
-                out.by_bias[sample * channels + channel] += d;
-                out.by_weight[sample * channels + channel] += d * normal;
+                out.grad_bias[sample * channels + channel] += d;
+                out.grad_weight[sample * channels + channel] += d * normal;
                 (scaled[i], normals[i]) = (d * weight[at], normal);
             }
             let mean = |of: &dyn Fn(usize) -> f64| (0..length).map(of).sum::<f64>() / length as f64;
             let (mean_d, mean_normal) = (mean(&|i| scaled[i]), mean(&|i| scaled[i] * normals[i]));
             for i in 0..length {
-                let by_x = (scaled[i] - mean_d - normals[i] * mean_normal) * inverse;
-                out.by_x[index * length + i] = by_x;
+                let grad_x = (scaled[i] - mean_d - normals[i] * mean_normal) * inverse;
+                out.grad_x[index * length + i] = grad_x;
             }
         }
         out
@@ -105,9 +105,9 @@ impl Case {
             Constant(sizes),
         ];
         let got = run(&format!("through_group_norm_{}", ty.suffix()), &arguments, &grid);
-        assert_close(&format!("{what}, by x"), ty.tolerance(), &got[0], &expected.by_x);
-        assert_close(&what, Type::F32.tolerance(), &got[1], &expected.by_weight);
-        assert_close(&what, Type::F32.tolerance(), &got[2], &expected.by_bias);
+        assert_close(&format!("{what}, by x"), ty.tolerance(), &got[0], &expected.grad_x);
+        assert_close(&what, Type::F32.tolerance(), &got[1], &expected.grad_weight);
+        assert_close(&what, Type::F32.tolerance(), &got[2], &expected.grad_bias);
     }
 }
 
