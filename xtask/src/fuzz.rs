@@ -54,7 +54,7 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
         "{} failed; an input that broke a target is in fuzz/artifacts/ (docs/fuzzing.md)",
         failed.join(", ")
     );
-    println!("fuzz: {} targets, nothing found", options.targets.len());
+    println!("fuzz: nothing found in {}", options.targets.join(", "));
     Ok(())
 }
 
@@ -106,7 +106,8 @@ fn arguments(target: &str, minutes: u64) -> Vec<String> {
 
 /// Says what to install where something is missing.
 fn check_tools() -> anyhow::Result<()> {
-    let output = Command::new("rustup").args(["run", "nightly", "cargo", "fuzz", "-V"]).output();
+    let output =
+        Command::new("rustup").args(["run", "nightly", "cargo", "fuzz", "--version"]).output();
     ensure!(
         output.is_ok_and(|it| it.status.success()),
         "fuzz: cargo-fuzz or the nightly toolchain is missing; run \
