@@ -181,6 +181,7 @@ mod tests {
         let mut run: Vec<&str> = runs
             .filter_map(|it| it.strip_prefix("ci ").or_else(|| it.strip_prefix("msrv ")))
             .flat_map(str::split_whitespace)
+            .filter(|it| !it.starts_with("--"))
             .collect();
         run.sort_unstable();
         let mut stages = STAGES.map(|it| it.name);

@@ -28,9 +28,9 @@ usage: cargo xtask <task>
   deny [check...]
                  licenses, advisories, duplicates and sources of third-party crates, by
                  cargo-deny; advisories need the network
-  msrv [stage...]
+  msrv [--install] [stage...]
                  compiles everything with the oldest supported Rust, or runs stages of
-                 `ci` with it
+                 `ci` with it; --install lets rustup download that version
   sanitize [address] [memcheck] [miri]
                  the operations' tests under tools that see wrong accesses to memory
   fuzz [target...] [--minutes N]
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["ci", stages @ ..] => ci::run(&root, stages),
         ["deny", checks @ ..] => deny::run(&root, checks),
-        ["msrv", stages @ ..] => msrv::run(&root, stages),
+        ["msrv", words @ ..] => msrv::run(&root, words),
         ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["sanitize", tools @ ..] => sanitize::run(&root, tools),
         ["check-gpu", steps @ ..] => gpu::run(&root, steps),

@@ -5,17 +5,24 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+/// Option that permits a download.
+const INSTALL: &str = "--install";
+
 /// Compiles everything with the oldest supported Rust, or runs the named stages of `ci` with it.
 ///
-/// rustup installs that version where it is missing.
+/// With `--install`, rustup first downloads that version where it is missing.
 ///
 /// # Errors
 ///
-/// If the manifest states no version, rustup is missing, or the command fails.
-pub fn run(root: &Path, stages: &[&str]) -> anyhow::Result<()> {
+/// If the manifest states no version, that version or rustup is missing, or the command fails.
+pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     let path = root.join("Cargo.toml");
     let manifest = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let arguments = arguments(&rust_version(&manifest)?, stages);
+    let version = rust_version(&manifest)?;
+    let arguments = arguments(&version, words);
+    if !words.contains(&INSTALL) {
+        check_toolchain(&version)?;
+    }
     println!("==> msrv: rustup {}", arguments.join(" "));
     let status = Command::new("rustup")
         .args(&arguments)
@@ -37,9 +44,12 @@ fn rust_version(manifest: &str) -> anyhow::Result<String> {
 }
 
 /// Arguments of rustup.
-fn arguments(version: &str, stages: &[&str]) -> Vec<String> {
+fn arguments(version: &str, words: &[&str]) -> Vec<String> {
     let check = ["check", "--workspace", "--all-targets", "--locked"];
-    let mut arguments = vec!["run", "--install", version, "cargo"];
+    let (options, stages): (Vec<&str>, Vec<&str>) = words.iter().partition(|it| **it == INSTALL);
+    let mut arguments = vec!["run"];
+    arguments.extend(options);
+    arguments.extend([version, "cargo"]);
     if stages.is_empty() {
         arguments.extend(check);
     } else {
@@ -47,6 +57,17 @@ fn arguments(version: &str, stages: &[&str]) -> Vec<String> {
         arguments.extend(stages);
     }
     arguments.into_iter().map(str::to_owned).collect()
+}
+
+/// Says what to install where the version is missing.
+fn check_toolchain(version: &str) -> anyhow::Result<()> {
+    let output = Command::new("rustup").args(["run", version, "rustc", "--version"]).output();
+    ensure!(
+        output.is_ok_and(|it| it.status.success()),
+        "msrv: Rust {version} is missing; run `rustup toolchain install {version}`, or add \
+         `{INSTALL}` to this command"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -64,8 +85,9 @@ mod tests {
     #[test]
     fn compiles_everything_or_runs_stages() {
         let words = |stages: &[&str]| arguments("1.95", stages).join(" ");
-        let check = "run --install 1.95 cargo check --workspace --all-targets --locked";
+        let check = "run 1.95 cargo check --workspace --all-targets --locked";
         assert_eq!(words(&[]), check);
-        assert_eq!(words(&["count"]), "run --install 1.95 cargo xtask ci count");
+        let count = "run --install 1.95 cargo xtask ci count";
+        assert_eq!(words(&["--install", "count"]), count);
     }
 }
