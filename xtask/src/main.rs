@@ -10,6 +10,7 @@ mod deny;
 mod fuzz;
 mod gpu;
 mod msrv;
+mod outside;
 mod sanitize;
 mod tidy;
 
@@ -35,6 +36,7 @@ usage: cargo xtask <task>
                  the operations' tests under tools that see wrong accesses to memory
   fuzz [target...] [--minutes N]
                  every fuzz target under libFuzzer, each for N minutes (10)
+  outside        crates outside the workspace that use one piece each (ci/outside)
   check-gpu [step...]
                  the kernels for GPUs and their host code, on a machine without one; needs the
                  network once (`cuda` or `metal`: the steps of one kind)
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         ["msrv", words @ ..] => msrv::run(&root, words),
         ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["sanitize", tools @ ..] => sanitize::run(&root, tools),
+        ["outside"] => outside::run(&root),
         ["check-gpu", steps @ ..] => gpu::run(&root, steps),
         ["bench", words @ ..] => bench::run(&root, words),
         ["convert", words @ ..] => convert(&root, words),
