@@ -1,9 +1,5 @@
 //! The command line of Uni-Instruct: glue, and nothing else.
 
-use std::process::ExitCode;
-
-use clap::{Parser, Subcommand};
-
 mod commands;
 mod console;
 mod exit;
@@ -17,6 +13,10 @@ mod output;
 mod parts;
 mod protocol;
 mod run_folder;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
 
 /// One-step generators from diffusion teachers.
 #[derive(Parser)]

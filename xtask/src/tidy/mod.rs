@@ -8,6 +8,7 @@ mod docs;
 mod layers;
 mod lexer;
 mod manifest;
+mod order;
 mod source;
 mod tree;
 
@@ -28,6 +29,7 @@ pub fn run(root: &Path) -> anyhow::Result<usize> {
         source::check_text(&file.path, &file.text, &mut faults);
         if file.path.ends_with(".rs") {
             source::check_rust(&file.path, &file.text, &mut faults);
+            order::check(&file.path, &file.text, &mut faults);
         }
         if file.path == "Cargo.toml" {
             manifest::check_root(&file.path, &file.text, &mut faults);

@@ -1,11 +1,11 @@
 //! A preconditioned U-Net: the denoiser that teacher, generator and fake score all are.
 
-use candle_core::{Result, Shape, Tensor};
-
 pub mod config;
 pub mod file;
 pub mod kept;
 pub mod named;
+
+use candle_core::{Result, Shape, Tensor};
 
 pub use config::{Architecture, NetworkConfig};
 pub use file::{NetworkFile, Provenance};

@@ -9,6 +9,12 @@
 //! The layers are written once, on [`Value`]s: a value of a tape runs the bare kernels, any other
 //! goes through candle's graph, on every device and in every precision.
 
+pub(crate) mod bridge;
+mod gradients;
+pub(crate) mod layers;
+pub(crate) mod norm;
+pub(crate) mod norm_conv;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -17,12 +23,6 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor, TensorId};
 
 use crate::ops::bare::{ChannelMoments, Part};
-
-pub(crate) mod bridge;
-mod gradients;
-pub(crate) mod layers;
-pub(crate) mod norm;
-pub(crate) mod norm_conv;
 
 pub(crate) use gradients::{Gradients, Scaled};
 

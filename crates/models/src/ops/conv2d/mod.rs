@@ -1,12 +1,5 @@
 //! Convolution with stride 1.
 
-use candle_core::{Result, Tensor, bail};
-
-use super::gpu::on_gpu;
-use super::isa::Isa;
-use super::operand::{check_kind, image};
-use super::storage::has_kernel;
-
 #[cfg(feature = "cuda")]
 mod columns;
 pub(super) mod cpu;
@@ -38,6 +31,13 @@ pub(super) mod winograd;
 
 #[cfg(test)]
 mod tests;
+
+use candle_core::{Result, Tensor, bail};
+
+use super::gpu::on_gpu;
+use super::isa::Isa;
+use super::operand::{check_kind, image};
+use super::storage::has_kernel;
 
 /// Convolution (cross-correlation) with an odd square kernel, stride 1 and zero padding that keeps
 /// the size.

@@ -1,14 +1,5 @@
 //! Dropout whose masks are a pure function of seed, layer and position.
 
-use candle_core::{DType, Result, Tensor, bail};
-
-use super::gpu::on_gpu;
-use super::isa::Isa;
-use super::noise::{NoiseStream, check_positions};
-use super::operand::check_kind;
-use super::storage::has_kernel;
-use crate::DropoutKey;
-
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -17,6 +8,15 @@ mod kernel;
 mod metal;
 #[cfg(test)]
 mod tests;
+
+use candle_core::{DType, Result, Tensor, bail};
+
+use super::gpu::on_gpu;
+use super::isa::Isa;
+use super::noise::{NoiseStream, check_positions};
+use super::operand::check_kind;
+use super::storage::has_kernel;
+use crate::DropoutKey;
 
 /// Number of the noise stream of layer 0's masks; the other layers' follow it.
 pub const DROPOUT_STREAM_BASE: u32 = 0x4000_0000;

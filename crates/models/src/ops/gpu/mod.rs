@@ -3,12 +3,12 @@
 //! This is where the features are decided. An operation asks [`on_gpu`] first, and goes on to the
 //! CPU or to the composed form if no GPU with kernels holds its operands.
 
-use candle_core::{Device, Result, bail};
-
 #[cfg(feature = "cuda")]
 pub(super) mod cuda;
 #[cfg(feature = "metal")]
 pub(super) mod metal;
+
+use candle_core::{Device, Result, bail};
 
 /// Returns what the arm of a GPU gives, if `test` of that GPU's module says that it should run.
 ///

@@ -1,12 +1,5 @@
 //! Group normalisation, alone and fused with what follows it in the networks.
 
-use candle_core::{D, Result, Tensor, bail};
-
-use super::gpu::on_gpu;
-use super::isa::Isa;
-use super::operand::{check_kind, image};
-use super::storage::has_kernel;
-
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -18,6 +11,13 @@ pub(super) mod normal;
 
 #[cfg(test)]
 mod tests;
+
+use candle_core::{D, Result, Tensor, bail};
+
+use super::gpu::on_gpu;
+use super::isa::Isa;
+use super::operand::{check_kind, image};
+use super::storage::has_kernel;
 
 /// Group normalisation (Wu and He 2018, arXiv:1803.08494).
 ///

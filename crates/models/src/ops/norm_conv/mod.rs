@@ -6,6 +6,10 @@
 //! For the networks' own reverse pass ([`crate::tape`]); elsewhere the parts are called one by one,
 //! and these are tested against them.
 
+mod kernel;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use candle_core::{Result, Shape, Tensor, bail};
@@ -18,10 +22,6 @@ use super::group_norm::moments::{ChannelMoments, measure};
 use super::group_norm::normal::{Normal, Recipe, SampleSums, measure_all};
 use super::isa::Isa;
 use super::storage::{Dense, tensor};
-
-mod kernel;
-#[cfg(test)]
-mod tests;
 
 use kernel::{add_multiple, finish};
 

@@ -1,5 +1,8 @@
 //! The stack machine that a pickle is a program for, without the parts that run anything.
 
+mod dispatch;
+mod line;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -8,9 +11,6 @@ use super::error::{PickleError, Result, malformed, quote};
 use super::globals;
 use super::limits::Limits;
 use super::value::{Arena, Gauge, Id, Node, Object};
-
-mod dispatch;
-mod line;
 
 /// The values of one pickle.
 #[derive(Clone, Debug)]

@@ -1,8 +1,5 @@
 //! The tests of the `metal` arms, on the emulated device.
 
-// Brings the kernels in.
-use metal_host as _;
-
 #[path = "../../../../../../crates/models/tests/gpu/comparing.rs"]
 mod comparing;
 #[path = "../../../../../../crates/models/tests/gpu/networks.rs"]
@@ -15,6 +12,9 @@ mod operations;
 mod presets;
 #[path = "../../../../../../crates/models/tests/gpu/updates.rs"]
 mod updates;
+
+// Brings the kernels in.
+use metal_host as _;
 
 /// The device under test.
 const DEVICE: &str = "metal";

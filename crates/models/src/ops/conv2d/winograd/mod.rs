@@ -30,6 +30,15 @@
 //! much), these leave the least error in the root mean square, no more than a sum of products in f32
 //! has on normal numbers; the largest is three to five times the direct form's.
 
+mod kernels;
+mod places;
+mod products;
+mod ragged;
+mod tile;
+mod tiling;
+mod transform;
+mod weight_grad;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -44,15 +53,6 @@ use super::width::{VECTORS, Width};
 use crate::ops::buffer::{Output, with_scratch};
 use tiling::{Tiling, places_of};
 use transform::for_tiling;
-
-mod kernels;
-mod places;
-mod products;
-mod ragged;
-mod tile;
-mod tiling;
-mod transform;
-mod weight_grad;
 
 pub(super) use places::MANY_CHANNELS;
 pub(super) use ragged::Ragged;

@@ -1,5 +1,8 @@
 //! Launching our kernels on an Apple GPU: arguments, outputs, sizes.
 
+mod arm;
+mod pipeline;
+
 use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
@@ -10,9 +13,6 @@ use candle_metal_kernels::metal::{Buffer, ComputeCommandEncoder};
 use objc2_metal::MTLSize;
 
 use crate::ops::runtime::{Kernels, kernels};
-
-mod arm;
-mod pipeline;
 
 pub(in crate::ops) use arm::{Arm, apply1, apply2, apply3};
 pub(in crate::ops) use pipeline::{Library, library, source};
