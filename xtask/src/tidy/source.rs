@@ -176,7 +176,8 @@ fn calls_macro(line: &str, name: &str) -> bool {
     line.match_indices(&call).any(|(at, _)| at == 0 || !is_word(line.as_bytes()[at - 1]))
 }
 
-fn is_test(path: &str) -> bool {
+/// Tests whether a file is compiled for tests only.
+pub fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/")
 }
 

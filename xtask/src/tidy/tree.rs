@@ -34,6 +34,13 @@ pub struct Tree {
     pub paths: BTreeSet<String>,
 }
 
+impl Tree {
+    /// Contents of a text file.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.files.iter().find(|it| it.path == path).map(|it| it.text.as_str())
+    }
+}
+
 /// Reads the tree under `root`.
 ///
 /// # Errors
