@@ -28,7 +28,7 @@ usage: cargo xtask <task>
                  the kernels for GPUs and their host code, on a machine without one; needs the
                  network once (`cuda` or `metal`: the steps of one kind)
   bench [case...] [option...]
-                 this workspace against PyTorch, in turn; without names, the whole table
+                 this workspace against PyTorch, interleaved; without names, the whole table
       --quick            a subset of some five minutes
       --check            fail when a ratio is over its floor
       --write            put the result into docs/
@@ -81,7 +81,7 @@ fn bless_language(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the program's own verb, built with optimisations.
+/// Runs the program's own verb, built with optimizations.
 fn convert(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)

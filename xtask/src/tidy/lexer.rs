@@ -84,7 +84,7 @@ fn next(bytes: &[u8], at: usize) -> (Kind, usize) {
     }
 }
 
-/// Whether a byte can be part of an identifier.
+/// Tests whether a byte can be part of an identifier.
 pub fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }

@@ -11,7 +11,7 @@ const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "
 /// Tables of dependencies, in a manifest or under one of its targets.
 const TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
-/// Keys that a member's dependency may have; what is fetched is told by the workspace.
+/// Keys that a member's dependency may have; the workspace states what is fetched.
 const MEMBER_KEYS: [&str; 4] = ["workspace", "optional", "features", "default-features"];
 
 /// Third-party crates whose internals we rely on: pinned to one version.

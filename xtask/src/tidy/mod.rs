@@ -1,8 +1,8 @@
 //! `cargo xtask tidy`: the rules of this workspace that no compiler checks.
 //!
 //! A rule is a constant and a pure function from text to faults; only this file and [`tree`] touch
-//! the disk. All faults are reported at once, each with its path. The reasons of the rules are given
-//! in `docs/architecture.md` (layers, invariants) and `docs/style.md` (form).
+//! the disk. All faults are reported at once, each with its path. The reasons of the rules are
+//! given in `docs/architecture.md` (layers, invariants) and `docs/style.md` (form).
 
 mod docs;
 mod language;

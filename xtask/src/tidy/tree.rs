@@ -26,7 +26,7 @@ pub struct File {
     pub text: String,
 }
 
-/// What is in the tree.
+/// Contents of the tree.
 pub struct Tree {
     /// The text files, in the order of their paths.
     pub files: Vec<File>,
