@@ -85,6 +85,7 @@ fn strings_with_a_space_are_text() {
     check(RUST, "fn a() {\n bail!(\"not told\")\n}", &[(2, "`told`")]);
     check(RUST, "#[arg(help = r#\"the \"world\"\"#)]", &[(1, "`world`")]);
     check(RUST, "f(\"a\\\n   world\\n\\\n  told b\")", &[(2, "`world`"), (3, "`told`")]);
+    check(RUST, "f(\"be told \\\n  apart\")", &[(1, "`told apart`")]);
     check(RUST, "f(\"told\", \"no {told}, `world`\"); // told", &[]);
     check("crates/data/src/tests/idx.rs", "f(\"is told\");", &[]);
     check("crates/data/tests/it.rs", "/// Told.\nf(\"is told\");", &[(1, "`Told`")]);
