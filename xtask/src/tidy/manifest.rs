@@ -14,7 +14,7 @@ const PUBLISHED: [&str; 5] = ["description", "readme", "keywords", "categories",
 /// Tables of dependencies, in a manifest or under one of its targets.
 const TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
-/// Keys that a member's dependency may have; what is fetched is told by the workspace.
+/// Keys that a member's dependency may have; the workspace states what is fetched.
 const MEMBER_KEYS: [&str; 4] = ["workspace", "optional", "features", "default-features"];
 
 /// Rules for a member's manifest.

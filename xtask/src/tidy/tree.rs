@@ -27,12 +27,19 @@ pub struct File {
     pub text: String,
 }
 
-/// What is in the tree.
+/// Contents of the tree.
 pub struct Tree {
     /// The text files, in the order of their paths.
     pub files: Vec<File>,
     /// The paths of all files and folders.
     pub paths: BTreeSet<String>,
+}
+
+impl Tree {
+    /// Contents of a text file.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.files.iter().find(|it| it.path == path).map(|it| it.text.as_str())
+    }
 }
 
 /// Reads the tree under `root`.
