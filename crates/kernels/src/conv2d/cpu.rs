@@ -13,7 +13,7 @@ use crate::reduce;
 use crate::storage::{dense, tensor, with_dense};
 
 #[cfg(target_arch = "x86_64")]
-use super::{direct::Direct, weight_grad, winograd, winograd::Ragged, winograd::Winograd};
+use super::x86::{direct::Direct, weight_grad, winograd, winograd::Ragged, winograd::Winograd};
 
 /// Channels below which Winograd's transforms cost more than they save.
 const WINOGRAD_CHANNELS: usize = 16;

@@ -6,35 +6,21 @@ use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
-
 #[cfg(feature = "cuda")]
-mod columns;
-pub(super) mod cpu;
-#[cfg(feature = "cuda")]
-mod cuda;
-mod geometry;
-#[cfg(feature = "cuda")]
-mod launch;
+use gpu::cuda;
 #[cfg(feature = "metal")]
-mod metal;
+use gpu::metal;
+
+pub(super) mod cpu;
+mod geometry;
+mod gpu;
+mod padded;
 mod portable;
 pub(super) mod runner;
 pub(super) mod source;
 mod weight;
-
 #[cfg(target_arch = "x86_64")]
-mod direct;
-#[cfg(target_arch = "x86_64")]
-mod eight;
-mod padded;
-#[cfg(target_arch = "x86_64")]
-mod sixteen;
-#[cfg(target_arch = "x86_64")]
-mod weight_grad;
-#[cfg(target_arch = "x86_64")]
-pub(super) mod width;
-#[cfg(target_arch = "x86_64")]
-pub(super) mod winograd;
+pub(super) mod x86;
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use super::spread::{Segment, Spread};
 use super::target::{Target, Way};
 use super::{Images, Sizes};
 use crate::buffer::with_scratch;
-use crate::conv2d::width::{Sum, VECTORS, Width, compile_for_width};
+use crate::conv2d::x86::vector::{Sum, VECTORS, Width, compile_for_width};
 
 /// Terms of a sum at a time, whose columns the first cache holds.
 const DEPTH: usize = 192;

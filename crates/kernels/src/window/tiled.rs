@@ -4,8 +4,8 @@ use super::target::{Target, Way};
 use super::{Images, Sizes, relu};
 use crate::channels::Channels;
 use crate::conv2d::source::Source;
-use crate::conv2d::width::Width;
-use crate::conv2d::winograd::Transformed;
+use crate::conv2d::x86::vector::Width;
+use crate::conv2d::x86::winograd::Transformed;
 
 /// A convolution with bias and ReLU, its weight transformed.
 pub(super) struct Tiled<W, const B: usize>(Transformed<W, B>);

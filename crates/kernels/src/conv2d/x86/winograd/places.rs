@@ -16,11 +16,11 @@ use crate::buffer::{Output, SharedPtr, with_scratch};
 use crate::conv2d::geometry::Geometry;
 use crate::conv2d::padded::Padded;
 use crate::conv2d::source::Source;
-use crate::conv2d::width::{QUADS, Width};
+use crate::conv2d::x86::vector::{QUADS, Width};
 use crate::product::{Matrix, add_product};
 
 /// Channels, of input and output, from which this is the faster way.
-pub(in super::super) const MANY_CHANNELS: usize = 64;
+pub(in crate::conv2d) const MANY_CHANNELS: usize = 64;
 /// Numbers that the transforms of the tiles at hand may take together: 8 MiB.
 const TILES: usize = 1 << 21;
 /// Channels that a task transforms.

@@ -1,7 +1,7 @@
 //! Where the tiles of a batch of images are.
 
 use crate::conv2d::geometry::Geometry;
-use crate::conv2d::width::QUADS;
+use crate::conv2d::x86::vector::QUADS;
 
 /// Numbers of a row of a quad.
 const QUAD: usize = 4;

@@ -4,7 +4,7 @@
 use super::tile::{Size, Tile, shifted};
 use super::tiling::{MAX_PLACES, places_of};
 use crate::conv2d::weight::Weight;
-use crate::conv2d::width::{QUADS, Width, compile_for_width};
+use crate::conv2d::x86::vector::{QUADS, Width, compile_for_width};
 
 /// Numbers of a kernel.
 const TAPS: usize = 9;

@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::eight::{load_two, store_two};
-use super::width::{QUADS, Run, Sum, VECTORS, Width, accumulate};
+use super::avx2::{load_two, store_two};
+use super::vector::{QUADS, Run, Sum, VECTORS, Width, accumulate};
 use crate::isa::Avx512;
 
 /// Numbers of a vector.

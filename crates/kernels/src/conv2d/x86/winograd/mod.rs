@@ -35,13 +35,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::geometry::Geometry;
-use super::padded::Padded;
-use super::runner::Runner;
-use super::source::Source;
-use super::weight::Weight;
-use super::width::{VECTORS, Width};
+use super::vector::{VECTORS, Width};
 use crate::buffer::{Output, with_scratch};
+use crate::conv2d::geometry::Geometry;
+use crate::conv2d::padded::Padded;
+use crate::conv2d::runner::Runner;
+use crate::conv2d::source::Source;
+use crate::conv2d::weight::Weight;
 use tiling::{Tiling, places_of};
 use transform::for_tiling;
 
@@ -54,10 +54,10 @@ mod tiling;
 mod transform;
 mod weight_grad;
 
-pub(super) use places::MANY_CHANNELS;
-pub(super) use ragged::Ragged;
+pub(in crate::conv2d) use places::MANY_CHANNELS;
+pub(in crate::conv2d) use ragged::Ragged;
 pub(crate) use ragged::Transformed;
-pub(super) use weight_grad::weight_gradient;
+pub(in crate::conv2d) use weight_grad::weight_gradient;
 
 /// Distance between the places' matrices beyond their size, so that they do not compete for the
 /// same lines of the first cache.
@@ -70,12 +70,12 @@ const DEPTH: usize = 6144;
 const PITCH: usize = 8;
 
 /// Whether the transforms cover images of this size with tiles of `size`, 2 or 4.
-pub(super) fn fits(geometry: &Geometry, size: usize) -> bool {
+pub(in crate::conv2d) fn fits(geometry: &Geometry, size: usize) -> bool {
     Tiling::fits(geometry, size)
 }
 
 /// The convolution of a geometry that [`fits`].
-pub(super) struct Winograd<'a, W, const B: usize> {
+pub(in crate::conv2d) struct Winograd<'a, W, const B: usize> {
     proof: W,
     geometry: Geometry,
     padded: Padded,
@@ -88,7 +88,7 @@ pub(super) struct Winograd<'a, W, const B: usize> {
 }
 
 impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
-    pub(super) fn new(
+    pub(in crate::conv2d) fn new(
         proof: W,
         size: usize,
         weight: &Weight<'_>,

@@ -4,23 +4,23 @@
 //! cache; then each tile of 4 output channels and 24 pixels (8 and 48 with vectors of sixteen) keeps
 //! its sums in registers while it goes over a block of input channels. The gradient by the input is
 //! the same convolution of the output's gradient, with other weights (see
-//! [`Weight::backward`](super::weight::Weight)).
+//! [`Weight::backward`](crate::conv2d::weight::Weight)).
 
 use std::ops::Range;
 
-use super::geometry::Geometry;
-use super::padded::Padded;
-use super::runner::Runner;
-use super::source::Source;
-use super::weight::Weight;
-use super::width::{Sum, VECTORS, Width, accumulate, compile_for_width};
+use super::vector::{Sum, VECTORS, Width, accumulate, compile_for_width};
 use crate::buffer::with_scratch;
+use crate::conv2d::geometry::Geometry;
+use crate::conv2d::padded::Padded;
+use crate::conv2d::runner::Runner;
+use crate::conv2d::source::Source;
+use crate::conv2d::weight::Weight;
 
 /// Vectors of pixels that make a task worth its while: small images are taken together.
 const TASK_VECTORS: usize = 48;
 
 /// The convolution with `k` 1 or 3.
-pub(super) struct Direct<'a, W, const B: usize> {
+pub(in crate::conv2d) struct Direct<'a, W, const B: usize> {
     _proof: W,
     geometry: &'a Geometry,
     padded: Padded,
@@ -31,7 +31,7 @@ pub(super) struct Direct<'a, W, const B: usize> {
 }
 
 impl<'a, W: Width<B>, const B: usize> Direct<'a, W, B> {
-    pub(super) fn new(
+    pub(in crate::conv2d) fn new(
         proof: W,
         weight: &Weight<'_>,
         bias: Option<&[f32]>,

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::width::{QUADS, Run, Sum, VECTORS, Width};
+use super::vector::{QUADS, Run, Sum, VECTORS, Width};
 use crate::isa::Avx2Fma;
 
 /// Numbers of a vector.

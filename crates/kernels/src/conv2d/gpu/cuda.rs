@@ -13,7 +13,11 @@ use crate::gpu::cuda::{Call, Operand, Reading, THREADS, empty, tensor};
 /// Blocks that keep a large GPU busy.
 const BUSY: usize = 256;
 
-pub(super) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(in crate::conv2d) fn conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
         Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Conv2d),

@@ -10,7 +10,7 @@ use crate::buffer::with_scratch;
 use crate::conv2d::geometry::Geometry;
 use crate::conv2d::padded::Padded;
 use crate::conv2d::source::Source;
-use crate::conv2d::width::{VECTORS, Width};
+use crate::conv2d::x86::vector::{VECTORS, Width};
 
 /// Channels times vectors of tiles whose transforms the second cache holds.
 const DEPTH: usize = 32 * 32;
@@ -18,7 +18,7 @@ const DEPTH: usize = 32 * 32;
 const SUMS: usize = 1 << 19;
 
 /// The gradient `[O, I, 3, 3]` by the weight, for a geometry that [`fits`](super::fits).
-pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
+pub(in crate::conv2d) fn weight_gradient<W: Width<B>, const B: usize>(
     proof: W,
     size: usize,
     source: &Source<'_>,

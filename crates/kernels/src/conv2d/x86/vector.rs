@@ -4,9 +4,9 @@
 //! for each implementation of [`Width`] with the instructions that it needs.
 
 /// Vectors of pixels in a full tile of sums.
-pub(in super::super) const VECTORS: usize = 3;
+pub(crate) const VECTORS: usize = 3;
 /// Groups of four neighbours in a row, of which four of the widest vectors hold so many.
-pub(in super::super) const QUADS: usize = 16;
+pub(crate) const QUADS: usize = 16;
 
 /// Vectors of `LANES` numbers, and tiles of sums of `B` output channels by [`VECTORS`] vectors,
 /// which fill the registers. A value is the proof that this processor has the instructions.
@@ -15,7 +15,7 @@ pub(in super::super) const QUADS: usize = 16;
 ///
 /// Of every function: it is called where a value of the type exists, from code compiled by
 /// [`compile_for_width!`]; what is loaded is readable and what is stored writable.
-pub(in super::super) trait Width<const B: usize>: Copy + Send + Sync {
+pub(crate) trait Width<const B: usize>: Copy + Send + Sync {
     /// A register.
     type Vector: Copy;
     /// Numbers of a vector.
@@ -75,23 +75,23 @@ pub(in super::super) trait Width<const B: usize>: Copy + Send + Sync {
 
 /// Rows of vectors.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Run {
-    pub(in super::super) rows: usize,
+pub(crate) struct Run {
+    pub(crate) rows: usize,
     /// Vectors of a row.
-    pub(in super::super) vectors: usize,
+    pub(crate) vectors: usize,
     /// Numbers from the end of a row to the start of the next, of the gradient and of `x`.
-    pub(in super::super) gaps: [usize; 2],
+    pub(crate) gaps: [usize; 2],
 }
 
 /// What a tile sums over.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Sum {
+pub(crate) struct Sum {
     /// Input channels.
-    pub(in super::super) channels: usize,
+    pub(crate) channels: usize,
     /// Numbers from a channel to the next.
-    pub(in super::super) channel_stride: usize,
+    pub(crate) channel_stride: usize,
     /// Numbers from an image row to the next.
-    pub(in super::super) row_stride: usize,
+    pub(crate) row_stride: usize,
 }
 
 /// [`Width::accumulate`] of any number of vectors, in the same order of operations.
@@ -100,12 +100,7 @@ pub(in super::super) struct Sum {
 ///
 /// As there.
 #[inline(always)]
-pub(in super::super) unsafe fn accumulate<
-    W: Width<B>,
-    const B: usize,
-    const K: usize,
-    const N: usize,
->(
+pub(crate) unsafe fn accumulate<W: Width<B>, const B: usize, const K: usize, const N: usize>(
     acc: &mut [[W::Vector; N]; B],
     mut weights: *const f32,
     x: [*const f32; N],
@@ -155,19 +150,19 @@ macro_rules! compile_for_width {
      $(where $bounded:ty: $bound:path)? = $body:ident) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        $vis unsafe fn $name<W: $crate::conv2d::width::Width<B>, const B: usize
+        $vis unsafe fn $name<W: $crate::conv2d::x86::vector::Width<B>, const B: usize
                              $($(, const $c: $cty)+)?>($($arg: $ty),*) $(-> $ret)?
         $(where $bounded: $bound)?
         {
             #[target_feature(enable = "avx512f,avx2,fma")]
-            unsafe fn sixteen<$($(const $c: $cty),+)?>($($arg: $ty),*) $(-> $ret)?
+            unsafe fn avx512<$($(const $c: $cty),+)?>($($arg: $ty),*) $(-> $ret)?
             $(where $bounded: $bound)?
             {
                 // SAFETY: passed on to the caller.
                 unsafe { $body::<$crate::isa::Avx512, 8 $($(, $c)+)?>($($arg),*) }
             }
             #[target_feature(enable = "avx2,fma")]
-            unsafe fn eight<$($(const $c: $cty),+)?>($($arg: $ty),*) $(-> $ret)?
+            unsafe fn avx2<$($(const $c: $cty),+)?>($($arg: $ty),*) $(-> $ret)?
             $(where $bounded: $bound)?
             {
                 // SAFETY: passed on to the caller.
@@ -176,11 +171,11 @@ macro_rules! compile_for_width {
             // SAFETY: the caller vouches for the arguments, and has a `W`.
             unsafe {
                 match W::LANES {
-                    16 => sixteen::<$($($c),+)?>($($arg),*),
-                    _ => eight::<$($($c),+)?>($($arg),*),
+                    16 => avx512::<$($($c),+)?>($($arg),*),
+                    _ => avx2::<$($($c),+)?>($($arg),*),
                 }
             }
         }
     };
 }
-pub(in super::super) use compile_for_width;
+pub(crate) use compile_for_width;

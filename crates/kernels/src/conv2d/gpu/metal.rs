@@ -3,7 +3,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, MetalStorage, Result, Shape, Tensor};
 
-use super::geometry::Geometry;
+use crate::conv2d::geometry::Geometry;
 use crate::gpu::metal::{
     Arm, Call, Library, Operand, Reading, THREADS, Word, apply2, apply3, empty, library,
     sum_leading, sum_rows, tensor,
@@ -20,7 +20,11 @@ const FLOATS: usize = 2 * 16 * 65;
 /// Threadgroups that keep a GPU busy.
 const BUSY: usize = 256;
 
-pub(super) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(in crate::conv2d) fn conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
     match bias {
         Some(bias) => apply3(x, weight, bias, Conv2d),
         None => apply2(x, weight, Conv2d),

@@ -7,7 +7,7 @@
 #![expect(clippy::needless_range_loop, reason = "columns of matrices held by rows")]
 
 use super::tile::{Size, Tile, shifted};
-use crate::conv2d::width::{QUADS, Width, compile_for_width};
+use crate::conv2d::x86::vector::{QUADS, Width, compile_for_width};
 
 /// Calls a transform for the size of tiles and the nearness of quads at hand.
 macro_rules! for_tiling {

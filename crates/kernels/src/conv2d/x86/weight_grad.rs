@@ -11,18 +11,18 @@
 
 use rayon::prelude::*;
 
-use super::geometry::Geometry;
-use super::padded::Padded;
-use super::source::Source;
-use super::width::{Run, VECTORS, Width, compile_for_width};
+use super::vector::{Run, VECTORS, Width, compile_for_width};
 use crate::buffer::SharedPtr;
+use crate::conv2d::geometry::Geometry;
+use crate::conv2d::padded::Padded;
+use crate::conv2d::source::Source;
 
 /// Numbers of the output's gradient that are gone over for all input channels in turn: 16 KiB,
 /// half of the first cache.
 const CACHED: usize = 4096;
 
 /// The gradient `[O, I, k, k]` by the weight, `k` 1 or 3.
-pub(super) fn weight_gradient<W: Width<B>, const B: usize>(
+pub(in crate::conv2d) fn weight_gradient<W: Width<B>, const B: usize>(
     proof: W,
     source: &Source<'_>,
     grad: &[f32],

@@ -1,6 +1,6 @@
 //! The matrix products of the sixteen places.
 
-use crate::conv2d::width::{Run, Sum, VECTORS, Width, accumulate, compile_for_width};
+use crate::conv2d::x86::vector::{Run, Sum, VECTORS, Width, accumulate, compile_for_width};
 
 compile_for_width! {
     /// `sums[o, t] = Σ_c weights[o, c] · tiles[c, t]` for `count` vectors `t`.

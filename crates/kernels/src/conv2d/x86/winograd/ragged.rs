@@ -10,7 +10,7 @@ use crate::conv2d::padded::Padded;
 use crate::conv2d::runner::{self, Finish, Runner};
 use crate::conv2d::source::Source;
 use crate::conv2d::weight::Weight;
-use crate::conv2d::width::Width;
+use crate::conv2d::x86::vector::Width;
 
 /// Rows and columns of a tile.
 const TILE: usize = 4;

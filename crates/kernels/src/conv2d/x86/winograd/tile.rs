@@ -1,7 +1,7 @@
 //! The two sizes of tiles: what their matrices do to a row or a column, and how a row of tiles is
 //! read from an image and written to it.
 
-use crate::conv2d::width::{QUADS, Width};
+use crate::conv2d::x86::vector::{QUADS, Width};
 
 /// F(M×M, 3×3): tiles of `M` by `M` pixels of the output, from `N = M + 2` of the input.
 ///
