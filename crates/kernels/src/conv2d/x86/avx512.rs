@@ -1,29 +1,24 @@
-//! Vectors of sixteen: the foundation of AVX-512.
+//! AVX-512F: vectors of 16 elements.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::avx2::{load_two, store_two};
-use super::vector::{QUADS, Run, Sum, VECTORS, Width, accumulate};
+use super::vector::{EVEN, HIGH, LOW, ODD, QUADS, Vector};
 use crate::isa::Avx512;
 
-/// Numbers of a vector.
+/// Elements of a vector.
 const LANES: usize = 16;
-/// Output channels of a tile: with three vectors of pixels, 24 accumulators of 32 registers.
+/// Output channels of a tile: with three vectors of pixels, 24 sums in 32 registers.
 const BLOCK: usize = 8;
-/// Shuffles that take the even and the odd numbers of two vectors, in each quarter.
-const EVEN: i32 = 0b10_00_10_00;
-const ODD: i32 = 0b11_01_11_01;
-/// Shuffles that take the lower and the upper halves of two vectors' quarters.
-const LOW: i32 = 0b01_00_01_00;
-const HIGH: i32 = 0b11_10_11_10;
 
-/// A mask of the first `lanes` of a vector, at most sixteen.
+/// Mask of the first `lanes` elements of a vector, at most all.
 #[inline(always)]
 fn mask(lanes: usize) -> __mmask16 {
     ((1u32 << lanes.min(LANES)) - 1) as __mmask16
 }
 
-/// The last eight numbers.
+/// Returns the last eight elements.
 ///
 /// # Safety
 ///
@@ -34,48 +29,13 @@ unsafe fn high_half(v: __m512) -> __m256 {
     unsafe { _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v))) }
 }
 
-/// Four quads from number `i` on; see [`load_two`].
-///
-/// # Safety
-///
-/// As there, with AVX-512F.
-#[inline(always)]
-unsafe fn load_four<const NEAR: usize>(quads: &[*const f32; QUADS], i: usize) -> __m512 {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        if NEAR == 4 {
-            return _mm512_loadu_ps(quads[i]);
-        }
-        let low = _mm512_castps_pd(_mm512_castps256_ps512(load_two::<NEAR>(quads, i)));
-        let high = _mm256_castps_pd(load_two::<NEAR>(quads, i + 2));
-        _mm512_castpd_ps(_mm512_insertf64x4::<1>(low, high))
-    }
-}
-
-/// The opposite of [`load_four`].
-///
-/// # Safety
-///
-/// As there; the quads are writable.
-#[inline(always)]
-unsafe fn store_four<const NEAR: usize>(quads: &[*mut f32; QUADS], i: usize, v: __m512) {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        if NEAR == 4 {
-            return _mm512_storeu_ps(quads[i], v);
-        }
-        store_two::<NEAR>(quads, i, _mm512_castps512_ps256(v));
-        store_two::<NEAR>(quads, i + 2, high_half(v));
-    }
-}
-
-/// Sums of neighbours of two vectors, whose halves have been added up.
+/// Sums of adjacent elements of two vectors, after adding their halves.
 ///
 /// # Safety
 ///
 /// The processor has AVX-512F.
 #[inline(always)]
-unsafe fn two(a: __m512, b: __m512) -> __m256 {
+unsafe fn pair_sums(a: __m512, b: __m512) -> __m256 {
     // SAFETY: passed on to the caller.
     unsafe {
         let a = _mm256_add_ps(_mm512_castps512_ps256(a), high_half(a));
@@ -84,10 +44,10 @@ unsafe fn two(a: __m512, b: __m512) -> __m256 {
     }
 }
 
-// SAFETY of all that follows: the trait's callers vouch for the instructions and the addresses.
-#[expect(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
-impl Width<BLOCK> for Avx512 {
-    type Vector = __m512;
+// SAFETY of the whole implementation: the trait's callers vouch for instructions and addresses.
+#[expect(clippy::undocumented_unsafe_blocks, reason = "stated once, above")]
+impl Vector<BLOCK> for Avx512 {
+    type Register = __m512;
     const LANES: usize = LANES;
 
     #[inline(always)]
@@ -130,26 +90,33 @@ impl Width<BLOCK> for Avx512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
 
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn hold(mut v: __m512) -> __m512 {
+        unsafe { asm!("/* {0} */", inout(zmm_reg) v, options(nostack, preserves_flags)) };
+        v
+    }
+
     #[inline(always)]
-    unsafe fn load_quads<const NEAR: usize, const N: usize>(
-        quads: &[*const f32; QUADS],
-    ) -> [__m512; N] {
+    unsafe fn load_near<const NEAR: usize>(quads: &[*const f32; QUADS], first: usize) -> __m512 {
         unsafe {
-            let mut vectors = [Self::splat(0.0); N];
-            for (i, v) in vectors.iter_mut().enumerate() {
-                *v = load_four::<NEAR>(quads, 4 * i);
+            if NEAR == 4 {
+                return _mm512_loadu_ps(quads[first]);
             }
-            vectors
+            let low = _mm512_castps_pd(_mm512_castps256_ps512(load_two::<NEAR>(quads, first)));
+            let high = _mm256_castps_pd(load_two::<NEAR>(quads, first + 2));
+            _mm512_castpd_ps(_mm512_insertf64x4::<1>(low, high))
         }
     }
 
     #[inline(always)]
-    unsafe fn store_quads<const NEAR: usize, const N: usize>(
-        quads: &[*mut f32; QUADS],
-        v: [__m512; N],
-    ) {
-        for (i, v) in v.into_iter().enumerate() {
-            unsafe { store_four::<NEAR>(quads, 4 * i, v) }
+    unsafe fn store_near<const NEAR: usize>(quads: &[*mut f32; QUADS], first: usize, v: __m512) {
+        unsafe {
+            if NEAR == 4 {
+                return _mm512_storeu_ps(quads[first], v);
+            }
+            store_two::<NEAR>(quads, first, _mm512_castps512_ps256(v));
+            store_two::<NEAR>(quads, first + 2, high_half(v));
         }
     }
 
@@ -181,8 +148,8 @@ impl Width<BLOCK> for Avx512 {
     unsafe fn totals(v: &[__m512; BLOCK]) -> [f32; BLOCK] {
         let mut totals = [0f32; BLOCK];
         unsafe {
-            let low = _mm256_hadd_ps(two(v[0], v[1]), two(v[2], v[3]));
-            let high = _mm256_hadd_ps(two(v[4], v[5]), two(v[6], v[7]));
+            let low = _mm256_hadd_ps(pair_sums(v[0], v[1]), pair_sums(v[2], v[3]));
+            let high = _mm256_hadd_ps(pair_sums(v[4], v[5]), pair_sums(v[6], v[7]));
             let sums = _mm256_add_ps(
                 _mm256_permute2f128_ps::<0x20>(low, high),
                 _mm256_permute2f128_ps::<0x31>(low, high),
@@ -190,149 +157,5 @@ impl Width<BLOCK> for Avx512 {
             _mm256_storeu_ps(totals.as_mut_ptr(), sums);
         }
         totals
-    }
-
-    #[inline(always)]
-    unsafe fn multiply(
-        acc: &mut [[__m512; BLOCK]; VECTORS],
-        grads: *const f32,
-        stride: usize,
-        x: [*const f32; VECTORS],
-        run: Run,
-    ) {
-        unsafe { multiply_by_hand(acc, grads, stride, x, run) }
-    }
-
-    #[inline(always)]
-    unsafe fn accumulate<const K: usize>(
-        acc: &mut [[__m512; VECTORS]; BLOCK],
-        weights: *const f32,
-        x: [*const f32; VECTORS],
-        sum: Sum,
-    ) {
-        unsafe { accumulate::<Self, BLOCK, K, VECTORS>(acc, weights, x, sum) }
-    }
-}
-
-/// One of eight rows of the gradient, and the accumulators of its products with `zmm24` to `zmm26`.
-macro_rules! row {
-    ($grads:literal, $a:literal, $b:literal, $c:literal) => {
-        concat!(
-            "vmovups zmm27, [",
-            $grads,
-            "]\n",
-            "vfmadd231ps ",
-            $a,
-            ", zmm27, zmm24\n",
-            "vfmadd231ps ",
-            $b,
-            ", zmm27, zmm25\n",
-            "vfmadd231ps ",
-            $c,
-            ", zmm27, zmm26\n",
-        )
-    };
-}
-/// The accumulators of one of three vectors: `vmovups a, b` with one of the two in memory, from so
-/// many bytes on.
-macro_rules! load {
-    ($bytes:literal, $($register:literal $offset:literal)+) => {
-        concat!($("vmovups ", $register, ", [{n} + ", $bytes, " + ", $offset, "]\n"),+)
-    };
-}
-macro_rules! store {
-    ($bytes:literal, $($register:literal $offset:literal)+) => {
-        concat!($("vmovups [{n} + ", $bytes, " + ", $offset, "], ", $register, "\n"),+)
-    };
-}
-macro_rules! accumulators {
-    ($move:ident) => {
-        concat!(
-            $move!("0", "zmm0" "0" "zmm1" "64" "zmm2" "128" "zmm3" "192"
-                   "zmm4" "256" "zmm5" "320" "zmm6" "384" "zmm7" "448"),
-            $move!("512", "zmm8" "0" "zmm9" "64" "zmm10" "128" "zmm11" "192"
-                   "zmm12" "256" "zmm13" "320" "zmm14" "384" "zmm15" "448"),
-            $move!("1024", "zmm16" "0" "zmm17" "64" "zmm18" "128" "zmm19" "192"
-                   "zmm20" "256" "zmm21" "320" "zmm22" "384" "zmm23" "448"),
-        )
-    };
-}
-
-/// [`Width::multiply`], because the compiler spills most of the 24 accumulators and halves the rate.
-/// The registers are named: left to choose, the compiler may find that there are too few.
-///
-/// # Safety
-///
-/// As there.
-#[target_feature(enable = "avx512f")]
-unsafe fn multiply_by_hand(
-    acc: &mut [[__m512; BLOCK]; VECTORS],
-    grads: *const f32,
-    stride: usize,
-    x: [*const f32; VECTORS],
-    run: Run,
-) {
-    /// Bytes of a number.
-    const SIZE: usize = size_of::<f32>();
-    if run.rows * run.vectors == 0 {
-        return;
-    }
-    // In memory, because registers are scarce.
-    let constants =
-        [run.vectors, run.gaps[0] * SIZE, run.gaps[1] * SIZE, acc.as_mut_ptr().expose_provenance()];
-    // SAFETY: the caller vouches for all reads: eight rows of `grads` and each of `x`, as long as
-    // the run says. `acc` is written as it lies: 24 vectors.
-    unsafe {
-        std::arch::asm!(
-            "mov {n}, [{c} + 24]",
-            accumulators!(load),
-            "2:",
-            "mov {n}, [{c}]",
-            "3:",
-            "vmovups zmm24, [{p0}]",
-            "vmovups zmm25, [{p1}]",
-            "vmovups zmm26, [{p2}]",
-            row!("{g}", "zmm0", "zmm8", "zmm16"),
-            row!("{g} + {s}", "zmm1", "zmm9", "zmm17"),
-            row!("{g} + 2*{s}", "zmm2", "zmm10", "zmm18"),
-            row!("{g} + {t}", "zmm3", "zmm11", "zmm19"),
-            row!("{h}", "zmm4", "zmm12", "zmm20"),
-            row!("{h} + {s}", "zmm5", "zmm13", "zmm21"),
-            row!("{h} + 2*{s}", "zmm6", "zmm14", "zmm22"),
-            row!("{h} + {t}", "zmm7", "zmm15", "zmm23"),
-            "add {p0}, 64",
-            "add {p1}, 64",
-            "add {p2}, 64",
-            "add {g}, 64",
-            "add {h}, 64",
-            "dec {n}",
-            "jnz 3b",
-            "add {p0}, [{c} + 16]",
-            "add {p1}, [{c} + 16]",
-            "add {p2}, [{c} + 16]",
-            "add {g}, [{c} + 8]",
-            "add {h}, [{c} + 8]",
-            "dec {rows}",
-            "jnz 2b",
-            "mov {n}, [{c} + 24]",
-            accumulators!(store),
-            g = inout(reg) grads => _,
-            h = inout(reg) grads.wrapping_add(4 * stride) => _,
-            s = in(reg) stride * SIZE,
-            t = in(reg) 3 * stride * SIZE,
-            p0 = inout(reg) x[0] => _,
-            p1 = inout(reg) x[1] => _,
-            p2 = inout(reg) x[2] => _,
-            rows = inout(reg) run.rows => _,
-            c = in(reg) constants.as_ptr(),
-            n = out(reg) _,
-            out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("zmm4") _,
-            out("zmm5") _, out("zmm6") _, out("zmm7") _, out("zmm8") _, out("zmm9") _,
-            out("zmm10") _, out("zmm11") _, out("zmm12") _, out("zmm13") _, out("zmm14") _,
-            out("zmm15") _, out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
-            out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _, out("zmm24") _,
-            out("zmm25") _, out("zmm26") _, out("zmm27") _,
-            options(nostack),
-        );
     }
 }
