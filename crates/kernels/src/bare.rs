@@ -6,7 +6,6 @@
 
 use candle_core::{Result, Shape, Tensor};
 
-use super::group_norm::normal::Normal;
 use super::isa::Isa;
 use super::noise::NoiseStream;
 use super::storage::has_kernel;
@@ -18,7 +17,9 @@ pub(crate) use super::dropout::cpu::Dropout;
 pub(crate) use super::dropout::masks;
 pub(crate) use super::group_norm::cpu::GroupNorm;
 pub(crate) use super::group_norm::moments::ChannelMoments;
-pub(crate) use super::norm_conv::{Added, Images, InputGradients, Norm, NormConv, Part};
+pub(crate) use super::norm_conv::{
+    Added, Backward, Images, InputGradients, Norm, NormConv, Operands, Part,
+};
 pub(crate) use super::pointwise::cpu::{AddChannels, AddScaled, Silu};
 pub(crate) use super::resample::cpu::Resample;
 pub(crate) use super::resample::{downsampling2, downsampling2_valid, upsampling2};
@@ -33,38 +34,23 @@ pub(crate) fn conv2d() -> Conv2d {
     Conv2d { isa: Isa::detect() }
 }
 
-/// A convolution with what comes before and after it.
-pub(crate) fn norm_conv(
-    x: &Images,
-    norm: Option<Norm<'_>>,
-    weight: &Tensor,
-    bias: &Tensor,
-    added: &Added<'_>,
-    measure: bool,
-) -> Result<NormConv> {
-    super::norm_conv::norm_conv(Isa::detect(), x, norm, weight, bias, added, measure)
+/// A convolution with the operations before and after it.
+pub(crate) fn norm_conv(operands: &Operands<'_>, measure: bool) -> Result<NormConv> {
+    super::norm_conv::norm_conv(Isa::detect(), operands, measure)
 }
 
-/// Its gradient by the weight.
-pub(crate) fn weight_gradient(
-    x: &Images,
-    normal: Option<&Normal>,
-    weight: &Shape,
-    grad: &Tensor,
-    factor: f64,
-) -> Result<Tensor> {
-    super::norm_conv::weight_gradient(Isa::detect(), x, normal, weight, grad, factor)
+/// Its gradient with respect to the weight.
+pub(crate) fn weight_gradient(pass: &Backward<'_>, weight: &Shape) -> Result<Tensor> {
+    super::norm_conv::weight_gradient(Isa::detect(), pass, weight)
 }
 
-/// Its gradients by the images and the norm's parameters.
+/// Its gradients with respect to the images and the norm's parameters.
 pub(crate) fn input_gradients(
-    x: &Images,
-    normal: Option<&Normal>,
+    pass: &Backward<'_>,
     weight: &Tensor,
-    grad: (&Tensor, f64),
-    more: [Option<(Tensor, f64)>; 2],
+    accumulated: [Option<(Tensor, f64)>; 2],
 ) -> Result<InputGradients> {
-    super::norm_conv::input_gradients(Isa::detect(), x, normal, weight, grad, more)
+    super::norm_conv::input_gradients(Isa::detect(), pass, weight, accumulated)
 }
 
 /// Group normalisation, with silu after it if so wanted.

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 
 use super::norm::{Normalise, Recorded, normalise};
 use super::{Node, Scaled, Tape, Value, layers};
-use crate::bare::{self, Added, Images, NormConv};
+use crate::bare::{self, Added, Backward, Images, NormConv, Operands};
 
 /// What is added to the convolution's output.
 #[derive(Clone, Copy)]
@@ -100,8 +100,8 @@ fn record(
     // In these networks what follows one of these is normalised; not so queries, keys and values,
     // nor the shortcut around a block.
     let measure = norm.is_some_and(|it| it.silu) || !matches!(plus, Plus::Nothing);
-    let NormConv { output, normal } =
-        bare::norm_conv(&images, applied, &weight, &bias, &added, measure)?;
+    let operands = Operands { images: &images, norm: applied, weight: &weight, bias: &bias, added };
+    let NormConv { output, normal } = bare::norm_conv(&operands, measure)?;
     let norm_nodes = recorded.as_ref().map_or([None; 3], |it| it.nodes);
     let of_channels = matches!(plus, Plus::Channels(_));
     let (plus_node, factor) = (plus.node(), plus.factor());
@@ -111,15 +111,14 @@ fn record(
     let y = tape.record_scaled(output.tensor, nodes, || {
         Box::new(move |Scaled(grad, outer), grads| {
             let factor = factor * outer;
+            let pass = Backward { images: &images, normal: normal.as_ref(), grad: &grad, factor };
             if of_channels {
                 grads.give(plus_node, || bare::add_channels().grad_channels(&grad)? * factor)?;
             } else {
                 grads.put(plus_node, Scaled(grad.clone(), factor));
             }
             grads.give(grad_bias, || bare::conv2d().grad_bias(&grad)? * factor)?;
-            grads.give(grad_weight, || {
-                bare::weight_gradient(&images, normal.as_ref(), weight.shape(), &grad, factor)
-            })?;
+            grads.give(grad_weight, || bare::weight_gradient(&pass, weight.shape()))?;
             if !through {
                 return Ok(());
             }
@@ -128,8 +127,7 @@ fn record(
                 let so_far = node.map(|node| grads.take(node)).transpose()?.flatten();
                 *more = so_far.map(|Scaled(tensor, factor)| (tensor, factor));
             }
-            let gradients =
-                bare::input_gradients(&images, normal.as_ref(), &weight, (&grad, factor), more)?;
+            let gradients = bare::input_gradients(&pass, &weight, more)?;
             for (node, gradient) in image_nodes.into_iter().zip(gradients.images) {
                 grads.put(node, Scaled(gradient, 1.0));
             }

@@ -11,7 +11,8 @@ use super::spread::{Segment, Spread};
 use super::target::{Target, Way};
 use super::{Images, Sizes};
 use crate::buffer::with_scratch;
-use crate::conv2d::width::{Sum, VECTORS, Width, compile_for_width};
+use crate::conv2d::x86::sums::{Sum, accumulate};
+use crate::conv2d::x86::vector::{VECTORS, Vector, compile_for_width};
 
 /// Terms of a sum at a time, whose columns the first cache holds.
 const DEPTH: usize = 192;
@@ -27,7 +28,7 @@ pub(super) struct Gathered<W, const B: usize> {
     terms: usize,
 }
 
-impl<W: Width<B>, const B: usize> Gathered<W, B> {
+impl<W: Vector<B>, const B: usize> Gathered<W, B> {
     /// Of a weight `[O, terms]`.
     pub(super) fn new(proof: W, weight: &[f32], bias: &[f32]) -> Self {
         let (outputs, terms) = (bias.len(), weight.len() / bias.len());
@@ -42,7 +43,7 @@ impl<W: Width<B>, const B: usize> Gathered<W, B> {
     }
 }
 
-impl<W: Width<B>, const B: usize> Way for Gathered<W, B> {
+impl<W: Vector<B>, const B: usize> Way for Gathered<W, B> {
     fn run(&self, x: Images<'_>, sizes: Sizes, target: Target) {
         let _proof = self.proof;
         let spread = Spread::new(sizes, W::LANES);
@@ -98,7 +99,7 @@ compile_for_width! {
 ///
 /// As [`write`].
 #[inline(always)]
-unsafe fn write_of<W: Width<B>, const B: usize>(
+unsafe fn write_of<W: Vector<B>, const B: usize>(
     sums: &[f32],
     outputs: usize,
     runs: &[Segment],
@@ -149,7 +150,7 @@ compile_for_width! {
 ///
 /// As [`run`].
 #[inline(always)]
-unsafe fn run_of<W: Width<B>, const B: usize>(
+unsafe fn run_of<W: Vector<B>, const B: usize>(
     task: &Task<'_>,
     start: &[f32],
     panel: &mut [f32],
@@ -178,7 +179,7 @@ unsafe fn run_of<W: Width<B>, const B: usize>(
                         *acc = if first == 0 { W::splat(*start) } else { W::load(sums.as_ptr()) };
                     }
                 }
-                W::accumulate::<1>(&mut acc, weight, x, sum);
+                accumulate::<W, B, 1, VECTORS>(&mut acc, weight, x, sum);
                 for (acc, sums) in acc.iter().zip(sums.chunks_exact_mut(tile)) {
                     for (acc, sums) in acc.iter().zip(sums.chunks_exact_mut(W::LANES)) {
                         W::store(sums.as_mut_ptr(), *acc);
@@ -199,7 +200,7 @@ unsafe fn run_of<W: Width<B>, const B: usize>(
 ///
 /// `row` is two tiles long.
 #[inline(always)]
-unsafe fn gather<W: Width<B>, const B: usize>(task: &Task<'_>, offset: usize, row: &mut [f32]) {
+unsafe fn gather<W: Vector<B>, const B: usize>(task: &Task<'_>, offset: usize, row: &mut [f32]) {
     for segment in task.segments {
         let source = &task.source[segment.from + offset..];
         let target = &mut row[segment.at..];

@@ -4,20 +4,20 @@ use super::target::{Target, Way};
 use super::{Images, Sizes, relu};
 use crate::channels::Channels;
 use crate::conv2d::source::Source;
-use crate::conv2d::width::Width;
-use crate::conv2d::winograd::Transformed;
+use crate::conv2d::x86::vector::Vector;
+use crate::conv2d::x86::winograd::Transformed;
 
 /// A convolution with bias and ReLU, its weight transformed.
 pub(super) struct Tiled<W, const B: usize>(Transformed<W, B>);
 
-impl<W: Width<B>, const B: usize> Tiled<W, B> {
+impl<W: Vector<B>, const B: usize> Tiled<W, B> {
     /// Of a weight `[O, C, 3, 3]`.
     pub(super) fn new(proof: W, weight: &[f32], bias: &[f32]) -> Self {
         Self(Transformed::new(proof, weight, bias))
     }
 }
 
-impl<W: Width<B>, const B: usize> Way for Tiled<W, B> {
+impl<W: Vector<B>, const B: usize> Way for Tiled<W, B> {
     fn run(&self, x: Images<'_>, sizes: Sizes, target: Target) {
         let source = Source::plain(Channels::new(x.numbers, sizes.channels, sizes.pixels()));
         let border = sizes.window.padding[0];

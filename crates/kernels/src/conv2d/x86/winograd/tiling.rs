@@ -1,25 +1,25 @@
-//! Where the tiles of a batch of images are.
+//! Positions of the tiles in a batch of images.
 
 use crate::conv2d::geometry::Geometry;
-use crate::conv2d::width::QUADS;
+use crate::conv2d::x86::vector::QUADS;
 
-/// Numbers of a row of a quad.
+/// Elements of a row of a quad.
 const QUAD: usize = 4;
-/// The most places of a transformed tile.
+/// Largest number of places of a transformed tile.
 pub(super) const MAX_PLACES: usize = 36;
 
-/// Places of a transformed tile of `size` by `size` pixels.
+/// Number of places of a transformed tile of `size` by `size` pixels.
 pub(super) const fn places_of(size: usize) -> usize {
     (size + 2) * (size + 2)
 }
 
-/// Images cut into tiles of 2 by 2 or 4 by 4 pixels, which are read as quads: four pixels of as many
-/// rows as a tile has, that is two tiles or one.
+/// Division of images into tiles of 2 by 2 or 4 by 4 pixels. Tiles are read as quads: four pixels
+/// wide and as many rows high as a tile, so a quad is two tiles or one.
 #[derive(Clone, Copy)]
 pub(super) struct Tiling {
     /// Rows and columns of a tile.
     pub(super) size: usize,
-    /// Every so many quads follow right on each other.
+    /// Number of adjacent quads: 1, 2 or 4.
     pub(super) near: usize,
     /// Quads in a row of tiles.
     in_row: usize,
@@ -28,7 +28,7 @@ pub(super) struct Tiling {
 }
 
 impl Tiling {
-    /// Whether images of this size can be cut so.
+    /// Returns true if whole tiles cover images of this size.
     pub(super) fn fits(geometry: &Geometry, size: usize) -> bool {
         geometry.kernel == 3
             && geometry.width.is_multiple_of(QUAD)
@@ -45,24 +45,25 @@ impl Tiling {
         Self { size, near, in_row, in_image: geometry.height / size * in_row }
     }
 
-    /// Places of a transformed tile.
+    /// Number of places of a transformed tile.
     pub(super) fn places(&self) -> usize {
         places_of(self.size)
     }
 
-    /// Quads of a vector of `lanes` tiles.
+    /// Number of quads of a vector of `lanes` tiles.
     pub(super) fn in_vector(&self, lanes: usize) -> usize {
         lanes * self.size / QUAD
     }
 
-    /// Image, row and column of the first pixel of quad `index`.
+    /// Returns the image, row and column of the first pixel of quad `index`.
     fn locate(&self, index: usize) -> (usize, usize, usize) {
         let (image, quad) = (index / self.in_image, index % self.in_image);
         (image, quad / self.in_row * self.size, quad % self.in_row * QUAD)
     }
 
-    /// The quads of a vector of `lanes` tiles from number `first` on, of `total`. Beyond the last,
-    /// it (with those near it) is repeated; what a shorter vector has no use for repeats its own.
+    /// Returns the quads of a vector of `lanes` tiles, from quad `first` of `total` on. Positions
+    /// beyond the last quad repeat it and its adjacent ones; a shorter vector repeats its own
+    /// quads.
     pub(super) fn of_vector(
         &self,
         first: usize,

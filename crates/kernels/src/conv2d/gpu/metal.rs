@@ -1,9 +1,9 @@
-//! Convolution on an Apple GPU: as products of tiles.
+//! Convolution on an Apple GPU, as products of tiles.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{DType, MetalStorage, Result, Shape, Tensor};
 
-use super::geometry::Geometry;
+use crate::conv2d::geometry::Geometry;
 use crate::gpu::metal::{
     Arm, Call, Library, Operand, Reading, THREADS, Word, apply2, apply3, empty, library,
     sum_leading, sum_rows, tensor,
@@ -11,16 +11,20 @@ use crate::gpu::metal::{
 
 static KERNELS: Library = library!("conv2d", "conv2d/conv2d.metal");
 
-/// Rows and columns of what a threadgroup writes, as in `conv2d.metal`.
+/// Rows and columns that a threadgroup writes, as in `conv2d.metal`.
 const TILE: usize = 64;
 
-/// Floats that it stages: 16 terms, with rows of 65, of both factors.
+/// Elements that a threadgroup stages: 16 terms, in rows of 65, of both factors.
 const FLOATS: usize = 2 * 16 * 65;
 
-/// Threadgroups that keep a GPU busy.
+/// Number of threadgroups that keep a GPU busy.
 const BUSY: usize = 256;
 
-pub(super) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(in crate::conv2d) fn conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
     match bias {
         Some(bias) => apply3(x, weight, bias, Conv2d),
         None => apply2(x, weight, Conv2d),
@@ -35,7 +39,7 @@ fn geometry(x: &Shape, weight: &Shape) -> Result<Geometry> {
     Ok(Geometry { batch, inputs, outputs, height, width, kernel })
 }
 
-/// The kernels' `ConvSizes`.
+/// Returns the kernels' `ConvSizes`.
 fn constant(it: &Geometry, flipped: bool, biased: bool, run: usize) -> [Word; 9] {
     let [batch, inputs, outputs] = [it.batch, it.inputs, it.outputs].map(Word::Size);
     let [height, width, side] = [it.height, it.width, it.kernel].map(Word::Size);
@@ -43,8 +47,8 @@ fn constant(it: &Geometry, flipped: bool, biased: bool, run: usize) -> [Word; 9]
     [batch, inputs, outputs, height, width, side, flipped, biased, Word::Size(run)]
 }
 
-/// `x` convolved with `weight`, or with its transpose to get the gradient by the input; the geometry
-/// is that of this convolution.
+/// Convolves `x` with `weight`, or with its transpose for the gradient with respect to the input.
+/// The geometry is that of this convolution.
 fn convolve(
     [x, weight]: [Operand<'_>; 2],
     bias: Option<Operand<'_>>,
@@ -57,7 +61,7 @@ fn convolve(
     Call::new(device, &KERNELS, "conv2d", dtype)?
         .input(x)?
         .input(weight)?
-        // Something must be bound, but is not read.
+        // The kernel requires a buffer here, but does not read it without a bias.
         .input(bias.unwrap_or(weight))?
         .output(&y)
         .constant(&constant(geometry, flipped, bias.is_some(), 0))?
@@ -66,14 +70,14 @@ fn convolve(
     Ok(y)
 }
 
-/// The gradient by the weight: the pixels of the batch are summed in runs side by side, and the sums
-/// of the runs in their order.
+/// Computes the gradient with respect to the weight. Runs of pixels are summed in parallel, and
+/// their sums are added in a fixed order.
 fn grad_weight(x: Operand<'_>, grad: Operand<'_>, geometry: &Geometry) -> Result<MetalStorage> {
     let (device, dtype) = (x.0.device(), x.0.dtype());
     let len = geometry.outputs * geometry.inputs * geometry.taps();
     let pixels = geometry.batch * geometry.pixels();
     let [columns, rows] = [geometry.inputs, geometry.outputs].map(|it| it.div_ceil(TILE));
-    // A shorter run costs more to add than it saves.
+    // With shorter runs, adding the sums costs more than it saves.
     const SHORTEST: usize = 256;
     let wanted = BUSY.div_ceil(columns * rows * geometry.taps());
     let run = pixels.div_ceil(wanted).max(SHORTEST);
@@ -96,7 +100,7 @@ fn forward(operands: [Operand<'_>; 2], bias: Option<Operand<'_>>) -> Result<(Met
     Ok((y, Shape::from((batch, outputs, height, width))))
 }
 
-/// The gradients by input and weight; of a frozen operand there is none.
+/// Computes the gradients with respect to the input and the weight, except for frozen operands.
 fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 2]> {
     let geometry = geometry(x.shape(), weight.shape())?;
     let readings = [x, weight, grad].map(Reading::of);
@@ -110,7 +114,8 @@ fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<[Option<Tensor
     Ok([grad_x.map(|it| tensor(it, x)), grad_weight.map(|it| tensor(it, weight))])
 }
 
-/// The gradient by the bias: `[B, O, pixels]` summed over pixels, then over the batch.
+/// Computes the gradient with respect to the bias: sums of `[B, O, pixels]` over the pixels, then
+/// over the batch.
 fn grad_bias(grad: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (batch, outputs, height, width) = grad.dims4()?;
     let sums = sum_rows(Reading::of(grad).operand()?, batch * outputs, height * width)?;

@@ -1,4 +1,4 @@
-//! What the ways of convolving on an NVIDIA GPU share: kernels, sizes, directions.
+//! Kernels, sizes and directions that the algorithms on NVIDIA GPUs share.
 
 use candle_core::{Result, Shape, bail};
 
@@ -6,7 +6,7 @@ use crate::gpu::cuda::{Module, module};
 
 pub(super) static KERNELS: Module = module!("conv2d");
 
-/// The sizes of one convolution.
+/// Sizes of a convolution.
 #[derive(Clone, Copy)]
 pub(super) struct Sizes {
     pub(super) batch: usize,
@@ -22,20 +22,22 @@ impl Sizes {
         let (batch, inputs, height, width) = x.dims4()?;
         let (outputs, _, kernel, _) = weight.dims4()?;
         let sizes = Self { batch, inputs, outputs, height, width, kernel };
-        // Kernels count the pixels of a batch and the numbers of an image in 32 bits.
+        // Kernels count the pixels of a batch and the elements of an image in 32 bits.
         let most = inputs.max(outputs).max(batch) * height * width;
         match i32::try_from(most) {
             Ok(_) => Ok(sizes),
-            Err(_) => bail!("conv2d: images {x:?} are too large for the kernels of the GPU"),
+            Err(_) => {
+                bail!("conv2d: images {x:?} are too large for the GPU kernels, use a smaller batch")
+            }
         }
     }
 
-    /// The convolution whose output is the gradient by the input.
+    /// The convolution that computes the gradient with respect to the input.
     pub(super) fn backward(self) -> Self {
         Self { inputs: self.outputs, outputs: self.inputs, ..self }
     }
 
-    /// Of all images.
+    /// Pixels of all images.
     pub(super) fn pixels(&self) -> usize {
         self.batch * self.height * self.width
     }
@@ -44,16 +46,16 @@ impl Sizes {
         self.kernel * self.kernel
     }
 
-    /// In the order of the kernels' parameters.
+    /// Sizes in the order of the kernels' parameters.
     pub(super) fn images(&self) -> [usize; 5] {
         [self.inputs, self.height, self.width, self.batch, self.kernel]
     }
 }
 
-/// Which convolution a weight is packed for.
+/// Convolution that a weight is packed for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     Forward,
-    /// The one whose output is the gradient by the input: channels exchanged, taps reversed.
+    /// The gradient with respect to the input: channels exchanged, taps reversed.
     Backward,
 }

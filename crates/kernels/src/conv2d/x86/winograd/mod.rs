@@ -1,11 +1,12 @@
 //! Winograd's convolutions F(2×2, 3×3) and F(4×4, 3×3) (Lavin and Gray 2016, arXiv:1509.09308).
 //!
-//! Every M×M tile of the output is `Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A` of a kernel `g` and the tile `d` of
-//! the input around it, M + 2 pixels wide: 16 products instead of 36 for M = 2, 36 instead of 144
-//! for M = 4; and in each of these places the sum over channels is a matrix product.
+//! An M×M tile of the output is `Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A`, where `g` is a kernel and `d` the
+//! tile of the input around it, M + 2 pixels wide. This takes 16 products instead of 36 for M = 2,
+//! and 36 instead of 144 for M = 4. Each of these products is a *place*; in each place, the sum
+//! over channels is a matrix product.
 //!
-//! The matrices are Toom and Cook's: both factors are polynomials, evaluated at M + 1 points and ∞,
-//! and the product is interpolated. For M = 2 the points are 0, 1 and −1,
+//! The matrices are those of Toom and Cook: both factors are polynomials that are evaluated at M +
+//! 1 points and ∞, and the product is interpolated. For M = 2, the points are 0, 1 and −1:
 //!
 //! ```text
 //!      ⎡1  0 −1  0⎤       ⎡ 1   0   0 ⎤
@@ -14,8 +15,8 @@
 //!      ⎣0  1  0 −1⎦       ⎣ 0   0   1 ⎦
 //! ```
 //!
-//! and the error is that of the direct form. For M = 4 they are 0, ±p and ±q with p = 2/3, q = 3/2,
-//! so that p q = 1 and s = p² + q² = 97/36:
+//! and the error equals that of the direct form. For M = 4, the points are 0, ±p and ±q with p =
+//! 2/3 and q = 3/2, so that p q = 1 and s = p² + q² = 97/36:
 //!
 //! ```text
 //!      ⎡1  0  −s   0  1 0⎤       ⎡1   0   0 ⎤
@@ -26,22 +27,23 @@
 //!      ⎣0  1   0  −s  0 1⎦       ⎣0   0   1 ⎦        a = −81/130, b = 8/65
 //! ```
 //!
-//! Of 13 choices of p and q tried, and of the usual 1 and 2 (whose largest error is four times as
-//! much), these leave the least error in the root mean square, no more than a sum of products in f32
-//! has on normal numbers; the largest is three to five times the direct form's.
+//! We tried 13 choices of p and q, and the usual 1 and 2, whose largest error is four times as
+//! large. The choice above has the smallest root-mean-square error, which for normal inputs is no
+//! larger than that of a sum of products in f32. The largest error is three to five times that of
+//! the direct form.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::geometry::Geometry;
-use super::padded::Padded;
-use super::runner::Runner;
-use super::source::Source;
-use super::weight::Weight;
-use super::width::{VECTORS, Width};
+use super::vector::{VECTORS, Vector};
 use crate::buffer::{Output, with_scratch};
+use crate::conv2d::geometry::Geometry;
+use crate::conv2d::padded::Padded;
+use crate::conv2d::runner::Runner;
+use crate::conv2d::source::Source;
+use crate::conv2d::weight::Weight;
 use tiling::{Tiling, places_of};
 use transform::for_tiling;
 
@@ -54,42 +56,42 @@ mod tiling;
 mod transform;
 mod weight_grad;
 
-pub(super) use places::MANY_CHANNELS;
-pub(super) use ragged::Ragged;
+pub(in crate::conv2d) use places::MANY_CHANNELS;
+pub(in crate::conv2d) use ragged::Ragged;
 pub(crate) use ragged::Transformed;
-pub(super) use weight_grad::weight_gradient;
+pub(in crate::conv2d) use weight_grad::weight_gradient;
 
-/// Distance between the places' matrices beyond their size, so that they do not compete for the
-/// same lines of the first cache.
+/// Gap between the matrices of adjacent places, so that they do not compete for the same lines of
+/// the first-level cache.
 const SKEW: usize = 16;
-/// Quads that make a task worth its while: small images are taken together.
+/// Fewest quads of a task. Small images share one.
 const TASK_QUADS: usize = 96;
-/// Channels times places times vectors of tiles whose transforms the second cache holds.
+/// Channels times places times vectors of tiles whose transforms fit into the second-level cache.
 const DEPTH: usize = 6144;
-/// Numbers that a row of padded pixels is a multiple of.
+/// Divisor of the length of a padded row.
 const PITCH: usize = 8;
 
-/// Whether the transforms cover images of this size with tiles of `size`, 2 or 4.
-pub(super) fn fits(geometry: &Geometry, size: usize) -> bool {
+/// Returns true if tiles of `size`, 2 or 4, cover images of this size exactly.
+pub(in crate::conv2d) fn fits(geometry: &Geometry, size: usize) -> bool {
     Tiling::fits(geometry, size)
 }
 
-/// The convolution of a geometry that [`fits`].
-pub(super) struct Winograd<'a, W, const B: usize> {
-    proof: W,
+/// Convolution of a geometry that [`fits`].
+pub(in crate::conv2d) struct Winograd<'a, V, const B: usize> {
+    proof: V,
     geometry: Geometry,
     padded: Padded,
     tiling: Tiling,
     transformed: Cow<'a, [f32]>,
     bias: Option<&'a [f32]>,
     images: usize,
-    /// Vectors that are transformed before they are multiplied.
+    /// Vectors of tiles that are transformed before the matrix products.
     depth: usize,
 }
 
-impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
-    pub(super) fn new(
-        proof: W,
+impl<'a, V: Vector<B>, const B: usize> Winograd<'a, V, B> {
+    pub(in crate::conv2d) fn new(
+        proof: V,
         size: usize,
         weight: &Weight<'_>,
         bias: Option<&'a [f32]>,
@@ -100,7 +102,7 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
     }
 
     fn of(
-        proof: W,
+        proof: V,
         size: usize,
         transformed: Cow<'a, [f32]>,
         bias: Option<&'a [f32]>,
@@ -109,7 +111,7 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
     ) -> Self {
         let tiling = Tiling::new(geometry, size);
         let spread = geometry.batch.div_ceil(2 * rayon::current_num_threads());
-        // As many vectors of tiles at a time as the second cache holds of their transforms.
+        // The second-level cache holds the transforms of this many vectors of tiles.
         let channels = geometry.inputs.max(geometry.outputs);
         Self {
             proof,
@@ -124,7 +126,7 @@ impl<'a, W: Width<B>, const B: usize> Winograd<'a, W, B> {
     }
 }
 
-impl<W: Width<B>, const B: usize> Runner for Winograd<'_, W, B> {
+impl<V: Vector<B>, const B: usize> Runner for Winograd<'_, V, B> {
     fn images(&self) -> usize {
         self.images
     }
@@ -134,7 +136,7 @@ impl<W: Width<B>, const B: usize> Runner for Winograd<'_, W, B> {
         let Geometry { inputs, outputs, width, .. } = self.geometry;
         let (padded, pixels) = (&self.padded, self.geometry.pixels());
         let blocks = outputs.div_ceil(B);
-        let row = self.depth * W::LANES;
+        let row = self.depth * V::LANES;
         let (in_place, out_place) = (inputs * row + SKEW, blocks * B * row + SKEW);
         let source_len = samples.len() * inputs * padded.channel;
         let (tiling, places) = (&self.tiling, self.tiling.places());
@@ -143,26 +145,26 @@ impl<W: Width<B>, const B: usize> Runner for Winograd<'_, W, B> {
             let (images, scratch) = scratch.split_at_mut(source_len);
             let (tiles, sums) = scratch.split_at_mut(places * in_place);
             source.fill(padded, samples, images);
-            let vector_quads = tiling.in_vector(W::LANES);
+            let vector_quads = tiling.in_vector(V::LANES);
             let vectors = total.div_ceil(vector_quads);
             for first in (0..vectors).step_by(self.depth) {
                 let count = self.depth.min(vectors - first);
                 let quads =
-                    |q: usize| tiling.of_vector((first + q) * vector_quads, W::LANES, total);
+                    |q: usize| tiling.of_vector((first + q) * vector_quads, V::LANES, total);
                 for q in 0..count {
                     let starts = quads(q).map(|(image, i, j)| {
                         images[image * inputs * padded.channel + i * padded.pitch + j..].as_ptr()
                     });
-                    let target = tiles[q * W::LANES..].as_mut_ptr();
+                    let target = tiles[q * V::LANES..].as_mut_ptr();
                     let strides = [padded.channel, padded.pitch];
                     let targets = [row, in_place];
-                    // SAFETY: `_proof`. From a quad's first pixel, eight numbers of two rows more
-                    // than a tile has are in each padded channel; a vector fits at each place of
+                    // SAFETY: `_proof`. Each padded channel has, from the first pixel of a quad on,
+                    // eight elements of two rows more than a tile; a vector fits at each place of
                     // `tiles` for each channel.
                     unsafe {
                         for_tiling!(
                             tiling,
-                            transform::inputs::<W, B>(starts, strides, target, targets, inputs)
+                            transform::inputs::<V, B>(starts, strides, target, targets, inputs)
                         );
                     }
                 }
@@ -173,13 +175,13 @@ impl<W: Width<B>, const B: usize> Runner for Winograd<'_, W, B> {
                     let size = [blocks, inputs, row];
                     // SAFETY: `_proof`; the matrices are `[blocks, inputs, B]`, `[inputs, row]`
                     // and `[B · blocks, row]`.
-                    unsafe { products::block::<W, B>(weights, tiles, sums, size, count) };
+                    unsafe { products::block::<V, B>(weights, tiles, sums, size, count) };
                 }
                 for q in 0..count {
                     let starts = quads(q).map(|(image, i, j)| {
                         y.wrapping_add(image * outputs * pixels + i * width + j)
                     });
-                    let sums = sums[q * W::LANES..].as_ptr();
+                    let sums = sums[q * V::LANES..].as_ptr();
                     let (strides, target) = ([row, out_place], [pixels, width]);
                     // SAFETY: `_proof`. A vector is at each place of `sums` for each channel; a
                     // tile's rows of four pixels from a quad's first one are within the task's
@@ -187,7 +189,7 @@ impl<W: Width<B>, const B: usize> Runner for Winograd<'_, W, B> {
                     unsafe {
                         for_tiling!(
                             tiling,
-                            transform::outputs::<W, B>(
+                            transform::outputs::<V, B>(
                                 sums, strides, self.bias, starts, target, outputs
                             )
                         );
@@ -198,9 +200,9 @@ impl<W: Width<B>, const B: usize> Runner for Winograd<'_, W, B> {
     }
 }
 
-/// `G g Gᵀ` of every kernel: `[places, O / B, I, B]`. Channels beyond the last are zero.
-fn transform_weight<W: Width<B>, const B: usize>(
-    _proof: W,
+/// Computes `G g Gᵀ` of every kernel: `[places, O / B, I, B]`. Channels beyond the last are zero.
+fn transform_weight<V: Vector<B>, const B: usize>(
+    _proof: V,
     size: usize,
     weight: &Weight<'_>,
 ) -> Vec<f32> {
@@ -213,8 +215,8 @@ fn transform_weight<W: Width<B>, const B: usize>(
         unsafe {
             let target = target.add(block * inputs * B);
             match size {
-                2 => kernels::transform::<W, B, 2, 4>(weight, block, target, place_len),
-                _ => kernels::transform::<W, B, 4, 6>(weight, block, target, place_len),
+                2 => kernels::transform::<V, B, 2, 4>(weight, block, target, place_len),
+                _ => kernels::transform::<V, B, 4, 6>(weight, block, target, place_len),
             }
         }
     });
@@ -222,6 +224,6 @@ fn transform_weight<W: Width<B>, const B: usize>(
         // SAFETY: the gap after each place's blocks.
         unsafe { target.add((place + 1) * place_len - SKEW).write_bytes(0, SKEW) };
     }
-    // SAFETY: every place of every block has been written, all lanes each, and the gaps.
+    // SAFETY: all lanes of every place of every block have been written, and the gaps.
     unsafe { transformed.assume_written() }
 }

@@ -1,39 +1,39 @@
-//! The direct convolution's gradient by the weight.
+//! Gradient of the direct convolution with respect to the weight.
 //!
 //! ```text
 //! dw[o, c, u, v] = Σ_{b,i,j} grad[b, o, i, j] · x[b, c, i + u − k/2, j + v − k/2]
 //! ```
 //!
-//! A tile keeps twelve such sums as vectors along the pixels (24 with vectors of sixteen): four (or
-//! eight) output channels by three columns of a kernel (`k = 3`) or three input channels (`k = 1`).
-//! Tasks share out the weight, never the sum, so that the result does not depend on the number of
-//! threads.
+//! A tile keeps 12 such sums (AVX-512: 24) as vectors along the pixels: four or eight output
+//! channels by three columns of a kernel (`k = 3`) or three input channels (`k = 1`). Tasks divide
+//! the weight, not the sums, so the result does not depend on the number of threads.
 
 use rayon::prelude::*;
 
-use super::geometry::Geometry;
-use super::padded::Padded;
-use super::source::Source;
-use super::width::{Run, VECTORS, Width, compile_for_width};
+use super::sums::{Run, multiply};
+use super::vector::{VECTORS, Vector, compile_for_width};
 use crate::buffer::SharedPtr;
+use crate::conv2d::geometry::Geometry;
+use crate::conv2d::padded::Padded;
+use crate::conv2d::source::Source;
 
-/// Numbers of the output's gradient that are gone over for all input channels in turn: 16 KiB,
-/// half of the first cache.
+/// Elements of the output's gradient that one pass over the input channels reads: 16 KiB, half of
+/// the first-level cache.
 const CACHED: usize = 4096;
 
-/// The gradient `[O, I, k, k]` by the weight, `k` 1 or 3.
-pub(super) fn weight_gradient<W: Width<B>, const B: usize>(
-    proof: W,
+/// Computes the gradient `[O, I, k, k]` with respect to the weight, for `k` 1 or 3.
+pub(in crate::conv2d) fn weight_gradient<V: Vector<B>, const B: usize>(
+    proof: V,
     source: &Source<'_>,
     grad: &[f32],
     geometry: &Geometry,
 ) -> Vec<f32> {
-    let padded = Padded::new(geometry, W::LANES);
+    let padded = Padded::new(geometry, V::LANES);
     let filled = source.filled(&padded, 0..geometry.batch);
     let source = filled.as_ref();
     let mut weight = vec![0f32; geometry.outputs * geometry.inputs * geometry.taps()];
     let blocks = geometry.outputs.div_ceil(B);
-    // A task takes neighbouring blocks of outputs; with too few of them, also part of the inputs.
+    // A task has adjacent blocks of outputs; with few blocks, it has only some of the inputs.
     let threads = rayon::current_num_threads();
     let task_blocks = blocks.div_ceil(threads);
     let splits = (threads / blocks).clamp(1, geometry.inputs);
@@ -50,14 +50,13 @@ pub(super) fn weight_gradient<W: Width<B>, const B: usize>(
             inputs: first_input..geometry.inputs.min(first_input + task_inputs),
             target,
         };
-        // SAFETY: `target` is the whole weight, of which no two tasks have a block and an input
-        // in common.
+        // SAFETY: `target` is the whole weight; no two tasks share both a block and an input.
         unsafe { task.run(proof) };
     });
     weight
 }
 
-/// Some of the weight's output and input channels.
+/// Gradient with respect to some output and input channels of the weight.
 struct Task<'a> {
     geometry: &'a Geometry,
     padded: Padded,
@@ -69,11 +68,12 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
+    /// Computes the task's part of the weight.
+    ///
     /// # Safety
     ///
-    /// `target` is valid for reading and writing the weight, of which no other thread uses the
-    /// task's part.
-    unsafe fn run<W: Width<B>, const B: usize>(&self, _proof: W) {
+    /// The weight at `target` is readable and writable, and no other thread uses the task's part.
+    unsafe fn run<V: Vector<B>, const B: usize>(&self, _proof: V) {
         let &Geometry { batch, inputs, outputs, kernel, .. } = self.geometry;
         let pixels = self.geometry.pixels();
         let images = (CACHED / (B * pixels)).max(1);
@@ -102,9 +102,9 @@ impl Task<'_> {
                             _ => q.min(count - 1) * self.padded.channel,
                         });
                         let mut sums = [[0f32; B]; VECTORS];
-                        // SAFETY: `_proof`; both slices reach to the end of the last image.
+                        // SAFETY: `_proof`; both slices extend to the end of the last image.
                         unsafe {
-                            sum_up::<W, B>(
+                            sum_up::<V, B>(
                                 &sum,
                                 source,
                                 image_in,
@@ -127,7 +127,8 @@ impl Task<'_> {
         }
     }
 
-    /// The gradient of the channels from `output` on, with channels of zeros to make a block.
+    /// Copies the gradient of the channels from `output` on, and adds channels of zeros up to a
+    /// block.
     fn gather<const B: usize>(
         &self,
         first: usize,
@@ -146,24 +147,24 @@ impl Task<'_> {
     }
 }
 
-/// A sum over the pixels of some images.
+/// Sum over the pixels of some images.
 struct Sum<'a> {
     padded: &'a Padded,
-    /// Gradient of a block of output channels: its first image, and on.
+    /// Gradient of a block of output channels, from the first image on.
     grad: &'a [f32],
-    /// Numbers of `grad` from an image to the next.
+    /// Elements of `grad` from an image to the next.
     image_stride: usize,
     images: usize,
 }
 
 compile_for_width! {
-    /// `target[q][r]`: the sum of products of channel `r` of the gradient and `source` shifted by
-    /// `offsets[q]`, where `source_stride` numbers lie between images.
+    /// Sets `target[q][r]` to the sum of products of channel `r` of the gradient and `source`
+    /// shifted by `offsets[q]`. Images of the source are `source_stride` elements apart.
     ///
     /// # Safety
     ///
-    /// `sum.grad` has `sum.images` blocks, `source` as many padded images with every offset;
-    /// `target` holds `B` numbers a row.
+    /// `sum.grad` has `sum.images` blocks, and `source` as many padded images with every offset.
+    /// `target` holds `B` elements per row.
     unsafe fn sum_up(
         sum: &Sum<'_>,
         source: &[f32],
@@ -175,9 +176,9 @@ compile_for_width! {
 
 /// # Safety
 ///
-/// As [`sum_up`].
+/// As for [`sum_up`].
 #[inline(always)]
-unsafe fn sum_up_of<W: Width<B>, const B: usize>(
+unsafe fn sum_up_of<V: Vector<B>, const B: usize>(
     sum: &Sum<'_>,
     source: &[f32],
     source_stride: usize,
@@ -185,33 +186,33 @@ unsafe fn sum_up_of<W: Width<B>, const B: usize>(
     target: *mut f32,
 ) {
     let (padded, pixels) = (sum.padded, sum.padded.height * sum.padded.width);
-    let whole = padded.width / W::LANES;
-    let (column, ragged) = (whole * W::LANES, padded.width % W::LANES);
-    // SAFETY: row `row` of image `image` is within both. A vector is read at each of its whole
-    // vectors; of a ragged one the gradient's is masked, and the source's is within the padded row.
+    let whole = padded.width / V::LANES;
+    let (column, ragged) = (whole * V::LANES, padded.width % V::LANES);
+    // SAFETY: row `row` of image `image` is within both. Whole vectors lie within the row. Of a
+    // partial vector, the gradient is masked and the source lies within the padded row.
     unsafe {
-        let mut acc = [[W::splat(0.0); B]; VECTORS];
-        let run =
-            Run { rows: padded.height, vectors: whole, gaps: [ragged, padded.pitch - column] };
+        let mut acc = [[V::splat(0.0); B]; VECTORS];
+        let (grad_gap, x_gap) = (ragged, padded.pitch - column);
+        let run = Run { rows: padded.height, vectors: whole, grad_gap, x_gap };
         for image in 0..sum.images {
             let grad = sum.grad.as_ptr().add(image * sum.image_stride);
             let source = source.as_ptr().add(image * source_stride);
             let x = offsets.map(|it| source.wrapping_add(it));
-            W::multiply(&mut acc, grad, pixels, x, run);
+            multiply::<V, B>(&mut acc, grad, pixels, x, run);
             if ragged != 0 {
                 for row in 0..padded.height {
                     let (grad, x_at) = (grad.add(row * padded.width), row * padded.pitch);
                     for r in 0..B {
-                        let g = W::load_first(grad.add(r * pixels + column), ragged);
+                        let g = V::load_first(grad.add(r * pixels + column), ragged);
                         for (acc, x) in acc.iter_mut().zip(x) {
-                            acc[r] = W::fma(g, W::load(x.add(x_at + column)), acc[r]);
+                            acc[r] = V::fma(g, V::load(x.add(x_at + column)), acc[r]);
                         }
                     }
                 }
             }
         }
         for (q, acc) in acc.iter().enumerate() {
-            target.add(q * B).copy_from_nonoverlapping(W::totals(acc).as_ptr(), B);
+            target.add(q * B).copy_from_nonoverlapping(V::totals(acc).as_ptr(), B);
         }
     }
 }

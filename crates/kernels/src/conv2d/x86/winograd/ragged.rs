@@ -1,4 +1,4 @@
-//! F(4×4, 3×3) for images of any size: the output is rounded up to whole tiles, and cut.
+//! F(4×4, 3×3) for images of any size: the output is computed in whole tiles and cropped.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,27 +10,27 @@ use crate::conv2d::padded::Padded;
 use crate::conv2d::runner::{self, Finish, Runner};
 use crate::conv2d::source::Source;
 use crate::conv2d::weight::Weight;
-use crate::conv2d::width::Width;
+use crate::conv2d::x86::vector::Vector;
 
 /// Rows and columns of a tile.
 const TILE: usize = 4;
 
-/// The geometry with its sides rounded up to whole tiles.
+/// Rounds the sides of a geometry up to whole tiles.
 pub(in crate::conv2d) fn tiled(geometry: &Geometry) -> Geometry {
     let [height, width] = [geometry.height, geometry.width].map(|side| side.next_multiple_of(TILE));
     Geometry { height, width, ..*geometry }
 }
 
-/// The convolution of a geometry that does not fit, with stride 1, that keeps the size.
-pub(in crate::conv2d) struct Ragged<'a, W, const B: usize> {
-    winograd: Winograd<'a, W, B>,
+/// Convolution of a geometry that whole tiles do not cover exactly.
+pub(in crate::conv2d) struct Ragged<'a, V, const B: usize> {
+    winograd: Winograd<'a, V, B>,
     /// Height and width of the output.
     sides: [usize; 2],
 }
 
-impl<'a, W: Width<B>, const B: usize> Ragged<'a, W, B> {
+impl<'a, V: Vector<B>, const B: usize> Ragged<'a, V, B> {
     pub(in crate::conv2d) fn new(
-        proof: W,
+        proof: V,
         weight: &Weight<'_>,
         bias: Option<&'a [f32]>,
         geometry: &Geometry,
@@ -42,7 +42,7 @@ impl<'a, W: Width<B>, const B: usize> Ragged<'a, W, B> {
     }
 }
 
-impl<W: Width<B>, const B: usize> Runner for Ragged<'_, W, B> {
+impl<V: Vector<B>, const B: usize> Runner for Ragged<'_, V, B> {
     fn images(&self) -> usize {
         self.winograd.images()
     }
@@ -51,13 +51,13 @@ impl<W: Width<B>, const B: usize> Runner for Ragged<'_, W, B> {
         let (tiled, [height, width]) = (&self.winograd.geometry, self.sides);
         let channels = samples.len() * tiled.outputs;
         with_scratch(channels * tiled.pixels(), |whole| {
-            // SAFETY: the scratch holds the output of so many samples, rounded up.
+            // SAFETY: the scratch holds the output of these samples, in whole tiles.
             unsafe { self.winograd.run(source, samples, whole.as_mut_ptr()) };
             for (channel, whole) in whole.chunks_exact(tiled.pixels()).enumerate() {
                 let rows = whole.chunks_exact(tiled.width).take(height).enumerate();
                 for (row, whole) in rows {
-                    // SAFETY: the caller's word for the output of so many samples, of whose rows this
-                    // is one.
+                    // SAFETY: the caller vouches for the output of these samples, and this is one
+                    // of its rows.
                     unsafe {
                         let y = y.add((channel * height + row) * width);
                         y.copy_from_nonoverlapping(whole.as_ptr(), width);
@@ -68,32 +68,34 @@ impl<W: Width<B>, const B: usize> Runner for Ragged<'_, W, B> {
     }
 }
 
-/// The weight of a 3×3 convolution, transformed once for many.
-pub(crate) struct Transformed<W, const B: usize> {
-    proof: W,
+/// Transformed weight of a 3×3 convolution, for many batches.
+pub(crate) struct Transformed<V, const B: usize> {
+    proof: V,
     weight: Vec<f32>,
     bias: Vec<f32>,
     inputs: usize,
 }
 
-impl<W: Width<B>, const B: usize> Transformed<W, B> {
-    /// Of a weight `[O, I, 3, 3]` and a bias `[O]`.
-    pub(crate) fn new(proof: W, weight: &[f32], bias: &[f32]) -> Self {
+impl<V: Vector<B>, const B: usize> Transformed<V, B> {
+    /// Transforms a weight `[O, I, 3, 3]`; the bias is `[O]`.
+    pub(crate) fn new(proof: V, weight: &[f32], bias: &[f32]) -> Self {
         let (outputs, inputs) = (bias.len(), weight.len() / (9 * bias.len()));
         let one = Geometry { batch: 1, inputs, outputs, height: TILE, width: TILE, kernel: 3 };
         let weight = transform_weight(proof, TILE, &Weight::forward(weight, &one));
         Self { proof, weight, bias: bias.to_vec(), inputs }
     }
 
-    /// The convolution of `batch` images of these sides, with as many places along an axis as there are
-    /// pixels (`border` 1) or two fewer (0), its sides rounded up to whole tiles.
+    /// Returns the convolution of `batch` images of these sides, with the output's sides rounded up
+    /// to whole tiles. The output has the sides of the images with `border` 1, and two fewer with
+    /// 0.
     pub(crate) fn geometry(&self, batch: usize, sides: [usize; 2], border: usize) -> Geometry {
         let [height, width] = sides.map(|it| it + 2 * border - 2);
         let outputs = self.bias.len();
         tiled(&Geometry { batch, inputs: self.inputs, outputs, height, width, kernel: 3 })
     }
 
-    /// Convolves images of these sides; `finish` is given the output of each, of [`Self::geometry`].
+    /// Convolves images of these sides. `finish` consumes the output of each, whose sizes are those
+    /// of [`Self::geometry`].
     pub(crate) fn convolve(
         &self,
         source: &Source<'_>,

@@ -1,15 +1,15 @@
-//! The transforms of input, output and gradient: a vector of tiles in every channel.
+//! The transforms of input, output and gradient, for one vector of tiles in every channel.
 //!
-//! Tiles come in vectors. A row of them is read as quads of four pixels, which shuffles within
-//! registers take apart into the tiles' columns; the order of tiles that results is the same in
-//! every transform, so it cancels.
+//! A row of a vector of tiles is read as quads of four pixels. Shuffles within registers separate
+//! them into the tiles' columns. The resulting order of the tiles is the same in every transform,
+//! so it cancels.
 
-#![expect(clippy::needless_range_loop, reason = "columns of matrices held by rows")]
+#![expect(clippy::needless_range_loop, reason = "columns of matrices that are stored by rows")]
 
 use super::tile::{Size, Tile, shifted};
-use crate::conv2d::width::{QUADS, Width, compile_for_width};
+use crate::conv2d::x86::vector::{QUADS, Vector, compile_for_width};
 
-/// Calls a transform for the size of tiles and the nearness of quads at hand.
+/// Calls a transform for this size of tiles and number of adjacent quads.
 macro_rules! for_tiling {
     ($tiling:expr, $module:ident::$transform:ident::<$w:ty, $b:ident>($($arg:expr),* $(,)?)) => {
         match ($tiling.size, $tiling.near) {
@@ -25,12 +25,12 @@ macro_rules! for_tiling {
 pub(super) use for_tiling;
 
 compile_for_width! {
-    /// `Bᵀ d B` of a vector of tiles in each of `channels` channels: `[channel, row]` are the
-    /// strides of the source, `[channel, place]` those of the target.
+    /// Computes `Bᵀ d B` of a vector of tiles in each of `channels` channels. The strides of the
+    /// source are `[channel, row]`, those of the target `[channel, place]`.
     ///
     /// # Safety
     ///
-    /// In every channel, from each quad's start, eight numbers of `N` rows are readable;
+    /// In every channel, eight elements of `N` rows are readable from the start of each quad, and
     /// `N²` vectors from `target` are writable.
     pub(super) unsafe fn inputs<const M: usize, const N: usize, const NEAR: usize>(
         quads: [*const f32; QUADS],
@@ -43,10 +43,10 @@ compile_for_width! {
 
 /// # Safety
 ///
-/// As [`inputs`].
+/// As for [`inputs`].
 #[inline(always)]
 unsafe fn inputs_of<
-    W: Width<B>,
+    V: Vector<B>,
     const B: usize,
     const M: usize,
     const N: usize,
@@ -63,21 +63,21 @@ unsafe fn inputs_of<
     for i in 0..channels {
         // SAFETY: the caller vouches for all channels.
         unsafe {
-            let mut rows = [[W::splat(0.0); N]; N];
+            let mut rows = [[V::splat(0.0); N]; N];
             for (i, row) in rows.iter_mut().enumerate() {
-                *row = Size::<M>::input::<W, B>(Size::<M>::load_input::<W, B, NEAR>(&shifted(
+                *row = Size::<M>::input::<V, B>(Size::<M>::load_input::<V, B, NEAR>(&shifted(
                     quads,
                     i * pitch,
                 )));
             }
             let target = target.add(i * target_channel);
             for j in 0..N {
-                let mut column = [W::splat(0.0); N];
+                let mut column = [V::splat(0.0); N];
                 for i in 0..N {
                     column[i] = rows[i][j];
                 }
-                let column = Size::<M>::input::<W, B>(column);
-                store::<W, B, N>(column, target.add(j * place), N * place);
+                let column = Size::<M>::input::<V, B>(column);
+                store::<V, B, N>(column, target.add(j * place), N * place);
             }
         }
         quads = shifted(quads, channel);
@@ -85,13 +85,13 @@ unsafe fn inputs_of<
 }
 
 compile_for_width! {
-    /// `Aᵀ m A + bias` of a vector of tiles in each of `channels` channels: `[channel, place]` are
-    /// the strides of the sums, `[channel, row]` those of the target.
+    /// Computes `Aᵀ m A + bias` of a vector of tiles in each of `channels` channels. The strides of
+    /// the sums are `[channel, place]`, those of the target `[channel, row]`.
     ///
     /// # Safety
     ///
     /// In every channel, `N²` vectors of `sums` are readable, and `M` rows of each quad are
-    /// writable; `bias`, if any, has a number for each.
+    /// writable. `bias` has an element for each channel.
     pub(super) unsafe fn outputs<const M: usize, const N: usize, const NEAR: usize>(
         sums: *const f32,
         strides: [usize; 2],
@@ -104,10 +104,10 @@ compile_for_width! {
 
 /// # Safety
 ///
-/// As [`outputs`].
+/// As for [`outputs`].
 #[inline(always)]
 unsafe fn outputs_of<
-    W: Width<B>,
+    V: Vector<B>,
     const B: usize,
     const M: usize,
     const N: usize,
@@ -126,27 +126,27 @@ unsafe fn outputs_of<
         // SAFETY: the caller vouches for all channels.
         unsafe {
             let sums = sums.add(i * sums_channel);
-            let mut rows = [[W::splat(0.0); N]; M];
+            let mut rows = [[V::splat(0.0); N]; M];
             for j in 0..N {
-                let mut column = [W::splat(0.0); N];
+                let mut column = [V::splat(0.0); N];
                 for i in 0..N {
-                    column[i] = W::load(sums.add((N * i + j) * place));
+                    column[i] = V::load(sums.add((N * i + j) * place));
                 }
-                let column = Size::<M>::output::<W, B>(column);
+                let column = Size::<M>::output::<V, B>(column);
                 for i in 0..M {
                     rows[i][j] = column[i];
                 }
             }
-            let bias = W::splat(match bias {
+            let bias = V::splat(match bias {
                 Some(bias) => bias[i],
                 None => 0.0,
             });
             for row in rows {
-                let mut row = Size::<M>::output::<W, B>(row);
+                let mut row = Size::<M>::output::<V, B>(row);
                 for y in &mut row {
-                    *y = W::add(*y, bias);
+                    *y = V::add(*y, bias);
                 }
-                Size::<M>::store::<W, B, NEAR>(&quads, row);
+                Size::<M>::store::<V, B, NEAR>(&quads, row);
                 quads = shifted_mut(quads, width);
             }
         }
@@ -155,8 +155,8 @@ unsafe fn outputs_of<
 }
 
 compile_for_width! {
-    /// `A g Aᵀ` of a vector of tiles of the output's gradient in each of `channels` channels;
-    /// strides as in [`inputs`]. Only the first `count` quads hold any; the others count as zero.
+    /// Computes `A g Aᵀ` of a vector of tiles of the output's gradient in each of `channels`
+    /// channels, with strides as in [`inputs`]. Quads after the first `count` count as zero.
     ///
     /// # Safety
     ///
@@ -174,10 +174,10 @@ compile_for_width! {
 
 /// # Safety
 ///
-/// As [`gradients`].
+/// As for [`gradients`].
 #[inline(always)]
 unsafe fn gradients_of<
-    W: Width<B>,
+    V: Vector<B>,
     const B: usize,
     const M: usize,
     const N: usize,
@@ -192,9 +192,9 @@ unsafe fn gradients_of<
 ) where
     Size<M>: Tile<M, N>,
 {
-    /// Numbers of a row of all quads.
+    /// Elements of a row of all quads.
     const ROW: usize = 4 * QUADS;
-    let ragged = count < W::LANES * M / 4;
+    let ragged = count < V::LANES * M / 4;
     let mut copy = [0f32; 4 * ROW];
     for i in 0..channels {
         // SAFETY: the caller vouches for all channels.
@@ -212,43 +212,45 @@ unsafe fn gradients_of<
                 }
                 pitch = ROW;
             }
-            let mut rows = [[W::splat(0.0); N]; M];
+            let mut rows = [[V::splat(0.0); N]; M];
             for (i, row) in rows.iter_mut().enumerate() {
-                *row = Size::<M>::gradient::<W, B>(Size::<M>::load::<W, B, NEAR>(&shifted(
+                *row = Size::<M>::gradient::<V, B>(Size::<M>::load::<V, B, NEAR>(&shifted(
                     places,
                     i * pitch,
                 )));
             }
             let target = target.add(i * target_channel);
             for j in 0..N {
-                let mut column = [W::splat(0.0); M];
+                let mut column = [V::splat(0.0); M];
                 for i in 0..M {
                     column[i] = rows[i][j];
                 }
-                let column = Size::<M>::gradient::<W, B>(column);
-                store::<W, B, N>(column, target.add(j * place), N * place);
+                let column = Size::<M>::gradient::<V, B>(column);
+                store::<V, B, N>(column, target.add(j * place), N * place);
             }
         }
         quads = shifted(quads, channel);
     }
 }
 
+/// Stores vectors `stride` elements apart.
+///
 /// # Safety
 ///
 /// `N` vectors, `stride` apart, are writable.
 #[inline(always)]
-unsafe fn store<W: Width<B>, const B: usize, const N: usize>(
-    vectors: [W::Vector; N],
+unsafe fn store<V: Vector<B>, const B: usize, const N: usize>(
+    vectors: [V::Register; N],
     target: *mut f32,
     stride: usize,
 ) {
     for (i, vector) in vectors.into_iter().enumerate() {
         // SAFETY: the caller vouches for these writes.
-        unsafe { W::store(target.add(i * stride), vector) };
+        unsafe { V::store(target.add(i * stride), vector) };
     }
 }
 
-/// As [`shifted`].
+/// Moves quads by `offset`; see [`shifted`].
 #[inline(always)]
 fn shifted_mut(mut quads: [*mut f32; QUADS], offset: usize) -> [*mut f32; QUADS] {
     for quad in &mut quads {

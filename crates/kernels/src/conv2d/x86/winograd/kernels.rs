@@ -1,17 +1,17 @@
-//! The transforms of kernels, several kernels side by side: `G g Gᵀ`, and its transpose `Gᵀ u G`
-//! that the weight's gradient goes through.
+//! The transforms of kernels, several kernels at a time: `G g Gᵀ`, and its transpose `Gᵀ u G` for
+//! the gradient with respect to the weight.
 
 use super::tile::{Size, Tile, shifted};
 use super::tiling::{MAX_PLACES, places_of};
 use crate::conv2d::weight::Weight;
-use crate::conv2d::width::{QUADS, Width, compile_for_width};
+use crate::conv2d::x86::vector::{QUADS, Vector, compile_for_width};
 
-/// Numbers of a kernel.
+/// Elements of a kernel.
 const TAPS: usize = 9;
-/// Kernels that are transformed back side by side.
+/// Number of kernels whose gradients are transformed at a time.
 const LANES: usize = 16;
 
-/// `Gᵀ u G`.
+/// Computes `Gᵀ u G`.
 #[inline(always)]
 fn backward<const L: usize, const M: usize, const N: usize>(u: &[[f32; L]]) -> [[f32; L]; TAPS]
 where
@@ -29,7 +29,7 @@ where
     taps
 }
 
-/// `Gᵀ u G` for tiles of `size`.
+/// Computes `Gᵀ u G` for tiles of `size`.
 #[inline(always)]
 fn backward_of<const L: usize>(size: usize, u: &[[f32; L]]) -> [[f32; L]; TAPS] {
     match size {
@@ -39,13 +39,13 @@ fn backward_of<const L: usize>(size: usize, u: &[[f32; L]]) -> [[f32; L]; TAPS] 
 }
 
 compile_for_width! {
-    /// Writes `G g Gᵀ` of the kernels to a block of `B` output channels to `target`, as
-    /// `[places, I, B]`, for tiles of `M` by `M`; the places begin `place_len` apart. Channels beyond
-    /// the last are zero.
+    /// Writes `G g Gᵀ` of the kernels of a block of `B` output channels to `target`, as
+    /// `[places, I, B]`, for tiles of `M` by `M`. Places are `place_len` elements apart. Channels
+    /// beyond the last are zero.
     ///
     /// # Safety
     ///
-    /// These places are valid for writing.
+    /// These places are writable.
     pub(super) unsafe fn transform<const M: usize, const N: usize>(
         weight: &Weight<'_>,
         block: usize,
@@ -54,13 +54,13 @@ compile_for_width! {
     ) where Size<M>: Tile<M, N> = transform_of
 }
 
-/// A vector holds the kernels from two channels to the block.
+/// Transforms the kernels of two input channels at a time, one vector of kernels.
 ///
 /// # Safety
 ///
-/// As [`transform`].
+/// As for [`transform`].
 #[inline(always)]
-unsafe fn transform_of<W: Width<B>, const B: usize, const M: usize, const N: usize>(
+unsafe fn transform_of<V: Vector<B>, const B: usize, const M: usize, const N: usize>(
     weight: &Weight<'_>,
     block: usize,
     target: *mut f32,
@@ -75,29 +75,29 @@ unsafe fn transform_of<W: Width<B>, const B: usize, const M: usize, const N: usi
         for lane in 0..held {
             let output = block * B + lane % B;
             if output < weight.outputs() {
-                // A transposition of quads takes a number to this place from that one.
+                // The transposition of quads moves an element from there to here.
                 let (quarter, from) = (lane / 4, lane % 4);
-                kernels[W::LANES / 4 * from + quarter] =
+                kernels[V::LANES / 4 * from + quarter] =
                     weight.kernel_3x3(output, input + lane / B).as_ptr();
             }
         }
-        // SAFETY: each pointer is of nine numbers; the caller vouches for all places.
+        // SAFETY: nine elements follow each pointer; the caller vouches for all places.
         unsafe {
-            let g = taps::<W, B>(&kernels, weight.is_rotated());
-            let mut columns = [[W::splat(0.0); N]; 3];
+            let g = taps::<V, B>(&kernels, weight.is_rotated());
+            let mut columns = [[V::splat(0.0); N]; 3];
             for (j, column) in columns.iter_mut().enumerate() {
-                *column = Size::<M>::kernel::<W, B>([g[j], g[3 + j], g[6 + j]]);
+                *column = Size::<M>::kernel::<V, B>([g[j], g[3 + j], g[6 + j]]);
             }
             let target = target.add(input * B);
             let [first, second, third] = columns;
             for (i, ((a, b), c)) in first.into_iter().zip(second).zip(third).enumerate() {
-                let row = Size::<M>::kernel::<W, B>([a, b, c]);
+                let row = Size::<M>::kernel::<V, B>([a, b, c]);
                 for (j, place) in row.into_iter().enumerate() {
                     let target = target.add((N * i + j) * place_len);
-                    if held == W::LANES {
-                        W::store(target, place)
+                    if held == V::LANES {
+                        V::store(target, place)
                     } else {
-                        W::store_first(target, held, place)
+                        V::store_first(target, held, place)
                     }
                 }
             }
@@ -105,21 +105,21 @@ unsafe fn transform_of<W: Width<B>, const B: usize, const M: usize, const N: usi
     }
 }
 
-/// The nine numbers of a vector of kernels, from the last one on if they are `rotated`.
+/// Loads the nine elements of a vector of kernels, in reverse order if they are `rotated`.
 ///
 /// # Safety
 ///
-/// Nine numbers are readable from each pointer.
+/// Nine elements are readable from each pointer.
 #[inline(always)]
-unsafe fn taps<W: Width<B>, const B: usize>(
+unsafe fn taps<V: Vector<B>, const B: usize>(
     kernels: &[*const f32; QUADS],
     rotated: bool,
-) -> [W::Vector; TAPS] {
+) -> [V::Register; TAPS] {
     // SAFETY: passed on to the caller.
     unsafe {
-        let [g0, g1, g2, g3] = W::transpose(W::load_quads::<1, 4>(kernels));
-        let [g4, ..] = W::transpose(W::load_quads::<1, 4>(&shifted(*kernels, 4)));
-        let [g5, g6, g7, g8] = W::transpose(W::load_quads::<1, 4>(&shifted(*kernels, 5)));
+        let [g0, g1, g2, g3] = V::transpose(V::load_quads::<1, 4>(kernels));
+        let [g4, ..] = V::transpose(V::load_quads::<1, 4>(&shifted(*kernels, 4)));
+        let [g5, g6, g7, g8] = V::transpose(V::load_quads::<1, 4>(&shifted(*kernels, 5)));
         if rotated {
             [g8, g7, g6, g5, g4, g3, g2, g1, g0]
         } else {
@@ -129,12 +129,12 @@ unsafe fn taps<W: Width<B>, const B: usize>(
 }
 
 compile_for_width! {
-    /// Writes `Gᵀ u G` to the kernels `[I, 9]` of one output channel, where number `i` of place `p`
-    /// is `sums[p · place_len + i]`.
+    /// Writes `Gᵀ u G` to the kernels `[I, 9]` of one output channel, where element `i` of place
+    /// `p` is `sums[p · place_len + i]`.
     ///
     /// # Safety
     ///
-    /// None but those of the width.
+    /// As for the vector's functions.
     pub(super) unsafe fn transform_back(
         size: usize,
         sums: &[f32],
@@ -145,9 +145,9 @@ compile_for_width! {
 
 /// # Safety
 ///
-/// As [`transform_back`].
+/// As for [`transform_back`].
 #[inline(always)]
-unsafe fn transform_back_of<W: Width<B>, const B: usize>(
+unsafe fn transform_back_of<V: Vector<B>, const B: usize>(
     size: usize,
     sums: &[f32],
     place_len: usize,
@@ -162,8 +162,8 @@ unsafe fn transform_back_of<W: Width<B>, const B: usize>(
         }
         let taps = backward_of(size, u);
         for (lane, kernel) in kernels.chunks_exact_mut(TAPS).enumerate() {
-            for (tap, number) in kernel.iter_mut().enumerate() {
-                *number = taps[tap][lane];
+            for (tap, element) in kernel.iter_mut().enumerate() {
+                *element = taps[tap][lane];
             }
         }
     }
@@ -171,12 +171,12 @@ unsafe fn transform_back_of<W: Width<B>, const B: usize>(
 
 compile_for_width! {
     /// Writes `Gᵀ u G` to the kernels `[O', I, 9]` of a block of up to `B` output channels, where
-    /// `u` is the sum of `parts`, each `[places, …, B]` with the block's first number at `first` and
-    /// places `place_len` apart.
+    /// `u` is the sum of `parts`. Each part is `[places, …, B]`, with the block's first element at
+    /// `first` and places `place_len` apart.
     ///
     /// # Safety
     ///
-    /// None but those of the width.
+    /// As for the vector's functions.
     pub(super) unsafe fn transform_parts_back(
         size: usize,
         parts: &[f32],
@@ -189,9 +189,9 @@ compile_for_width! {
 
 /// # Safety
 ///
-/// As [`transform_parts_back`].
+/// As for [`transform_parts_back`].
 #[inline(always)]
-unsafe fn transform_parts_back_of<W: Width<B>, const B: usize>(
+unsafe fn transform_parts_back_of<V: Vector<B>, const B: usize>(
     size: usize,
     parts: &[f32],
     first: usize,
@@ -204,16 +204,16 @@ unsafe fn transform_parts_back_of<W: Width<B>, const B: usize>(
         let u = &mut u[..places_of(size)];
         for part in parts.chunks_exact(places_of(size) * place_len) {
             for (place, u) in u.iter_mut().enumerate() {
-                let numbers = &part[place * place_len + first + input * B..][..B];
-                for (u, number) in u.iter_mut().zip(numbers) {
-                    *u += number;
+                let elements = &part[place * place_len + first + input * B..][..B];
+                for (u, element) in u.iter_mut().zip(elements) {
+                    *u += element;
                 }
             }
         }
         let taps = backward_of(size, u);
         for (lane, kernels) in kernels.chunks_exact_mut(inputs * TAPS).enumerate() {
-            for (tap, number) in kernels[input * TAPS..][..TAPS].iter_mut().enumerate() {
-                *number = taps[tap][lane];
+            for (tap, element) in kernels[input * TAPS..][..TAPS].iter_mut().enumerate() {
+                *element = taps[tap][lane];
             }
         }
     }

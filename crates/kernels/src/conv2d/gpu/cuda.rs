@@ -1,19 +1,24 @@
-//! Convolution on an NVIDIA GPU: as a matrix product, for output and gradient by the input; and by
-//! correlating over all pixels, in shares that are summed in a fixed order, for that by the weight.
-//! Where [`columns`] pay, they are cuBLAS's.
+//! Convolution on an NVIDIA GPU. The output and the gradient with respect to the input are matrix
+//! products. The gradient with respect to the weight is a correlation over all pixels, in partial
+//! sums that are added in a fixed order. Where unrolling [`columns`] pays, cuBLAS computes these
+//! products.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape};
 use candle_core::{Tensor, bail};
 
 use super::columns;
-use super::launch::{KERNELS, Sizes, Way};
+use super::launch::{Direction, KERNELS, Sizes};
 use crate::gpu::cuda::{Call, Operand, Reading, THREADS, empty, tensor};
 
-/// Blocks that keep a large GPU busy.
+/// Number of blocks that keep a large GPU busy.
 const BUSY: usize = 256;
 
-pub(super) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(in crate::conv2d) fn conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
         Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Conv2d),
@@ -23,11 +28,11 @@ pub(super) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
 
 struct Conv2d;
 
-/// Side of a tile of the gradient by the weight; `conv2d.cu` has it, too.
+/// Side of a tile of the gradient with respect to the weight, as in `conv2d.cu`.
 const WEIGHT_SIDE: usize = 64;
 
-/// Side of a tile, and blocks along both axes of a matrix: large tiles read less, but there must be
-/// enough of them.
+/// Returns the side of a tile, and the number of blocks along both axes of a matrix. Large tiles
+/// read less memory, but need enough of them to keep the GPU busy.
 fn tiles(rows: usize, columns: usize) -> (usize, [usize; 2]) {
     let count = |side: usize| [columns.div_ceil(side), rows.div_ceil(side)];
     let large = count(128);
@@ -38,23 +43,23 @@ fn tiles(rows: usize, columns: usize) -> (usize, [usize; 2]) {
     }
 }
 
-/// `x` convolved with `weight`, where `sizes` are those of this convolution.
+/// Convolves `x` with `weight`; `sizes` are the sizes of this convolution.
 fn convolve(
     x: Operand<'_>,
     weight: Operand<'_>,
     bias: Option<Operand<'_>>,
     sizes: Sizes,
-    way: Way,
+    direction: Direction,
 ) -> Result<CudaStorage> {
     if columns::pays(&sizes) {
-        return columns::convolve(x, weight, bias, &sizes, way);
+        return columns::convolve(x, weight, bias, &sizes, direction);
     }
     let (device, dtype) = (x.0.device(), x.0.dtype());
     let Sizes { inputs, outputs, .. } = sizes;
     let (taps, stride) = (sizes.taps(), outputs.next_multiple_of(4));
-    let strides = match way {
-        Way::Forward => [inputs * taps, taps, 0],
-        Way::Backward => [taps, outputs * taps, 1],
+    let strides = match direction {
+        Direction::Forward => [inputs * taps, taps, 0],
+        Direction::Backward => [taps, outputs * taps, 1],
     };
     let packed_len = taps * inputs * stride;
     let mut packed = empty(device, DType::F32, packed_len)?;
@@ -64,7 +69,7 @@ fn convolve(
         .sizes(&[outputs, inputs, taps])?
         .sizes(&strides)?
         .size(stride)?;
-    // SAFETY: parameters as in `conv2d.cu`; it reads the weight's entries, and writes `packed_len`.
+    // SAFETY: parameters as in `conv2d.cu`; it reads the weight and writes `packed_len` elements.
     unsafe { call.launch_for(packed_len)? };
 
     let mut y = empty(device, dtype, sizes.pixels() * outputs)?;
@@ -76,12 +81,12 @@ fn convolve(
         .output(&mut y, 0)?
         .sizes(&sizes.images())?
         .sizes(&[outputs, stride])?;
-    // SAFETY: parameters as in `conv2d.cu`; tiles cover the output and are cut off at its ends.
+    // SAFETY: parameters as in `conv2d.cu`; tiles cover the output and are clipped at its ends.
     unsafe { call.launch([columns, rows, 1], THREADS)? };
     Ok(y)
 }
 
-/// The gradient by the weight.
+/// Computes the gradient with respect to the weight.
 fn grad_weight(x: Operand<'_>, grad: Operand<'_>, sizes: Sizes) -> Result<CudaStorage> {
     if columns::pays(&sizes) {
         return columns::grad_weight(x, grad, &sizes);
@@ -90,7 +95,7 @@ fn grad_weight(x: Operand<'_>, grad: Operand<'_>, sizes: Sizes) -> Result<CudaSt
     let Sizes { inputs, outputs, .. } = sizes;
     let (taps, matrix) = (sizes.taps(), inputs * outputs);
     let [columns, rows] = [inputs.div_ceil(WEIGHT_SIDE), outputs.div_ceil(WEIGHT_SIDE)];
-    // A share has at least this many pixels, or summing up costs more than sharing saves.
+    // With fewer pixels in a partial sum, adding the sums costs more than it saves.
     const SHARE: usize = 256;
     let wanted = (2 * BUSY).div_ceil(columns * rows * taps);
     let splits = wanted.clamp(1, sizes.pixels().div_ceil(SHARE).max(1));
@@ -101,8 +106,8 @@ fn grad_weight(x: Operand<'_>, grad: Operand<'_>, sizes: Sizes) -> Result<CudaSt
         .output(&mut partial, 0)?
         .sizes(&sizes.images())?
         .sizes(&[outputs, splits])?;
-    // SAFETY: parameters as in `conv2d.cu`; each block writes a tile of its split and tap, shares of
-    // no pixels included.
+    // SAFETY: parameters as in `conv2d.cu`; each block writes a tile of its split and tap, also for
+    // splits without pixels.
     unsafe { call.launch([columns, rows, taps * splits], THREADS)? };
 
     let mut sums = empty(device, dtype, taps * matrix)?;
@@ -110,12 +115,12 @@ fn grad_weight(x: Operand<'_>, grad: Operand<'_>, sizes: Sizes) -> Result<CudaSt
         .scratch(&partial, 0)?
         .output(&mut sums, 0)?
         .sizes(&[matrix, taps, splits])?;
-    // SAFETY: parameters as in `conv2d.cu`; `partial` has as many numbers for every split.
+    // SAFETY: parameters as in `conv2d.cu`; `partial` has as many elements for every split.
     unsafe { call.launch_for(taps * matrix)? };
     Ok(sums)
 }
 
-/// The gradient by the bias.
+/// Computes the gradient with respect to the bias.
 fn grad_bias(grad: Operand<'_>, sizes: Sizes) -> Result<CudaStorage> {
     let (device, dtype) = (grad.0.device(), grad.0.dtype());
     let mut sums = empty(device, dtype, sizes.outputs)?;
@@ -123,7 +128,7 @@ fn grad_bias(grad: Operand<'_>, sizes: Sizes) -> Result<CudaStorage> {
         .input(grad)?
         .output(&mut sums, 0)?
         .sizes(&[sizes.outputs, sizes.height * sizes.width, sizes.batch])?;
-    // SAFETY: parameters as in `conv2d.cu`; one block a channel.
+    // SAFETY: parameters as in `conv2d.cu`; one block per channel.
     unsafe { call.launch([sizes.outputs, 1, 1], THREADS)? };
     Ok(sums)
 }
@@ -134,11 +139,11 @@ fn forward(
     bias: Option<Operand<'_>>,
 ) -> Result<(CudaStorage, Shape)> {
     let sizes = Sizes::new(x.1.shape(), weight.1.shape())?;
-    let y = convolve(x, weight, bias, sizes, Way::Forward)?;
+    let y = convolve(x, weight, bias, sizes, Direction::Forward)?;
     Ok((y, Shape::from((sizes.batch, sizes.outputs, sizes.height, sizes.width))))
 }
 
-/// The gradients by input and weight; of a frozen operand there is none.
+/// Computes the gradients with respect to the input and the weight, except for frozen operands.
 fn backward(
     x: &Tensor,
     weight: &Tensor,
@@ -148,7 +153,7 @@ fn backward(
     let (images, weights, grads) = (Reading::of(x), Reading::of(weight), Reading::of(grad));
     let grad_x = x.track_op().then(|| -> Result<Tensor> {
         let (grad, weight) = (grads.operand()?, weights.operand()?);
-        let grad_x = convolve(grad, weight, None, sizes.backward(), Way::Backward)?;
+        let grad_x = convolve(grad, weight, None, sizes.backward(), Direction::Backward)?;
         Ok(tensor(grad_x, x.shape()))
     });
     let grad_weight = weight.track_op().then(|| -> Result<Tensor> {
@@ -170,7 +175,7 @@ impl CustomOp2 for Conv2d {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        bail!("conv2d: the arm of the GPU was given a tensor of the CPU")
+        bail!("conv2d: the CUDA implementation requires tensors on a GPU")
     }
 
     fn cuda_fwd(
@@ -208,7 +213,7 @@ impl CustomOp3 for Conv2d {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        bail!("conv2d: the arm of the GPU was given a tensor of the CPU")
+        bail!("conv2d: the CUDA implementation requires tensors on a GPU")
     }
 
     fn cuda_fwd(

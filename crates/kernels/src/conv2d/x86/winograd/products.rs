@@ -1,9 +1,10 @@
-//! The matrix products of the sixteen places.
+//! The matrix products of the places.
 
-use crate::conv2d::width::{Run, Sum, VECTORS, Width, accumulate, compile_for_width};
+use crate::conv2d::x86::sums::{Run, Sum, accumulate, multiply};
+use crate::conv2d::x86::vector::{VECTORS, Vector, compile_for_width};
 
 compile_for_width! {
-    /// `sums[o, t] = Σ_c weights[o, c] · tiles[c, t]` for `count` vectors `t`.
+    /// Computes `sums[o, t] = Σ_c weights[o, c] · tiles[c, t]` for `count` vectors `t`.
     ///
     /// # Safety
     ///
@@ -20,9 +21,9 @@ compile_for_width! {
 
 /// # Safety
 ///
-/// As [`block`].
+/// As for [`block`].
 #[inline(always)]
-unsafe fn block_of<W: Width<B>, const B: usize>(
+unsafe fn block_of<V: Vector<B>, const B: usize>(
     weights: &[f32],
     tiles: &[f32],
     sums: &mut [f32],
@@ -30,27 +31,29 @@ unsafe fn block_of<W: Width<B>, const B: usize>(
     count: usize,
 ) {
     for vector in (0..count).step_by(VECTORS) {
-        let tiles = tiles[vector * W::LANES..].as_ptr();
+        let tiles = tiles[vector * V::LANES..].as_ptr();
         for block in 0..blocks {
             let weights = weights[block * inputs * B..].as_ptr();
-            let sums = sums[block * B * row + vector * W::LANES..].as_mut_ptr();
+            let sums = sums[block * B * row + vector * V::LANES..].as_mut_ptr();
             // SAFETY: the caller vouches for the matrices.
             unsafe {
                 match VECTORS.min(count - vector) {
-                    1 => few::<W, B, 1>(weights, tiles, sums, inputs, row),
-                    2 => few::<W, B, 2>(weights, tiles, sums, inputs, row),
-                    _ => full::<W, B>(weights, tiles, sums, inputs, row),
+                    1 => tile::<V, B, 1>(weights, tiles, sums, inputs, row),
+                    2 => tile::<V, B, 2>(weights, tiles, sums, inputs, row),
+                    _ => tile::<V, B, VECTORS>(weights, tiles, sums, inputs, row),
                 }
             }
         }
     }
 }
 
+/// Computes the products of one block and `N` vectors.
+///
 /// # Safety
 ///
-/// As [`block`], for one block and [`VECTORS`] vectors.
+/// As for [`block`].
 #[inline(always)]
-unsafe fn full<W: Width<B>, const B: usize>(
+unsafe fn tile<V: Vector<B>, const B: usize, const N: usize>(
     weights: *const f32,
     tiles: *const f32,
     sums: *mut f32,
@@ -60,56 +63,35 @@ unsafe fn full<W: Width<B>, const B: usize>(
     let sum = Sum { channels: inputs, channel_stride: row, row_stride: 0 };
     // SAFETY: the caller vouches for the matrices.
     unsafe {
-        let mut acc = [[W::splat(0.0); VECTORS]; B];
-        let x = [tiles, tiles.add(W::LANES), tiles.add(2 * W::LANES)];
-        W::accumulate::<1>(&mut acc, weights, x, sum);
-        store::<W, B, VECTORS>(&acc, sums, row);
+        let mut acc = [[V::splat(0.0); N]; B];
+        let x = std::array::from_fn(|q| tiles.add(q * V::LANES));
+        accumulate::<V, B, 1, N>(&mut acc, weights, x, sum);
+        store::<V, B, N>(&acc, sums, row);
     }
 }
 
-/// # Safety
+/// Stores a tile.
 ///
-/// As [`block`], for one block and `N` vectors.
-#[inline(always)]
-unsafe fn few<W: Width<B>, const B: usize, const N: usize>(
-    weights: *const f32,
-    tiles: *const f32,
-    sums: *mut f32,
-    inputs: usize,
-    row: usize,
-) {
-    let sum = Sum { channels: inputs, channel_stride: row, row_stride: 0 };
-    // SAFETY: the caller vouches for the matrices.
-    unsafe {
-        let mut acc = [[W::splat(0.0); N]; B];
-        let mut x = [tiles; N];
-        for (q, x) in x.iter_mut().enumerate() {
-            *x = tiles.add(q * W::LANES);
-        }
-        accumulate::<W, B, 1, N>(&mut acc, weights, x, sum);
-        store::<W, B, N>(&acc, sums, row);
-    }
-}
-
 /// # Safety
 ///
 /// `sums` is writable as `B` rows of `N` vectors.
 #[inline(always)]
-unsafe fn store<W: Width<B>, const B: usize, const N: usize>(
-    acc: &[[W::Vector; N]; B],
+unsafe fn store<V: Vector<B>, const B: usize, const N: usize>(
+    acc: &[[V::Register; N]; B],
     sums: *mut f32,
     row: usize,
 ) {
     for (r, acc) in acc.iter().enumerate() {
         for (q, acc) in acc.iter().enumerate() {
             // SAFETY: the caller vouches for these writes.
-            unsafe { W::store(sums.add(r * row + q * W::LANES), *acc) };
+            unsafe { V::store(sums.add(r * row + q * V::LANES), *acc) };
         }
     }
 }
 
 compile_for_width! {
-    /// `sums[block, c, r] += Σ_t grads[B block + r, t] · tiles[c, t]` over `count` vectors `t`.
+    /// Adds `Σ_t grads[B block + r, t] · tiles[c, t]` over `count` vectors `t` to
+    /// `sums[block, c, r]`.
     ///
     /// # Safety
     ///
@@ -127,9 +109,9 @@ compile_for_width! {
 
 /// # Safety
 ///
-/// As [`outer`].
+/// As for [`outer`].
 #[inline(always)]
-unsafe fn outer_of<W: Width<B>, const B: usize>(
+unsafe fn outer_of<V: Vector<B>, const B: usize>(
     grads: &[f32],
     tiles: &[f32],
     sums: &mut [f32],
@@ -140,18 +122,18 @@ unsafe fn outer_of<W: Width<B>, const B: usize>(
         let grads = &grads[block * B * row..];
         for (three, sums) in sums.chunks_exact_mut(VECTORS * B).enumerate() {
             // SAFETY: the caller vouches for the matrices.
-            unsafe { outer_tile::<W, B>(grads, &tiles[three * VECTORS * row..], row, count, sums) };
+            unsafe { outer_tile::<V, B>(grads, &tiles[three * VECTORS * row..], row, count, sums) };
         }
     }
 }
 
-/// [`outer`] of `B` rows of `grads` and three of `tiles`.
+/// [`outer`] for `B` rows of `grads` and three rows of `tiles`.
 ///
 /// # Safety
 ///
-/// As there; `target` holds `3 B` numbers.
+/// As for [`outer`]; `target` holds `3 B` elements.
 #[inline(always)]
-unsafe fn outer_tile<W: Width<B>, const B: usize>(
+unsafe fn outer_tile<V: Vector<B>, const B: usize>(
     grads: &[f32],
     tiles: &[f32],
     row: usize,
@@ -160,13 +142,13 @@ unsafe fn outer_tile<W: Width<B>, const B: usize>(
 ) {
     // SAFETY: the caller vouches for the matrices.
     unsafe {
-        let mut acc = [[W::splat(0.0); B]; VECTORS];
+        let mut acc = [[V::splat(0.0); B]; VECTORS];
         let tiles = tiles.as_ptr();
         let x = [tiles, tiles.add(row), tiles.add(2 * row)];
-        let run = Run { rows: 1, vectors: count, gaps: [0, 0] };
-        W::multiply(&mut acc, grads.as_ptr(), row, x, run);
+        let run = Run { rows: 1, vectors: count, grad_gap: 0, x_gap: 0 };
+        multiply::<V, B>(&mut acc, grads.as_ptr(), row, x, run);
         for (acc, target) in acc.iter().zip(target.chunks_exact_mut(B)) {
-            for (target, total) in target.iter_mut().zip(W::totals(acc)) {
+            for (target, total) in target.iter_mut().zip(V::totals(acc)) {
                 *target += total;
             }
         }

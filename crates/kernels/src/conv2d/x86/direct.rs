@@ -1,43 +1,44 @@
-//! Direct convolution with kernels of 1 and 3: no unrolled image.
+//! Direct convolution with kernels of 1 and 3, without unrolling the image.
 //!
-//! One image at a time (or several small ones) is padded into scratch that stays in the second
-//! cache; then each tile of 4 output channels and 24 pixels (8 and 48 with vectors of sixteen) keeps
-//! its sums in registers while it goes over a block of input channels. The gradient by the input is
-//! the same convolution of the output's gradient, with other weights (see
-//! [`Weight::backward`](super::weight::Weight)).
+//! One image, or several small ones, is copied with its padding to scratch memory that stays in the
+//! second-level cache. A tile of 4 output channels and 24 pixels (AVX-512: 8 and 48) keeps its sums
+//! in registers and adds the products of a block of input channels. The gradient with respect to
+//! the input is the same convolution of the output's gradient, with the weights of
+//! [`Weight::backward`](crate::conv2d::weight::Weight).
 
 use std::ops::Range;
 
-use super::geometry::Geometry;
-use super::padded::Padded;
-use super::runner::Runner;
-use super::source::Source;
-use super::weight::Weight;
-use super::width::{Sum, VECTORS, Width, accumulate, compile_for_width};
+use super::sums::{Sum, accumulate};
+use super::vector::{VECTORS, Vector, compile_for_width};
 use crate::buffer::with_scratch;
+use crate::conv2d::geometry::Geometry;
+use crate::conv2d::padded::Padded;
+use crate::conv2d::runner::Runner;
+use crate::conv2d::source::Source;
+use crate::conv2d::weight::Weight;
 
-/// Vectors of pixels that make a task worth its while: small images are taken together.
+/// Fewest vectors of pixels of a task. Small images share one.
 const TASK_VECTORS: usize = 48;
 
-/// The convolution with `k` 1 or 3.
-pub(super) struct Direct<'a, W, const B: usize> {
-    _proof: W,
+/// Convolution with `k` 1 or 3.
+pub(in crate::conv2d) struct Direct<'a, V, const B: usize> {
+    _proof: V,
     geometry: &'a Geometry,
     padded: Padded,
     packed: Vec<f32>,
-    /// What the sums start from, for each output channel of each block.
+    /// Initial value of the sums, for each output channel of each block.
     start: Vec<f32>,
     images: usize,
 }
 
-impl<'a, W: Width<B>, const B: usize> Direct<'a, W, B> {
-    pub(super) fn new(
-        proof: W,
+impl<'a, V: Vector<B>, const B: usize> Direct<'a, V, B> {
+    pub(in crate::conv2d) fn new(
+        proof: V,
         weight: &Weight<'_>,
         bias: Option<&[f32]>,
         geometry: &'a Geometry,
     ) -> Self {
-        let padded = Padded::new(geometry, W::LANES);
+        let padded = Padded::new(geometry, V::LANES);
         let mut start = bias.unwrap_or_default().to_vec();
         start.resize(geometry.outputs.next_multiple_of(B), 0.0);
         let vectors = padded.height * padded.row_vectors();
@@ -47,7 +48,7 @@ impl<'a, W: Width<B>, const B: usize> Direct<'a, W, B> {
     }
 }
 
-impl<W: Width<B>, const B: usize> Runner for Direct<'_, W, B> {
+impl<V: Vector<B>, const B: usize> Runner for Direct<'_, V, B> {
     fn images(&self) -> usize {
         self.images
     }
@@ -60,8 +61,8 @@ impl<W: Width<B>, const B: usize> Runner for Direct<'_, W, B> {
             // SAFETY: `_proof`; passed on to the caller.
             unsafe {
                 match geometry.kernel {
-                    1 => run::<W, B, 1>(&task, y),
-                    _ => run::<W, B, 3>(&task, y),
+                    1 => run::<V, B, 1>(&task, y),
+                    _ => run::<V, B, 3>(&task, y),
                 }
             }
         };
@@ -75,12 +76,12 @@ impl<W: Width<B>, const B: usize> Runner for Direct<'_, W, B> {
     }
 }
 
-/// Some images of a convolution.
+/// Convolution of some images.
 struct Task<'a> {
     geometry: &'a Geometry,
     padded: Padded,
     packed: &'a [f32],
-    /// What the sums start from, for each output channel of each block.
+    /// Initial value of the sums, for each output channel of each block.
     start: &'a [f32],
     images: usize,
     /// The images, padded.
@@ -96,20 +97,22 @@ struct Pixels {
 }
 
 compile_for_width! {
+    /// Convolves the images of a task.
+    ///
     /// # Safety
     ///
-    /// `y` is valid for writing `images · outputs · pixels` numbers, which no other thread uses.
-    /// `K` is the geometry's kernel.
+    /// `images · outputs · pixels` elements of `y` are writable, and no other thread uses them. `K`
+    /// is the geometry's kernel.
     unsafe fn run<const K: usize>(task: &Task<'_>, y: *mut f32) = run_of
 }
 
 /// # Safety
 ///
-/// As [`run`].
+/// As for [`run`].
 #[inline(always)]
-unsafe fn run_of<W: Width<B>, const B: usize, const K: usize>(task: &Task<'_>, y: *mut f32) {
+unsafe fn run_of<V: Vector<B>, const B: usize, const K: usize>(task: &Task<'_>, y: *mut f32) {
     let &Geometry { inputs, outputs, .. } = task.geometry;
-    // As many input channels at a time as the first cache holds of a tile's rows.
+    // Input channels at a time: the rows of a tile stay in the first-level cache.
     let depth = if K == 1 { 128 } else { 16 };
     let total = task.images * task.padded.height * task.padded.row_vectors();
     for first in (0..inputs).step_by(depth) {
@@ -129,13 +132,13 @@ unsafe fn run_of<W: Width<B>, const B: usize, const K: usize>(task: &Task<'_>, y
                 let tile = Tile { weights, start, sum, rows, stride: task.geometry.pixels() };
                 let pixels = pixels.down(block * B * tile.stride);
                 // SAFETY: `locate` gives vectors within the padded images and the output; the
-                // weights of a block hold `sum.channels · K² · B` numbers from `offset`. Outputs
+                // weights of a block hold `sum.channels · K² · B` elements from `offset`. Outputs
                 // that the tile reads were written when `first` was 0.
                 unsafe {
                     match count {
-                        1 => tile.few::<W, B, K, 1>(&pixels),
-                        2 => tile.few::<W, B, K, 2>(&pixels),
-                        _ => tile.full::<W, B, K>(&pixels),
+                        1 => tile.run::<V, B, K, 1>(&pixels),
+                        2 => tile.run::<V, B, K, 2>(&pixels),
+                        _ => tile.run::<V, B, K, VECTORS>(&pixels),
                     }
                 }
             }
@@ -144,8 +147,8 @@ unsafe fn run_of<W: Width<B>, const B: usize, const K: usize>(task: &Task<'_>, y
 }
 
 impl Task<'_> {
-    /// Where `count` vectors from number `vector` are read, at input channel `channel`, and
-    /// written, at output channel 0.
+    /// Finds the places where `count` vectors, from number `vector` on, are read in input channel
+    /// `channel` and written in output channel 0.
     fn locate(&self, vector: usize, count: usize, channel: usize, y: *mut f32) -> Pixels {
         let (padded, lanes) = (&self.padded, self.padded.lanes);
         let (row_vectors, &Geometry { inputs, outputs, .. }) =
@@ -157,7 +160,7 @@ impl Task<'_> {
             let target = image * outputs * self.geometry.pixels() + row * padded.width + column;
             (source, target, lanes.min(padded.width - column))
         };
-        // A tile of fewer vectors repeats its first, which is then not used.
+        // A tile of fewer vectors repeats its first one, which is not used.
         let places: [_; VECTORS] = std::array::from_fn(|q| place(if q < count { q } else { 0 }));
         Pixels {
             source: places.map(|(source, ..)| self.source[source..].as_ptr()),
@@ -168,72 +171,63 @@ impl Task<'_> {
 }
 
 impl Pixels {
-    /// The same pixels, `offset` numbers on in the output.
+    /// Moves the output by `offset` elements.
     fn down(self, offset: usize) -> Self {
         Self { target: self.target.map(|it| it.wrapping_add(offset)), ..self }
     }
 }
 
-/// A block of output channels, over a block of input channels.
+/// Sums of a block of output channels over a block of input channels.
 #[derive(Clone, Copy)]
 struct Tile<'a> {
     weights: *const f32,
-    /// What the sums start from; `None` continues from the output.
+    /// Initial value of the sums; `None` continues the sums in the output.
     start: Option<&'a [f32]>,
     sum: Sum,
     /// Output channels in this block.
     rows: usize,
-    /// Numbers from an output channel to the next.
+    /// Elements from an output channel to the next.
     stride: usize,
 }
 
 impl Tile<'_> {
+    /// Adds the products of `N` vectors of pixels to the sums.
+    ///
     /// # Safety
     ///
-    /// See [`Width::accumulate`]. The first `lanes` numbers of each target are valid for writing in
-    /// each of the `rows` output channels, and hold sums to go on from if there is no `start`.
+    /// As for [`accumulate`]. In each of the `rows` output channels, the first `lanes` elements of
+    /// each of the first `N` targets are writable, and readable if there is no `start`.
     #[inline(always)]
-    unsafe fn full<W: Width<B>, const B: usize, const K: usize>(&self, pixels: &Pixels) {
-        // SAFETY: passed on to the caller.
-        unsafe {
-            let mut acc = self.load::<W, B, VECTORS>(pixels);
-            W::accumulate::<K>(&mut acc, self.weights, pixels.source, self.sum);
-            self.store::<W, B, VECTORS>(pixels, &acc);
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As [`Self::full`], of the first `N` vectors.
-    #[inline(always)]
-    unsafe fn few<W: Width<B>, const B: usize, const K: usize, const N: usize>(
+    unsafe fn run<V: Vector<B>, const B: usize, const K: usize, const N: usize>(
         &self,
         pixels: &Pixels,
     ) {
         // SAFETY: passed on to the caller.
         unsafe {
-            let mut acc = self.load::<W, B, N>(pixels);
+            let mut acc = self.load::<V, B, N>(pixels);
             let source = std::array::from_fn(|q| pixels.source[q]);
-            accumulate::<W, B, K, N>(&mut acc, self.weights, source, self.sum);
-            self.store::<W, B, N>(pixels, &acc);
+            accumulate::<V, B, K, N>(&mut acc, self.weights, source, self.sum);
+            self.store::<V, B, N>(pixels, &acc);
         }
     }
 
+    /// Returns the sums so far.
+    ///
     /// # Safety
     ///
-    /// As [`Self::full`].
+    /// As for [`Self::run`].
     #[inline(always)]
-    unsafe fn load<W: Width<B>, const B: usize, const N: usize>(
+    unsafe fn load<V: Vector<B>, const B: usize, const N: usize>(
         &self,
         pixels: &Pixels,
-    ) -> [[W::Vector; N]; B] {
-        // SAFETY: the caller vouches for these numbers; masked ones are not read.
+    ) -> [[V::Register; N]; B] {
+        // SAFETY: the caller vouches for these elements. Masked ones are not read.
         unsafe {
-            let mut acc = [[W::splat(0.0); N]; B];
+            let mut acc = [[V::splat(0.0); N]; B];
             match self.start {
                 Some(start) => {
                     for (acc, start) in acc.iter_mut().zip(start) {
-                        *acc = [W::splat(*start); N];
+                        *acc = [V::splat(*start); N];
                     }
                 }
                 None => {
@@ -241,8 +235,8 @@ impl Tile<'_> {
                         for (q, acc) in acc.iter_mut().enumerate() {
                             let at = pixels.target[q].add(r * self.stride);
                             *acc = match pixels.lanes[q] {
-                                lanes if lanes == W::LANES => W::load(at),
-                                lanes => W::load_first(at, lanes),
+                                lanes if lanes == V::LANES => V::load(at),
+                                lanes => V::load_first(at, lanes),
                             };
                         }
                     }
@@ -252,23 +246,25 @@ impl Tile<'_> {
         }
     }
 
+    /// Writes the sums to the output.
+    ///
     /// # Safety
     ///
-    /// As [`Self::full`].
+    /// As for [`Self::run`].
     #[inline(always)]
-    unsafe fn store<W: Width<B>, const B: usize, const N: usize>(
+    unsafe fn store<V: Vector<B>, const B: usize, const N: usize>(
         &self,
         pixels: &Pixels,
-        acc: &[[W::Vector; N]; B],
+        acc: &[[V::Register; N]; B],
     ) {
         for (r, acc) in acc.iter().enumerate().take(self.rows) {
             for (q, acc) in acc.iter().enumerate() {
-                // SAFETY: the caller vouches for these places; masked ones are not written.
+                // SAFETY: the caller vouches for these elements. Masked ones are not written.
                 unsafe {
                     let at = pixels.target[q].add(r * self.stride);
                     match pixels.lanes[q] {
-                        lanes if lanes == W::LANES => W::store(at, *acc),
-                        lanes => W::store_first(at, lanes, *acc),
+                        lanes if lanes == V::LANES => V::store(at, *acc),
+                        lanes => V::store_first(at, lanes, *acc),
                     }
                 }
             }

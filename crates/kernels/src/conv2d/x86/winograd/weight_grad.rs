@@ -1,5 +1,5 @@
-//! The gradient by the weight, in the transformed domain:
-//! `dg = Gᵀ [Σ (A dy Aᵀ) ⊙ (Bᵀ d B)] G`, the sum over all tiles of the batch.
+//! The gradient with respect to the weight, in the transformed domain:
+//! `dg = Gᵀ [Σ (A dy Aᵀ) ⊙ (Bᵀ d B)] G`, summed over all tiles of the batch.
 
 use rayon::prelude::*;
 
@@ -10,16 +10,17 @@ use crate::buffer::with_scratch;
 use crate::conv2d::geometry::Geometry;
 use crate::conv2d::padded::Padded;
 use crate::conv2d::source::Source;
-use crate::conv2d::width::{VECTORS, Width};
+use crate::conv2d::x86::vector::{VECTORS, Vector};
 
-/// Channels times vectors of tiles whose transforms the second cache holds.
+/// Channels times vectors of tiles whose transforms fit into the second-level cache.
 const DEPTH: usize = 32 * 32;
-/// Numbers that all parts' sums may take together: 2 MiB.
+/// Most elements of the sums of all parts: 2 MiB.
 const SUMS: usize = 1 << 19;
 
-/// The gradient `[O, I, 3, 3]` by the weight, for a geometry that [`fits`](super::fits).
-pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
-    proof: W,
+/// Computes the gradient `[O, I, 3, 3]` with respect to the weight, for a geometry that
+/// [`fits`](super::fits).
+pub(in crate::conv2d) fn weight_gradient<V: Vector<B>, const B: usize>(
+    proof: V,
     size: usize,
     source: &Source<'_>,
     grad: &[f32],
@@ -34,8 +35,8 @@ pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
     let blocks = outputs.div_ceil(B);
     let columns = inputs.next_multiple_of(VECTORS);
     let place_len = blocks * columns * B;
-    // The batch is summed in parts whose number depends on the shape alone, so that the result
-    // does not depend on the number of threads; a power of two shares out evenly.
+    // The number of partial sums depends on the shape alone, so the result does not depend on the
+    // number of threads. A power of two divides evenly among them.
     let parts = match SUMS / (count * place_len) {
         ..8 => 4,
         8..16 => 8,
@@ -51,25 +52,25 @@ pub(in super::super) fn weight_gradient<W: Width<B>, const B: usize>(
         .for_each(|(part, (sums, grad))| {
             let first = part * part_images;
             let part = Part { geometry, tiling, source, first, padded, columns };
-            part.run::<W, B>(proof, grad, sums);
+            part.run::<V, B>(proof, grad, sums);
         });
     let mut weight = vec![0f32; outputs * inputs * 9];
     weight.par_chunks_mut(B * inputs * 9).enumerate().for_each(|(block, weight)| {
         let first = block * columns * B;
         // SAFETY: `proof`.
         unsafe {
-            kernels::transform_parts_back::<W, B>(size, &sums, first, place_len, weight, inputs);
+            kernels::transform_parts_back::<V, B>(size, &sums, first, place_len, weight, inputs);
         }
     });
     weight
 }
 
-/// Some images of the batch.
+/// Partial sum over some images of the batch.
 struct Part<'a> {
     geometry: &'a Geometry,
     tiling: Tiling,
     source: &'a Source<'a>,
-    /// The first of them.
+    /// First image.
     first: usize,
     padded: Padded,
     /// Input channels, rounded up to full tiles.
@@ -77,23 +78,23 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Adds to `sums`, `[places, O / B, I, B]`.
-    fn run<W: Width<B>, const B: usize>(&self, _proof: W, grad: &[f32], sums: &mut [f32]) {
+    /// Adds the products to `sums`, `[places, O / B, I, B]`.
+    fn run<V: Vector<B>, const B: usize>(&self, _proof: V, grad: &[f32], sums: &mut [f32]) {
         let &Geometry { inputs, outputs, width, .. } = self.geometry;
         let (padded, pixels) = (&self.padded, self.geometry.pixels());
         let blocks = outputs.div_ceil(B);
         let (tiling, places) = (&self.tiling, self.tiling.places());
-        let vector_quads = tiling.in_vector(W::LANES);
-        // As many vectors of tiles at a time as the second cache holds of their transforms.
+        let vector_quads = tiling.in_vector(V::LANES);
+        // The second-level cache holds the transforms of this many vectors of tiles.
         let depth = (DEPTH / inputs.max(outputs)).clamp(8, 32);
         let images = (depth * vector_quads / tiling.in_image).max(1);
-        let row = depth * W::LANES;
+        let row = depth * V::LANES;
         let (in_place, out_place) = (self.columns * row + SKEW, blocks * B * row + SKEW);
         let source_len = images * inputs * padded.channel;
         with_scratch(source_len + places * (in_place + out_place), |scratch| {
             let (filled, scratch) = scratch.split_at_mut(source_len);
             let (tiles, grads) = scratch.split_at_mut(places * in_place);
-            // Channels that only fill up a tile must not be NaN.
+            // Channels that pad a tile must not be NaN.
             for place in tiles.chunks_exact_mut(in_place) {
                 place[inputs * row..].fill(0.0);
             }
@@ -110,21 +111,21 @@ impl Part<'_> {
                     let count = depth.min(vectors - first);
                     for q in 0..count {
                         let start = (first + q) * vector_quads;
-                        let of_vector = tiling.of_vector(start, W::LANES, total);
+                        let of_vector = tiling.of_vector(start, V::LANES, total);
                         let starts = of_vector.map(|(image, i, j)| {
                             let at = image * inputs * padded.channel + i * padded.pitch + j;
                             filled[at..].as_ptr()
                         });
                         let strides = [padded.channel, padded.pitch];
-                        let target = tiles[q * W::LANES..].as_mut_ptr();
+                        let target = tiles[q * V::LANES..].as_mut_ptr();
                         let targets = [row, in_place];
-                        // SAFETY: `_proof`. From a quad's first pixel, eight numbers of two rows
-                        // more than a tile has are in each padded channel; a vector fits at each
+                        // SAFETY: `_proof`. Each padded channel has, from the first pixel of a quad
+                        // on, eight elements of two rows more than a tile; a vector fits at each
                         // place of `tiles` for each channel.
                         unsafe {
                             for_tiling!(
                                 tiling,
-                                transform::inputs::<W, B>(starts, strides, target, targets, inputs)
+                                transform::inputs::<V, B>(starts, strides, target, targets, inputs)
                             );
                         }
                         let starts = of_vector.map(|(image, i, j)| {
@@ -132,13 +133,13 @@ impl Part<'_> {
                         });
                         let held = vector_quads.min(total - start);
                         let (strides, targets) = ([pixels, width], [row, out_place]);
-                        let target = grads[q * W::LANES..].as_mut_ptr();
-                        // SAFETY: as above; a tile's rows of four pixels from a quad's first one
-                        // are within the gradient of each channel.
+                        let target = grads[q * V::LANES..].as_mut_ptr();
+                        // SAFETY: as above; the rows of a tile, four pixels from the first of a
+                        // quad on, are within the gradient of each channel.
                         unsafe {
                             for_tiling!(
                                 tiling,
-                                transform::gradients::<W, B>(
+                                transform::gradients::<V, B>(
                                     starts, held, strides, target, targets, outputs,
                                 )
                             );
@@ -150,9 +151,9 @@ impl Part<'_> {
                         let len = blocks * self.columns * B;
                         let sums = &mut sums[place * len..][..len];
                         let size = [blocks, self.columns, row];
-                        // SAFETY: `_proof`; `grads` holds `B` rows for each block, `tiles`
-                        // `columns` rows, filled up above.
-                        unsafe { products::outer::<W, B>(grads, tiles, sums, size, count) };
+                        // SAFETY: `_proof`; `grads` holds `B` rows for each block, and `tiles`
+                        // `columns` rows, padded above.
+                        unsafe { products::outer::<V, B>(grads, tiles, sums, size, count) };
                     }
                 }
             }

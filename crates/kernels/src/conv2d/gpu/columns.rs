@@ -1,33 +1,33 @@
-//! Convolution on an NVIDIA GPU as one matrix product by cuBLAS, of the weight and of the images
-//! written out as columns: in half precision its tensor cores are worth that, three times over, and in
-//! f32 it is a little faster, too.
+//! Convolution on an NVIDIA GPU as one cuBLAS product of the weight and the unrolled images, whose
+//! columns are the pixels that a kernel reads. In half precision, which runs on tensor cores, it is
+//! three times as fast as the tiled kernel; in f32 it is slightly faster.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CudaStorage, Layout, Result, Shape};
 
-use super::launch::{KERNELS, Sizes, Way};
+use super::launch::{Direction, KERNELS, Sizes};
 use crate::gpu::cuda::{Call, Operand, empty};
 
-/// Terms of a sum, and outputs, below which the tiled kernel is taken. Not tuned: of the networks here
-/// only first and last layers are below, and tensor cores multiply sixteen by sixteen.
+/// Fewest terms of a sum, and fewest outputs, for the product. We have not tuned them: only the
+/// first and last layers of our networks have fewer, and tensor cores multiply 16 by 16.
 const TERMS: usize = 64;
 const OUTPUTS: usize = 16;
-/// Numbers that columns may take: 4 GiB in f32.
+/// Most elements of the columns: 4 GiB in f32.
 const COLUMNS: usize = 1 << 30;
 
-/// Whether the product is the faster way for this convolution.
+/// Returns true if the product is faster for this convolution.
 pub(super) fn pays(sizes: &Sizes) -> bool {
     let terms = sizes.inputs * sizes.taps();
     TERMS <= terms && OUTPUTS <= sizes.outputs && (1..=COLUMNS).contains(&(terms * sizes.pixels()))
 }
 
-/// How columns lie: numbers from a row to the next, and from an image to the next.
+/// Elements from a row of the columns to the next, and from an image to the next.
 struct Strides {
     row: usize,
     image: usize,
 }
 
-/// The columns of `x`, of `channels` channels under a kernel of `kernel` by `kernel`.
+/// Unrolls `x`, of `channels` channels, for a kernel of `kernel` by `kernel`.
 fn columns(
     x: Operand<'_>,
     channels: usize,
@@ -43,29 +43,29 @@ fn columns(
         .sizes(&[channels, sizes.height, sizes.width, sizes.batch, kernel])?
         .count(strides.row as u64)
         .count(strides.image as u64);
-    // SAFETY: parameters as in `columns.cuh`; with either order of rows and images, all numbers of all
-    // columns are written once.
+    // SAFETY: parameters as in `columns.cuh`; with either order of rows and images, all elements of
+    // all columns are written once.
     unsafe { call.launch_for(channels * sizes.pixels())? };
     Ok(columns)
 }
 
-/// The convolution of these sizes, for which it [`pays`].
+/// Convolves; the product [`pays`] for these sizes.
 pub(super) fn convolve(
     x: Operand<'_>,
     weight: Operand<'_>,
     bias: Option<Operand<'_>>,
     sizes: &Sizes,
-    way: Way,
+    direction: Direction,
 ) -> Result<CudaStorage> {
     let (device, dtype) = (x.0.device(), x.0.dtype());
     let &Sizes { batch, inputs, outputs, height, width, kernel } = sizes;
     let (terms, pixels) = (inputs * sizes.taps(), height * width);
-    let turned = match way {
-        Way::Forward => None,
-        Way::Backward => Some(turn(weight, sizes)?),
+    let rotated = match direction {
+        Direction::Forward => None,
+        Direction::Backward => Some(rotate(weight, sizes)?),
     };
-    let (rows, start) = match &turned {
-        Some(turned) => (turned, 0),
+    let (rows, start) = match &rotated {
+        Some(rotated) => (rotated, 0),
         None => (weight.0, weight.1.start_offset()),
     };
     let rows_layout = Layout::new(Shape::from((batch, outputs, terms)), vec![0, terms, 1], start);
@@ -88,27 +88,29 @@ pub(super) fn convolve(
             .input(bias)?
             .output(&mut y, 0)?
             .sizes(&[outputs, pixels, batch])?;
-        // SAFETY: parameters as in `columns.cuh`; each thread has numbers of `y` of its own.
+        // SAFETY: parameters as in `columns.cuh`; no two threads write the same elements of `y`.
         unsafe { call.launch_for(batch * outputs * pixels)? };
     }
     Ok(y)
 }
 
-/// The weight of the convolution whose output is the gradient by the input, which `sizes` are of.
-fn turn(weight: Operand<'_>, sizes: &Sizes) -> Result<CudaStorage> {
+/// Returns the weight of the convolution that computes the gradient with respect to the input. Its
+/// sizes are `sizes`.
+fn rotate(weight: Operand<'_>, sizes: &Sizes) -> Result<CudaStorage> {
     let (device, dtype) = (weight.0.device(), weight.0.dtype());
     let (taps, len) = (sizes.taps(), sizes.inputs * sizes.outputs * sizes.taps());
-    let mut turned = empty(device, dtype, len)?;
-    let call = Call::typed(device, &KERNELS, "conv2d_turn", dtype)?
+    let mut rotated = empty(device, dtype, len)?;
+    let call = Call::typed(device, &KERNELS, "conv2d_rotate", dtype)?
         .input(weight)?
-        .output(&mut turned, 0)?
+        .output(&mut rotated, 0)?
         .sizes(&[sizes.inputs, sizes.outputs, taps])?;
-    // SAFETY: parameters as in `columns.cuh`; as many numbers are read as are written.
+    // SAFETY: parameters as in `columns.cuh`; it reads and writes `len` elements.
     unsafe { call.launch_for(len)? };
-    Ok(turned)
+    Ok(rotated)
 }
 
-/// The gradient `[O, I, k, k]` by the weight: a product whose sums go over all pixels of the batch.
+/// Computes the gradient `[O, I, k, k]` with respect to the weight: a product that sums over all
+/// pixels of the batch.
 pub(super) fn grad_weight(x: Operand<'_>, grad: Operand<'_>, sizes: &Sizes) -> Result<CudaStorage> {
     let &Sizes { inputs, outputs, height, width, kernel, .. } = sizes;
     let (terms, pixels) = (inputs * sizes.taps(), sizes.pixels());
