@@ -14,9 +14,6 @@ const TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependenci
 /// Keys that a member's dependency may have; what is fetched is told by the workspace.
 const MEMBER_KEYS: [&str; 4] = ["workspace", "optional", "features", "default-features"];
 
-/// Third-party crates whose internals we rely on: pinned to one version.
-const PINNED: [&str; 2] = ["candle-core", "candle-nn"];
-
 /// Rules for a member's manifest.
 pub fn check_member(path: &str, text: &str, faults: &mut Vec<String>) {
     let Some(manifest) = parse(path, text, faults) else { return };
@@ -55,12 +52,8 @@ pub fn check_root(path: &str, text: &str, faults: &mut Vec<String>) {
     for (name, entry) in dependencies(path, text, faults) {
         let version = entry.as_str().or_else(|| entry.get("version").and_then(Value::as_str));
         let is_member = entry.get("path").is_some();
-        match version {
-            None if !is_member => faults.push(format!("{path}: `{name}` has no version")),
-            Some(version) if PINNED.contains(&name.as_str()) && !version.starts_with('=') => {
-                faults.push(format!("{path}: `{name}` must be pinned: `={version}`"));
-            }
-            _ => (),
+        if version.is_none() && !is_member {
+            faults.push(format!("{path}: `{name}` has no version"));
         }
     }
 }
@@ -131,17 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn the_root_states_versions_and_pins_candle() {
+    fn the_root_states_versions() {
         let text = "[workspace.dependencies]\ndata = { path = \"crates/data\" }\npng = \"0.18\"\n\
-            zip = { features = [] }\ncandle-core = \"0.11.1\"\ncandle-nn = \"=0.11.1\"\n";
+            zip = { features = [] }\ncandle-core = \"0.11.1\"\ncandle-nn = \"0.11\"\n";
         let mut faults = Vec::new();
         check_root("Cargo.toml", text, &mut faults);
-        let expected = [
-            "Cargo.toml: `candle-core` must be pinned: `=0.11.1`",
-            "Cargo.toml: `zip` has no version",
-        ];
-        faults.sort();
-        assert_eq!(faults, expected);
+        assert_eq!(faults, ["Cargo.toml: `zip` has no version"]);
         let mut names = third_party(text);
         names.sort();
         assert_eq!(names, ["candle-core", "candle-nn", "png", "zip"]);
