@@ -1,7 +1,7 @@
 //! Compiles the CUDA kernels to PTX, if the feature `cuda` is on.
 //!
-//! PTX is for a virtual architecture. The driver compiles it for the GPU of the machine on first use. The
-//! compiler is `$NVCC`, or `nvcc` on the path, or `nvcc` of `$CUDA_HOME`.
+//! PTX is for a virtual architecture. The driver compiles it for the GPU of the machine on first
+//! use. The compiler is `$NVCC`, or `nvcc` on the path, or `nvcc` of `$CUDA_HOME`.
 
 use std::env;
 use std::error::Error;

@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-/// Output of a kernel before it is written. Filling it with zeros first would cost up to a third of an
-/// element-wise kernel's time.
+/// Output of a kernel before it is written. Filling it with zeros first would cost up to a third of
+/// an element-wise kernel's time.
 pub(super) struct Output(Vec<MaybeUninit<f32>>);
 
 impl Output {
@@ -45,14 +45,14 @@ impl Output {
     pub(super) unsafe fn assume_written(self) -> Vec<f32> {
         let mut buffer = std::mem::ManuallyDrop::new(self.0);
         let (ptr, len, capacity) = (buffer.as_mut_ptr(), buffer.len(), buffer.capacity());
-        // SAFETY: `MaybeUninit<f32>` has the layout of `f32`, the parts come from one vector, and the
-        // caller guarantees that the elements are initialized.
+        // SAFETY: `MaybeUninit<f32>` has the layout of `f32`, the parts come from one vector, and
+        // the caller guarantees that the elements are initialized.
         unsafe { Vec::from_raw_parts(ptr.cast(), len, capacity) }
     }
 }
 
-/// The same elements as the target of a kernel. All kernels of this crate write initialized elements
-/// only.
+/// The same elements as the target of a kernel. All kernels of this crate write initialized
+/// elements only.
 pub(super) fn as_uninit(numbers: &mut [f32]) -> &mut [MaybeUninit<f32>] {
     // SAFETY: the layouts agree, and the kernels write initialized elements only.
     unsafe { &mut *(std::ptr::from_mut::<[f32]>(numbers) as *mut [MaybeUninit<f32>]) }
@@ -62,8 +62,8 @@ pub(super) fn as_uninit(numbers: &mut [f32]) -> &mut [MaybeUninit<f32>] {
 #[derive(Clone, Copy)]
 pub(super) struct SharedPtr(*mut f32);
 
-// SAFETY: it is only an address. Every `unsafe` write through it states why no two threads write the
-// same element.
+// SAFETY: it is only an address. Every `unsafe` write through it states why no two threads write
+// the same element.
 unsafe impl Send for SharedPtr {}
 // SAFETY: as above.
 unsafe impl Sync for SharedPtr {}
@@ -137,8 +137,9 @@ impl<T: Copy> SharedSlice<T> {
     }
 }
 
-/// Calls `f` with `len` elements of scratch memory with arbitrary content, which the thread keeps for
-/// the next call. The memory starts at a cache line; otherwise, half of all vectors would straddle two.
+/// Calls `f` with `len` elements of scratch memory with arbitrary content, which the thread keeps
+/// for the next call. The memory starts at a cache line; otherwise, half of all vectors would
+/// straddle two.
 pub(super) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
     /// Elements per cache line.
     const LINE: usize = 16;

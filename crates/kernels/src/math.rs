@@ -1,7 +1,7 @@
 //! Scalar functions, composed of operations that the compiler vectorizes.
 //!
-//! `FMA` is true if the code is compiled for a processor with fused multiply-adds. On other processors,
-//! they would be calls of the C library.
+//! `FMA` is true if the code is compiled for a processor with fused multiply-adds. On other
+//! processors, they would be calls of the C library.
 
 /// `a b + c`.
 #[inline(always)]

@@ -1,5 +1,5 @@
-//! Checks of operands, which every operation makes first. Without them, candle would panic on integers,
-//! and its other errors would name neither the operation nor the operand.
+//! Checks of operands, which every operation makes first. Without them, candle would panic on
+//! integers, and its other errors would name neither the operation nor the operand.
 
 use candle_core::{DType, Result, Tensor, bail};
 

@@ -28,7 +28,8 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `c = scale · a b` for `a: [m, k]`, `b: [k, n]`; rows of `c` are at distances of `stride` elements.
+/// `c = scale · a b` for `a: [m, k]`, `b: [k, n]`; rows of `c` are at distances of `stride`
+/// elements.
 pub(super) fn product(
     c: &mut [MaybeUninit<f32>],
     stride: usize,

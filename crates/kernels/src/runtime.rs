@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Limit on the kernels of operations on the CPU.
 ///
-/// For measurements and for locating differences. The default is the fastest; all give the same results
-/// up to rounding.
+/// For measurements and for locating differences. The default is the fastest; all give the same
+/// results up to rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernels {
     /// The fastest kernels of the processor.
@@ -75,11 +75,12 @@ pub fn limit_kernels_from_environment() -> Result<(), String> {
 
 /// Prepares this process. Call it first in `main`.
 ///
-/// - Raises the thresholds above which glibc returns blocks to the operating system on `free`. Tensors
-///   of a training step are large and short-lived, and page faults took 12 to 23 % of a step.
-/// - Sets the spin limit of candle's pool for element-wise operations to 1, unless the user has set it.
-///   The pool spins before it sleeps, which takes the cores from other threads. This writes to the
-///   environment, and is skipped unless the process has only one thread, as far as Linux shows.
+/// - Raises the thresholds above which glibc returns blocks to the operating system on `free`.
+///   Tensors of a training step are large and short-lived, and page faults took 12 to 23 % of a
+///   step.
+/// - Sets the spin limit of candle's pool for element-wise operations to 1, unless the user has set
+///   it. The pool spins before it sleeps, which takes the cores from other threads. This writes to
+///   the environment, and is skipped unless the process has only one thread, as far as Linux shows.
 ///
 /// ```
 /// uni_instruct_kernels::runtime::configure();
@@ -98,8 +99,8 @@ pub fn configure() {
     }
 }
 
-/// Makes a write to a closed pipe end the process silently, as in `program | head`, instead of failing
-/// with an error. For programs only, once nothing is lost by ending.
+/// Makes a write to a closed pipe end the process silently, as in `program | head`, instead of
+/// failing with an error. For programs only, once nothing is lost by ending.
 pub fn end_on_closed_pipe() {
     #[cfg(unix)]
     // SAFETY: the default action of a signal is always a valid handler.
@@ -108,7 +109,8 @@ pub fn end_on_closed_pipe() {
     }
 }
 
-/// True if the operating system lists exactly one thread of this process; false without such a list.
+/// True if the operating system lists exactly one thread of this process; false without such a
+/// list.
 fn is_single_threaded() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }

@@ -9,8 +9,8 @@ pub(super) fn normal(seed: u64, shape: &[usize]) -> Tensor {
     NoiseStream::new(seed, 7).normal_tensor(0, shape, &Device::Cpu).unwrap()
 }
 
-/// Smallest magnitude that differences are relative to. Results are sums of terms of size one, and a sum
-/// that cancels is no more exact than its terms.
+/// Smallest magnitude that differences are relative to. Results are sums of terms of size one, and
+/// a sum that cancels is no more exact than its terms.
 const SMALLEST_SCALE: f64 = 0.5;
 
 /// The largest difference, relative to the largest magnitude of `expected`.
@@ -28,8 +28,8 @@ pub(super) fn error(got: &Tensor, expected: &Tensor) -> f64 {
     })
 }
 
-/// Output of `f` and its gradients with respect to all arguments, for the loss `Σ grad · f(args)` with fixed
-/// random `grad`. Arguments are cast to `dtype` and tracked.
+/// Output of `f` and its gradients with respect to all arguments, for the loss `Σ grad · f(args)`
+/// with fixed random `grad`. Arguments are cast to `dtype` and tracked.
 pub(super) fn run(
     dtype: DType,
     args: &[Tensor],
@@ -85,8 +85,8 @@ pub(super) fn assert_thread_invariant(
     }
 }
 
-/// Freezes one argument at a time. Asserts that it gets no gradient, and that the others get the same
-/// as if all were tracked.
+/// Freezes one argument at a time. Asserts that it gets no gradient, and that the others get the
+/// same as if all were tracked.
 #[track_caller]
 pub(super) fn assert_frozen_arguments_get_no_gradient(
     args: &[Tensor],

@@ -121,10 +121,10 @@ fn var_set_copies_its_source() {
 fn track_op_is_true_for_variables_and_their_results_only() {
     let x = var(&[1.0]);
     let frozen = x.as_detached_tensor();
-    assert!(x.track_op() && (&x * 2.0).unwrap().track_op());
+    assert!(x.track_op() && (x.as_tensor() * 2.0).unwrap().track_op());
     assert!((x.as_tensor() + &frozen).unwrap().track_op());
     assert!(!frozen.track_op() && !(&frozen * 2.0).unwrap().track_op());
-    assert!(!(&x * 2.0).unwrap().detach().track_op());
+    assert!(!(x.as_tensor() * 2.0).unwrap().detach().track_op());
 }
 
 /// The token of a network treats variables and intermediate tensors differently.
@@ -132,7 +132,7 @@ fn track_op_is_true_for_variables_and_their_results_only() {
 fn is_variable_is_true_for_variables_only() {
     let x = var(&[1.0]);
     assert!(x.as_tensor().clone().is_variable());
-    assert!(!x.as_detached_tensor().is_variable() && !(&x * 2.0).unwrap().is_variable());
+    assert!(!x.as_detached_tensor().is_variable() && !(x.as_tensor() * 2.0).unwrap().is_variable());
 }
 
 /// The tape finds parameters by the id of the tensor.

@@ -1,8 +1,8 @@
 //! The zip files of `torch.save` since PyTorch 1.6, and of TorchScript.
 //!
-//! All entries are in one folder: the object is `data.pkl`, its storages are `data/0`, `data/1`, …, and
-//! `byteorder` contains `little` or `big`. PyTorch stores entries uncompressed, so a storage is a part
-//! of the file. A compressed storage is inflated on first use.
+//! All entries are in one folder: the object is `data.pkl`, its storages are `data/0`, `data/1`, …,
+//! and `byteorder` contains `little` or `big`. PyTorch stores entries uncompressed, so a storage is
+//! a part of the file. A compressed storage is inflated on first use.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -245,7 +245,8 @@ fn prefix(file: &FileBytes, entries: &BTreeMap<String, Entry>) -> Result<String>
     Err(content(file.name(), "no `data.pkl` in this zip file; give a file of torch.save"))
 }
 
-/// True if a name from an archive stays inside the target folder when it is unpacked, on any system.
+/// True if a name from an archive stays inside the target folder when it is unpacked, on any
+/// system.
 fn is_safe_name(name: &str) -> bool {
     let foreign = name.contains('\\') || name.contains('\0') || name.contains(':');
     !name.is_empty()

@@ -94,8 +94,8 @@ pub fn kind(file: &FileBytes, limits: &Limits) -> Result<Kind> {
 ///
 /// # Errors
 ///
-/// If the file is damaged, contains a name outside the list of harmless names, exceeds the limits, or
-/// is of a kind that is not supported. The error names the file and the byte.
+/// If the file is damaged, contains a name outside the list of harmless names, exceeds the limits,
+/// or is of a kind that is not supported. The error names the file and the byte.
 pub fn open(file: &FileBytes, limits: &Limits) -> Result<Contents> {
     let (name, bytes) = (file.name(), file.bytes());
     match by_magic(file)? {

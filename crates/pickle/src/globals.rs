@@ -1,8 +1,8 @@
 //! The names that a pickle may mention.
 //!
-//! Nothing is ever imported: a name on the list becomes an inert value, which the rest of this crate
-//! interprets. The list contains the names that PyTorch, NumPy and EDM's classes write into files of
-//! networks. It lists exact names, because a pattern could admit more than intended.
+//! Nothing is ever imported: a name on the list becomes an inert value, which the rest of this
+//! crate interprets. The list contains the names that PyTorch, NumPy and EDM's classes write into
+//! files of networks. It lists exact names, because a pattern could admit more than intended.
 
 /// Classes whose calls and instances are dictionaries.
 const MAPPINGS: [(&str, &str); 3] =

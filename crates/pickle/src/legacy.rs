@@ -1,8 +1,8 @@
 //! Files of `torch.save` before PyTorch 1.6. Storages inside EDM's pickles have the same format.
 //!
 //! A file starts with five pickles: a magic number, the version of the protocol, properties of the
-//! machine, the object, and the list of its storages' keys. The storages follow in the order of that
-//! list, each as an `i64` count of elements and the elements.
+//! machine, the object, and the list of its storages' keys. The storages follow in the order of
+//! that list, each as an `i64` count of elements and the elements.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

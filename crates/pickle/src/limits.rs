@@ -3,8 +3,8 @@
 /// Limits on the time and memory of reading one file.
 ///
 /// The defaults are at least ten times what the largest networks of this field need (about 100,000
-/// opcodes and 20,000 memo entries). They bound the cost of a hostile file to a few hundred megabytes
-/// and a few seconds.
+/// opcodes and 20,000 memo entries). They bound the cost of a hostile file to a few hundred
+/// megabytes and a few seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Levels of nesting; a module needs about 5. Default 400.

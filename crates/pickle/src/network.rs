@@ -173,7 +173,7 @@ impl<'t, 'w> Networks<'t, 'w> {
         Ok(network)
     }
 
-    /// Parameters and persistent buffers of a module by name, without those of its children.
+    /// Parameters and persistent buffers of a module by name, excluding its children.
     fn own_tensors(&self, instance: &Instance) -> Result<Vec<(&'w str, Id)>> {
         let walk = self.walk;
         let mut hidden = HashSet::new();

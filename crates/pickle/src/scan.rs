@@ -79,8 +79,8 @@ impl Report {
 
 /// Lists the names that Python's loader would import and call, including forbidden names.
 ///
-/// The scan continues after names and opcodes that [`open`](crate::open) refuses. A damaged pickle is
-/// listed up to the damage, and [`Report::stopped`] contains the error.
+/// The scan continues after names and opcodes that [`open`](crate::open) refuses. A damaged pickle
+/// is listed up to the damage, and [`Report::stopped`] contains the error.
 ///
 /// # Errors
 ///

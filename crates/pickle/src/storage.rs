@@ -18,8 +18,8 @@ const MAX_KEY: usize = 64;
 
 /// Bytes that one or more tensors are views of.
 ///
-/// The bytes are not copied from the file. A compressed entry of a zip file is inflated on first use
-/// and then kept.
+/// The bytes are not copied from the file. A compressed entry of a zip file is inflated on first
+/// use and then kept.
 pub struct Storage {
     file: FileBytes,
     bytes: usize,

@@ -14,8 +14,8 @@ pub(super) const MAX_AXES: usize = 64;
 
 /// A tensor of a file. Its elements stay in the file until they are read.
 ///
-/// Element `i` is element `offset + Σ iₖ · stridesₖ` of the storage. All elements have been checked to
-/// be inside the storage.
+/// Element `i` is element `offset + Σ iₖ · stridesₖ` of the storage. All elements have been checked
+/// to be inside the storage.
 #[derive(Clone, Debug)]
 pub struct StoredTensor {
     /// Name, as in `state_dict()`.
@@ -151,7 +151,7 @@ impl StoredTensor {
 
     /// The elements in row-major order, little-endian.
     ///
-    /// Borrows the bytes of a contiguous tensor from the file, and copies those of others.
+    /// Borrows the bytes of a contiguous tensor from the file, and copies otherwise.
     ///
     /// # Errors
     ///

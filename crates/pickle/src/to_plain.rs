@@ -1,5 +1,5 @@
-//! Conversion of a pickle's values to plain ones. A value that is not plain keeps only the name of its
-//! class.
+//! Conversion of a pickle's values to plain ones. A value that is not plain keeps only the name of
+//! its class.
 
 use super::error::{PickleError, Result};
 use super::globals;
@@ -30,7 +30,8 @@ enum Kind {
 ///
 /// # Errors
 ///
-/// If the value contains itself, is nested too deeply, is too large, or has an invalid NumPy number.
+/// If the value contains itself, is nested too deeply, is too large, or has an invalid NumPy
+/// number.
 pub(super) fn to_plain(walk: &Walk<'_>, id: Id) -> Result<Plain> {
     let mut nodes = Vec::new();
     let mut made = Vec::new();

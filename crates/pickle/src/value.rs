@@ -1,7 +1,7 @@
 //! Values of a pickle in one arena.
 //!
-//! A value refers to others by index. A cycle is therefore only an index of an earlier value, millions
-//! of nested lists are dropped as one vector, and no function is recursive.
+//! A value refers to others by index. A cycle is therefore only an index of an earlier value,
+//! millions of nested lists are dropped as one vector, and no function is recursive.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -29,8 +29,8 @@ pub struct AdamConfig {
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub eps: f64,
-    /// Weight decay: each update subtracts this share of the weight, times the step size. 0 is plain
-    /// Adam.
+    /// Weight decay: each update subtracts this share of the weight, times the step size. 0 is
+    /// plain Adam.
     pub weight_decay: f64,
 }
 
@@ -75,8 +75,8 @@ impl Default for AdamConfig {
 ///
 /// # Errors
 ///
-/// If shapes, types or devices differ, two operands share memory, a setting is out of range, or `t` is
-/// 0. Nothing is changed then.
+/// If shapes, types or devices differ, two operands share memory, a setting is out of range, or `t`
+/// is 0. Nothing is changed then.
 pub fn step(
     config: &AdamConfig,
     t: u64,

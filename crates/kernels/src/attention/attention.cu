@@ -1,7 +1,7 @@
 // Parts of attention: products of strided matrices, and the softmax of rows.
 //
-// Weights and logits are f32 for all operand types, because half precision has neither the range for
-// logits nor the resolution for weights.
+// Weights and logits are f32 for all operand types, because half precision has neither the range
+// for logits nor the resolution for weights.
 #include "../gpu/tile.cuh"
 
 // Entry (row, column) of the matrix of head `h` is at h · head + row · row_stride + column ·

@@ -1,9 +1,10 @@
 // Self-attention over pixels with the softmax in one pass over the keys (Dao et al. 2022,
 // arXiv:2205.14135). Only the logarithm of each query's sum is kept, no matrix of weights.
 //
-// For one head with D channels and T pixels, query, key and value are [D, T] with rows at distances of
-// 3T (see mod.rs). Output and gradient are [D, T]. A threadgroup of 256 threads, eight SIMD-groups of
-// 32, combines 32 queries (or keys) with 32 keys (or queries) at a time and writes 128 channels.
+// For one head with D channels and T pixels, query, key and value are [D, T] with rows at distances
+// of 3T (see mod.rs). Output and gradient are [D, T]. A threadgroup of 256 threads, eight
+// SIMD-groups of 32, combines 32 queries (or keys) with 32 keys (or queries) at a time and writes
+// 128 channels.
 
 constant constexpr uint TILE = 32;   // queries, keys, and channels staged at a time
 constant constexpr uint STRIDE = 33; // length of a staged row, which avoids bank conflicts
@@ -116,8 +117,8 @@ static inline void attention_forward(
     }
 }
 
-// means[t] = Σ_c grad[c, t] y[c, t] for [heads, D, T]: the term that the softmax's gradient subtracts
-// for every key of a query. One thread per query.
+// means[t] = Σ_c grad[c, t] y[c, t] for [heads, D, T]: the term that the softmax's gradient
+// subtracts for every key of a query. One thread per query.
 template <typename T>
 static inline void attention_means(
     device const T* y, device const T* grad, device float* means, constant AttentionSizes& sizes,
@@ -137,8 +138,9 @@ struct Softmax {
     float gradients[4];
 };
 
-// The softmax's weights of this thread's queries and key, and the gradients with respect to their logits:
-// p = exp(logit − log_sum) and s = p (Σ_c grad[c, t] v[c, s] − mean); zero beyond the pixels.
+// The softmax's weights of this thread's queries and key, and the gradients with respect to their
+// logits: p = exp(logit − log_sum) and s = p (Σ_c grad[c, t] v[c, s] − mean); zero beyond the
+// pixels.
 template <typename T>
 static inline Softmax softmax_of(
     device const T* qkv, device const T* grad, device const float* log_sums,

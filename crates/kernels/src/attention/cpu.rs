@@ -60,8 +60,8 @@ impl Head {
     }
 
     /// Writes the gradients. With weights `p` and gradient `g` with respect to `y`: `∂v = g p` and
-    /// `∂p = gᵀ v`. The softmax turns `∂p` into the gradient `s` with respect to the logits, and then
-    /// `∂q = k sᵀ · scale` and `∂k = q s · scale`.
+    /// `∂p = gᵀ v`. The softmax turns `∂p` into the gradient `s` with respect to the logits, and
+    /// then `∂q = k sᵀ · scale` and `∂k = q s · scale`.
     fn backward(
         self,
         isa: Isa,

@@ -1,5 +1,5 @@
-//! Attention on an NVIDIA GPU: products of strided matrices, which read query, key and value from the
-//! packed tensor, and a softmax of rows in f32, which is kept for the backward pass.
+//! Attention on an NVIDIA GPU: products of strided matrices, which read query, key and value from
+//! the packed tensor, and a softmax of rows in f32, which is kept for the backward pass.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,5 +1,5 @@
-//! Attention on an Apple GPU. No matrix of weights is stored: the backward pass recomputes the weights
-//! from the logarithms of their sums.
+//! Attention on an Apple GPU. No matrix of weights is stored: the backward pass recomputes the
+//! weights from the logarithms of their sums.
 
 use std::sync::{Mutex, PoisonError};
 

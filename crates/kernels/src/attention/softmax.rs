@@ -38,8 +38,8 @@ fn highest(x: &[f32]) -> f32 {
 }
 
 compile_for_isa! {
-    /// `g ← p (g − Σ p g)`: turns the gradient with respect to the softmax `p` into the gradient with
-    /// respect to its logits.
+    /// `g ← p (g − Σ p g)`: turns the gradient with respect to the softmax `p` into the gradient
+    /// with respect to its logits.
     pub(super) fn through_softmax(p: &[f32], g: &mut [f32]) = through_softmax_of
 }
 

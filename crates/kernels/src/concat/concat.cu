@@ -1,5 +1,5 @@
-// Concatenation and splitting of images along their channels: rows of `a` and `b` elements, and rows
-// of both.
+// Concatenation and splitting of images along their channels: rows of `a` and `b` elements, and
+// rows of both.
 #include "../gpu/prelude.cuh"
 
 template <typename T>

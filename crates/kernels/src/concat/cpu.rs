@@ -50,7 +50,8 @@ impl CustomOp2 for Concat {
     }
 }
 
-/// The gradient with respect to an operand of this shape, whose channels begin at `first` in `grad`.
+/// The gradient with respect to an operand of this shape, whose channels begin at `first` in
+/// `grad`.
 pub(crate) fn part(grad: &Tensor, first: usize, operand: &Shape) -> Result<Tensor> {
     let len: usize = grad.dims()[1..].iter().product();
     let part: usize = operand.dims()[1..].iter().product();

@@ -18,7 +18,8 @@ fn width(dims: &[usize]) -> usize {
     dims[1..].iter().product()
 }
 
-/// The gradient with respect to `operand`, whose elements begin at `start` in every sample of `grad`.
+/// The gradient with respect to `operand`, whose elements begin at `start` in every sample of
+/// `grad`.
 fn part(grad: &Tensor, start: usize, operand: &Tensor) -> Result<Tensor> {
     let reading = Reading::of(grad);
     let grad = reading.operand()?;
@@ -29,7 +30,8 @@ fn part(grad: &Tensor, start: usize, operand: &Tensor) -> Result<Tensor> {
         .output(&mut part, 0)?
         .count(operand.dim(0)? as u64)
         .sizes(&[width(grad.1.dims()), start, width(operand.dims())])?;
-    // SAFETY: the parameters match `concat.cu`; the part is within every sample of the joined batch.
+    // SAFETY: the parameters match `concat.cu`; the part is within every sample of the joined
+    // batch.
     unsafe { call.launch_for(len)? };
     Ok(tensor(part, operand.shape()))
 }

@@ -20,7 +20,8 @@ fn sample(dims: &[usize]) -> usize {
     dims[1..].iter().product()
 }
 
-/// The gradient with respect to `operand`, whose elements begin at `start` in every sample of `grad`.
+/// The gradient with respect to `operand`, whose elements begin at `start` in every sample of
+/// `grad`.
 fn part(grad: Operand<'_>, start: usize, operand: &Tensor) -> Result<Tensor> {
     let (device, dtype, count) = (grad.0.device(), grad.0.dtype(), operand.elem_count());
     let [length, part] = [grad.1.dims(), operand.dims()].map(sample);

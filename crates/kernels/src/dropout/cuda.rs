@@ -36,7 +36,8 @@ impl Dropout {
             .count(self.position)
             .float(self.p)
             .float(1.0 / (1.0 - self.p));
-        // SAFETY: the parameters match `dropout.cu`; blocks of four cover the rows, clipped at their ends.
+        // SAFETY: the parameters match `dropout.cu`; blocks of four cover the rows, clipped at
+        // their ends.
         unsafe { call.launch_for(rows * width.div_ceil(4))? };
         Ok(y)
     }

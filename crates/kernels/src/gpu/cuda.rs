@@ -226,8 +226,8 @@ impl<'a> Call<'a> {
     ///
     /// # Safety
     ///
-    /// The arguments match the kernel's parameters in number, order and type, and every element that
-    /// it reads or writes for these sizes is within its arrays.
+    /// The arguments match the kernel's parameters in number, order and type, and every element
+    /// that it reads or writes for these sizes is within its arrays.
     pub(crate) unsafe fn launch(mut self, grid: [usize; 3], threads: usize) -> Result<()> {
         if grid.contains(&0) {
             return Ok(());

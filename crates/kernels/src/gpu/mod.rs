@@ -1,7 +1,7 @@
 //! Dispatch of operations to GPUs, and code shared by their kernels.
 //!
-//! The features `cuda` and `metal` are decided here. An operation calls [`on_gpu`] first, and continues
-//! with the CPU or the composed form if its operands are not on a GPU with kernels.
+//! The features `cuda` and `metal` are decided here. An operation calls [`on_gpu`] first, and
+//! continues with the CPU or the composed form if its operands are not on a GPU with kernels.
 
 use candle_core::{Device, Result, bail};
 

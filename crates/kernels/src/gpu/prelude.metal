@@ -12,7 +12,8 @@ using namespace metal;
 #define FOR_EACH_TYPE(KERNEL) KERNEL(float, f32) KERNEL(half, f16)
 #endif
 
-// Position of a thread in its threadgroup: parameters of a kernel that reduces, and their structure.
+// Position of a thread in its threadgroup: parameters of a kernel that reduces, and their
+// structure.
 #define PLACE                                                                                      \
     uint thread_index [[thread_index_in_threadgroup]], uint threads [[threads_per_threadgroup]],   \
         uint lane [[thread_index_in_simdgroup]], uint simd [[simdgroup_index_in_threadgroup]],     \

@@ -1,5 +1,5 @@
-//! Group normalization on the CPU, in NCHW. The pixels of a group are contiguous and stay in the first
-//! or second cache between the passes over them.
+//! Group normalization on the CPU, in NCHW. The pixels of a group are contiguous and stay in the
+//! first or second cache between the passes over them.
 
 use std::sync::{Mutex, PoisonError};
 

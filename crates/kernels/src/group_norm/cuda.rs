@@ -1,5 +1,5 @@
-//! Group normalization on an NVIDIA GPU, one block per group. The backward pass recomputes the moments,
-//! because reading a group again is cheaper than storing them.
+//! Group normalization on an NVIDIA GPU, one block per group. The backward pass recomputes the
+//! moments, because reading a group again is cheaper than storing them.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};

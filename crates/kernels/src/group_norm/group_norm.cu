@@ -21,7 +21,8 @@ struct Moments {
     float mean, inverse;
 };
 
-// Mean and 1 / sqrt(var + eps); the variance is computed from distances to the mean in a second pass.
+// Mean and 1 / sqrt(var + eps); the variance is computed from distances to the mean in a second
+// pass.
 template <typename T>
 __device__ __forceinline__ Moments moments_of(const T* x, unsigned size, float eps,
                                               float* scratch) {

@@ -48,7 +48,8 @@ static inline void group_norm_forward(
     }
 }
 
-// The gradient with respect to z = weight · x̂ + bias, from the gradient with respect to its activation.
+// The gradient with respect to z = weight · x̂ + bias, from the gradient with respect to its
+// activation.
 static inline float through_activation(float z, float grad, uint silu) {
     return silu != 0 ? grad * silu_derivative(z, sigmoid_of(z)) : grad;
 }

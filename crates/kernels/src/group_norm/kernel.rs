@@ -21,7 +21,8 @@ pub(super) struct Affine {
 }
 
 compile_for_isa! {
-    /// Writes rows of `width` elements `scale · x + shift`, or its silu, at distances of `pitch` in `y`.
+    /// Writes rows of `width` elements `scale · x + shift`, or its silu, at distances of `pitch` in
+    /// `y`.
     pub(super) fn apply_rows(
         x: &[f32],
         y: &mut [MaybeUninit<f32>],
@@ -62,8 +63,9 @@ fn apply_to<const FMA: bool>(x: &[f32], y: &mut [MaybeUninit<f32>], affine: Affi
 }
 
 compile_for_isa! {
-    /// Turns the gradient with respect to `z = scale · x + shift`, or to its silu, into the gradient `d`
-    /// with respect to `z`. Returns `[Σ d, Σ d x̂]`. Without `grad`, `d` contains the gradient.
+    /// Turns the gradient with respect to `z = scale · x + shift`, or to its silu, into the
+    /// gradient `d` with respect to `z`. Returns `[Σ d, Σ d x̂]`. Without `grad`, `d` contains the
+    /// gradient.
     pub(super) fn through_activation(
         x: &[f32],
         grad: Option<&[f32]>,

@@ -50,7 +50,8 @@ pub fn group_norm(
     composed(x, weight, bias, groups, eps)
 }
 
-/// `silu(`[`group_norm`]`)`, with `silu(z) = z / (1 + e⁻ᶻ)`. Shapes and errors as for [`group_norm`].
+/// `silu(`[`group_norm`]`)`, with `silu(z) = z / (1 + e⁻ᶻ)`. Shapes and errors as for
+/// [`group_norm`].
 pub fn group_norm_silu(
     x: &Tensor,
     weight: &Tensor,

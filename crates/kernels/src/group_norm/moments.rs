@@ -11,8 +11,8 @@ pub(crate) struct ChannelMoments {
     pub(super) squares: f32,
 }
 
-/// Sums of distances to a value near the mean, and of their squares. If the mean is large compared with
-/// the deviation, the squares of the elements themselves would cancel.
+/// Sums of distances to a value near the mean, and of their squares. If the mean is large compared
+/// with the deviation, the squares of the elements themselves would cancel.
 pub(crate) struct Distances {
     from: f32,
     sums: [f32; LANES],

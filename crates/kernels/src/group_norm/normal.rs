@@ -47,8 +47,8 @@ pub(crate) fn measure_all(isa: Isa, x: &Channels<'_>) -> Vec<ChannelMoments> {
 }
 
 impl Normal {
-    /// Computes the statistics from the moments of the channels, in order of samples. For a group of `n`
-    /// channels with means `m_c` and sums `s_c` of squared distances,
+    /// Computes the statistics from the moments of the channels, in order of samples. For a group
+    /// of `n` channels with means `m_c` and sums `s_c` of squared distances,
     ///
     /// ```text
     /// mean = Σ m_c / n,   var = (Σ s_c / P + Σ (m_c − mean)²) / n
@@ -97,8 +97,8 @@ impl Normal {
     }
 
     /// Back-propagates the gradient `[C, P]` of one sample, which is `grad` or else the content of
-    /// `target`, and writes the result to `target`. With `x̂ = (x − mean) / √(var + eps)` and `d` the
-    /// gradient with respect to `weight · x̂ + bias`:
+    /// `target`, and writes the result to `target`. With `x̂ = (x − mean) / √(var + eps)` and `d`
+    /// the gradient with respect to `weight · x̂ + bias`:
     ///
     /// ```text
     /// ∂bias_c = Σ d,   ∂weight_c = Σ d x̂,
@@ -106,7 +106,8 @@ impl Normal {
     /// ```
     ///
     /// with sums over a channel's pixels and means over the group. `sums` receives the first two.
-    /// `more(c)` is a term that is added to the gradient with respect to channel `c`, and its factor.
+    /// `more(c)` is a term that is added to the gradient with respect to channel `c`, and its
+    /// factor.
     pub(crate) fn back<'a>(
         &self,
         x: &Channels<'_>,

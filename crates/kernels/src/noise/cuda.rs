@@ -1,6 +1,6 @@
-//! Noise on an NVIDIA GPU, from the same words as on the CPU. Uniform numbers have the same bits. Normal
-//! numbers are computed in f64 on both devices; after rounding to f32, about one in some hundred
-//! million differs in the last bit.
+//! Noise on an NVIDIA GPU, from the same words as on the CPU. Uniform numbers have the same bits.
+//! Normal numbers are computed in f64 on both devices; after rounding to f32, about one in some
+//! hundred million differs in the last bit.
 
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 
@@ -47,7 +47,8 @@ fn fill(
         .count(stream.seed)
         .size(stream.stream as usize)?
         .count(start);
-    // SAFETY: the parameters match `noise.cu`; blocks of four cover the rows, clipped at their ends.
+    // SAFETY: the parameters match `noise.cu`; blocks of four cover the rows, clipped at their
+    // ends.
     unsafe { call.launch_for(rows * width.div_ceil(4))? };
     Ok(tensor(out, shape))
 }

@@ -4,8 +4,8 @@
 //!
 //! A run must not depend on the split of its batches, on the number of ranks, on the device, or on
 //! interruptions. The generator therefore has no state: a number is a function of the coordinates
-//! (seed, stream, position, element), where `position` counts samples since the start of the run and
-//! `element` counts numbers within one sample. Resuming a run needs only its position.
+//! (seed, stream, position, element), where `position` counts samples since the start of the run
+//! and `element` counts numbers within one sample. Resuming a run needs only its position.
 //!
 //! The underlying bijection is Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
 //! easy as 1, 2, 3", SC'11, doi:10.1145/2063384.2063405).

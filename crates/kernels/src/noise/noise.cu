@@ -1,5 +1,5 @@
-// Tensors of noise: row i of [rows, width] belongs to position start + i. One thread per block of four
-// elements.
+// Tensors of noise: row i of [rows, width] belongs to position start + i. One thread per block of
+// four elements.
 #include "philox.cuh"
 
 // Writes four elements of a row, or the rest of it.
@@ -26,8 +26,8 @@ extern "C" __global__ void noise_uniform(float* out, unsigned long long rows, un
     });
 }
 
-// Box and Muller's map, in f64 as on the CPU, so that rounding to f32 removes almost all differences
-// between the logarithms and cosines of the two libraries.
+// Box and Muller's map, in f64 as on the CPU, so that rounding to f32 removes almost all
+// differences between the logarithms and cosines of the two libraries.
 extern "C" __global__ void noise_normal(float* out, unsigned long long rows, unsigned width,
                                         unsigned long long seed, unsigned stream,
                                         unsigned long long start) {

@@ -76,8 +76,8 @@ pub(crate) fn weighted_sum(isa: Isa, [a, b]: [(&Tensor, f64); 2]) -> Result<Tens
     tensor(sum, a.shape())
 }
 
-/// `x` times one factor per sample, `[B]`, plus optionally another tensor of the same shape times its
-/// factors.
+/// `x` times one factor per sample, `[B]`, plus optionally another tensor of the same shape times
+/// its factors.
 pub(crate) fn mix_samples(
     isa: Isa,
     (x, x_factors): (&Tensor, &Tensor),

@@ -69,8 +69,8 @@ FOR_EACH_TYPE(SILU)
 FOR_EACH_TYPE(SIGMOID)
 FOR_EACH_TYPE(SOFTPLUS)
 
-// Turns the gradient with respect to f(x) into the gradient with respect to x. For the sigmoid, x is
-// its value.
+// Turns the gradient with respect to f(x) into the gradient with respect to x. For the sigmoid, x
+// is its value.
 static inline float through_silu_of(float x) {
     return silu_derivative(x, sigmoid_of(x));
 }

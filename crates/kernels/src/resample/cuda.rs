@@ -47,8 +47,8 @@ impl Resample {
         for tap in 0..TAPS {
             call = call.float(taps.get(tap).copied().unwrap_or(0.0) * gain);
         }
-        // SAFETY: the parameters match `resample.cu`; no filter has more than four taps, and the kernel
-        // skips taps outside of an image.
+        // SAFETY: the parameters match `resample.cu`; no filter has more than four taps, and the
+        // kernel skips taps outside of an image.
         unsafe { call.launch_for(len)? };
         Ok(y)
     }

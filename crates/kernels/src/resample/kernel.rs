@@ -34,7 +34,8 @@ pub(super) fn reduce<const N: usize>(
     small: &mut [MaybeUninit<f32>],
 ) {
     let [_, columns] = plan.large;
-    // Includes the zeros on both sides, and a column that the filter reads beyond an odd last column.
+    // Includes the zeros on both sides, and a column that the filter reads beyond an odd last
+    // column.
     with_scratch(columns + 2 * plan.padding + N, |sum| {
         reduce_in(isa, plan, taps, large, small, sum)
     });

@@ -1,5 +1,5 @@
-// Resampling by two with a separable filter: along each axis small[i] = Σ_u taps[u] large[2i + u − p],
-// and the transpose of that map. One thread per written pixel.
+// Resampling by two with a separable filter: along each axis small[i] = Σ_u taps[u] large[2i + u −
+// p], and the transpose of that map. One thread per written pixel.
 
 struct ResampleSizes {
     uint count; // elements written

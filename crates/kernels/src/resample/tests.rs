@@ -60,8 +60,8 @@ proptest! {
     }
 }
 
-/// EDM's definition: depthwise convolutions with the outer product of the taps, strided to downsample,
-/// transposed and times four to upsample.
+/// EDM's definition: depthwise convolutions with the outer product of the taps, strided to
+/// downsample, transposed and times four to upsample.
 #[test]
 fn composed_form_is_a_depthwise_convolution() {
     let x = normal(1, &[2, 1, 6, 8]);

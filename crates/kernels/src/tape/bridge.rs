@@ -3,8 +3,8 @@
 //! An operation of candle has at most three operands and returns a gradient for each, but a network
 //! has hundreds of parameters. Its second operand is therefore a token: the root of a tree of
 //! operations with three operands, whose leaves are the parameters. candle's graph reaches the
-//! parameters through this tree. Gradients follow the same path, or the shorter one of [`backward`],
-//! which saves a tensor of zeros and a sum per parameter.
+//! parameters through this tree. Gradients follow the same path, or the shorter one of
+//! [`backward`], which saves a tensor of zeros and a sum per parameter.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,8 +24,8 @@ thread_local! {
     static COLLECTED: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
 }
 
-/// Back-propagates `loss` as [`Tensor::backward`] does, with less work for the parameters of networks
-/// that ran on a tape.
+/// Back-propagates `loss` as [`Tensor::backward`] does, with less work for the parameters of
+/// networks that ran on a tape.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
@@ -77,8 +77,8 @@ impl Drop for Collection {
 ///
 /// The network runs on a tape if the kernels support `x`: f32 on the CPU. Otherwise it runs in
 /// candle's graph. `others` are the remaining tensors that the network reads: if one of them is
-/// tracked, the network runs in candle's graph, because the tape gives gradients only with respect to
-/// `x` and the parameters.
+/// tracked, the network runs in candle's graph, because the tape gives gradients only with respect
+/// to `x` and the parameters.
 ///
 /// A forward pass can be back-propagated once. For several losses, back-propagate their sum.
 ///

@@ -25,7 +25,7 @@ impl Scaled {
     }
 }
 
-/// Gradients by the number of the value, each as a list of terms that are not yet summed.
+/// Gradients, indexed by the number of the value, each as a list of terms that are not yet summed.
 pub(super) struct Gradients(Vec<Vec<Scaled>>);
 
 impl Gradients {

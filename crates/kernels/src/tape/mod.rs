@@ -50,7 +50,8 @@ mod gradients;
 pub mod layers;
 
 pub use bridge::{backward, run};
-pub use layers::{NormParams, Normalize, Plus};
+pub use layers::norm::{NormParams, Normalize};
+pub use layers::norm_conv::Plus;
 
 use gradients::{Gradients, Scaled};
 

@@ -1,5 +1,5 @@
-//! The same, composed of candle's operations: the reference of the tests, and the path of devices and
-//! types without a kernel.
+//! The same, composed of candle's operations: the reference of the tests, and the path of devices
+//! and types without a kernel.
 
 use candle_core::{Result, Tensor};
 

@@ -1,9 +1,9 @@
-//! Convolution with any window as a matrix product. The elements under the window are gathered for one
-//! tile of places at a time.
+//! Convolution with any window as a matrix product. The elements under the window are gathered for
+//! one tile of places at a time.
 //!
-//! Images are not unrolled in memory: the columns of a tile, for some terms of the sum at a time, fit
-//! into the first cache, where they are multiplied with all outputs. Tiles extend over the whole batch,
-//! so that small images fill them.
+//! Images are not unrolled in memory: the columns of a tile, for some terms of the sum at a time,
+//! fit into the first cache, where they are multiplied with all outputs. Tiles extend over the
+//! whole batch, so that small images fill them.
 
 use rayon::prelude::*;
 
@@ -139,8 +139,8 @@ compile_for_width! {
     ///
     /// # Safety
     ///
-    /// The weight is `[blocks, offsets, B]`, and `start` is `[blocks, B]`. `panel` has one row of a tile
-    /// per term, for up to [`DEPTH`] terms, and one more.
+    /// The weight is `[blocks, offsets, B]`, and `start` is `[blocks, B]`. `panel` has one row of a
+    /// tile per term, for up to [`DEPTH`] terms, and one more.
     unsafe fn run(task: &Task<'_>, start: &[f32], panel: &mut [f32], sums: &mut [f32]) = run_of
 }
 
@@ -159,7 +159,8 @@ unsafe fn run_of<W: Width<B>, const B: usize>(
     for (round, offsets) in task.offsets.chunks(DEPTH).enumerate() {
         let first = round * DEPTH;
         for (offset, row) in offsets.iter().zip((0..).step_by(tile)) {
-            // SAFETY: the vectors of a segment begin within a row, and there is one more row than terms.
+            // SAFETY: the vectors of a segment begin within a row, and there is one more row than
+            // terms.
             unsafe { gather::<W, B>(task, *offset, &mut panel[row..row + 2 * tile]) };
         }
         let sum = Sum { channels: offsets.len(), channel_stride: tile, row_stride: 0 };
@@ -168,8 +169,8 @@ unsafe fn run_of<W: Width<B>, const B: usize>(
         for (block, (sums, start)) in blocks {
             let weight = task.weight[(block * terms + first) * B..].as_ptr();
             let x = [0, 1, 2].map(|q| panel[q * W::LANES..].as_ptr());
-            // SAFETY: the block has this number of terms from `first` on, the panel has as many rows,
-            // and `sums` has B rows.
+            // SAFETY: the block has this number of terms from `first` on, the panel has as many
+            // rows, and `sums` has B rows.
             unsafe {
                 let mut acc = [[W::splat(0.0); VECTORS]; B];
                 for ((acc, start), sums) in acc.iter_mut().zip(start).zip(sums.chunks_exact(tile)) {

@@ -66,8 +66,8 @@ impl Joined {
         convolution.append(x, self)
     }
 
-    /// Writes the largest element under the window into the next channels. Pixels beyond the edge are
-    /// ignored.
+    /// Writes the largest element under the window into the next channels. Pixels beyond the edge
+    /// are ignored.
     ///
     /// # Errors
     ///
@@ -76,8 +76,8 @@ impl Joined {
         self.pool(Isa::detect(), x, window, Pool::Max)
     }
 
-    /// Writes the mean of the elements under the window into the next channels. Pixels beyond the edge
-    /// are ignored.
+    /// Writes the mean of the elements under the window into the next channels. Pixels beyond the
+    /// edge are ignored.
     ///
     /// # Errors
     ///

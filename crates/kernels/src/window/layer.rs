@@ -81,8 +81,8 @@ impl ConvRelu {
         Ok(Self { channels, outputs, window, kind })
     }
 
-    /// Applies the layer to images `[B, C, H, W]`. Returns `[B, O, H', W']` with `H' = ⌊(H + 2p − h)/s⌋ + 1`,
-    /// `W' = ⌊(W + 2q − w)/s⌋ + 1`.
+    /// Applies the layer to images `[B, C, H, W]`. Returns `[B, O, H', W']` with `H' = ⌊(H + 2p −
+    /// h)/s⌋ + 1`, `W' = ⌊(W + 2q − w)/s⌋ + 1`.
     ///
     /// # Errors
     ///

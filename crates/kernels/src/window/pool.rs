@@ -1,7 +1,7 @@
 //! Pools on the CPU, in f32.
 //!
-//! A channel gets a border and is then reduced as one long row, first down and then along, because a row
-//! of a small image is shorter than the vectors.
+//! A channel gets a border and is then reduced as one long row, first down and then along, because
+//! a row of a small image is shorter than the vectors.
 
 use rayon::prelude::*;
 

@@ -22,8 +22,8 @@ pub(super) struct Segment {
     pub(super) from: usize,
 }
 
-/// The layout: a border of zeros. For a stride s, the columns of a row are split into s parts by their
-/// remainder modulo s, so that each part has stride 1.
+/// The layout: a border of zeros. For a stride s, the columns of a row are split into s parts by
+/// their remainder modulo s, so that each part has stride 1.
 pub(super) struct Spread {
     sizes: Sizes,
     /// Elements in a part of a row.

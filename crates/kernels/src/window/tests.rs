@@ -7,8 +7,8 @@ use super::*;
 use crate::isa::Isa;
 use crate::testing::{error, normal};
 
-/// Batch, channels, outputs, height, width, and the window. Together they cover every implementation,
-/// with whole and partial vectors, tiles, blocks of outputs and rounds of sums.
+/// Batch, channels, outputs, height, width, and the window. Together they cover every
+/// implementation, with whole and partial vectors, tiles, blocks of outputs and rounds of sums.
 fn cases() -> Vec<([usize; 5], Window)> {
     let wide = Window { size: [2, 3], stride: 3, padding: [1, 2] };
     vec![

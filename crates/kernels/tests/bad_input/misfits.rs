@@ -180,8 +180,8 @@ fn empty_axes_never_panic() {
     }
 }
 
-/// True for operations with a non-empty result: concatenation with another operand, and a sum without
-/// terms, which is the bias.
+/// True for operations with a non-empty result: concatenation with another operand, and a sum
+/// without terms, which is the bias.
 fn has_numbers_from_none(name: &str) -> bool {
     ["concat_channels", "linear"].contains(&name)
 }

@@ -18,8 +18,8 @@ pub fn operands(row: &Row, size: Size) -> Vec<Tensor> {
     (row.shapes)(size).iter().zip(0..).map(|(shape, stream)| normal(stream, shape)).collect()
 }
 
-/// Runs `f` under each limit on the kernels. The limit applies to the process, so callers run one at a
-/// time.
+/// Runs `f` under each limit on the kernels. The limit applies to the process, so callers run one
+/// at a time.
 pub fn with_each_kernels(f: impl Fn(Kernels)) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,8 +50,8 @@ impl Outcome {
     }
 }
 
-/// Runs a row on tracked operands, which are cast to `dtype` and passed through `view`. The gradients are
-/// those of the sum of `loss` with respect to the operands before `view`.
+/// Runs a row on tracked operands, which are cast to `dtype` and passed through `view`. The result
+/// includes the gradients of the sum of `loss` with respect to the operands before `view`.
 pub fn run_viewed(
     row: &Row,
     operands: &[Tensor],
@@ -94,8 +94,8 @@ pub fn assert_same(what: &str, got: &Tensor, expected: &Tensor) {
     assert_eq!(count, 0, "{what}: {count} of {} numbers differ", got.len());
 }
 
-/// Asserts the same shape, and elements within `tolerance` times the largest magnitude, or times one half
-/// if all are smaller. Terms have size one, and a sum that cancels is no more exact.
+/// Asserts the same shape, and elements within `tolerance` times the largest magnitude, or times
+/// one half if all are smaller. Terms have size one, and a sum that cancels is no more exact.
 #[track_caller]
 pub fn assert_close(what: &str, tolerance: f64, got: &Tensor, expected: &Tensor) {
     assert_eq!(got.dims(), expected.dims(), "{what}");

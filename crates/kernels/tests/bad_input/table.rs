@@ -65,8 +65,8 @@ const fn row(
     Row { name, shapes, per_sample, least: 1, op }
 }
 
-/// All rows. Convolutions with 16 channels or more use Winograd's kernels if the size allows it, those
-/// with 128 use matrix products, and 5×5 convolutions use the portable kernels.
+/// All rows. Convolutions with 16 channels or more use Winograd's kernels if the size allows it,
+/// those with 128 use matrix products, and 5×5 convolutions use the portable kernels.
 pub const ROWS: &[Row] = &[
     row("conv2d 1x1", |s| conv(s, s.channels, s.channels + 1, 1), 1, with_bias),
     row("conv2d 1x1 wide", |s| conv(s, 127 + s.channels, 128, 1), 1, with_bias),

@@ -7,7 +7,7 @@ use uni_instruct_kernels::ema_update;
 use crate::misfits::first_line;
 use crate::run::{assert_close, assert_same, normal, numbers, with_each_kernels};
 
-/// Zero, one, and lengths next to those of vectors and tasks.
+/// Zero, one, and lengths next to the lengths of vectors and tasks.
 const LENGTHS: [usize; 8] = [0, 1, 7, 15, 17, 33, 16_383, 16_385];
 
 const CONFIG: AdamConfig =

@@ -42,8 +42,8 @@ const VIEWS: [View; 4] = [
     },
 ];
 
-/// Tolerance of `linear` in f32: it uses candle's matrix product, which sums in another order if a factor
-/// is strided.
+/// Tolerance of `linear` in f32: it uses candle's matrix product, which sums in another order if a
+/// factor is strided.
 const ROUNDING: f64 = 1e-6;
 
 fn is_candles_own(row: &Row) -> bool {

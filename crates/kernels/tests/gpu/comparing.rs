@@ -6,7 +6,8 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use kernels::device::parse_device;
 use kernels::noise::NoiseStream;
 
-/// Types of the kernels, and the tolerance relative to the largest element: some roundings of the type.
+/// Types of the kernels, and the tolerance relative to the largest element: some roundings of the
+/// type.
 pub const TYPES: [(DType, f64); 3] = [(DType::F32, 2e-5), (DType::F16, 6e-3), (DType::BF16, 4e-2)];
 
 /// Smallest magnitude that differences are relative to.

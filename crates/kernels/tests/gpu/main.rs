@@ -1,7 +1,8 @@
 //! Every operation on a CUDA device against the composed form on the CPU in f64. The device is a
 //! GPU, or the mock driver that runs the kernels on the CPU.
 
-// The name that the rest of the workspace uses, so that other test programs can include these files.
+// The name that the rest of the workspace uses, so that other test programs can include these
+// files.
 extern crate uni_instruct_kernels as kernels;
 
 mod comparing;

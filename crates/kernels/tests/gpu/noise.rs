@@ -22,8 +22,8 @@ fn uniform_numbers_have_the_same_bits() {
     }
 }
 
-/// Two libraries compute logarithm and cosine in f64. After rounding to f32, few elements may differ, and
-/// only in the last bit.
+/// Two libraries compute logarithm and cosine in f64. After rounding to f32, few elements may
+/// differ, and only in the last bit.
 #[test]
 fn normal_numbers_differ_in_the_last_bit_at_most() {
     let stream = NoiseStream::new(7, 3);

@@ -2,10 +2,10 @@
 //!
 //! # Values in an arena
 //!
-//! A file may describe lists nested a million deep, lists that contain themselves, and a tree of 2⁶⁰
-//! leaves in a kilobyte. Values that own each other would overflow the stack when they are dropped.
-//! All values are therefore stored in one vector and refer to each other by index, no function is
-//! recursive, and everything that can grow counts against [`Limits`].
+//! A file may describe lists nested a million deep, lists that contain themselves, and a tree of
+//! 2⁶⁰ leaves in a kilobyte. Values that own each other would overflow the stack when they are
+//! dropped. All values are therefore stored in one vector and refer to each other by index, no
+//! function is recursive, and everything that can grow counts against [`Limits`].
 
 use std::borrow::Cow;
 use std::ops::Range;

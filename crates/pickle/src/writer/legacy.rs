@@ -20,7 +20,8 @@ pub fn legacy_storage(dtype: Dtype, bytes: &[u8]) -> Result<Vec<u8>> {
     file(object.finish(), &[(dtype, bytes)])
 }
 
-/// Writes a state dict for `torch.load` of any version. Tensors of one storage share it in the file.
+/// Writes a state dict for `torch.load` of any version. Tensors of one storage share it in the
+/// file.
 ///
 /// # Errors
 ///

@@ -28,8 +28,8 @@ pub enum Protocol {
 
 /// Writer of one pickle, value by value.
 ///
-/// Each method writes one value, which the loader puts on its stack. Equal texts and names are written
-/// once and then referenced.
+/// Each method writes one value, which the loader puts on its stack. Equal texts and names are
+/// written once and then referenced.
 #[derive(Debug)]
 pub struct Pickler {
     protocol: Protocol,

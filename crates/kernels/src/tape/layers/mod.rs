@@ -2,7 +2,7 @@
 //!
 //! Each layer runs the public operation. On a tape, it also records a step of the backward pass,
 //! which uses the kernel's own gradients. Tensors captured by a step stay in memory until the step
-//! has run.
+//! has run. Shapes and errors are those that the named operation documents.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -19,11 +19,11 @@ use crate::resample::{downsampling2, downsampling2_valid, upsampling2};
 use crate::shape::{pad_pixels, per_sample};
 use crate::{DropoutKey, Filter};
 
-mod norm;
-mod norm_conv;
+pub(super) mod norm;
+pub(super) mod norm_conv;
 
-pub use norm::{NormParams, Normalize, normalize};
-pub use norm_conv::{Plus, norm_conv};
+pub use norm::normalize;
+pub use norm_conv::norm_conv;
 
 /// [`crate::conv2d`].
 pub fn conv2d(x: &Value, weight: &Tensor, bias: Option<&Tensor>) -> Result<Value> {
@@ -262,8 +262,8 @@ pub fn add(a: &Value, b: &Value) -> Result<Value> {
     add_scaled(a, b, 1.0)
 }
 
-/// Two values as one tensor `[N]`: the elements of the first in row-major order, then those of the
-/// second.
+/// Packs two values into one tensor `[N]`: all elements of the first in row-major order, then the
+/// elements of the second.
 pub fn pack(values: [&Value; 2]) -> Result<Value> {
     let [a, b] = values.map(|it| it.tensor().flatten_all());
     let y = Tensor::cat(&[a?, b?], 0)?;
