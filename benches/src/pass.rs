@@ -143,6 +143,6 @@ fn inputs(config: &NetworkConfig, batch: usize) -> crate::Result<Inputs> {
         (0..batch as u64).map(|row| law.sigma(levels.uniform(row, 0)) as f32).collect();
     let sigma = Tensor::from_vec(sigma, batch, &Device::Cpu)?;
     let deviation = (sigma.sqr()? + config.sigma_data.powi(2))?.sqrt()?;
-    let x = draw(1)?.broadcast_mul(&deviation.reshape((batch, 1, 1, 1))?)?;
+    let x = draw(1)?.broadcast_mul(&kernels::per_sample(&deviation, 4)?)?;
     Ok(Inputs { x, sigma, cotangent: draw(2)? })
 }

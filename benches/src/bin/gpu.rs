@@ -107,7 +107,7 @@ fn others(device: &Device, dtype: DType) -> Result<()> {
     }
     let what = format!("down, 64x256x32x32 {dtype:?}");
     let one = [x.clone()];
-    report(device, &what, 0.0, &one, |it| kernels::downsample2(&it[0], ops::Filter::Tent))?;
+    report(device, &what, 0.0, &one, |it| kernels::downsample2(&it[0], kernels::Filter::Tent))?;
     let what = format!("silu, 64x256x32x32 {dtype:?}");
     report(device, &what, 0.0, &one, |it| kernels::silu(&it[0]))?;
     let what = format!("add_scaled, 64x256x32x32 {dtype:?}");

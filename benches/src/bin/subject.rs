@@ -28,8 +28,8 @@ const USAGE: &str =
     "usage: subject list | record CASE FOLDER | run CASE | accuracy | kernels | kernel NAME TIMES";
 
 fn main() -> ExitCode {
-    kernels::runtime::configure();
-    if let Err(error) = kernels::runtime::limit_kernels_from_environment() {
+    ::kernels::runtime::configure();
+    if let Err(error) = ::kernels::runtime::limit_kernels_from_environment() {
         eprintln!("error: {error}");
         return ExitCode::FAILURE;
     }

@@ -20,9 +20,7 @@ use crate::unet::config::check_positive;
 use crate::unet::conv::{Conv, Linear, Norm, Resample, Start};
 use crate::unet::embedding::Waves;
 use kernels::Filter;
-use kernels::tape::norm::normalise;
-use kernels::tape::norm_conv::Plus;
-use kernels::tape::{Value, bridge, layers};
+use kernels::tape::{self, Plus, Value, layers};
 
 /// What turns features into a logit.
 #[derive(Debug)]
@@ -178,13 +176,13 @@ impl LearnedHead {
             );
         }
         let halve = 4 <= height.min(width) && height.is_multiple_of(2) && width.is_multiple_of(2);
-        let patches = bridge::run(features, &[Some(sigma), cond.labels.as_ref()], |features| {
+        let patches = tape::run(features, &[Some(sigma), cond.labels.as_ref()], |features| {
             let emb = self.embed(features, sigma, cond)?;
             let params = self.affine.forward(&emb)?;
             let y = self.conv0.forward(features)?;
             let norm0 = self.norm0.modulated_silu(&params);
             let y = if halve {
-                let y = layers::downsample2(&normalise(&y, norm0)?, Filter::Box)?;
+                let y = layers::downsample2(&layers::normalize(&y, norm0)?, Filter::Box)?;
                 self.conv1.forward(&y)?
             } else {
                 self.conv1.after(&[&y], Some(norm0), Plus::Nothing)?

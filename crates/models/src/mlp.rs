@@ -13,7 +13,7 @@ use crate::params::{ParamSet, Params};
 use crate::unet::config::check_positive;
 use crate::unet::conv::{Linear, Start};
 use crate::unet::embedding::Waves;
-use kernels::tape::{Value, bridge, layers};
+use kernels::tape::{self, Value, layers};
 
 /// Sizes of a perceptron.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -164,7 +164,7 @@ impl Trunk {
         }
         let c = self.precond.coefficients(sigma)?;
         let input = x.broadcast_mul(&c.c_in.unsqueeze(1)?)?;
-        bridge::run(&input, &[Some(&c.c_noise), cond.labels.as_ref()], |input| {
+        tape::run(&input, &[Some(&c.c_noise), cond.labels.as_ref()], |input| {
             let emb = self.embed(input, &c.c_noise, cond)?;
             let mut h = self.input.forward(input)?;
             for [of_h, of_emb] in &self.hidden {

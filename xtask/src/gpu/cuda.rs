@@ -20,7 +20,10 @@ const ARCHITECTURES: [&str; 2] = ["sm_80", "sm_90"];
 /// Orders in which the threads of a block take turns; the first two are fixed, the others random.
 const SCHEDULES: u32 = 6;
 
-/// What each test program is run with, by cargo.
+/// The packages whose tests together launch every kernel: operations, then whole networks.
+const TESTED: [&str; 2] = ["uni-instruct-kernels", "uni-instruct-models"];
+
+/// Cargo's variable for the command that each test program is run with.
 const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 
 /// Machine code of every kernel by NVIDIA's compiler: none may keep registers in memory.
@@ -68,12 +71,17 @@ fn host(root: &Path) -> anyhow::Result<()> {
     let toolkit = Toolkit::find(root)?;
     let mock = Mock::build(&toolkit, Threads::Fibers)?;
     println!("{} kernels, {} of them candle's", mock.kernels, mock.kernels - mock.own.len());
-    let launched = traced(tests(&toolkit, "uni-instruct-models")?.env(RUNNER, mock.runner(0)))?;
+    let mut launched = BTreeSet::new();
+    for package in TESTED {
+        launched.extend(traced(tests(&toolkit, package)?.env(RUNNER, mock.runner(0)))?);
+    }
     let missing: Vec<_> = mock.own.iter().filter(|it| !launched.contains(*it)).collect();
     ensure!(missing.is_empty(), "no test launches {missing:?}");
     for schedule in 1..SCHEDULES {
         println!("schedule {schedule}");
-        call(tests(&toolkit, "uni-instruct-models")?.env(RUNNER, mock.runner(schedule)))?;
+        for package in TESTED {
+            call(tests(&toolkit, package)?.env(RUNNER, mock.runner(schedule)))?;
+        }
     }
     call(tests(&toolkit, "uni-instruct-train")?.env(RUNNER, mock.runner(0)))
 }
@@ -83,12 +91,12 @@ fn host(root: &Path) -> anyhow::Result<()> {
 fn races(root: &Path) -> anyhow::Result<()> {
     let toolkit = Toolkit::find(root)?;
     let mock = Mock::build(&toolkit, Threads::System)?;
-    let mut command = tests(&toolkit, "uni-instruct-models")?;
+    let mut command = tests(&toolkit, "uni-instruct-kernels")?;
     command.env(RUNNER, mock.runner(0)).args(["--", "--test-threads", "1", "races::"]);
     call(&mut command)
 }
 
-/// The tests against a CUDA driver of a crate.
+/// The tests of a package against a CUDA driver.
 fn tests(toolkit: &Toolkit, package: &str) -> anyhow::Result<Command> {
     let mut command = toolkit.cargo()?;
     command.args(["test", "--locked", "--package", package, "--features", "cuda", "--test", "gpu"]);

@@ -17,7 +17,7 @@ use crate::edm::precond::{Coefficients, Preconditioner};
 use crate::unet::Output;
 use crate::unet::dhariwal::DhariwalUNet;
 use crate::unet::song::SongUNet;
-use kernels::tape::{Value, bridge, layers};
+use kernels::tape::{self, Value, layers};
 
 /// A network over the tensors that it was built from ([`NetworkConfig::build`]).
 ///
@@ -131,7 +131,7 @@ impl Network {
     ) -> Result<Tensor> {
         let c = self.coefficients(x, sigma)?;
         let others = [Some(&c.c_noise), cond.labels.as_ref(), cond.augment.as_ref()];
-        bridge::run(x, &others, |x| forward(x, &c))
+        tape::run(x, &others, |x| forward(x, &c))
     }
 
     fn coefficients(&self, x: &Tensor, sigma: &Tensor) -> Result<Coefficients> {

@@ -4,8 +4,7 @@ use super::conv::{Conv, Norm, Resample};
 use super::style::Style;
 use crate::error::Result;
 use crate::layout::Scope;
-use kernels::tape::norm_conv::Plus;
-use kernels::tape::{Value, layers};
+use kernels::tape::{Plus, Value, layers};
 
 /// `y = (x + proj(attend(qkv(norm(x))))) · scale`.
 #[derive(Debug)]

@@ -6,9 +6,7 @@ use super::style::Style;
 use crate::error::Result;
 use crate::layout::Scope;
 use kernels::DropoutKey;
-use kernels::tape::norm::normalise;
-use kernels::tape::norm_conv::Plus;
-use kernels::tape::{Value, layers};
+use kernels::tape::{Plus, Value, layers};
 
 /// Where a block stands.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +102,8 @@ impl Block {
         let plus = Plus::Residual(&skip, self.skip_scale);
         let y = match pass.dropout {
             Some(key) if 0.0 < self.dropout => {
-                let y = layers::dropout(&normalise(&y, norm1)?, self.dropout, key, self.layer)?;
+                let y =
+                    layers::dropout(&layers::normalize(&y, norm1)?, self.dropout, key, self.layer)?;
                 self.conv1.after(&[&y], None, plus)?
             }
             _ => self.conv1.after(&[&y], Some(norm1), plus)?,

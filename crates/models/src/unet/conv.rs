@@ -5,9 +5,7 @@ use candle_core::Tensor;
 use crate::error::{Error, Result};
 use crate::layout::{Init, Scope};
 use kernels::Filter;
-use kernels::tape::norm::{NormParams, Normalise, normalise};
-use kernels::tape::norm_conv::{Plus, norm_conv};
-use kernels::tape::{Value, layers};
+use kernels::tape::{NormParams, Normalize, Plus, Value, layers};
 
 /// How the weights and biases of a layer start.
 #[derive(Clone, Copy, Debug)]
@@ -112,20 +110,20 @@ impl Conv {
     pub fn after(
         &self,
         x: &[&Value],
-        norm: Option<Normalise<'_>>,
+        norm: Option<Normalize<'_>>,
         plus: Plus<'_>,
     ) -> candle_core::Result<Value> {
         if self.resample == Resample::Keep {
-            return norm_conv(x, norm, [&self.weight, &self.bias], plus);
+            return layers::norm_conv(x, norm, [&self.weight, &self.bias], plus);
         }
         let x = layers::join(x)?;
         let x = match norm {
-            Some(norm) => normalise(&x, norm)?,
+            Some(norm) => layers::normalize(&x, norm)?,
             None => x,
         };
         let Resample::FusedDown(filter) = self.resample else {
             let x = self.resample.forward(&x)?;
-            return norm_conv(&[&x], None, [&self.weight, &self.bias], plus);
+            return layers::norm_conv(&[&x], None, [&self.weight, &self.bias], plus);
         };
         let padding = self.kernel / 2 + (filter.taps().len() - 1) / 2;
         let y = layers::conv2d_padded(&x, &self.weight, padding)?;
@@ -187,19 +185,19 @@ impl Norm {
     }
 
     /// The norm by itself.
-    pub fn plain(&self) -> Normalise<'_> {
-        Normalise { params: self.params(), silu: false, modulation: None }
+    pub fn plain(&self) -> Normalize<'_> {
+        Normalize { params: self.params(), silu: false, modulation: None }
     }
 
     /// `silu(norm(x))`.
-    pub fn silu(&self) -> Normalise<'_> {
-        Normalise { params: self.params(), silu: true, modulation: None }
+    pub fn silu(&self) -> Normalize<'_> {
+        Normalize { params: self.params(), silu: true, modulation: None }
     }
 
     /// `silu((scale + 1) · norm(x) + shift)`, with the scales and after them the shifts in
     /// `params: [B, 2C]`.
-    pub fn modulated_silu<'a>(&'a self, params: &'a Value) -> Normalise<'a> {
-        Normalise { params: self.params(), silu: true, modulation: Some(params) }
+    pub fn modulated_silu<'a>(&'a self, params: &'a Value) -> Normalize<'a> {
+        Normalize { params: self.params(), silu: true, modulation: Some(params) }
     }
 
     fn params(&self) -> NormParams<'_> {

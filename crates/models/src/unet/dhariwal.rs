@@ -15,8 +15,7 @@ use crate::denoiser::Conditioning;
 use crate::error::Result;
 use crate::layout::Scope;
 use kernels::Filter;
-use kernels::tape::norm_conv::Plus;
-use kernels::tape::{Value, layers};
+use kernels::tape::{Plus, Value, layers};
 
 /// Added to the variance in every group norm.
 const EPS: f64 = 1e-5;

@@ -180,7 +180,7 @@ fn a_second_way_back_through_the_same_pass_is_an_error() {
     let loss = Ask::Denoised.weigh(&network, &inputs().0, &conditioning()).unwrap();
     uni_instruct_models::backward(&loss).unwrap();
     let message = uni_instruct_models::backward(&loss).unwrap_err().to_string();
-    assert!(message.contains("twice") && message.contains("run it again"), "{message}");
+    assert!(message.contains("twice") && message.contains("run the forward"), "{message}");
     // What it failed on has left nothing behind.
     let again = Ask::Denoised.weigh(&network, &inputs().0, &conditioning()).unwrap();
     assert!(again.backward().unwrap().get(params.vars().values().next().unwrap()).is_some());

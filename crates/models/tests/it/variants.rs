@@ -94,7 +94,7 @@ fn a_skip_decoder_adds_the_images_of_all_levels() {
     // The lower level alone makes an image of 2×2 blocks, beside c_skip x.
     silence(&ours, "dec.8x8_aux_conv");
     let c_skip = sigma.sqr().unwrap().affine(1.0, 0.25).unwrap().recip().unwrap();
-    let c_skip = (c_skip * 0.25).unwrap().reshape((4, 1, 1, 1)).unwrap();
+    let c_skip = kernels::per_sample(&(c_skip * 0.25).unwrap(), 4).unwrap();
     let raw = (run(&skip, &ours, &cond) - x.broadcast_mul(&c_skip).unwrap()).unwrap();
     let blocks = raw.reshape((4, 2, 4, 2, 4, 2)).unwrap();
     let means = blocks.mean_keepdim((3, 5)).unwrap().broadcast_as(blocks.shape()).unwrap();

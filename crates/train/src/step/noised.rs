@@ -1,6 +1,7 @@
 //! The student's sample and its noised version.
 
 use candle_core::{Result, Tensor};
+use kernels::per_sample;
 
 /// A sample, noised: `x = x0 + σ n`.
 #[derive(Clone, Debug)]
@@ -28,11 +29,4 @@ impl Noised {
     pub fn detach(&self) -> Self {
         Self { x0: self.x0.detach(), x: self.x.detach(), sigma: self.sigma.clone() }
     }
-}
-
-/// `[B]` as `[B, 1, ..., 1]` of the given rank.
-pub fn per_sample(values: &Tensor, rank: usize) -> Result<Tensor> {
-    let mut shape = vec![1; rank];
-    shape[0] = values.dim(0)?;
-    values.reshape(shape)
 }

@@ -1,4 +1,4 @@
-//! What the kernels leave to candle, on devices that have it.
+//! Double precision, which the kernels leave to candle.
 
 use candle_core::DType;
 

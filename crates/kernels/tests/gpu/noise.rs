@@ -5,7 +5,7 @@ use kernels::noise::NoiseStream;
 
 use crate::comparing::device;
 
-/// Shapes with rows that are no whole blocks of four.
+/// Shapes with rows that are not multiples of four.
 const SHAPES: [&[usize]; 4] = [&[5, 2, 3], &[1, 1], &[7], &[3, 4, 16, 16]];
 
 const START: u64 = (1 << 33) + 5;
@@ -22,8 +22,8 @@ fn uniform_numbers_have_the_same_bits() {
     }
 }
 
-/// Logarithm and cosine are computed in f64 by two libraries: after rounding to f32, some numbers
-/// may differ in the last bit, if any.
+/// Two libraries compute logarithm and cosine in f64. After rounding to f32, few elements may
+/// differ, and only in the last bit.
 #[test]
 fn normal_numbers_differ_in_the_last_bit_at_most() {
     let stream = NoiseStream::new(7, 3);

@@ -10,7 +10,7 @@ const SHAPE: [usize; 2] = [37, 31];
 
 /// Parameter, moments and average after four updates.
 fn updated(device: &Device, dtype: DType, rounded: DType) -> [Tensor; 4] {
-    // In half precision the second moments of small gradients are zero: `eps` must be felt.
+    // In half precision, the second moments of small gradients are zero, so `eps` must matter.
     let config =
         AdamConfig { learning_rate: 0.1, weight_decay: 0.01, eps: 0.1, ..AdamConfig::default() };
     let start = |x: Tensor| {
@@ -43,9 +43,9 @@ fn updates_agree() {
     }
 }
 
-/// A variable that is a view of a larger one is updated where it lies, and nothing else is.
+/// Updating a variable that is a view of a larger one changes only the view.
 #[test]
-fn neighbours_are_left_alone() {
+fn neighbors_do_not_change() {
     let whole = Var::from_tensor(&normal(1, &[4, 5]).to_device(&device()).unwrap()).unwrap();
     let before = normal(1, &[4, 5]);
     let part = Var::from_tensor(&whole.narrow(0, 1, 2).unwrap()).unwrap();

@@ -1,6 +1,6 @@
-//! The kernels whose threads share memory, each once and small enough for the thread sanitizer, under
-//! which a block is hundreds of threads of the operating system. Sums are longer than a tile is deep,
-//! so that every tile is written again after it was read.
+//! Kernels whose threads share memory, one small case each, for the thread sanitizer, which runs a
+//! block as hundreds of threads of the operating system. Sums are longer than the depth of a tile,
+//! so every tile is rewritten after it was read.
 
 use candle_core::{Result, Tensor};
 

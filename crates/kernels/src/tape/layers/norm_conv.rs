@@ -1,20 +1,23 @@
-//! The layer that networks are made of: a convolution of what a group norm makes of images, plus
-//! something. On a tape it is one step ([`bare::norm_conv`]); elsewhere, the operations one by one.
+//! The main layer of these networks: group norm, convolution and sum. On a tape it is one step,
+//! [`crate::norm_conv`]; elsewhere it is a sequence of operations.
 
 use candle_core::{Result, Tensor};
 
-use super::norm::{Normalise, Recorded, normalise};
-use super::{Node, Scaled, Tape, Value, layers};
-use crate::bare::{self, Added, Backward, Images, NormConv, Operands};
+use super::norm::{Normalize, Recorded, normalize};
+use crate::conv2d::cpu::Conv2d;
+use crate::isa::Isa;
+use crate::norm_conv::{self as kernel, Added, Backward, Images, NormConv, Operands};
+use crate::pointwise::cpu::AddChannels;
+use crate::tape::{Node, Scaled, Tape, Value};
 
-/// What is added to the convolution's output.
+/// Term added to the convolution's output.
 #[derive(Clone, Copy)]
 pub enum Plus<'a> {
     /// No addition.
     Nothing,
-    /// `[B, C]`, to every pixel.
+    /// `[B, C]`, added to every pixel.
     Channels(&'a Value),
-    /// Images of the output's shape; then all is multiplied by the factor.
+    /// Images of the output's shape. The sum is multiplied by the factor.
     Residual(&'a Value, f64),
 }
 
@@ -34,10 +37,15 @@ impl Plus<'_> {
     }
 }
 
-/// `(conv(norm(x)) + bias + plus) · factor`, of one value or of two joined along the channels.
+/// `(conv(norm(x)) + bias + plus) · factor`, where `x` is one value, or two joined along the
+/// channels.
+///
+/// # Errors
+///
+/// If the shapes do not match, or `x` has neither one nor two values.
 pub fn norm_conv(
     x: &[&Value],
-    norm: Option<Normalise<'_>>,
+    norm: Option<Normalize<'_>>,
     [weight, bias]: [&Tensor; 2],
     plus: Plus<'_>,
 ) -> Result<Value> {
@@ -54,23 +62,23 @@ pub fn norm_conv(
     }
 }
 
-/// One operation after the other.
+/// The same as a sequence of operations.
 fn composed(
     x: &[&Value],
-    norm: Option<Normalise<'_>>,
+    norm: Option<Normalize<'_>>,
     [weight, bias]: [&Tensor; 2],
     plus: Plus<'_>,
 ) -> Result<Value> {
-    let x = layers::join(x)?;
+    let x = super::join(x)?;
     let x = match norm {
         None => x,
-        Some(norm) => normalise(&x, norm)?,
+        Some(norm) => normalize(&x, norm)?,
     };
-    let y = layers::conv2d(&x, weight, Some(bias))?;
+    let y = super::conv2d(&x, weight, Some(bias))?;
     match plus {
         Plus::Nothing => Ok(y),
-        Plus::Channels(channels) => layers::add_channels(&y, channels),
-        Plus::Residual(residual, factor) => layers::add_scaled(&y, residual, factor),
+        Plus::Channels(channels) => super::add_channels(&y, channels),
+        Plus::Residual(residual, factor) => super::add_scaled(&y, residual, factor),
     }
 }
 
@@ -78,14 +86,14 @@ fn record(
     tape: &Tape,
     images: Images,
     image_nodes: [Option<Node>; 2],
-    norm: Option<Normalise<'_>>,
+    norm: Option<Normalize<'_>>,
     [weight, bias]: [&Tensor; 2],
     plus: Plus<'_>,
 ) -> Result<Value> {
     let recorded = norm.map(|norm| Recorded::new(tape, &norm)).transpose()?;
     let (grad_weight, grad_bias) = (tape.param(weight), tape.param(bias));
     let (weight, bias) = (weight.detach().contiguous()?, bias.detach().contiguous()?);
-    let applied = norm.zip(recorded.as_ref()).map(|(norm, recorded)| bare::Norm {
+    let applied = norm.zip(recorded.as_ref()).map(|(norm, recorded)| kernel::Norm {
         weight: &recorded.weight,
         bias: &recorded.bias,
         groups: norm.params.groups,
@@ -97,11 +105,11 @@ fn record(
         Plus::Channels(value) => Added::Channels(value.tensor()),
         Plus::Residual(value, factor) => Added::Residual(value.tensor(), factor),
     };
-    // In these networks what follows one of these is normalised; not so queries, keys and values,
-    // nor the shortcut around a block.
+    // In these networks, the output of such a layer is normalized next. Exceptions are queries,
+    // keys and values, and the shortcut around a block.
     let measure = norm.is_some_and(|it| it.silu) || !matches!(plus, Plus::Nothing);
     let operands = Operands { images: &images, norm: applied, weight: &weight, bias: &bias, added };
-    let NormConv { output, normal } = bare::norm_conv(&operands, measure)?;
+    let NormConv { output, normal } = kernel::norm_conv(Isa::detect(), &operands, measure)?;
     let norm_nodes = recorded.as_ref().map_or([None; 3], |it| it.nodes);
     let of_channels = matches!(plus, Plus::Channels(_));
     let (plus_node, factor) = (plus.node(), plus.factor());
@@ -113,12 +121,16 @@ fn record(
             let factor = factor * outer;
             let pass = Backward { images: &images, normal: normal.as_ref(), grad: &grad, factor };
             if of_channels {
-                grads.give(plus_node, || bare::add_channels().grad_channels(&grad)? * factor)?;
+                grads.give(plus_node, || {
+                    AddChannels { isa: Isa::detect() }.grad_channels(&grad)? * factor
+                })?;
             } else {
                 grads.put(plus_node, Scaled(grad.clone(), factor));
             }
-            grads.give(grad_bias, || bare::conv2d().grad_bias(&grad)? * factor)?;
-            grads.give(grad_weight, || bare::weight_gradient(&pass, weight.shape()))?;
+            grads.give(grad_bias, || Conv2d { isa: Isa::detect() }.grad_bias(&grad)? * factor)?;
+            grads.give(grad_weight, || {
+                kernel::weight_gradient(Isa::detect(), &pass, weight.shape())
+            })?;
             if !through {
                 return Ok(());
             }
@@ -127,7 +139,7 @@ fn record(
                 let so_far = node.map(|node| grads.take(node)).transpose()?.flatten();
                 *more = so_far.map(|Scaled(tensor, factor)| (tensor, factor));
             }
-            let gradients = bare::input_gradients(&pass, &weight, more)?;
+            let gradients = kernel::input_gradients(Isa::detect(), &pass, &weight, more)?;
             for (node, gradient) in image_nodes.into_iter().zip(gradients.images) {
                 grads.put(node, Scaled(gradient, 1.0));
             }

@@ -1,11 +1,12 @@
-//! Group norms of a network: their parameters, and the way back to them.
+//! Group norms: their parameters, and the backward pass to them.
 
 use candle_core::{Result, Tensor};
 
-use super::{Gradients, Node, Tape, Value};
-use crate::bare;
+use crate::group_norm::cpu::GroupNorm;
+use crate::isa::Isa;
+use crate::tape::{Gradients, Node, Tape, Value};
 
-/// The parameters of a group norm.
+/// Parameters of a group norm.
 #[derive(Clone, Copy)]
 pub struct NormParams<'a> {
     /// Scale of each channel, `[C]`.
@@ -18,20 +19,24 @@ pub struct NormParams<'a> {
     pub eps: f64,
 }
 
-/// What images go through before a convolution.
+/// Normalization of images before a convolution.
 #[derive(Clone, Copy)]
-pub struct Normalise<'a> {
+pub struct Normalize<'a> {
     /// Parameters of the group norm.
     pub params: NormParams<'a>,
-    /// Whether silu follows; it does in any case after a modulation.
+    /// Applies silu to the normalized images. Always applied after a modulation.
     pub silu: bool,
-    /// Scales and, after them, shifts of each sample, `[B, 2C]`: see
+    /// Scales followed by shifts of each sample, `[B, 2C]`: see
     /// [`crate::group_norm_scale_shift_silu`].
     pub modulation: Option<&'a Value>,
 }
 
-/// The norm by itself.
-pub fn normalise(x: &Value, norm: Normalise<'_>) -> Result<Value> {
+/// Normalizes images without a convolution.
+///
+/// # Errors
+///
+/// If the shapes do not match.
+pub fn normalize(x: &Value, norm: Normalize<'_>) -> Result<Value> {
     let NormParams { weight, bias, groups, eps } = norm.params;
     let Some(tape) = x.tape() else {
         let y = match norm.modulation {
@@ -45,10 +50,10 @@ pub fn normalise(x: &Value, norm: Normalise<'_>) -> Result<Value> {
             None if norm.silu => crate::group_norm_silu(x.tensor(), weight, bias, groups, eps),
             None => crate::group_norm(x.tensor(), weight, bias, groups, eps),
         };
-        return y.map(Value::of_graph);
+        return y.map(Value::in_graph);
     };
     let recorded = Recorded::new(tape, &norm)?;
-    let op = bare::group_norm(groups, eps, norm.silu);
+    let op = GroupNorm::new(Isa::detect(), groups, eps, norm.silu);
     let y = x.tensor().apply_op3_no_bwd(&recorded.weight, &recorded.bias, &op)?;
     let (grad_x, [a, b, c], x) = (x.node(), recorded.nodes, x.tensor().clone());
     Ok(tape.record(y, [grad_x, a, b, c], || {
@@ -60,7 +65,7 @@ pub fn normalise(x: &Value, norm: Normalise<'_>) -> Result<Value> {
     }))
 }
 
-/// A norm's parameters as they are applied, and as gradients come back to them.
+/// A norm's parameters as applied, and their places on the tape.
 pub(super) struct Recorded {
     /// `[C]`, or `[B, C]` if the samples are modulated.
     pub(super) weight: Tensor,
@@ -72,7 +77,7 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    pub(super) fn new(tape: &Tape, norm: &Normalise<'_>) -> Result<Self> {
+    pub(super) fn new(tape: &Tape, norm: &Normalize<'_>) -> Result<Self> {
         let NormParams { weight, bias, .. } = norm.params;
         let nodes = [
             tape.param(weight),
@@ -86,13 +91,13 @@ impl Recorded {
         };
         let channels = weight.dim(0)?;
         let part = |start| modulation.tensor().narrow(1, start, channels);
-        // One affine map a sample: (scale + 1)(weight x̂ + bias) + shift.
+        // One affine map per sample: (scale + 1)(weight x̂ + bias) + shift.
         let scale = (part(0)? + 1.0)?;
         let bias = (scale.broadcast_mul(&bias)? + part(channels)?)?;
         Ok(Self { weight: scale.broadcast_mul(&weight)?, bias, own, scale: Some(scale), nodes })
     }
 
-    /// Takes the gradients by the weight and bias of each sample, `[B, C]`, on.
+    /// Back-propagates the gradients with respect to the weight and bias of each sample, `[B, C]`.
     pub(super) fn back(
         &self,
         [grad_weight, grad_bias]: &[Tensor; 2],

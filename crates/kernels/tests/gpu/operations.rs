@@ -1,8 +1,7 @@
 //! Operations on images, on ragged shapes.
 
 use candle_core::{DType, Device, Tensor, Var};
-use kernels::Filter;
-use uni_instruct_models::DropoutKey;
+use kernels::{DropoutKey, Filter};
 
 use crate::comparing::{assert_agrees, assert_takes_views, device, error, normal};
 
@@ -113,7 +112,7 @@ fn element_wise_operations_agree() {
 }
 
 #[test]
-fn the_ends_of_the_range_are_right() {
+fn extreme_values_are_right() {
     let x = Tensor::new(&[f32::NEG_INFINITY, -1e4, 0.0, 1e4, f32::INFINITY, f32::NAN], &device());
     let x = x.unwrap();
     let on =
@@ -140,7 +139,7 @@ fn linear_maps_agree() {
 }
 
 #[test]
-fn dropout_agrees_and_drops_the_same_numbers() {
+fn dropout_agrees_and_drops_the_same_elements() {
     let key = DropoutKey { seed: 5, position: (1 << 33) + 1 };
     for shape in [&[3, 2, 5, 7][..], &[1, 1, 1, 1], &[2, 129]] {
         let args = [normal(1, shape)];
