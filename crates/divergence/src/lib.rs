@@ -46,6 +46,7 @@
 pub mod mixture;
 pub mod quadrature;
 
+mod custom;
 mod error;
 mod family;
 mod method;
@@ -58,10 +59,11 @@ mod profile_tensor;
 #[cfg(feature = "tensor")]
 mod ratio;
 mod scalar;
-mod sigma_law;
+mod sigma_distribution;
 #[cfg(feature = "tensor")]
 mod surrogate;
 mod unbounded;
+mod written;
 
 #[cfg(all(test, feature = "tensor"))]
 mod tests;
@@ -69,7 +71,7 @@ mod tests;
 pub use error::Error;
 pub use family::Divergence;
 pub use method::{
-    Adversarial, Distance, FakeScore, FakeWeighting, Method, Objective, RatioConfig, Regression,
+    Adversarial, Distance, FakeScoreSource, FakeWeighting, Method, Objective, RatioConfig, Regression,
     Weighting,
 };
 pub use names::DivergenceInfo;
@@ -77,6 +79,6 @@ pub use presets::{Paper, Preset, preset, presets};
 pub use profile::{Profile, Term};
 #[cfg(feature = "tensor")]
 pub use ratio::{Bin, RatioMonitor, RatioState, RatioWeights, constant_weights};
-pub use sigma_law::SigmaLaw;
+pub use sigma_distribution::SigmaDistribution;
 #[cfg(feature = "tensor")]
 pub use surrogate::{SurrogateInputs, relative_gap, surrogate};

@@ -21,7 +21,7 @@ pub struct SurrogateInputs<'a> {
     /// The teacher's denoiser at `(x, sigma)`, the shape of `x`.
     pub teacher: &'a Tensor,
     /// The student's denoiser at `(x, sigma)`, the shape of `x`; `x0` itself under
-    /// [`crate::FakeScore::Instance`].
+    /// [`crate::FakeScoreSource::Instance`].
     pub fake: &'a Tensor,
 }
 
@@ -81,14 +81,14 @@ pub fn surrogate(
             let matching = row_dot(&direction(method.distance, &gap)?, &(fake - x0)?)?;
             ((row_dot(&gap, &gap)? * (1.0 - alpha))? - matching)?
         }
-        Objective::Exact => {
+        Objective::Exact { clip } => {
             let matching = row_dot(&gap, &(fake - x0)?)?;
             let squared = row_dot(&gap, &gap)?;
             let coefficient = {
                 let grad_gap = ((&kappa1 + &kappa2)? * squared.detach())?;
                 let cross = ((&kappa1 * matching.detach())? * 2.0)?;
                 let ratio = ((grad_gap - cross)? / (sigma.detach().sqr()? * 2.0)?)?;
-                clip(&ratio, method.ratio.correction_clip)?
+                clamp(&ratio, clip)?
             };
             let correction = (coefficient * row_dot(&gap.detach(), x)?)?;
             let fisher = (kappa1.affine(0.5, 0.5)? * squared)?;
@@ -151,7 +151,7 @@ fn level_weight(method: &Method, inputs: &SurrogateInputs<'_>) -> Result<Tensor>
 const SMALLEST_OMEGA: f64 = 1e-5;
 
 /// `x` within `±bound`.
-fn clip(x: &Tensor, bound: f64) -> Result<Tensor> {
+fn clamp(x: &Tensor, bound: f64) -> Result<Tensor> {
     if bound.is_finite() { x.clamp(-bound, bound) } else { Ok(x.clone()) }
 }
 

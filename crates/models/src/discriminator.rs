@@ -55,14 +55,14 @@ impl Head {
 
 /// A head on the features of a network.
 #[derive(Clone, Copy, Debug)]
-pub struct Discriminator<'a> {
+pub struct FeatureDiscriminator<'a> {
     /// Whose bottleneck is read.
     pub network: &'a Network,
     /// What makes a logit of it.
     pub head: &'a Head,
 }
 
-impl LogRatio for Discriminator<'_> {
+impl LogRatio for FeatureDiscriminator<'_> {
     fn log_ratio(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
         self.head.logits(&self.network.encode(x, sigma, cond)?, sigma, cond)
     }

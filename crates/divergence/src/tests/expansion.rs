@@ -1,7 +1,7 @@
 //! Theorem 3.1: a divergence is its remainder plus an integral of weighted Fisher divergences.
 
 use super::family;
-use super::worlds::World;
+use super::toy::ToyProblem;
 use crate::Divergence;
 use crate::quadrature::{Grid, divergences, expansions};
 
@@ -10,7 +10,7 @@ fn tolerance(divergence: &Divergence) -> f64 {
     if *divergence == Divergence::NeymanChi2 { 1e-8 } else { 1e-10 }
 }
 
-fn assert_expansion(world: &World, sigma_max: f64, levels: usize, grid: &Grid) -> Vec<f64> {
+fn assert_expansion(world: &ToyProblem, sigma_max: f64, levels: usize, grid: &Grid) -> Vec<f64> {
     let family = family();
     let (p, q) = (&world.teacher, &world.student());
     let whole = divergences(&family, p, q, 0.0, grid).unwrap();
@@ -26,7 +26,7 @@ fn assert_expansion(world: &World, sigma_max: f64, levels: usize, grid: &Grid) -
 #[test]
 fn divergences_expand_on_the_line() {
     let grid = Grid { half_width: 40.0, points: 1601 };
-    let whole = assert_expansion(&World::line(), 3.0, 48, &grid);
+    let whole = assert_expansion(&ToyProblem::line(), 3.0, 48, &grid);
     // Figures of an independent computation (jax, float64).
     let known = [(0, 0.107730986715), (1, 0.151409026012), (3, 2.0 * 0.029438471512)];
     for (row, value) in known {
@@ -37,13 +37,13 @@ fn divergences_expand_on_the_line() {
 #[test]
 fn divergences_expand_in_the_plane() {
     let grid = Grid { half_width: 18.0, points: 241 };
-    assert_expansion(&World::plane(), 2.0, 24, &grid);
+    assert_expansion(&ToyProblem::plane(), 2.0, 24, &grid);
 }
 
 #[test]
 fn worlds_of_different_dimension_are_refused() {
     let grid = Grid { half_width: 1.0, points: 3 };
-    let (line, plane) = (World::line().teacher, World::plane().teacher);
+    let (line, plane) = (ToyProblem::line().teacher, ToyProblem::plane().teacher);
     let error = divergences(&family(), &line, &plane, 1.0, &grid).unwrap_err().to_string();
     assert!(error.contains("the teacher has 1 dimensions, the student 2"), "{error}");
 }

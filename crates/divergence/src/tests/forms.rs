@@ -3,21 +3,24 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::gradient::true_weights;
-use super::worlds::World;
+use super::toy::ToyProblem;
 use super::{assert_close, family, relative_error};
 use crate::{
-    Distance, Divergence, Method, Objective, RatioConfig, RatioWeights, SigmaLaw, SurrogateInputs,
+    Distance, Divergence, Method, Objective, RatioWeights, SigmaDistribution, SurrogateInputs,
     Weighting, constant_weights, relative_gap, surrogate,
 };
 
 const SIGMA: f64 = 0.6;
 
+/// The exact objective without its clip.
+pub(super) const EXACT: Objective = Objective::Exact { clip: f64::INFINITY };
+
 fn exact(divergence: Divergence) -> Method {
     Method {
+        objective: EXACT,
         divergence,
         weighting: Weighting::Uniform,
-        ratio: RatioConfig { correction_clip: f64::INFINITY, ..RatioConfig::default() },
-        ..Method::default()
+                ..Method::default()
     }
 }
 
@@ -46,7 +49,7 @@ fn samples() -> (Var, Tensor) {
 fn gradient(loss: impl Fn(&SurrogateInputs<'_>, &Tensor) -> Result<Tensor>) -> Vec<f64> {
     let (x0, noise) = samples();
     let x = (x0.as_tensor() + (noise * SIGMA).unwrap()).unwrap();
-    let loss = World::plane().losses_at(&x0, &x, SIGMA, loss).unwrap();
+    let loss = ToyProblem::plane().losses_at(&x0, &x, SIGMA, loss).unwrap();
     let grads = loss.sum_all().unwrap().backward().unwrap();
     grads.get(&x0).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
@@ -120,7 +123,7 @@ fn constant(inputs: &SurrogateInputs<'_>) -> Result<RatioWeights> {
 #[test]
 fn reverse_kl_is_sid_with_alpha_one_half() {
     let half = sid(0.5, Distance::Squared, Weighting::PerSample);
-    let whole = Method { objective: Objective::Exact, ..half.clone() };
+    let whole = Method { objective: EXACT, ..half.clone() };
     let of = |method: &Method| gradient(|inputs, _| surrogate(method, inputs, &constant(inputs)?));
     assert!(relative_error(&of(&whole), &of(&half)) < 1e-14);
 }
@@ -130,7 +133,7 @@ fn sid_with_alpha_one_is_minus_a_over_omega() {
     let method = sid(1.0, Distance::Squared, Weighting::PerSample);
     let (x0, noise) = samples();
     let x = (x0.as_tensor() + (noise * SIGMA).unwrap()).unwrap();
-    let [got, want] = World::plane()
+    let [got, want] = ToyProblem::plane()
         .losses_at(&x0, &x, SIGMA, |inputs, _| {
             let got = surrogate(&method, inputs, &constant(inputs)?)?;
             let omega = (inputs.x0 - inputs.teacher)?.abs()?.mean(1)?;
@@ -209,7 +212,7 @@ fn gradient_reaches_the_sample_itself_and_the_correction_the_noised_one() {
         let weights = weights([2.0, 3.0], [-0.5, -1.0], [0.25, 1.0], dtype);
         for (clip, within) in [(f64::INFINITY, false), (0.05, true)] {
             let mut method = exact(Divergence::ForwardKl);
-            method.ratio.correction_clip = clip;
+            method.objective = Objective::Exact { clip };
             let [from_x0, from_x] = made.gradients(&method, &weights);
             for row in 0..2 {
                 let [h, k1, k2] = [[2.0, -0.5, 0.25], [3.0, -1.0, 1.0]][row];
@@ -282,7 +285,7 @@ fn theory_weights_are_finite_at_levels_that_f32_rounds_beyond_the_law() {
     let ones = constant_weights(2, &Device::Cpu, DType::F32).unwrap();
     let (low, high) = (0.3000001, 2.9999999);
     let mut method = sid(1.0, Distance::Squared, Weighting::Theory);
-    method.sigma_law = SigmaLaw::LogUniform { min: low, max: high };
+    method.sigma_law = SigmaDistribution::LogUniform { min: low, max: high };
     let sigma = Tensor::new(&[low as f32, high as f32], &Device::Cpu).unwrap();
     assert!(sigma.to_vec1::<f32>().unwrap().iter().any(|&s| !(low..=high).contains(&s.into())));
     let inputs = SurrogateInputs { sigma: &sigma, ..made.inputs() };
@@ -299,7 +302,7 @@ fn projection_identity_and_the_limit_of_pseudo_huber() {
     let losses = |inputs: &SurrogateInputs<'_>, _: &Tensor| {
         methods.iter().map(|it| surrogate(it, inputs, &constant(inputs)?)).collect()
     };
-    for (world, sigma) in [(World::line(), 0.5), (World::plane(), 0.7)] {
+    for (world, sigma) in [(ToyProblem::line(), 0.5), (ToyProblem::plane(), 0.7)] {
         for (value, size) in world.expected_values(sigma, losses).unwrap() {
             assert!(value.abs() < 1e-12 * size, "{value} of {size}");
         }

@@ -3,11 +3,12 @@
 
 use candle_core::Tensor;
 
-use super::worlds::World;
+use super::forms::EXACT;
+use super::toy::ToyProblem;
 use super::{family, relative_error};
 use crate::quadrature::{Grid, divergences, fisher_divergences, gauss_legendre};
 use crate::{
-    Divergence, Method, Objective, RatioConfig, RatioWeights, SigmaLaw, SurrogateInputs, Weighting,
+    Divergence, Method, Objective, RatioWeights, SigmaDistribution, SurrogateInputs, Weighting,
     surrogate,
 };
 
@@ -21,8 +22,7 @@ fn method(objective: Objective, divergence: Divergence) -> Method {
         objective,
         divergence,
         weighting: Weighting::Uniform,
-        ratio: RatioConfig { correction_clip: f64::INFINITY, ..RatioConfig::default() },
-        ..Method::default()
+                ..Method::default()
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn true_weights(
 }
 
 /// The expected gradient of the method's surrogate for each divergence.
-fn surrogate_gradients(world: &World, sigma: f64, methods: &[Method]) -> Vec<Vec<f64>> {
+fn surrogate_gradients(world: &ToyProblem, sigma: f64, methods: &[Method]) -> Vec<Vec<f64>> {
     let losses = |inputs: &SurrogateInputs<'_>, log_ratio: &Tensor| {
         let loss = |it: &Method| surrogate(it, inputs, &true_weights(&it.divergence, log_ratio)?);
         methods.iter().map(loss).collect()
@@ -50,11 +50,11 @@ fn methods(objective: Objective) -> Vec<Method> {
 }
 
 /// Exact: the surrogate is `σ⁴/2` of the score form.
-fn assert_exact(world: &World, sigma: f64, grid: &Grid) {
+fn assert_exact(world: &ToyProblem, sigma: f64, grid: &Grid) {
     let want = world.differences(|world| {
         fisher_divergences(&family(), &world.teacher, &world.student(), sigma, grid).unwrap()
     });
-    let got = surrogate_gradients(world, sigma, &methods(Objective::Exact));
+    let got = surrogate_gradients(world, sigma, &methods(EXACT));
     for ((divergence, want), got) in family().iter().zip(want).zip(got) {
         let got: Vec<f64> = got.iter().map(|it| 2.0 * sigma.powi(-4) * it).collect();
         let error = relative_error(&got, &want);
@@ -65,17 +65,17 @@ fn assert_exact(world: &World, sigma: f64, grid: &Grid) {
 #[test]
 fn exact_surrogate_has_the_gradient_of_the_expanded_divergence_on_the_line() {
     for sigma in [0.1, 0.5, 2.0] {
-        assert_exact(&World::line(), sigma, &LINE);
+        assert_exact(&ToyProblem::line(), sigma, &LINE);
     }
 }
 
 #[test]
 fn exact_surrogate_has_the_gradient_of_the_expanded_divergence_in_the_plane() {
-    assert_exact(&World::plane(), 0.7, &PLANE);
+    assert_exact(&ToyProblem::plane(), 0.7, &PLANE);
 }
 
 /// `∇ D_f(q_σ‖p_σ) = E[h δ·dx]`: the integral objective, with `Δ = σ² δ`.
-fn assert_integral(world: &World, sigma: f64, grid: &Grid) {
+fn assert_integral(world: &ToyProblem, sigma: f64, grid: &Grid) {
     let want = world.differences(|world| {
         divergences(&family(), &world.teacher, &world.student(), sigma, grid).unwrap()
     });
@@ -89,15 +89,15 @@ fn assert_integral(world: &World, sigma: f64, grid: &Grid) {
 
 #[test]
 fn integral_surrogate_has_the_gradient_of_the_divergence_at_its_level() {
-    assert_integral(&World::line(), 0.5, &LINE);
-    assert_integral(&World::plane(), 0.7, &PLANE);
+    assert_integral(&ToyProblem::line(), 0.5, &LINE);
+    assert_integral(&ToyProblem::plane(), 0.7, &PLANE);
 }
 
 /// The two weightings of σ that the theory knows, against each other: drawn from a law of σ and
 /// weighed by `σ⁻³/π`, the surrogate descends half of the divergence between the ends.
 #[test]
 fn theory_weights_sum_to_the_divergence_whatever_the_law() {
-    let world = World::line();
+    let world = ToyProblem::line();
     let ends = (0.3, 3.0);
     let want = world.differences(|world| {
         let at =
@@ -105,12 +105,12 @@ fn theory_weights_sum_to_the_divergence_whatever_the_law() {
         at(ends.0).into_iter().zip(at(ends.1)).map(|(low, high)| 0.5 * (low - high)).collect()
     });
     let laws = [
-        SigmaLaw::KarrasRamp { min: ends.0, max: ends.1, rho: 7.0, t_max: 1.0 },
-        SigmaLaw::LogUniform { min: ends.0, max: ends.1 },
+        SigmaDistribution::KarrasRamp { min: ends.0, max: ends.1, rho: 7.0, t_max: 1.0 },
+        SigmaDistribution::LogUniform { min: ends.0, max: ends.1 },
     ];
     for law in laws {
         let weigh = |it: Method| Method { sigma_law: law, weighting: Weighting::Theory, ..it };
-        let methods: Vec<_> = methods(Objective::Exact).into_iter().map(weigh).collect();
+        let methods: Vec<_> = methods(EXACT).into_iter().map(weigh).collect();
         let mut got = vec![vec![0.0; world.parameters.len()]; methods.len()];
         for (u, weight) in gauss_legendre(16, 0.0, 1.0) {
             let level = surrogate_gradients(&world, law.sigma(u), &methods);
@@ -128,18 +128,18 @@ fn theory_weights_sum_to_the_divergence_whatever_the_law() {
 /// Forward KL of a Gaussian student is least where its moments are the teacher's, at every level.
 #[test]
 fn forward_kl_rests_at_the_matched_moments() {
-    let teacher = World::gaussian_student(0.0, 1.0).teacher;
+    let teacher = ToyProblem::gaussian_student(0.0, 1.0).teacher;
     let (mean, std) = (teacher.mean()[0], teacher.covariance()[0].sqrt());
-    let exact = method(Objective::Exact, Divergence::ForwardKl);
+    let exact = method(EXACT, Divergence::ForwardKl);
     let sim = method(Objective::Sid { alpha: 1.0 }, Divergence::ForwardKl);
     for sigma in [0.2, 1.0, 5.0] {
         let methods = [exact.clone(), sim.clone()];
-        let size = |world: World| -> Vec<f64> {
+        let size = |world: ToyProblem| -> Vec<f64> {
             let gradients = surrogate_gradients(&world, sigma, &methods);
             gradients.iter().map(|it| it[0].hypot(it[1])).collect()
         };
-        let rest = size(World::gaussian_student(mean, std));
-        let beside = size(World::gaussian_student(mean, 1.05 * std));
+        let rest = size(ToyProblem::gaussian_student(mean, std));
+        let beside = size(ToyProblem::gaussian_student(mean, 1.05 * std));
         assert!(rest[0] < 1e-9 * beside[0], "at {sigma}: {rest:?} {beside:?}");
         // Score matching weighed by the ratio alone does not rest there.
         assert!(1e-3 * beside[0] < rest[1], "at {sigma}: {rest:?} {beside:?}");

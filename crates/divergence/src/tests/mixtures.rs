@@ -1,7 +1,7 @@
 //! Gaussian mixtures: moments, scores, denoisers, and what is no mixture.
 
 use super::assert_close;
-use super::worlds::World;
+use super::toy::ToyProblem;
 use crate::mixture::{Component, GaussianMixture};
 use crate::quadrature::{Grid, gauss_legendre};
 
@@ -15,7 +15,7 @@ fn moments_are_those_of_theory() {
 
 #[test]
 fn density_and_score_are_consistent_in_two_dimensions() {
-    let teacher = World::plane().teacher.at(0.4).unwrap();
+    let teacher = ToyProblem::plane().teacher.at(0.4).unwrap();
     let grid = Grid { half_width: 9.0, points: 121 };
     // Mass, and E[∇ ln p] = 0, E[x · ∇ ln p] = -d.
     let integrals = grid.integrate(2, 4, |x, sums| {
@@ -56,7 +56,7 @@ fn denoiser_of_one_gaussian_is_wiener_filter() {
 
 #[test]
 fn far_tails_stay_finite() {
-    let world = World::line();
+    let world = ToyProblem::line();
     let (p, q) = (world.teacher.at(0.1).unwrap(), world.student().at(0.1).unwrap());
     for x in [-1e4, 1e4] {
         assert!(p.log_ratio(&q, &[x]).is_finite());

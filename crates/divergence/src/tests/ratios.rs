@@ -40,7 +40,6 @@ const RAW: RatioConfig = RatioConfig {
     bins: 0,
     bin_decay: 0.999,
     normalize_batch: false,
-    correction_clip: 1.0,
 };
 
 fn any_logits() -> impl Strategy<Value = Vec<f64>> {
@@ -210,6 +209,24 @@ fn broken_logits_are_seen_and_do_not_stay() {
     }
     let after = weigh(&mut state, &method, &[0.5, 0.1], &[1.0, 1.0], 0.0);
     assert!(after.rows[0].iter().all(|it| it.is_finite()));
+}
+
+/// NaN, zero and negative noise levels once counted as the smallest one.
+#[test]
+fn broken_noise_levels_make_the_step_non_finite() {
+    for bins in [0, 4] {
+        let ratio = RatioConfig { bins, normalize_batch: true, clamp: 3.0, ..RAW };
+        let method = method(Divergence::ForwardKl, ratio);
+        for broken in [f64::NAN, 0.0, -0.5, f64::INFINITY] {
+            let mut state = RatioState::default();
+            weigh(&mut state, &method, &[0.5, 0.1], &[0.002, 1.0], 0.0);
+            let before = state.clone();
+            let got = weigh(&mut state, &method, &[0.5], &[broken], 0.0);
+            assert_eq!(got.monitor.non_finite, 1, "{broken}");
+            assert!(got.rows.iter().flatten().all(|it| it.is_nan()), "{broken}");
+            assert_eq!(state, before, "{broken}");
+        }
+    }
 }
 
 #[test]

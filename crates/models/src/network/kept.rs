@@ -59,7 +59,7 @@ impl NetworkConfig {
     fn heads(&self, channels: usize) -> usize {
         match self.architecture {
             Architecture::Song(_) => 1,
-            Architecture::Dhariwal(_) => channels / DhariwalConfig::HEAD_CHANNELS,
+            Architecture::Dhariwal(_) => DhariwalConfig::heads(channels),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::error::Error as _;
 use candle_core::{Device, Tensor};
 use uni_instruct_models::unet::config::SongConfig;
 use uni_instruct_models::{
-    Architecture, Error, NetworkConfig, NetworkFile, Provenance, TensorFile,
+    Architecture, Error, NetworkConfig, NetworkFile, Provenance, Role, TensorFile,
 };
 
 use crate::golden::Golden;
@@ -25,7 +25,7 @@ fn small() -> NetworkFile {
     let params = config.init(7).unwrap();
     let entries = [("license", "MIT"), ("images", "1000")];
     let entries = entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    NetworkFile { config, params, provenance: Provenance { entries } }
+    NetworkFile { config, params, role: Role::Teacher, provenance: Provenance { entries } }
 }
 
 fn raw(file: &NetworkFile) -> TensorFile {
@@ -72,6 +72,31 @@ fn a_file_comes_back_as_it_was() {
     // Equal contents have equal bytes, and no sibling is left behind.
     assert_eq!(std::fs::read(&path).unwrap(), back.to_bytes().unwrap());
     assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+}
+
+/// Version 0.1 knew a generator by the entry `sigma_init` of its provenance, and reads it still.
+#[test]
+fn the_role_is_kept_where_older_versions_read_it() {
+    let teacher = small();
+    let generator = NetworkFile { role: Role::Generator { sigma_init: 2.5 }, ..small() };
+    let provenance = |file: &NetworkFile| raw(file).metadata["provenance"].clone();
+    let written = r#"{"images":"1000","license":"MIT","sigma_init":"2.5"}"#;
+    assert_eq!(provenance(&generator), written);
+    assert_eq!(provenance(&teacher), r#"{"images":"1000","license":"MIT"}"#);
+
+    let read = |file: &TensorFile| NetworkFile::from_bytes("x", &file.to_bytes().unwrap()).unwrap();
+    let back = read(&raw(&generator));
+    assert_eq!(back.role, Role::Generator { sigma_init: 2.5 });
+    assert_eq!(back.to_bytes().unwrap(), generator.to_bytes().unwrap());
+    assert_eq!(read(&raw(&teacher)).role, Role::Teacher);
+    // A generator that is made a teacher's start loses the entry.
+    let demoted = NetworkFile { role: Role::Teacher, ..back };
+    assert_eq!(provenance(&demoted), provenance(&teacher));
+    for bad in ["-1", "0", "inf", "many"] {
+        let mut file = raw(&generator);
+        file.metadata.insert("provenance".into(), written.replace("2.5", bad));
+        refused(&file, &["sigma_init", bad, "a positive number"]);
+    }
 }
 
 #[test]

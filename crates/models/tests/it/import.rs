@@ -8,7 +8,7 @@ use uni_instruct_models::import::Import;
 use uni_instruct_models::unet::config::SongConfig;
 use uni_instruct_models::{
     Architecture, Conditioning, Denoiser, Error, NetworkConfig, NetworkFile, ParamSet, Provenance,
-    export,
+    Role, export,
 };
 
 /// The arguments of the smallest network that has labels, augmentation and attention.
@@ -78,7 +78,7 @@ fn network() -> NetworkFile {
         let noise = draw(100 + at as u64, var.dims());
         var.set(&(var.as_tensor() + (noise * 0.1).unwrap()).unwrap()).unwrap();
     }
-    NetworkFile { config, params, provenance: Provenance::default() }
+    NetworkFile { config, params, role: Role::Teacher, provenance: Provenance::default() }
 }
 
 fn draw(at: u64, shape: &[usize]) -> Tensor {

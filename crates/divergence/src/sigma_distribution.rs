@@ -8,16 +8,16 @@ use crate::normal::quantile;
 /// How noise levels are drawn: a quantile map from uniform numbers, and its density.
 ///
 /// ```
-/// use uni_instruct_divergence::SigmaLaw;
+/// use uni_instruct_divergence::SigmaDistribution;
 ///
 /// // SiD's ramp: σ in [0.002, 24.41], median 0.97 (arXiv:2404.04057).
-/// let ramp = SigmaLaw::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
+/// let ramp = SigmaDistribution::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
 /// assert!((ramp.sigma(0.5) - 0.97).abs() < 0.01);
 /// assert!((ramp.support().1 - 24.41).abs() < 0.01);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum SigmaLaw {
+pub enum SigmaDistribution {
     /// `ln σ` is normal (Karras et al. 2022, arXiv:2206.00364, Table 1: -1.2 and 1.2).
     LogNormal {
         /// Mean of `ln σ`.
@@ -62,7 +62,7 @@ pub enum SigmaLaw {
     },
 }
 
-impl SigmaLaw {
+impl SigmaDistribution {
     /// The level below which a share `u` of the draws lies: of uniform `u` in (0, 1), a draw.
     pub fn sigma(&self, u: f64) -> f64 {
         match *self {

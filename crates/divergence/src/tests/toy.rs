@@ -8,14 +8,14 @@ use crate::quadrature::Grid;
 
 /// A teacher, and a student `x₀ = mₖ + Aₖ z` that takes component `k` with a fixed probability.
 #[derive(Clone)]
-pub(super) struct World {
+pub(super) struct ToyProblem {
     pub(super) teacher: GaussianMixture,
     weights: Vec<f64>,
     /// `mₖ` and, row by row, `Aₖ`, of all components in turn.
     pub(super) parameters: Vec<f64>,
 }
 
-impl World {
+impl ToyProblem {
     /// Three modes, and a student of two components, on the line.
     pub(super) fn line() -> Self {
         let modes = [(0.35, -1.2, 0.35), (0.25, 0.3, 0.25), (0.40, 1.5, 0.45)];

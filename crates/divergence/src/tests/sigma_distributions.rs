@@ -1,16 +1,16 @@
 //! Quantile maps against densities.
 
 use super::assert_close;
-use crate::SigmaLaw;
+use crate::SigmaDistribution;
 use crate::normal::quantile;
 use crate::quadrature::gauss_legendre;
 
-const RAMP: SigmaLaw = SigmaLaw::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
-const LOG_NORMAL: SigmaLaw = SigmaLaw::LogNormal { mean: -1.2, std: 1.2 };
-const LOG_UNIFORM: SigmaLaw = SigmaLaw::LogUniform { min: 0.01, max: 50.0 };
+const RAMP: SigmaDistribution = SigmaDistribution::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
+const LOG_NORMAL: SigmaDistribution = SigmaDistribution::LogNormal { mean: -1.2, std: 1.2 };
+const LOG_UNIFORM: SigmaDistribution = SigmaDistribution::LogUniform { min: 0.01, max: 50.0 };
 
-fn levels(steps: u32, first: u32, last: u32) -> SigmaLaw {
-    SigmaLaw::UniformIndex { steps, first, last, min: 0.002, max: 80.0, rho: 7.0 }
+fn levels(steps: u32, first: u32, last: u32) -> SigmaDistribution {
+    SigmaDistribution::UniformIndex { steps, first, last, min: 0.002, max: 80.0, rho: 7.0 }
 }
 
 #[test]
@@ -89,12 +89,12 @@ fn densities_vanish_outside_the_support() {
 fn laws_that_are_none_are_named() {
     let nan = f64::NAN;
     let table = [
-        (SigmaLaw::LogNormal { mean: 0.0, std: 0.0 }, "std = 0"),
-        (SigmaLaw::LogNormal { mean: nan, std: 1.0 }, "mean = NaN"),
-        (SigmaLaw::LogUniform { min: 2.0, max: 1.0 }, "below max"),
-        (SigmaLaw::LogUniform { min: 0.0, max: 1.0 }, "min = 0"),
-        (SigmaLaw::KarrasRamp { min: 0.1, max: 1.0, rho: 7.0, t_max: 1.5 }, "t_max = 1.5"),
-        (SigmaLaw::KarrasRamp { min: 0.1, max: 1.0, rho: -7.0, t_max: 1.0 }, "rho = -7"),
+        (SigmaDistribution::LogNormal { mean: 0.0, std: 0.0 }, "std = 0"),
+        (SigmaDistribution::LogNormal { mean: nan, std: 1.0 }, "mean = NaN"),
+        (SigmaDistribution::LogUniform { min: 2.0, max: 1.0 }, "below max"),
+        (SigmaDistribution::LogUniform { min: 0.0, max: 1.0 }, "min = 0"),
+        (SigmaDistribution::KarrasRamp { min: 0.1, max: 1.0, rho: 7.0, t_max: 1.5 }, "t_max = 1.5"),
+        (SigmaDistribution::KarrasRamp { min: 0.1, max: 1.0, rho: -7.0, t_max: 1.0 }, "rho = -7"),
         (levels(10, 0, 10), "last = 10 < steps = 10"),
         (levels(10, 5, 5), "first = 5 < last = 5"),
     ];
