@@ -279,3 +279,15 @@ fn check_groups(channels: usize) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_64_channels_rounded_down() {
+        for (channels, heads) in [(32, 0), (64, 1), (96, 1), (128, 2), (160, 2), (352, 5)] {
+            assert_eq!(DhariwalConfig::heads(channels), heads, "{channels}");
+        }
+    }
+}

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use uni_instruct_models::edm::precond::Precond;
+use uni_instruct_models::labels::one_hot;
+use uni_instruct_models::params::is_finite;
 use uni_instruct_models::unet::config::{Decoder, DhariwalConfig, Encoder, SongConfig};
-use uni_instruct_models::{Architecture, NetworkConfig};
+use uni_instruct_models::{Architecture, Conditioning, Denoiser, NetworkConfig};
 
 use crate::golden::{Golden, under};
 
@@ -190,11 +192,30 @@ fn options_out_of_range_are_named() {
         ("dropout", song(|it| it.dropout = 1.0)),
         ("label_dropout", song(|it| it.label_dropout = -0.1)),
         ("dropout", dhariwal(|it| it.dropout = f64::NAN)),
-        ("model_channels", dhariwal(|it| it.model_channels = 32)),
+        ("224 channels at level 1, which has attention, cannot be divided among 3 heads",
+            dhariwal(|it| it.model_channels = 224)),
+        ("model_channels", dhariwal(|it| it.model_channels = 34)),
     ];
     for (option, config) in configs {
         let error = config.init(0).unwrap_err().to_string();
         assert!(error.contains(option), "{option}: {error}");
+    }
+}
+
+/// EDM takes one head for every 64 channels, rounded down, and no attention where that is none.
+#[test]
+fn widths_that_are_not_multiples_of_64_have_attention_as_in_edm() {
+    for (channels, attends) in [(96, true), (160, true), (32, false)] {
+        let config = dhariwal(|it| it.model_channels = channels);
+        let shapes = config.shapes().unwrap();
+        let packed = shapes.get("model.enc.8x8_block0.qkv.weight").cloned();
+        assert_eq!(packed, attends.then(|| vec![3 * channels, channels, 1, 1]), "{channels}");
+        let network = config.build(&config.init(0).unwrap().frozen()).unwrap();
+        let x = Tensor::ones((2, 3, 16, 16), DType::F32, &Device::Cpu).unwrap();
+        let sigma = Tensor::new(&[0.5f32, 2.0], &Device::Cpu).unwrap();
+        let labels = one_hot(&[0, 4], 5, &Device::Cpu).unwrap();
+        let y = network.denoise(&x, &sigma, &Conditioning::labels(Some(labels))).unwrap();
+        assert!(is_finite(&y).unwrap(), "{channels}");
     }
 }
 
