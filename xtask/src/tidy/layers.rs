@@ -1,4 +1,4 @@
-//! Which crate may depend on which.
+//! Allowed dependencies between crates.
 //!
 //! Read from `cargo metadata`, so that a renamed, optional or target-specific dependency counts
 //! like any other. Dependencies of tests count too: a test that reaches up a layer makes the lower
@@ -36,7 +36,7 @@ const RESERVED: [(&str, &[&str]); 6] = [
 struct Edge<'a> {
     from: &'a str,
     to: &'a str,
-    /// Whether `to` is a member of this workspace.
+    /// Tests whether `to` is a member of this workspace.
     is_member: bool,
     is_dev: bool,
 }
@@ -84,7 +84,7 @@ fn is_known(name: &str) -> bool {
     layer(name).is_some() || TOOLS.iter().any(|it| it.0 == name)
 }
 
-/// What is wrong with a dependency, if anything is.
+/// Fault of a dependency, if it has one.
 fn fault(edge: &Edge<'_>) -> Option<String> {
     let Edge { from, to, is_member, is_dev } = *edge;
     let kind = if is_dev { " (even in tests)" } else { "" };

@@ -13,12 +13,36 @@ pub struct Views {
     pub bare: String,
 }
 
-/// What a stretch of source is.
+/// Kind of a stretch of source.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub enum Kind {
+    /// Everything else.
     Code,
+    /// A comment, without the line break that ends it.
     Comment,
+    /// A string or a character, with its quotes.
     Literal,
+}
+
+/// A comment or a literal: its kind and the byte offsets of its beginning and its end.
+pub struct Span {
+    pub kind: Kind,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// Comments and literals of `text`, in their order.
+pub fn spans(text: &str) -> Vec<Span> {
+    let bytes = text.as_bytes();
+    let (mut spans, mut start) = (Vec::new(), 0);
+    while start < bytes.len() {
+        let (kind, end) = next(bytes, start);
+        if kind != Kind::Code {
+            spans.push(Span { kind, start, end });
+        }
+        start = end;
+    }
+    spans
 }
 
 /// Blanks `text`. An unterminated comment or literal extends to the end.
@@ -26,19 +50,13 @@ pub fn views(text: &str) -> Views {
     let bytes = text.as_bytes();
     let mut without_comments = bytes.to_vec();
     let mut bare = bytes.to_vec();
-    let mut at = 0;
-    while at < bytes.len() {
-        let (kind, end) = next(bytes, at);
-        for index in at..end {
-            let keep = bytes[index] == b'\n' || kind == Kind::Code;
-            if !keep {
-                bare[index] = b' ';
-                if kind == Kind::Comment {
-                    without_comments[index] = b' ';
-                }
+    for Span { kind, start, end } in spans(text) {
+        for index in (start..end).filter(|&it| bytes[it] != b'\n') {
+            bare[index] = b' ';
+            if kind == Kind::Comment {
+                without_comments[index] = b' ';
             }
         }
-        at = end;
     }
     // Only whole stretches are blanked and they begin and end at ASCII, so this loses nothing.
     let into_text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -66,7 +84,7 @@ fn next(bytes: &[u8], at: usize) -> (Kind, usize) {
     }
 }
 
-/// Whether a byte can be part of an identifier.
+/// Tests whether a byte can be part of an identifier.
 pub fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }

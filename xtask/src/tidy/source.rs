@@ -14,7 +14,7 @@ const MACHINE_FOLDERS: [&str; 4] = ["home", "root", "tmp", "work"];
 /// Macros that stand for code that is not there, or that were left behind.
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 
-/// Macros that print. Libraries emit events instead, and the command line has macros of its own:
+/// Macros that print. Libraries emit events instead, and the command line has its own macros:
 /// these panic where nobody takes what they print.
 const PRINTING: [&str; 4] = ["println", "eprintln", "print", "eprint"];
 
@@ -24,7 +24,7 @@ const PROGRAMS: [&str; 2] = ["xtask/", "benches/"];
 /// The only place for kernels, `unsafe` and features.
 const KERNELS: &str = "crates/kernels/src/";
 
-/// What runs the kernels of GPUs on the CPU, as the drivers of GPUs would: its own packages, which
+/// Emulation of the drivers of GPUs, which runs their kernels on the CPU: separate packages, which
 /// print their results, and have memory and foreign functions in hand.
 pub const EMULATION: &str = "ci/gpu/";
 
@@ -150,7 +150,7 @@ fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split('\n').enumerate().map(|(index, line)| (index + 1, line))
 }
 
-/// Whether a line names `/folder` as the beginning of a path.
+/// Tests whether a line names `/folder` as the beginning of a path.
 fn names_folder(line: &str, folder: &str) -> bool {
     let path = format!("/{folder}");
     let continues = |byte: u8| is_word(byte) || b"./-~}".contains(&byte);
@@ -161,7 +161,7 @@ fn names_folder(line: &str, folder: &str) -> bool {
     })
 }
 
-/// Whether `word` stands in a line as a whole word.
+/// Tests whether `word` stands in a line as a whole word.
 fn has_word(line: &str, word: &str) -> bool {
     let bytes = line.as_bytes();
     line.match_indices(word).any(|(at, _)| {
@@ -170,13 +170,14 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// Whether a line calls the macro `name!`.
+/// Tests whether a line calls the macro `name!`.
 fn calls_macro(line: &str, name: &str) -> bool {
     let call = format!("{name}!");
     line.match_indices(&call).any(|(at, _)| at == 0 || !is_word(line.as_bytes()[at - 1]))
 }
 
-fn is_test(path: &str) -> bool {
+/// Tests whether a file is compiled for tests only.
+pub fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/")
 }
 
@@ -194,7 +195,7 @@ fn segments(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a segment names a single method, with or without a version.
+/// Tests whether a segment names a single method, with or without a version.
 fn is_method(segment: &str) -> bool {
     let name = segment.trim_end_matches(|it: char| it.is_ascii_digit()).to_lowercase();
     METHODS.contains(&name.as_str())
