@@ -167,13 +167,17 @@ impl Divergence {
                 for term in weight.terms() {
                     let Term { coefficient, ratio_power, s_power, rest_power } = *term;
                     if !(coefficient.is_finite() && 0.0 < coefficient) {
-                        return fault(format!("coefficient {coefficient} is not a positive number"));
+                        return fault(format!(
+                            "coefficient {coefficient} is not a positive number"
+                        ));
                     }
                     if !ratio_power.is_finite() || LARGEST_POWER < ratio_power.abs() {
                         return fault(format!("powers of the ratio must lie in ±{LARGEST_POWER}"));
                     }
                     if LARGEST_POWER < f64::from(s_power.max(rest_power)) {
-                        return fault(format!("powers of s and 1-s must be at most {LARGEST_POWER}"));
+                        return fault(format!(
+                            "powers of s and 1-s must be at most {LARGEST_POWER}"
+                        ));
                     }
                 }
             }
@@ -216,7 +220,7 @@ impl Divergence {
         }
     }
 
-    /// [`Divergence::dual_f`] in any kind of number: a table of its own, not derived from `f`.
+    /// [`Divergence::dual_f`] in any kind of number: a separate table, not derived from `f`.
     pub(crate) fn dual_f_in<T: Scalar>(&self, rho: T) -> T {
         let one = T::constant(1.0);
         let half = T::constant(0.5);

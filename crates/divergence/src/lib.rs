@@ -28,8 +28,8 @@ mod tests;
 pub use error::Error;
 pub use family::Divergence;
 pub use method::{
-    Adversarial, Distance, FakeScoreSource, FakeWeighting, Method, Objective, RatioConfig, Regression,
-    Weighting,
+    Adversarial, Distance, FakeScoreSource, FakeWeighting, Method, Objective, RatioConfig,
+    Regression, Weighting,
 };
 pub use names::DivergenceInfo;
 pub use presets::{Paper, Preset, preset, presets};

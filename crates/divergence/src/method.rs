@@ -65,8 +65,8 @@ pub enum Objective {
     Exact {
         /// The correction is clipped to `±clip` times the gap; infinity for no clip.
         ///
-        /// The sign of the correction is mostly that of `A`, whose mean given `x` is zero: compared
-        /// with its signal it is noise of the order of `|Δ|/σ`. Without a clip it is exact, and
+        /// The correction mostly has the sign of `A`, whose mean given `x` is zero: relative to its
+        /// signal it is noise of the order of `|Δ|/σ`. Without a clip it is exact, and
         /// useful where `|Δ| < σ`; on Fashion-MNIST 0.1 trained well and 1 did not
         /// (docs/theory.md, "The clip").
         clip: f64,
@@ -146,7 +146,7 @@ pub enum Weighting {
     /// `1/ω`, `ω = sg(mean|x₀ - D_p|)` of each sample, at least 1e-5 (DMD, SiD).
     PerSample,
     /// `1/ω(σ)` with `ω(σ) = √(2/π) √(v σ²/(σ²+v))`: the expectation of [`Weighting::PerSample`]
-    /// when `D_p` is right and the data are normal. A function of σ alone, as the theory asks.
+    /// when `D_p` is right and the data are normal. A function of σ alone, as the theory requires.
     Gaussian {
         /// The variance `v` of the data, positive.
         variance: f64,
@@ -205,7 +205,12 @@ impl Default for Method {
             divergence: Divergence::ForwardKl,
             distance: Distance::Squared,
             fake_score: FakeScoreSource::Trained,
-            sigma_law: SigmaDistribution::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 },
+            sigma_law: SigmaDistribution::KarrasRamp {
+                min: 0.002,
+                max: 80.0,
+                rho: 7.0,
+                t_max: 0.8,
+            },
             fake_sigma_law: SigmaDistribution::LogNormal { mean: -1.2, std: 1.2 },
             fake_weighting: FakeWeighting::Edm,
             weighting: Weighting::PerSample,
@@ -220,13 +225,7 @@ impl Default for Method {
 
 impl Default for RatioConfig {
     fn default() -> Self {
-        Self {
-            clamp: 3.0,
-            temper: 1.0,
-            bins: 10,
-            bin_decay: 0.999,
-            normalize_batch: true,
-        }
+        Self { clamp: 3.0, temper: 1.0, bins: 10, bin_decay: 0.999, normalize_batch: true }
     }
 }
 

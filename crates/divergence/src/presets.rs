@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use crate::{
-    Adversarial, Distance, Divergence, FakeScoreSource, Method, Objective, Regression, SigmaDistribution,
-    Weighting,
+    Adversarial, Distance, Divergence, FakeScoreSource, Method, Objective, Regression,
+    SigmaDistribution, Weighting,
 };
 
 /// A published method: a [`Method`] with a name and a source.
@@ -16,7 +16,7 @@ use crate::{
 pub struct Preset {
     /// Name on the command line.
     pub name: &'static str,
-    /// The method. Any divergence may replace that of a method that weighs by `h`.
+    /// The method. A method that weighs by `h` accepts any divergence.
     pub method: Method,
     /// Description in one sentence.
     pub summary: &'static str,
@@ -50,7 +50,8 @@ pub fn preset(name: &str) -> Option<&'static Preset> {
 const EDM: SigmaDistribution = SigmaDistribution::LogNormal { mean: -1.2, std: 1.2 };
 
 /// SiD's distribution of the generator's noise levels, from 0.002 to 24.4 (arXiv:2404.04057).
-const SID_RAMP: SigmaDistribution = SigmaDistribution::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
+const SID_RAMP: SigmaDistribution =
+    SigmaDistribution::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
 
 /// The indices `first..=last` of Karras' thousand noise levels.
 const fn thousand(first: u32, last: u32) -> SigmaDistribution {

@@ -31,7 +31,8 @@ impl Profile {
     ///
     /// If the tensor is not of floating point.
     pub fn kappas(&self, log_ratio: &Tensor) -> Result<(Tensor, Tensor)> {
-        let ScaledTerms { scaled, sum, minus_log_s, minus_log_rest, .. } = self.scaled_terms(log_ratio)?;
+        let ScaledTerms { scaled, sum, minus_log_s, minus_log_rest, .. } =
+            self.scaled_terms(log_ratio)?;
         let s = minus_log_s.neg()?.exp()?;
         let rest = minus_log_rest.neg()?.exp()?;
         let mut kappa1 = log_ratio.zeros_like()?;

@@ -102,7 +102,7 @@ impl RatioState {
     /// κ₁, κ₂ = temper κ₁(l), temper² κ₂(l)        derivatives of u ↦ h(temper·u)
     /// ```
     ///
-    /// A state with another number of bins than the method's starts afresh.
+    /// A state whose number of bins is not the method's starts anew.
     ///
     /// # Shapes
     ///
@@ -194,8 +194,8 @@ impl RatioState {
 }
 
 impl Bin {
-    /// Moves the mean towards that of new samples, so that each leaves the share `decay` of what
-    /// was before; the first ones set it.
+    /// Moves the mean toward the mean of new samples: each multiplies the weight of the past by
+    /// `decay`. The first samples set the mean.
     fn note(&mut self, log_weights: &[f64], decay: f64) {
         let kept = decay.powf(log_weights.len() as f64);
         let old = self.fill * kept;

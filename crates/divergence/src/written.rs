@@ -1,8 +1,8 @@
 //! A method as files hold it.
 //!
-//! The form is that of version 0.1: the clip of the exact objective is the key
+//! The form has not changed since version 0.1: the clip of the exact objective is the key
 //! `ratio.correction_clip`, written for every objective, and noise levels are under `sigma_law` and
-//! `fake_sigma_law`. It does not change, because a run's fingerprint is a hash of this text and a
+//! `fake_sigma_law`. It must stay, because a run's fingerprint is a hash of this text and a
 //! checkpoint resumes only under the fingerprint it was written with. Files may also use
 //! `objective.exact.clip`, `sigma_distribution` and `fake_sigma_distribution`.
 
@@ -215,7 +215,9 @@ impl<'de> Visitor<'de> for NameOrTable {
                 WrittenObjective::Exact(map.next_value::<ExactOptions>()?.clip.map(|it| it.0))
             }
             "sid" => WrittenObjective::Sid(map.next_value::<SidOptions>()?.alpha),
-            "integral" => return Err(de::Error::custom("integral has no options; write \"integral\"")),
+            "integral" => {
+                return Err(de::Error::custom("integral has no options; write \"integral\""));
+            }
             other => return Err(de::Error::unknown_variant(other, OBJECTIVES)),
         };
         match map.next_key::<String>()? {

@@ -1,4 +1,4 @@
-//! Our networks as files of other programs: tensors keep their names, which are EDM's.
+//! Networks as files for other programs. Tensors keep their names, which are EDM's.
 
 use std::fs;
 use std::path::Path;

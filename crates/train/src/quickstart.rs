@@ -9,11 +9,8 @@ use divergence::{
     mixture::{Component, GaussianMixture},
 };
 use models::{
-    Conditioning, Denoiser, LogRatio,
-    analytic::MixtureDenoiser,
-    generator::generate,
-    mlp::MlpConfig,
-    params::ParamSet,
+    Conditioning, Denoiser, LogRatio, analytic::MixtureDenoiser, generator::generate,
+    mlp::MlpConfig, params::ParamSet,
 };
 
 use crate::{

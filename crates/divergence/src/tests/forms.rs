@@ -16,12 +16,7 @@ const SIGMA: f64 = 0.6;
 pub(super) const EXACT: Objective = Objective::Exact { clip: f64::INFINITY };
 
 fn exact(divergence: Divergence) -> Method {
-    Method {
-        objective: EXACT,
-        divergence,
-        weighting: Weighting::Uniform,
-                ..Method::default()
-    }
+    Method { objective: EXACT, divergence, weighting: Weighting::Uniform, ..Method::default() }
 }
 
 fn sid(alpha: f64, distance: Distance, weighting: Weighting) -> Method {
@@ -45,7 +40,7 @@ fn samples() -> (Var, Tensor) {
     (Var::from_tensor(&tensor(2.3)).unwrap(), tensor(1.7))
 }
 
-/// The gradient in the samples of a loss of each, noise fixed, in the closed-form plane.
+/// The gradient of a loss with respect to the samples, noise fixed, in the closed-form plane.
 fn gradient(loss: impl Fn(&SurrogateInputs<'_>, &Tensor) -> Result<Tensor>) -> Vec<f64> {
     let (x0, noise) = samples();
     let x = (x0.as_tensor() + (noise * SIGMA).unwrap()).unwrap();
@@ -179,7 +174,7 @@ impl Made {
         SurrogateInputs { x0, x, sigma, teacher, fake }
     }
 
-    /// Gradients in `x0` and in `x`, zero where there is none.
+    /// Gradients with respect to `x0` and `x`, zero if there is no path.
     fn gradients(&self, method: &Method, weights: &RatioWeights) -> [Vec<f64>; 2] {
         let loss = surrogate(method, &self.inputs(), weights).unwrap();
         let grads = loss.sum_all().unwrap().backward().unwrap();
@@ -252,7 +247,7 @@ fn integral_objective_pulls_the_sample_along_the_detached_gap() {
 }
 
 #[test]
-fn weightings_are_the_factors_that_they_say() {
+fn weightings_match_their_formulas() {
     let made = made(DType::F64);
     let base = sid(1.0, Distance::Squared, Weighting::Uniform);
     let ones = constant_weights(2, &Device::Cpu, DType::F64).unwrap();
@@ -270,7 +265,7 @@ fn weightings_are_the_factors_that_they_say() {
         let density = base.sigma_law.density(sigma);
         assert_close(theory[row], uniform[row] / (sigma.powi(3) * density), 1e-14);
     }
-    // Where the teacher returns the sample, the per-sample normaliser stops at 1e-5.
+    // Where the teacher returns the sample, the per-sample normalizer stops at 1e-5.
     let teacher = made.x0.as_tensor().clone();
     let inputs = SurrogateInputs { teacher: &teacher, ..made.inputs() };
     let method = |weighting| Method { weighting, ..base.clone() };
@@ -280,7 +275,7 @@ fn weightings_are_the_factors_that_they_say() {
 }
 
 #[test]
-fn theory_weights_are_finite_at_levels_that_f32_rounds_beyond_the_law() {
+fn theory_weights_are_finite_beyond_the_support_by_rounding() {
     let made = made(DType::F32);
     let ones = constant_weights(2, &Device::Cpu, DType::F32).unwrap();
     let (low, high) = (0.3000001, 2.9999999);
@@ -302,11 +297,11 @@ fn projection_identity_and_the_limit_of_pseudo_huber() {
     let losses = |inputs: &SurrogateInputs<'_>, _: &Tensor| {
         methods.iter().map(|it| surrogate(it, inputs, &constant(inputs)?)).collect()
     };
-    for (world, sigma) in [(ToyProblem::line(), 0.5), (ToyProblem::plane(), 0.7)] {
-        for (value, size) in world.expected_values(sigma, losses).unwrap() {
+    for (problem, sigma) in [(ToyProblem::line(), 0.5), (ToyProblem::plane(), 0.7)] {
+        for (value, size) in problem.expected_values(sigma, losses).unwrap() {
             assert!(value.abs() < 1e-12 * size, "{value} of {size}");
         }
-        let gradients = world.expected_gradients(sigma, losses).unwrap();
+        let gradients = problem.expected_gradients(sigma, losses).unwrap();
         let scaled: Vec<f64> = gradients[1].iter().map(|it| 1e6 * it).collect();
         assert!(relative_error(&scaled, &gradients[2]) < 1e-9);
         assert!(0.1 < relative_error(&gradients[0], &gradients[2]));
@@ -325,7 +320,7 @@ fn relative_gap_is_the_gap_over_the_noise() {
 }
 
 #[test]
-fn tensors_that_do_not_fit_are_named() {
+fn rejects_mismatched_tensors() {
     let made = made(DType::F32);
     let method = Method::default();
     let ones = constant_weights(2, &Device::Cpu, DType::F32).unwrap();

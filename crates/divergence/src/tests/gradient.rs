@@ -18,15 +18,10 @@ const PLANE: Grid = Grid { half_width: 10.0, points: 121 };
 
 /// No clip, and a weight that depends on nothing.
 fn method(objective: Objective, divergence: Divergence) -> Method {
-    Method {
-        objective,
-        divergence,
-        weighting: Weighting::Uniform,
-                ..Method::default()
-    }
+    Method { objective, divergence, weighting: Weighting::Uniform, ..Method::default() }
 }
 
-/// `h`, κ₁ and κ₂ at the true log-ratio, not normalised.
+/// `h`, κ₁ and κ₂ at the true log-ratio, not normalized.
 pub(super) fn true_weights(
     divergence: &Divergence,
     log_ratio: &Tensor,
@@ -37,12 +32,12 @@ pub(super) fn true_weights(
 }
 
 /// The expected gradient of the method's surrogate for each divergence.
-fn surrogate_gradients(world: &ToyProblem, sigma: f64, methods: &[Method]) -> Vec<Vec<f64>> {
+fn surrogate_gradients(problem: &ToyProblem, sigma: f64, methods: &[Method]) -> Vec<Vec<f64>> {
     let losses = |inputs: &SurrogateInputs<'_>, log_ratio: &Tensor| {
         let loss = |it: &Method| surrogate(it, inputs, &true_weights(&it.divergence, log_ratio)?);
         methods.iter().map(loss).collect()
     };
-    world.expected_gradients(sigma, losses).unwrap()
+    problem.expected_gradients(sigma, losses).unwrap()
 }
 
 fn methods(objective: Objective) -> Vec<Method> {
@@ -50,11 +45,11 @@ fn methods(objective: Objective) -> Vec<Method> {
 }
 
 /// Exact: the surrogate is `σ⁴/2` of the score form.
-fn assert_exact(world: &ToyProblem, sigma: f64, grid: &Grid) {
-    let want = world.differences(|world| {
-        fisher_divergences(&family(), &world.teacher, &world.student(), sigma, grid).unwrap()
+fn assert_exact(problem: &ToyProblem, sigma: f64, grid: &Grid) {
+    let want = problem.differences(|problem| {
+        fisher_divergences(&family(), &problem.teacher, &problem.student(), sigma, grid).unwrap()
     });
-    let got = surrogate_gradients(world, sigma, &methods(EXACT));
+    let got = surrogate_gradients(problem, sigma, &methods(EXACT));
     for ((divergence, want), got) in family().iter().zip(want).zip(got) {
         let got: Vec<f64> = got.iter().map(|it| 2.0 * sigma.powi(-4) * it).collect();
         let error = relative_error(&got, &want);
@@ -75,11 +70,11 @@ fn exact_surrogate_has_the_gradient_of_the_expanded_divergence_in_the_plane() {
 }
 
 /// `∇ D_f(q_σ‖p_σ) = E[h δ·dx]`: the integral objective, with `Δ = σ² δ`.
-fn assert_integral(world: &ToyProblem, sigma: f64, grid: &Grid) {
-    let want = world.differences(|world| {
-        divergences(&family(), &world.teacher, &world.student(), sigma, grid).unwrap()
+fn assert_integral(problem: &ToyProblem, sigma: f64, grid: &Grid) {
+    let want = problem.differences(|problem| {
+        divergences(&family(), &problem.teacher, &problem.student(), sigma, grid).unwrap()
     });
-    let got = surrogate_gradients(world, sigma, &methods(Objective::Integral));
+    let got = surrogate_gradients(problem, sigma, &methods(Objective::Integral));
     for ((divergence, want), got) in family().iter().zip(want).zip(got) {
         let got: Vec<f64> = got.iter().map(|it| it / (sigma * sigma)).collect();
         let error = relative_error(&got, &want);
@@ -93,27 +88,28 @@ fn integral_surrogate_has_the_gradient_of_the_divergence_at_its_level() {
     assert_integral(&ToyProblem::plane(), 0.7, &PLANE);
 }
 
-/// The two weightings of σ that the theory knows, against each other: drawn from a law of σ and
-/// weighed by `σ⁻³/π`, the surrogate descends half of the divergence between the ends.
+/// The two weightings of σ in the theory, compared: with σ from a distribution and weights `σ⁻³/π`, the surrogate descends half of the divergence between the ends.
 #[test]
-fn theory_weights_sum_to_the_divergence_whatever_the_law() {
-    let world = ToyProblem::line();
+fn theory_weights_sum_to_the_divergence_for_any_distribution() {
+    let problem = ToyProblem::line();
     let ends = (0.3, 3.0);
-    let want = world.differences(|world| {
-        let at =
-            |sigma| divergences(&family(), &world.teacher, &world.student(), sigma, &LINE).unwrap();
+    let want = problem.differences(|problem| {
+        let at = |sigma| {
+            divergences(&family(), &problem.teacher, &problem.student(), sigma, &LINE).unwrap()
+        };
         at(ends.0).into_iter().zip(at(ends.1)).map(|(low, high)| 0.5 * (low - high)).collect()
     });
-    let laws = [
+    let distributions = [
         SigmaDistribution::KarrasRamp { min: ends.0, max: ends.1, rho: 7.0, t_max: 1.0 },
         SigmaDistribution::LogUniform { min: ends.0, max: ends.1 },
     ];
-    for law in laws {
-        let weigh = |it: Method| Method { sigma_law: law, weighting: Weighting::Theory, ..it };
+    for distribution in distributions {
+        let weigh =
+            |it: Method| Method { sigma_law: distribution, weighting: Weighting::Theory, ..it };
         let methods: Vec<_> = methods(EXACT).into_iter().map(weigh).collect();
-        let mut got = vec![vec![0.0; world.parameters.len()]; methods.len()];
+        let mut got = vec![vec![0.0; problem.parameters.len()]; methods.len()];
         for (u, weight) in gauss_legendre(16, 0.0, 1.0) {
-            let level = surrogate_gradients(&world, law.sigma(u), &methods);
+            let level = surrogate_gradients(&problem, distribution.sigma(u), &methods);
             for (sum, level) in got.iter_mut().flatten().zip(level.into_iter().flatten()) {
                 *sum += weight * level;
             }
@@ -134,14 +130,14 @@ fn forward_kl_rests_at_the_matched_moments() {
     let sim = method(Objective::Sid { alpha: 1.0 }, Divergence::ForwardKl);
     for sigma in [0.2, 1.0, 5.0] {
         let methods = [exact.clone(), sim.clone()];
-        let size = |world: ToyProblem| -> Vec<f64> {
-            let gradients = surrogate_gradients(&world, sigma, &methods);
+        let size = |problem: ToyProblem| -> Vec<f64> {
+            let gradients = surrogate_gradients(&problem, sigma, &methods);
             gradients.iter().map(|it| it[0].hypot(it[1])).collect()
         };
         let rest = size(ToyProblem::gaussian_student(mean, std));
-        let beside = size(ToyProblem::gaussian_student(mean, 1.05 * std));
-        assert!(rest[0] < 1e-9 * beside[0], "at {sigma}: {rest:?} {beside:?}");
+        let nearby = size(ToyProblem::gaussian_student(mean, 1.05 * std));
+        assert!(rest[0] < 1e-9 * nearby[0], "at {sigma}: {rest:?} {nearby:?}");
         // Score matching weighed by the ratio alone does not rest there.
-        assert!(1e-3 * beside[0] < rest[1], "at {sigma}: {rest:?} {beside:?}");
+        assert!(1e-3 * nearby[0] < rest[1], "at {sigma}: {rest:?} {nearby:?}");
     }
 }

@@ -1,11 +1,11 @@
-//! Methods as data: presets, files, and combinations that mean nothing.
+//! Methods as data: presets, files, and invalid combinations.
 
 use std::collections::BTreeSet;
 
 use super::family;
 use crate::{
-    Adversarial, Distance, Divergence, FakeScoreSource, FakeWeighting, Method, Objective, RatioConfig,
-    Regression, SigmaDistribution, Weighting, preset, presets,
+    Adversarial, Distance, Divergence, FakeScoreSource, FakeWeighting, Method, Objective,
+    RatioConfig, Regression, SigmaDistribution, Weighting, preset, presets,
 };
 
 #[test]
@@ -75,21 +75,21 @@ fn table_of_what_presets_need() {
     assert!(preset("dmd").unwrap().method.regression.is_some());
 }
 
-/// The figures of the repositories, read off the laws themselves.
+/// The ranges of the published repositories, from the distributions themselves.
 #[test]
 fn presets_draw_the_published_noise_levels() {
-    let law = |name: &str| preset(name).unwrap().method.sigma_law;
+    let distribution = |name: &str| preset(name).unwrap().method.sigma_law;
     for name in ["uni-instruct", "uni-instruct-paper", "sim", "sid", "sida"] {
-        let (low, high) = law(name).support();
+        let (low, high) = distribution(name).support();
         assert!((low - 0.002).abs() < 1e-12 && (high - 24.41).abs() < 0.01, "{name}");
         assert_eq!(preset(name).unwrap().method.sigma_init, 2.5);
     }
     for name in ["dmd", "dmd2", "f-distill"] {
-        let (low, high) = law(name).support();
+        let (low, high) = distribution(name).support();
         assert!(0.002 < low && low < 0.004 && 70.0 < high && high < 80.0, "{name}: {low} {high}");
         assert_eq!(preset(name).unwrap().method.sigma_init, 80.0);
     }
-    assert!((law("diff-instruct").sigma(0.5) - (-1.2f64).exp()).abs() < 1e-12);
+    assert!((distribution("diff-instruct").sigma(0.5) - (-1.2f64).exp()).abs() < 1e-12);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn every_divergence_fits_every_method_that_weighs() {
 }
 
 #[test]
-fn combinations_that_mean_nothing_are_named() {
+fn rejects_invalid_combinations() {
     let base = Method::default;
     let ratio = |ratio: RatioConfig| Method { ratio, ..base() };
     let usual = RatioConfig::default();
@@ -152,7 +152,7 @@ fn combinations_that_mean_nothing_are_named() {
 }
 
 #[test]
-fn files_say_what_they_mean() {
+fn methods_parse_from_files() {
     let text = r#"
         divergence = "0.5*fkl+0.5*js"
         weighting = "theory"

@@ -1,4 +1,4 @@
-//! Gaussian mixtures: moments, scores, denoisers, and what is no mixture.
+//! Gaussian mixtures: moments, scores, denoisers, and invalid mixtures.
 
 use super::assert_close;
 use super::toy::ToyProblem;
@@ -56,8 +56,8 @@ fn denoiser_of_one_gaussian_is_wiener_filter() {
 
 #[test]
 fn far_tails_stay_finite() {
-    let world = ToyProblem::line();
-    let (p, q) = (world.teacher.at(0.1).unwrap(), world.student().at(0.1).unwrap());
+    let problem = ToyProblem::line();
+    let (p, q) = (problem.teacher.at(0.1).unwrap(), problem.student().at(0.1).unwrap());
     for x in [-1e4, 1e4] {
         assert!(p.log_ratio(&q, &[x]).is_finite());
         assert!(p.score(&[x])[0].is_finite());
@@ -77,7 +77,7 @@ fn gauss_legendre_is_exact_for_polynomials() {
 }
 
 #[test]
-fn what_is_no_mixture_is_named() {
+fn rejects_invalid_mixtures() {
     let part = |weight, mean: &[f64], covariance: &[f64]| Component {
         weight,
         mean: mean.to_vec(),

@@ -81,7 +81,7 @@ fn aliases_spaces_and_case() {
 }
 
 #[test]
-fn errors_say_what_there_is() {
+fn errors_list_the_accepted_names() {
     let table = [
         ("kld", "there are reverse-kl, forward-kl, jeffreys(reverse,forward)"),
         ("", "there are reverse-kl"),

@@ -5,7 +5,8 @@ use crate::SigmaDistribution;
 use crate::normal::quantile;
 use crate::quadrature::gauss_legendre;
 
-const RAMP: SigmaDistribution = SigmaDistribution::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
+const RAMP: SigmaDistribution =
+    SigmaDistribution::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
 const LOG_NORMAL: SigmaDistribution = SigmaDistribution::LogNormal { mean: -1.2, std: 1.2 };
 const LOG_UNIFORM: SigmaDistribution = SigmaDistribution::LogUniform { min: 0.01, max: 50.0 };
 
@@ -32,61 +33,66 @@ fn normal_quantiles_are_known() {
 
 #[test]
 fn density_is_the_derivative_of_the_inverse_map() {
-    for law in [RAMP, LOG_NORMAL, LOG_UNIFORM] {
+    for distribution in [RAMP, LOG_NORMAL, LOG_UNIFORM] {
         for u in [0.05, 0.3, 0.5, 0.77, 0.98] {
             let h = 1e-4;
-            let at = |k: f64| law.sigma(u + k * h);
+            let at = |k: f64| distribution.sigma(u + k * h);
             let slope = (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * h);
-            assert_close(law.density(law.sigma(u)) * slope, 1.0, 1e-6);
+            assert_close(distribution.density(distribution.sigma(u)) * slope, 1.0, 1e-6);
         }
     }
 }
 
 #[test]
 fn densities_integrate_to_one() {
-    for (law, low, high) in [
+    for (distribution, low, high) in [
         (RAMP, 0.002, RAMP.support().1),
         (LOG_NORMAL, (-1.2f64 - 12.0).exp(), (-1.2f64 + 12.0).exp()),
         (LOG_UNIFORM, 0.01, 50.0),
     ] {
         let points = gauss_legendre(80, low.ln(), high.ln());
-        let mass: f64 = points.iter().map(|(t, w)| w * t.exp() * law.density(t.exp())).sum();
+        let mass: f64 =
+            points.iter().map(|(t, w)| w * t.exp() * distribution.density(t.exp())).sum();
         assert_close(mass, 1.0, 1e-12);
     }
 }
 
 #[test]
 fn discrete_levels_are_karras_and_their_density_the_trapezoid_rule() {
-    let law = levels(18, 3, 14);
+    let distribution = levels(18, 3, 14);
     // EDM's formula, from the largest down.
     let karras = |i: u32| {
         let [high, low] = [80f64, 0.002].map(|x| x.powf(1.0 / 7.0));
         (high + f64::from(17 - i) / 17.0 * (low - high)).powi(7)
     };
-    let drawn: Vec<f64> = (0..12).map(|i| law.sigma((f64::from(i) + 0.5) / 12.0)).collect();
+    let drawn: Vec<f64> =
+        (0..12).map(|i| distribution.sigma((f64::from(i) + 0.5) / 12.0)).collect();
     for (i, &sigma) in drawn.iter().enumerate() {
         assert_close(sigma, karras(i as u32 + 3), 1e-12);
     }
-    assert_eq!((law.sigma(1e-12), law.sigma(1.0 - 1e-12)), (drawn[0], drawn[11]));
+    assert_eq!((distribution.sigma(1e-12), distribution.sigma(1.0 - 1e-12)), (drawn[0], drawn[11]));
     // Σ (mass/density) g is the trapezoid rule on the levels, whatever g.
     let g = |s: f64| s.sin() + s;
-    let weighed: f64 = drawn.iter().map(|&s| g(s) / law.density(s) / 12.0).sum();
+    let weighed: f64 = drawn.iter().map(|&s| g(s) / distribution.density(s) / 12.0).sum();
     let rule: f64 = drawn.windows(2).map(|p| 0.5 * (p[1] - p[0]) * (g(p[0]) + g(p[1]))).sum();
     assert_close(weighed, rule, 1e-12);
 }
 
 #[test]
 fn densities_vanish_outside_the_support() {
-    for law in [RAMP, LOG_UNIFORM, levels(1000, 20, 980)] {
-        let (low, high) = law.support();
-        assert!(0.0 < law.density(low) && 0.0 < law.density(high));
-        assert_eq!((law.density(0.99 * low), law.density(1.01 * high)), (0.0, 0.0));
+    for distribution in [RAMP, LOG_UNIFORM, levels(1000, 20, 980)] {
+        let (low, high) = distribution.support();
+        assert!(0.0 < distribution.density(low) && 0.0 < distribution.density(high));
+        assert_eq!(
+            (distribution.density(0.99 * low), distribution.density(1.01 * high)),
+            (0.0, 0.0)
+        );
     }
     assert_eq!(LOG_NORMAL.density(0.0), 0.0);
 }
 
 #[test]
-fn laws_that_are_none_are_named() {
+fn rejects_invalid_distributions() {
     let nan = f64::NAN;
     let table = [
         (SigmaDistribution::LogNormal { mean: 0.0, std: 0.0 }, "std = 0"),
@@ -98,11 +104,11 @@ fn laws_that_are_none_are_named() {
         (levels(10, 0, 10), "last = 10 < steps = 10"),
         (levels(10, 5, 5), "first = 5 < last = 5"),
     ];
-    for (law, part) in table {
-        let error = law.validate("sigma_law").unwrap_err().to_string();
+    for (distribution, part) in table {
+        let error = distribution.validate("sigma_law").unwrap_err().to_string();
         assert!(error.starts_with("sigma_law: ") && error.contains(part), "{error}");
     }
-    for law in [RAMP, LOG_NORMAL, LOG_UNIFORM, levels(1000, 20, 980)] {
-        assert_eq!(law.validate("sigma_law"), Ok(()));
+    for distribution in [RAMP, LOG_NORMAL, LOG_UNIFORM, levels(1000, 20, 980)] {
+        assert_eq!(distribution.validate("sigma_law"), Ok(()));
     }
 }

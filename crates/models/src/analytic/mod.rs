@@ -60,7 +60,10 @@ impl<T: Density, S: Density> LogRatio for DensityRatio<T, S> {
 
 fn check_unconditional(cond: &Conditioning) -> Result<()> {
     match &cond.labels {
-        Some(labels) => bail!("labels {:?} given to an unconditional distribution; leave them out", labels.shape()),
+        Some(labels) => bail!(
+            "labels {:?} given to an unconditional distribution; leave them out",
+            labels.shape()
+        ),
         None => Ok(()),
     }
 }

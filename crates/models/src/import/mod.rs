@@ -22,9 +22,9 @@ use pickle::{PickledNetwork, StateDict, StoredTensor};
 
 /// A network in a file of another program.
 pub struct Import<'a> {
-    /// What it is.
+    /// Configuration.
     pub config: NetworkConfig,
-    /// Where it comes from, to be kept in our file.
+    /// Origin, to be kept in our file.
     pub provenance: Provenance,
     layout: Layout,
     /// The tensors of the source under our names.

@@ -1,7 +1,5 @@
 //! A preconditioned U-Net, the denoiser behind teacher, generator and fake score alike.
 
-use candle_core::{Result, Shape, Tensor};
-
 pub mod config;
 pub mod file;
 pub mod kept;
@@ -12,12 +10,14 @@ pub use file::{NetworkFile, Provenance, Role};
 pub use kept::Kept;
 pub use named::NAMED;
 
+use candle_core::{Result, Shape, Tensor};
+use kernels::tape::{Value, bridge, layers};
+
 use crate::denoiser::{Conditioning, Denoiser};
 use crate::edm::precond::{Coefficients, Preconditioner};
 use crate::unet::UNetOutput;
 use crate::unet::dhariwal::DhariwalUNet;
 use crate::unet::song::SongUNet;
-use kernels::tape::{Value, bridge, layers};
 
 /// A network over the tensors that it was built from ([`NetworkConfig::build`]).
 ///

@@ -40,7 +40,7 @@ pub(crate) struct DhariwalUNet {
 
 #[derive(Debug)]
 struct DecoderBlock {
-    /// Whether a skip connection joins at its input.
+    /// True if a skip connection joins at its input.
     takes_skip: bool,
     block: Block,
 }

@@ -3,7 +3,7 @@
 //! Both map the preconditioned image and the noise embedding's input to the raw output `F`
 //! (Karras et al. 2022, arXiv:2206.00364, Eq. 7); [`crate::edm::precond`] turns it into a denoiser.
 //! They are built and called through [`crate::NetworkConfig::build`] and [`crate::Network`]. Tensor
-//! names are those of the EDM code base, so that its weights map one to one. Weights, images and
+//! names are EDM's own, so that its weights map one to one. Weights, images and
 //! noise levels share one precision, which nothing here chooses.
 
 mod attention;

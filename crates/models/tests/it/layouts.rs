@@ -68,7 +68,7 @@ fn peak_and_deviation(tensor: &Tensor) -> [f64; 2] {
     [numbers.iter().fold(0.0, |a, &b| f64::from(b.abs()).max(a)), square.sqrt()]
 }
 
-/// Uniform laws touch their bound and have deviation bound/√3; five standard errors of both.
+/// Uniform distributions touch their bound and have deviation bound/√3; five standard errors of both.
 #[track_caller]
 fn check_uniform(tensor: &Tensor, bound: f64) {
     let [peak, deviation] = peak_and_deviation(tensor);
@@ -156,7 +156,7 @@ fn initial_weights_are_a_function_of_seed_and_name() {
 }
 
 #[test]
-fn options_out_of_range_are_named() {
+fn rejects_options_out_of_range() {
     type Change = fn(&mut NetworkConfig);
     let table: [(&str, Change); 9] = [
         ("img_resolution", |it| it.img_resolution = 15),
@@ -192,8 +192,10 @@ fn options_out_of_range_are_named() {
         ("dropout", song(|it| it.dropout = 1.0)),
         ("label_dropout", song(|it| it.label_dropout = -0.1)),
         ("dropout", dhariwal(|it| it.dropout = f64::NAN)),
-        ("224 channels at level 1, which has attention, cannot be divided among 3 heads",
-            dhariwal(|it| it.model_channels = 224)),
+        (
+            "224 channels at level 1, which has attention, cannot be divided among 3 heads",
+            dhariwal(|it| it.model_channels = 224),
+        ),
         ("model_channels", dhariwal(|it| it.model_channels = 34)),
     ];
     for (option, config) in configs {
@@ -202,7 +204,7 @@ fn options_out_of_range_are_named() {
     }
 }
 
-/// EDM takes one head for every 64 channels, rounded down, and no attention where that is none.
+/// EDM takes one head for every 64 channels, rounded down, and no attention for fewer than 64.
 #[test]
 fn widths_that_are_not_multiples_of_64_have_attention_as_in_edm() {
     for (channels, attends) in [(96, true), (160, true), (32, false)] {

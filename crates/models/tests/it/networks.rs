@@ -110,8 +110,8 @@ fn conditioning_that_does_not_fit_is_refused() {
 
     let golden = Golden::load("edm-ncsnpp-uncond");
     let network = golden.network();
-    let labelled = Conditioning::labels(Some(golden.get("io.x")));
-    let error = network.denoise(&x, &sigma, &labelled).unwrap_err().to_string();
+    let labeled = Conditioning::labels(Some(golden.get("io.x")));
+    let error = network.denoise(&x, &sigma, &labeled).unwrap_err().to_string();
     assert!(error.contains("unconditional"), "{error}");
     let small = x.narrow(2, 0, 8).unwrap();
     let error = network.denoise(&small, &sigma, &Conditioning::default()).unwrap_err();

@@ -1,5 +1,5 @@
 //! The networks' own reverse pass (f32 on the CPU) against candle's (f64), and what it promises
-//! beyond: gradients that do not depend on who asks or on the threads, and errors instead of
+//! beyond: gradients that do not depend on the caller or on the threads, and errors instead of
 //! gradients that are not there.
 
 use candle_core::{DType, Result, Tensor, Var};
@@ -46,7 +46,7 @@ fn networks() -> Vec<(&'static str, NetworkConfig)> {
     ]
 }
 
-/// What is asked of a network.
+/// Output requested of a network.
 #[derive(Clone, Copy, Debug)]
 enum Ask {
     Denoised,
@@ -78,7 +78,7 @@ fn conditioning() -> Conditioning {
     Conditioning { dropout, ..inputs().2 }
 }
 
-/// The loss, the gradient by the input and those by the parameters that have one, in this precision.
+/// The loss and its gradients with respect to the input and the parameters, in this precision.
 fn gradients(
     config: &NetworkConfig,
     params: &ParamSet,

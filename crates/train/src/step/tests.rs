@@ -127,13 +127,15 @@ fn ideal(objective: Objective, divergence: Divergence) -> Method {
 /// Under the weights of the theory, σ dσ on scores.
 fn theory(objective: Objective, divergence: Divergence) -> Method {
     // Any law will do under this weight; of this one the weighted loss varies little.
-    let sigma_law = SigmaDistribution::KarrasRamp { min: SIGMA_MIN, max: SIGMA_MAX, rho: 3.0, t_max: 1.0 };
+    let sigma_law =
+        SigmaDistribution::KarrasRamp { min: SIGMA_MIN, max: SIGMA_MAX, rho: 3.0, t_max: 1.0 };
     Method { sigma_law, weighting: Weighting::Theory, ..ideal(objective, divergence) }
 }
 
 /// Under SiD's weights, with ω the level's own value for data of variance 1.5.
 fn ramp(objective: Objective, divergence: Divergence) -> Method {
-    let sigma_law = SigmaDistribution::KarrasRamp { min: SIGMA_MIN, max: SIGMA_MAX, rho: 7.0, t_max: 1.0 };
+    let sigma_law =
+        SigmaDistribution::KarrasRamp { min: SIGMA_MIN, max: SIGMA_MAX, rho: 7.0, t_max: 1.0 };
     let weighting = Weighting::Gaussian { variance: 1.5 };
     Method { sigma_law, weighting, ..ideal(objective, divergence) }
 }
