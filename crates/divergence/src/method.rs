@@ -153,9 +153,9 @@ pub enum Weighting {
     },
     /// 1.
     Uniform,
-    /// `σ⁻³/π(σ)` with `π` the density of the noise levels: the surrogate's gradient is then half that
-    /// of the divergence at σ = 0. Not for [`Objective::Integral`], where each
-    /// noise level is a separate divergence.
+    /// `σ⁻³/π(σ)` with `π` the density of the noise levels: the surrogate's gradient is then half the
+    /// gradient of the divergence at σ = 0. Not for [`Objective::Integral`], where each noise level is a
+    /// separate divergence.
     Theory,
 }
 

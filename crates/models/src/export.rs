@@ -62,7 +62,7 @@ fn config_json(file: &NetworkFile) -> Result<String> {
     let json = |source| Error::Json { key: "config", source };
     let mut entries = Map::new();
     entries.insert("_class_name".to_owned(), json!(class_name(&file.config)));
-    entries.insert("_provenance".to_owned(), json!(file.provenance));
+    entries.insert("_provenance".to_owned(), json!(file.role.stated_in(&file.provenance)));
     if let Value::Object(options) = serde_json::to_value(&file.config).map_err(json)? {
         entries.extend(options);
     }

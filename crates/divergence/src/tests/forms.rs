@@ -199,7 +199,7 @@ fn weights(weight: [f64; 2], kappa1: [f64; 2], kappa2: [f64; 2], dtype: DType) -
 /// `-A` holds `+Δ·x₀`: the sample must not be detached there. And the correction holds
 /// `coefficient Δ·x`, clipped.
 #[test]
-fn gradient_reaches_the_sample_itself_and_the_correction_the_noised_one() {
+fn exact_gradients_reach_the_sample_and_the_noised_sample() {
     for dtype in [DType::F32, DType::F64] {
         let made = made(dtype);
         let gap = numbers(&(&made.fake - &made.teacher).unwrap());
@@ -227,7 +227,7 @@ fn gradient_reaches_the_sample_itself_and_the_correction_the_noised_one() {
 }
 
 #[test]
-fn integral_objective_pulls_the_sample_along_the_detached_gap() {
+fn integral_gradient_is_the_detached_gap() {
     let made = made(DType::F32);
     let method = Method {
         objective: Objective::Integral,
@@ -275,7 +275,7 @@ fn weightings_match_their_formulas() {
 }
 
 #[test]
-fn theory_weights_are_finite_beyond_the_support_by_rounding() {
+fn theory_weights_stay_finite_at_rounded_noise_levels() {
     let made = made(DType::F32);
     let ones = constant_weights(2, &Device::Cpu, DType::F32).unwrap();
     let (low, high) = (0.3000001, 2.9999999);

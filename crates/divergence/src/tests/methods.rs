@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[test]
-fn presets_are_valid_and_survive_their_files() {
+fn presets_are_valid_and_round_trip() {
     for it in presets() {
         assert_eq!(it.method.validate(), Ok(()), "{}", it.name);
         let json = serde_json::to_string(&it.method).unwrap();
@@ -25,7 +25,7 @@ fn presets_are_valid_and_survive_their_files() {
 }
 
 #[test]
-fn every_method_of_the_design_is_there_once() {
+fn presets_are_complete() {
     let names: Vec<_> = presets().iter().map(|it| it.name).collect();
     let wanted = [
         "uni-instruct",
@@ -77,7 +77,7 @@ fn table_of_what_presets_need() {
 
 /// The ranges of the published repositories, from the distributions themselves.
 #[test]
-fn presets_draw_the_published_noise_levels() {
+fn presets_have_the_published_noise_levels() {
     let distribution = |name: &str| preset(name).unwrap().method.sigma_law;
     for name in ["uni-instruct", "uni-instruct-paper", "sim", "sid", "sida"] {
         let (low, high) = distribution(name).support();

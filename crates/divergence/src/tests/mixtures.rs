@@ -6,7 +6,7 @@ use crate::mixture::{Component, GaussianMixture};
 use crate::quadrature::{Grid, gauss_legendre};
 
 #[test]
-fn moments_are_those_of_theory() {
+fn moments_match_theory() {
     let modes = [(0.35, -1.92, 0.35), (0.25, 0.48, 0.25), (0.40, 2.40, 0.45)];
     let teacher = GaussianMixture::on_line(&modes).unwrap();
     assert_close(teacher.mean()[0], 0.4080, 1e-12);

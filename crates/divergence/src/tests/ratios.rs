@@ -87,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn prior_log_odds_are_taken_off(
+    fn prior_log_odds_are_subtracted(
         d in any_divergence(),
         logits in any_logits(),
         prior in -3.0..3.0,

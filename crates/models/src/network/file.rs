@@ -109,15 +109,8 @@ impl NetworkFile {
     ) -> Result<BTreeMap<String, String>> {
         let json = |key, source| Error::Json { key, source };
         let config = serde_json::to_string(config).map_err(|err| json("config", err))?;
-        let mut provenance = provenance.clone();
-        match role {
-            Role::Teacher => provenance.entries.remove(SIGMA_INIT),
-            Role::Generator { sigma_init } => {
-                provenance.entries.insert(SIGMA_INIT.to_owned(), sigma_init.to_string())
-            }
-        };
-        let provenance =
-            serde_json::to_string(&provenance).map_err(|err| json("provenance", err))?;
+        let provenance = serde_json::to_string(&role.stated_in(provenance))
+            .map_err(|err| json("provenance", err))?;
         let metadata = [
             ("format_version", FORMAT_VERSION.to_owned()),
             ("kind", KIND.to_owned()),
@@ -148,6 +141,18 @@ impl NetworkFile {
 }
 
 impl Role {
+    /// A provenance that states this role.
+    pub(crate) fn stated_in(self, provenance: &Provenance) -> Provenance {
+        let mut provenance = provenance.clone();
+        match self {
+            Self::Teacher => provenance.entries.remove(SIGMA_INIT),
+            Self::Generator { sigma_init } => {
+                provenance.entries.insert(SIGMA_INIT.to_owned(), sigma_init.to_string())
+            }
+        };
+        provenance
+    }
+
     /// The role that a file's provenance states.
     fn of(provenance: &Provenance) -> Result<Self> {
         let Some(text) = provenance.entries.get(SIGMA_INIT) else { return Ok(Self::Teacher) };

@@ -76,7 +76,7 @@ fn files_round_trip() {
 
 /// Version 0.1 recognizes a generator by the entry `sigma_init` of its provenance.
 #[test]
-fn the_role_is_kept_where_older_versions_read_it() {
+fn roles_are_written_as_version_0_1_reads_them() {
     let teacher = small();
     let generator = NetworkFile { role: Role::Generator { sigma_init: 2.5 }, ..small() };
     let provenance = |file: &NetworkFile| raw(file).metadata["provenance"].clone();

@@ -69,7 +69,7 @@ fn the_learned_head_trains_and_passes_gradients_on() {
 }
 
 #[test]
-fn the_learned_head_is_told_level_and_class() {
+fn the_learned_head_is_conditioned_on_noise_level_and_class() {
     let config = HeadConfig { features: 6, label_dim: 3, width: 8 };
     let params = config.init(2).unwrap();
     let head = Head::Learned(Box::new(config.build(&params.frozen()).unwrap()));
@@ -95,7 +95,7 @@ fn the_learned_head_is_told_level_and_class() {
 }
 
 #[test]
-fn perceptrons_have_the_gradients_of_differences() {
+fn perceptron_gradients_match_finite_differences() {
     const STEP: f64 = 1e-4;
     let config = MlpConfig { width: 8, depth: 2, label_dim: 2, ..MlpConfig::default() };
     let double = |set: ParamSet| set.to_dtype(DType::F64).unwrap();
@@ -134,7 +134,7 @@ fn perceptrons_have_the_gradients_of_differences() {
 }
 
 #[test]
-fn perceptrons_are_sampled_and_refuse_what_does_not_fit() {
+fn perceptrons_sample_and_reject_misfits() {
     let config = MlpConfig { width: 16, ..MlpConfig::default() };
     let params = config.init(0).unwrap();
     let mlp = config.build(&params.frozen()).unwrap();

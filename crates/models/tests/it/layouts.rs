@@ -12,7 +12,7 @@ use uni_instruct_models::{Architecture, Conditioning, Denoiser, NetworkConfig};
 use crate::golden::{Golden, under};
 
 #[test]
-fn names_and_shapes_are_the_reference_s() {
+fn names_and_shapes_match_the_reference() {
     for name in crate::networks::FILES {
         let golden = Golden::load(name);
         let theirs: BTreeMap<_, _> = under(&golden.file, "net.")
@@ -79,7 +79,7 @@ fn check_uniform(tensor: &Tensor, bound: f64) {
 }
 
 #[test]
-fn song_networks_start_by_glorot_s_law() {
+fn song_networks_have_glorot_initialization() {
     let tensors = song(|_| ()).init(3).unwrap().tensors();
     let table = [
         // name, fan-in, fan-out, gain
@@ -108,7 +108,7 @@ fn song_networks_start_by_glorot_s_law() {
 }
 
 #[test]
-fn adm_networks_start_by_he_s_law() {
+fn adm_networks_have_he_initialization() {
     let tensors = dhariwal(|_| ()).init(3).unwrap().tensors();
     let table = [
         ("enc.16x16_block0.conv0.weight", 64 * 9),
@@ -222,7 +222,7 @@ fn widths_that_are_not_multiples_of_64_have_attention_as_in_edm() {
 }
 
 #[test]
-fn configurations_survive_their_text_and_unknown_keys_do_not() {
+fn configurations_round_trip_and_reject_unknown_keys() {
     let full = song(|it| {
         (it.encoder_type, it.decoder_type) = (Encoder::Skip, Decoder::Skip);
     });

@@ -185,7 +185,7 @@ fn dropout_is_a_function_of_key_and_sample() {
 }
 
 #[test]
-fn label_dropout_takes_whole_labels_while_training() {
+fn label_dropout_zeroes_whole_labels_in_training() {
     let config = config(|it| (it.dropout, it.label_dropout) = (0.0, 0.25));
     let params = opened(&config);
     let network = config.build(&params.frozen()).unwrap();
