@@ -26,6 +26,7 @@ use kernels::tape::{Value, bridge, layers};
 
 /// Map from features to a logit.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Head {
     /// The mean over channels and positions, without parameters; the network learns it (SiDA, Zhou et
     /// al. 2025, arXiv:2410.14919).

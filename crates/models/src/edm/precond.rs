@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// Variants without constants have braces too, because serde rejects unknown keys only there.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Precond {
     /// EDM's own: unit variance in, unit variance out.
     Edm {},

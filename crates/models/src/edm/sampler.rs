@@ -10,6 +10,7 @@ use kernels::noise::NoiseStream;
 /// The integrator of the probability-flow equation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Integrator {
     /// First order: `n` evaluations in `n` steps.
     Euler,

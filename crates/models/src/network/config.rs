@@ -17,6 +17,7 @@ use crate::unet::song::SongUNet;
 /// Kind of U-Net, with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Architecture {
     /// DDPM++ and NCSN++.
     Song(SongConfig),
@@ -105,6 +106,16 @@ impl NetworkConfig {
     pub fn imagenet64_adm() -> Self {
         let architecture = Architecture::Dhariwal(DhariwalConfig::default());
         Self { label_dim: 1000, ..Self::new(architecture, 64, 3) }
+    }
+
+    /// The same network with another probability of dropping an activation while training.
+    #[must_use]
+    pub fn with_dropout(mut self, probability: f64) -> Self {
+        match &mut self.architecture {
+            Architecture::Song(song) => song.dropout = probability,
+            Architecture::Dhariwal(dhariwal) => dhariwal.dropout = probability,
+        }
+        self
     }
 
     /// Checks every option.

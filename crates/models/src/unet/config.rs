@@ -8,6 +8,7 @@ use kernels::Filter;
 /// Embedding of the noise level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Embedding {
     /// Sines and cosines at geometric frequencies (DDPM++).
     Positional,
@@ -18,6 +19,7 @@ pub enum Embedding {
 /// Additional input of the encoder's levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Encoder {
     /// Nothing.
     Standard,
@@ -30,6 +32,7 @@ pub enum Encoder {
 /// Resolutions at which the decoder has an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Decoder {
     /// At the full resolution only.
     Standard,
@@ -40,6 +43,7 @@ pub enum Decoder {
 /// The filter of up- and downsampling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ResampleFilter {
     /// `[1, 1]` (DDPM++, ADM).
     Box,
