@@ -128,7 +128,7 @@ def fresh_draws(config, shape):
 
 
 def levels(law, batch):
-    """`batch` noise levels of a law (see `divergence::SigmaLaw`)."""
+    """`batch` noise levels of a law (see `divergence::SigmaDistribution`)."""
     ((kind, of),) = law.items()
     if kind == "log-normal":
         return (torch.randn(batch) * of["std"] + of["mean"]).exp()

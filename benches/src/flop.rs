@@ -5,7 +5,7 @@
 //! is applied at every pixel of 16×16. What is left out (norms, activations, sums) is below a
 //! hundredth. A method that saves multiplications, as Winograd's, may exceed the peak on this scale.
 
-use divergence::{FakeScore, preset};
+use divergence::{FakeScoreSource, preset};
 use metrics::Inception;
 use models::NetworkConfig;
 
@@ -46,7 +46,7 @@ fn passes(act: &Act) -> f64 {
         Act::Heun { steps } => (2 * steps - 1) as f64,
         Act::Step { preset: name } => {
             let Some(row) = preset(name) else { return f64::NAN };
-            let trained = row.method.fake_score == FakeScore::Trained;
+            let trained = row.method.fake_score == FakeScoreSource::Trained;
             let judges =
                 if row.method.needs_input_gradient() { 2.0 * INPUT } else { 2.0 * FORWARD };
             // The generator makes the samples on which the fake score is trained.

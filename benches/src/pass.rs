@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use candle_core::{DType, Device, Result, Tensor, Var, backprop::GradStore};
-use divergence::SigmaLaw;
+use divergence::SigmaDistribution;
 use kernels::noise::NoiseStream;
 use models::{Conditioning, Denoiser, Network, NetworkConfig, ParamSet};
 
@@ -138,7 +138,7 @@ fn inputs(config: &NetworkConfig, batch: usize) -> crate::Result<Inputs> {
     let draw = |stream| NoiseStream::new(SEED, stream).normal_tensor(0, &shape, &Device::Cpu);
     let levels = NoiseStream::new(SEED, 0);
     // EDM's training law (Karras et al. 2022, arXiv:2206.00364, Table 1).
-    let law = SigmaLaw::LogNormal { mean: -1.2, std: 1.2 };
+    let law = SigmaDistribution::LogNormal { mean: -1.2, std: 1.2 };
     let sigma: Vec<f32> =
         (0..batch as u64).map(|row| law.sigma(levels.uniform(row, 0)) as f32).collect();
     let sigma = Tensor::from_vec(sigma, batch, &Device::Cpu)?;

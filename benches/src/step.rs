@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use divergence::Method;
-use models::{NetworkConfig, NetworkFile, Provenance};
+use models::{NetworkConfig, NetworkFile, Provenance, Role};
 use train::assemble::{Parts, assemble};
 use train::phases::Phase;
 use train::streams::Use;
@@ -35,6 +35,7 @@ pub fn engine(network: &NetworkConfig, batch: usize, preset: &str) -> Result<Eng
     let file = NetworkFile {
         config: network.clone(),
         params: teacher?,
+        role: Role::Teacher,
         provenance: Provenance::default(),
     };
     let parts =

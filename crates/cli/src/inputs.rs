@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use candle_core::Device;
 use data::Dataset;
 use metrics::{FeatureExtractor, FeatureNetFile, Inception, TrainedFeatureNet};
-use models::{NetworkConfig, NetworkFile};
+use models::{NetworkConfig, NetworkFile, Role};
 use pickle::FileBytes;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use train::{
@@ -128,16 +128,13 @@ pub fn network(name: &str) -> anyhow::Result<(NetworkFile, String)> {
 /// If the file cannot be read, or holds a one-step generator.
 pub fn teacher(name: &str) -> anyhow::Result<(NetworkFile, String)> {
     let (file, hash) = network(name)?;
-    if file.provenance.entries.contains_key(SIGMA_INIT) {
+    if file.role != Role::Teacher {
         let reason =
             "it is a one-step generator, which denoises at one level alone; give a teacher";
         return Err(train::Error::unusable(name, reason).into());
     }
     Ok((file, hash))
 }
-
-/// Key of a generator's provenance under which the level of its input stands.
-pub const SIGMA_INIT: &str = "sigma_init";
 
 /// Where `dataset fetch inception` leaves its file.
 pub const INCEPTION: &str = "data-cache/inception/default_1.pt";

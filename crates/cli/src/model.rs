@@ -1,7 +1,7 @@
 //! A network that makes images: a one-step generator or a teacher under a sampler.
 
 use candle_core::Device;
-use models::{Network, NetworkConfig};
+use models::{Network, NetworkConfig, Role};
 use train::evaluate::Maker;
 
 use crate::inputs;
@@ -11,8 +11,7 @@ pub struct Model {
     /// What it is.
     pub config: NetworkConfig,
     network: Network,
-    /// Level of a generator's input; `None` for a teacher.
-    sigma_init: Option<f64>,
+    role: Role,
     steps: usize,
 }
 
@@ -24,22 +23,22 @@ impl Model {
     /// If the file is not usable, or steps are given for a generator, which takes one evaluation.
     pub fn load(name: &str, steps: Option<u16>, device: &Device) -> anyhow::Result<Self> {
         let (file, _) = inputs::network(name)?;
-        let sigma_init = file.provenance.entries.get(inputs::SIGMA_INIT);
-        let sigma_init = sigma_init.map(|text| level(name, text)).transpose()?;
-        if sigma_init.is_some() && steps.is_some() {
+        if file.role != Role::Teacher && steps.is_some() {
             let reason = "a one-step generator takes one evaluation; leave it out";
             return Err(train::Error::unusable("--steps", reason).into());
         }
         let network = file.config.build(&file.params.to_device(device)?.frozen())?;
         let steps = steps.unwrap_or(DEFAULT_STEPS).into();
-        Ok(Self { config: file.config, network, sigma_init, steps })
+        Ok(Self { config: file.config, network, role: file.role, steps })
     }
 
     /// As a maker of images.
     pub fn maker(&self) -> Maker<'_> {
-        match self.sigma_init {
-            Some(sigma_init) => Maker::OneStep { generator: &self.network, sigma_init },
-            None => Maker::Heun { teacher: &self.network, steps: self.steps },
+        match self.role {
+            Role::Generator { sigma_init } => {
+                Maker::OneStep { generator: &self.network, sigma_init }
+            }
+            Role::Teacher => Maker::Heun { teacher: &self.network, steps: self.steps },
         }
     }
 
@@ -50,7 +49,7 @@ impl Model {
 
     /// What it is called in a table.
     pub fn name(&self) -> &'static str {
-        if self.sigma_init.is_some() { "student" } else { "teacher" }
+        if self.role == Role::Teacher { "teacher" } else { "student" }
     }
 
     /// Shape of one image.
@@ -61,14 +60,3 @@ impl Model {
 
 /// Steps of a teacher's sampler: 35 evaluations, EDM's for 32x32.
 const DEFAULT_STEPS: u16 = 18;
-
-/// A generator's input level, as its file tells it.
-fn level(name: &str, text: &str) -> Result<f64, models::Error> {
-    let number: Option<f64> = text.parse().ok();
-    number.filter(|it| it.is_finite() && 0.0 < *it).ok_or_else(|| {
-        let expected = "a positive number".to_owned();
-        let fault =
-            models::Error::Metadata { key: inputs::SIGMA_INIT, expected, found: text.to_owned() };
-        fault.in_file(name)
-    })
-}

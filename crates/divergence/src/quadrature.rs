@@ -15,7 +15,7 @@ pub struct Grid {
 
 impl Grid {
     /// The integrals of `count` functions over the cube in `dim` dimensions: at each point, `f`
-    /// adds their values to the sums that it is handed.
+    /// adds their values to the sums that it is given.
     pub fn integrate(
         &self,
         dim: usize,
@@ -99,7 +99,7 @@ pub fn divergences(
     }))
 }
 
-/// `E_q[h(l) |δ|²]` at σ, of each divergence: what the surrogate's gradient is the gradient of.
+/// `E_q[h(l) |δ|²]` at σ, of each divergence: the objective whose gradient the surrogate has.
 ///
 /// # Errors
 ///
@@ -146,7 +146,7 @@ pub fn expansions(
     Ok(sums)
 }
 
-/// Where a density is below `e^-300` its ratio is rounding, and nothing is lost without it.
+/// Points with a density below `e^-300` are skipped: their ratio is rounding, their share nothing.
 const SMALLEST_LOG_DENSITY: f64 = -300.0;
 
 fn noised(

@@ -1,6 +1,6 @@
-//! Networks on the plane: small perceptrons behind the same traits as the U-Nets.
+//! Small perceptrons behind the same traits as the U-Nets.
 //!
-//! For worlds of a few dimensions, where a run takes seconds: the quickstart and tests.
+//! For toy problems of a few dimensions, on which a run takes seconds: the quickstart and tests.
 
 use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
@@ -175,7 +175,7 @@ impl Trunk {
         })
     }
 
-    /// The level and the class, `[B, width]`.
+    /// Embedding of noise level and class, `[B, width]`.
     fn embed(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> Result<Value> {
         let [cos, sin] = self.waves.forward(noise)?;
         let mut emb = self.map_noise.forward(&x.constant(Tensor::cat(&[cos, sin], 1)?))?;

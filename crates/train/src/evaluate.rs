@@ -9,12 +9,12 @@ use models::{
     Conditioning, Denoiser,
     edm::sampler::{SamplerConfig, sample, stream_noise},
     generator::generate,
+    labels::one_hot,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
-    labels::one_hot,
     streams::{Use, stream},
 };
 

@@ -93,13 +93,39 @@ fn preset(name: &str) -> Result<Method, String> {
 }
 
 /// `method` with the keys of `changes` put in its place, tables merged.
-fn overridden(method: Method, changes: toml::Table) -> Result<Method, String> {
+fn overridden(method: Method, mut changes: toml::Table) -> Result<Method, String> {
     if changes.is_empty() {
         return Ok(method);
     }
+    use_written_keys(&mut changes);
     let mut table = toml::Table::try_from(&method).map_err(|err| err.to_string())?;
     merge(&mut table, changes)?;
     table.try_into().map_err(|err: toml::de::Error| err.message().to_owned())
+}
+
+/// Puts values given under the newer of two keys under the one that a method is written with, so
+/// that they replace the preset's.
+fn use_written_keys(changes: &mut toml::Table) {
+    for (newer, written) in
+        [("sigma_distribution", "sigma_law"), ("fake_sigma_distribution", "fake_sigma_law")]
+    {
+        if !changes.contains_key(written)
+            && let Some(value) = changes.remove(newer)
+        {
+            changes.insert(written.into(), value);
+        }
+    }
+    if changes.get("ratio").is_some_and(|it| it.get("correction_clip").is_some()) {
+        // Given under both keys: the method refuses two that differ.
+        return;
+    }
+    let exact = changes.get_mut("objective").and_then(|it| it.get_mut("exact"));
+    if let Some(clip) = exact.and_then(|it| it.as_table_mut()?.remove("clip")) {
+        let ratio = changes.entry("ratio").or_insert_with(|| toml::Table::new().into());
+        if let Some(ratio) = ratio.as_table_mut() {
+            ratio.insert("correction_clip".into(), clip);
+        }
+    }
 }
 
 /// Parts that a method may do without, which `false` switches off.

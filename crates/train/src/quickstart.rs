@@ -4,13 +4,13 @@
 use std::num::NonZeroUsize;
 
 use candle_core::{DType, Device, Tensor};
-use divergence::{Divergence, Method, RatioState, SigmaLaw};
+use divergence::{
+    Divergence, Method, RatioState, SigmaDistribution,
+    mixture::{Component, GaussianMixture},
+};
 use models::{
-    Conditioning, Denoiser, LogRatio,
-    analytic::{GaussianMixture, Spread},
-    generator::generate,
-    mlp::MlpConfig,
-    params::ParamSet,
+    Conditioning, Denoiser, LogRatio, analytic::MixtureDenoiser, generator::generate,
+    mlp::MlpConfig, params::ParamSet,
 };
 
 use crate::{
@@ -61,8 +61,8 @@ impl LogRatio for NoRatio {
 /// If a network cannot be made.
 pub fn engine(updates: u64, seed: u64) -> Result<Engine, Error> {
     let method = Method {
-        sigma_law: SigmaLaw::KarrasRamp { min: 0.02, max: 20.0, rho: 7.0, t_max: 0.9 },
-        fake_sigma_law: SigmaLaw::LogNormal { mean: -0.8, std: 1.4 },
+        sigma_law: SigmaDistribution::KarrasRamp { min: 0.02, max: 20.0, rho: 7.0, t_max: 0.9 },
+        fake_sigma_law: SigmaDistribution::LogNormal { mean: -0.8, std: 1.4 },
         sigma_init: SIGMA_INIT,
         divergence: Divergence::ReverseKl,
         ..Method::default()
@@ -118,9 +118,10 @@ pub fn engine(updates: u64, seed: u64) -> Result<Engine, Error> {
     Ok(Engine { config, networks, state, source, device, dtype })
 }
 
-fn teacher() -> candle_core::Result<GaussianMixture> {
-    let modes = centers().map(|mean| (1.0, mean.to_vec(), Spread::Isotropic(SPREAD * SPREAD)));
-    GaussianMixture::new(&modes)
+fn teacher() -> candle_core::Result<MixtureDenoiser> {
+    let modes = centers().map(|mean| Component::isotropic(1.0, mean.to_vec(), SPREAD * SPREAD));
+    let mixture = GaussianMixture::new(modes.into()).map_err(candle_core::Error::wrap)?;
+    MixtureDenoiser::new(mixture)
 }
 
 /// Samples of the mixture itself.

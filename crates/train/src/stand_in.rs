@@ -1,7 +1,7 @@
 //! What stands in for a teacher and for images that are not there, where a run is only tried.
 
 use data::{Dataset, Labels};
-use models::{NetworkConfig, NetworkFile, Provenance};
+use models::{NetworkConfig, NetworkFile, Provenance, Role};
 
 use crate::{
     Error,
@@ -19,7 +19,12 @@ const IMAGES: usize = 64;
 pub fn teacher(config: &NetworkConfig, seed: u64) -> Result<NetworkFile, Error> {
     let params = config.init(seed)?;
     let entries = [("licence".to_owned(), "none: random weights".to_owned())].into();
-    Ok(NetworkFile { config: config.clone(), params, provenance: Provenance { entries } })
+    Ok(NetworkFile {
+        config: config.clone(),
+        params,
+        role: Role::Teacher,
+        provenance: Provenance { entries },
+    })
 }
 
 /// Images of noise that fit this network, with random classes where it takes some.

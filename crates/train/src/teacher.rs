@@ -11,10 +11,11 @@ use std::{
 
 use candle_core::{DType, Device, Tensor};
 use data::{Dataset, Stream};
-use divergence::SigmaLaw;
+use divergence::SigmaDistribution;
 use models::{
     Conditioning, Denoiser, DropoutKey,
     edm::sampler::{SamplerConfig, sample, stream_noise},
+    labels::one_hot,
     network::{Network, NetworkConfig, NetworkFile},
 };
 use serde::{Deserialize, Serialize};
@@ -58,7 +59,7 @@ pub struct TeacherConfig {
     pub accumulation: NonZeroUsize,
     /// Noise levels of the loss.
     #[serde(default = "edm_law")]
-    pub sigma_law: SigmaLaw,
+    pub sigma_law: SigmaDistribution,
     /// Probability of augmenting an image.
     #[serde(default)]
     pub augment: Fraction,
@@ -81,8 +82,8 @@ fn one() -> NonZeroUsize {
 }
 
 /// EDM's law of noise levels in training, `ln σ ~ N(−1.2, 1.2²)` (Table 1).
-fn edm_law() -> SigmaLaw {
-    SigmaLaw::LogNormal { mean: -1.2, std: 1.2 }
+fn edm_law() -> SigmaDistribution {
+    SigmaDistribution::LogNormal { mean: -1.2, std: 1.2 }
 }
 
 impl TeacherConfig {
@@ -271,7 +272,7 @@ fn preview(
         0 => None,
         k => {
             let classes: Vec<u32> = (0..COUNT as u32).map(|i| i % k as u32).collect();
-            Some(crate::labels::one_hot(&classes, k, device)?)
+            Some(one_hot(&classes, k, device)?)
         }
     };
     let mut noise = stream_noise(stream(seed, Use::Churn), 0, COUNT as u64, device);

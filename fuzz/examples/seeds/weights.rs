@@ -1,6 +1,6 @@
 //! Files of tensors and metadata.
 
-use models::{NetworkFile, Provenance, TensorFile};
+use models::{NetworkFile, Provenance, Role, TensorFile};
 
 use crate::Seed;
 
@@ -21,7 +21,7 @@ fn network(from: &str, to: &str) -> Vec<u8> {
     let config = fuzz::network_config();
     let params = config.init(1).expect("a small network");
     let provenance = Provenance { entries: [("licence".to_owned(), "none".to_owned())].into() };
-    let network = NetworkFile { config, params, provenance };
+    let network = NetworkFile { config, params, role: Role::Teacher, provenance };
     let bytes = network.to_bytes().expect("numbers in memory");
     let mut file = TensorFile::from_bytes("seed", &bytes).expect("we wrote it");
     let config = file.metadata.get_mut("config").expect("we wrote it");

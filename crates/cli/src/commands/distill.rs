@@ -10,7 +10,7 @@ use anyhow::Context;
 use data::{Dataset, Labels};
 use divergence::Divergence;
 use metrics::FeatureExtractor;
-use models::{NetworkConfig, NetworkFile, Provenance};
+use models::{NetworkConfig, NetworkFile, Provenance, Role};
 use train::{
     Config, Engine,
     assemble::{Parts, assemble, check_data, needs_samples},
@@ -265,10 +265,10 @@ fn export(
     mut entries: BTreeMap<String, String>,
     path: &Path,
 ) -> anyhow::Result<()> {
-    entries.insert(inputs::SIGMA_INIT.into(), engine.sigma_init()?.to_string());
     entries.insert("images".into(), engine.state.progress.images.to_string());
     let params = engine.state.ema.to_device(&candle_core::Device::Cpu)?;
-    let file = NetworkFile { config, params, provenance: Provenance { entries } };
+    let role = Role::Generator { sigma_init: engine.sigma_init()? };
+    let file = NetworkFile { config, params, role, provenance: Provenance { entries } };
     Ok(file.save(path)?)
 }
 

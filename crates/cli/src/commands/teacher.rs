@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use models::{NetworkFile, Provenance};
+use models::{NetworkFile, Provenance, Role};
 use train::{
     run::Job,
     teacher::{Teacher, TeacherConfig},
@@ -116,7 +116,8 @@ fn export(args: &Export) -> anyhow::Result<()> {
     let entries = entries.map(|(key, value)| (key.to_owned(), value)).into();
     let config = teacher.config.network.clone();
     let params = teacher.state.ema;
-    NetworkFile { config, params, provenance: Provenance { entries } }.save(&args.out)?;
+    let (role, provenance) = (Role::Teacher, Provenance { entries });
+    NetworkFile { config, params, role, provenance }.save(&args.out)?;
     say!("{}", args.out.display())?;
     Ok(())
 }

@@ -17,7 +17,7 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Its tensors are those of the block it ends, hence `norm2`.
+    /// Its tensors belong to the block that it ends, hence `norm2`.
     pub fn new(scope: &Scope<'_>, channels: usize, heads: usize, style: &Style) -> Result<Self> {
         let keep = Resample::Keep;
         let packed = [channels, 3 * channels, 1];

@@ -8,7 +8,7 @@ use crate::layout::Scope;
 use kernels::DropoutKey;
 use kernels::tape::{Plus, Value, layers};
 
-/// Where a block stands.
+/// Position of a block in its network.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub inputs: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Place {
     pub layer: u32,
 }
 
-/// What a block does to the resolution.
+/// Change of resolution in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Keep,
@@ -28,7 +28,7 @@ pub(crate) enum Step {
     Down,
 }
 
-/// What every block of a pass is given.
+/// Inputs that all blocks of a pass share.
 #[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
     /// The conditioning vector, `[B, E]`.
@@ -36,7 +36,7 @@ pub(crate) struct Pass<'a> {
     pub dropout: Option<DropoutKey>,
 }
 
-/// Two convolutions with a residual path, conditioned on the embedding, then maybe attention.
+/// Two convolutions with a residual path, conditioned on the embedding, then optional attention.
 #[derive(Debug)]
 pub(crate) struct Block {
     norm0: Norm,

@@ -7,14 +7,14 @@ use crate::layout::{Init, Scope};
 use kernels::Filter;
 use kernels::tape::{NormParams, Normalize, Plus, Value, layers};
 
-/// How the weights and biases of a layer start.
+/// Initial weights and biases of a layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Start {
-    /// Glorot's uniform law times a gain, biases zero.
+    /// Glorot's uniform distribution times a gain, biases zero.
     Xavier(f64),
-    /// He's uniform law times a gain for weights and one for biases.
+    /// He's uniform distribution, with a gain for weights and one for biases.
     KaimingUniform { weight: f64, bias: f64 },
-    /// He's normal law times a gain, biases zero.
+    /// He's normal distribution times a gain, biases zero.
     KaimingNormal(f64),
 }
 
@@ -35,7 +35,7 @@ impl Start {
     }
 }
 
-/// What a convolution does to the resolution.
+/// Change of resolution in a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resample {
     /// Keeps it.
@@ -65,7 +65,7 @@ impl Resample {
         }
     }
 
-    /// Asks for the filter `[1, 1, k, k]`, which EDM's files hold with every resampling layer.
+    /// Requests the filter `[1, 1, k, k]`, which EDM's files hold with every resampling layer.
     fn buffer(self, scope: &Scope<'_>) -> Result<()> {
         if let Some(filter) = self.filter() {
             let taps = filter.taps();

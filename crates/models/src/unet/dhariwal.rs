@@ -10,7 +10,7 @@ use super::conv::{Conv, Linear, Norm, Resample, Start};
 use super::embedding::Waves;
 use super::song::Name;
 use super::style::Style;
-use super::{Output, Sizes};
+use super::{Sizes, UNetOutput};
 use crate::denoiser::Conditioning;
 use crate::error::Result;
 use crate::layout::Scope;
@@ -22,7 +22,7 @@ const EPS: f64 = 1e-5;
 
 /// ADM.
 #[derive(Debug)]
-pub struct DhariwalUNet {
+pub(crate) struct DhariwalUNet {
     sizes: Sizes,
     label_dropout: f64,
     waves: Waves,
@@ -39,14 +39,14 @@ pub struct DhariwalUNet {
 
 #[derive(Debug)]
 struct DecoderBlock {
-    /// Whether a skip connection joins at its input.
+    /// True if a skip connection joins at its input.
     takes_skip: bool,
     block: Block,
 }
 
 impl DhariwalUNet {
-    pub(crate) fn new(scope: &Scope<'_>, config: &DhariwalConfig, sizes: Sizes) -> Result<Self> {
-        // A third of He's variance: the law of PyTorch's default layers.
+    pub fn new(scope: &Scope<'_>, config: &DhariwalConfig, sizes: Sizes) -> Result<Self> {
+        // A third of He's variance, as PyTorch's default layers start.
         let third = (1.0f64 / 3.0).sqrt();
         let start = Start::KaimingUniform { weight: third, bias: third };
         let start_zero = Start::KaimingUniform { weight: 0.0, bias: 0.0 };
@@ -97,12 +97,12 @@ impl DhariwalUNet {
 
     /// The raw output and the bottleneck, for `x: [B, C, H, W]` and `noise: [B]` as
     /// preconditioned.
-    pub(crate) fn forward(
+    pub fn forward(
         &self,
         x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
-    ) -> candle_core::Result<Output> {
+    ) -> candle_core::Result<UNetOutput> {
         let (emb, mut skips) = self.encode(x, noise, cond)?;
         let pass = Pass { emb: &emb, dropout: cond.dropout };
         let bottleneck = skips.last().expect("an encoder has a layer").clone();
@@ -116,11 +116,11 @@ impl DhariwalUNet {
             };
         }
         let raw = self.out_conv.after(&[&x], Some(self.out_norm.silu()), Plus::Nothing)?;
-        Ok(Output { raw, bottleneck })
+        Ok(UNetOutput { raw, bottleneck })
     }
 
     /// The activation of the last encoder block: `[B, C', h, w]`.
-    pub(crate) fn bottleneck(
+    pub fn bottleneck(
         &self,
         x: &Value,
         noise: &Tensor,
@@ -234,7 +234,7 @@ impl Builder<'_> {
         attends: bool,
     ) -> Result<Block> {
         let inputs = self.channels + skip;
-        let heads = if attends { outputs / DhariwalConfig::HEAD_CHANNELS } else { 0 };
+        let heads = if attends { DhariwalConfig::heads(outputs) } else { 0 };
         let place = Place { inputs, outputs, step, heads, layer: self.layer };
         self.layer += 1;
         self.channels = outputs;

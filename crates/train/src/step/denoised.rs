@@ -1,7 +1,7 @@
 //! Teacher and fake score at the same noised sample.
 
 use candle_core::{Result, Tensor};
-use divergence::{FakeScore, Method};
+use divergence::{FakeScoreSource, Method};
 use models::Conditioning;
 
 use super::{Noised, Players};
@@ -40,13 +40,13 @@ impl Denoised {
         // The adversarial term is differentiated through the discriminator, whatever the objective.
         let seen = if method.adversarial.is_some() { &noised.x } else { x };
         let (fake, log_ratio) = match (method.fake_score, method.needs_discriminator()) {
-            (FakeScore::Trained, false) => (fake.denoise(x, sigma, cond)?, None),
-            (FakeScore::Trained, true) => {
+            (FakeScoreSource::Trained, false) => (fake.denoise(x, sigma, cond)?, None),
+            (FakeScoreSource::Trained, true) => {
                 let (denoised, log_ratio) = fake.denoise_and_log_ratio(seen, sigma, cond)?;
                 (denoised, Some(log_ratio))
             }
-            (FakeScore::Instance, false) => (noised.x0.clone(), None),
-            (FakeScore::Instance, true) => {
+            (FakeScoreSource::Instance, false) => (noised.x0.clone(), None),
+            (FakeScoreSource::Instance, true) => {
                 (noised.x0.clone(), Some(fake.log_ratio(seen, sigma, cond)?))
             }
         };

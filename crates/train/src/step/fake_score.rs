@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use models::{
     Conditioning, Denoiser, LogRatio, Network,
-    discriminator::{Discriminator, Head},
+    discriminator::{FeatureDiscriminator, Head},
 };
 
 /// The denoiser of the student's law together with the estimate of ln(teacher/student).
@@ -42,7 +42,7 @@ impl Denoiser for Shared {
 
 impl LogRatio for Shared {
     fn log_ratio(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
-        Discriminator { network: &self.network, head: &self.head }.log_ratio(x, sigma, cond)
+        FeatureDiscriminator { network: &self.network, head: &self.head }.log_ratio(x, sigma, cond)
     }
 }
 

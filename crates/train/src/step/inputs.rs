@@ -1,7 +1,7 @@
 //! What a step draws at random: a pure function of seed and position.
 
 use candle_core::{DType, Device, Result, Tensor};
-use divergence::SigmaLaw;
+use divergence::SigmaDistribution;
 use models::Conditioning;
 
 use crate::streams::{Use, stream};
@@ -55,8 +55,8 @@ impl Draw<'_> {
     pub fn sigma(
         &self,
         of: Use,
-        law: &SigmaLaw,
-        other: Option<(f64, &SigmaLaw)>,
+        law: &SigmaDistribution,
+        other: Option<(f64, &SigmaDistribution)>,
     ) -> Result<Tensor> {
         let uniforms = stream(self.seed, of);
         let levels: Vec<f64> = (0..self.batch as u64)

@@ -131,6 +131,43 @@ fn the_fingerprint_ignores_logging_and_nothing_else() {
     assert_ne!(config.fingerprint(), seeded.fingerprint());
 }
 
+/// A checkpoint resumes only under its fingerprint, so the fingerprint of a configuration stays the
+/// same for ever. This one was computed by version 0.1 and stands in the student's own file.
+#[test]
+fn fingerprints_are_those_of_version_0_1() {
+    let text = include_str!("../../../../assets/fashion-mnist-student/config.resolved.toml");
+    let config = parse(text).unwrap();
+    assert_eq!(config.fingerprint(), "b431ec50329512b8");
+    assert_eq!(config.phase[0].method.objective, Objective::Integral);
+    assert_eq!(config.phase[1].method.objective, Objective::Exact { clip: 0.1 });
+    assert_eq!(config.to_toml(), text);
+}
+
+#[test]
+fn older_and_newer_keys_of_a_method_mean_the_same() {
+    let method = |text: &str| parse(&format!("[[phase]]\n{text}")).unwrap().phase[0].method.clone();
+    let clip = |clip| Objective::Exact { clip };
+    assert_eq!(method("method.ratio.correction_clip = 1").objective, clip(1.0));
+    assert_eq!(method("method.objective.exact.clip = 1").objective, clip(1.0));
+    assert_eq!(method("preset = \"sid\"\nmethod.objective = \"exact\"").objective, clip(0.1));
+    let exact = "preset = \"sid\"\nmethod.objective = { exact = { clip = \"inf\" } }";
+    assert_eq!(method(exact).objective, clip(f64::INFINITY));
+    let levels = "log-uniform = { min = 0.5, max = 2.0 }";
+    assert_eq!(
+        method(&format!("method.sigma_distribution.{levels}")),
+        method(&format!("method.sigma_law.{levels}")),
+    );
+    assert_eq!(
+        method(&format!("method.fake_sigma_distribution.{levels}")),
+        method(&format!("method.fake_sigma_law.{levels}")),
+    );
+    check_refused(
+        "[[phase]]\nmethod = { objective.exact.clip = 1, ratio.correction_clip = 2 }",
+        &[],
+        &["objective.exact.clip", "is 1", "is 2", "give one"],
+    );
+}
+
 #[test]
 fn phases_follow_one_another() {
     let config = parse(

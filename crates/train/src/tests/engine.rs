@@ -6,7 +6,8 @@ use std::{path::Path, sync::atomic::AtomicBool};
 use candle_core::{DType, Device, Tensor};
 use data::{Dataset, Labels};
 use models::{
-    Architecture, NetworkConfig, NetworkFile, Provenance, TensorFile, unet::config::SongConfig,
+    Architecture, NetworkConfig, NetworkFile, Provenance, Role, TensorFile,
+    unet::config::SongConfig,
 };
 
 use crate::{
@@ -38,7 +39,12 @@ pub(super) fn parts(label_dim: usize, classes: Option<usize>) -> Parts {
     let config = network(label_dim);
     let params = config.init(5).unwrap();
     Parts {
-        teacher: NetworkFile { config, params, provenance: Provenance::default() },
+        teacher: NetworkFile {
+            config,
+            params,
+            role: Role::Teacher,
+            provenance: Provenance::default(),
+        },
         teacher_hash: "of a test".into(),
         dataset: classes.map(dataset),
         device: Device::Cpu,

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use data::{Dataset, Labels};
 use kernels::device::parse_device;
 use models::unet::config::SongConfig;
-use models::{Architecture, NetworkConfig, NetworkFile, ParamSet, Provenance};
+use models::{Architecture, NetworkConfig, NetworkFile, ParamSet, Provenance, Role};
 use uni_instruct_train::Config;
 use uni_instruct_train::assemble::{Parts, assemble};
 use uni_instruct_train::engine::{Engine, Outcome, Stats};
@@ -47,7 +47,12 @@ fn engine(preset: &str, device: Device) -> Engine {
     let network = network();
     let params = network.init(5).unwrap();
     let parts = Parts {
-        teacher: NetworkFile { config: network, params, provenance: Provenance::default() },
+        teacher: NetworkFile {
+            config: network,
+            params,
+            role: Role::Teacher,
+            provenance: Provenance::default(),
+        },
         teacher_hash: "of a test".into(),
         dataset: Some(dataset()),
         device,

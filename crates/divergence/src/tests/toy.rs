@@ -1,4 +1,4 @@
-//! Closed-form worlds with a differentiable student, and exact expectations of gradients in them.
+//! Closed-form toy problems with a differentiable student, and exact expectations of gradients.
 
 use candle_core::{D, Device, Result, Tensor, Var};
 
@@ -8,14 +8,14 @@ use crate::quadrature::Grid;
 
 /// A teacher, and a student `x₀ = mₖ + Aₖ z` that takes component `k` with a fixed probability.
 #[derive(Clone)]
-pub(super) struct World {
+pub(super) struct ToyProblem {
     pub(super) teacher: GaussianMixture,
     weights: Vec<f64>,
-    /// `mₖ` and, row by row, `Aₖ`, of all components in turn.
+    /// `mₖ` and, row by row, `Aₖ`, of each component.
     pub(super) parameters: Vec<f64>,
 }
 
-impl World {
+impl ToyProblem {
     /// Three modes, and a student of two components, on the line.
     pub(super) fn line() -> Self {
         let modes = [(0.35, -1.2, 0.35), (0.25, 0.3, 0.25), (0.40, 1.5, 0.45)];
@@ -26,7 +26,7 @@ impl World {
         }
     }
 
-    /// The world of theory's table: a Gaussian student with mean and standard deviation given.
+    /// The problem of the table in docs/theory.md: a Gaussian student with mean and standard deviation given.
     pub(super) fn gaussian_student(mean: f64, std: f64) -> Self {
         let modes = [(0.35, -1.92, 0.35), (0.25, 0.48, 0.25), (0.40, 2.40, 0.45)];
         Self {
@@ -64,7 +64,7 @@ impl World {
         self.parameters.chunks_exact(d + d * d).map(move |part| part.split_at(d))
     }
 
-    /// The student's law.
+    /// The student's distribution.
     pub(super) fn student(&self) -> GaussianMixture {
         let part = |((mean, a), &weight): ((&[f64], &[f64]), &f64)| Component {
             weight,
@@ -74,7 +74,7 @@ impl World {
         GaussianMixture::new(self.parts().zip(&self.weights).map(part).collect()).unwrap()
     }
 
-    /// The derivative of `f(world)` in each parameter, by central differences of order 6; a row
+    /// The derivative of `f(problem)` with respect to each parameter, by central differences of order 6; a row
     /// for each of the functions.
     pub(super) fn differences(&self, f: impl Fn(&Self) -> Vec<f64>) -> Vec<Vec<f64>> {
         const STEP: f64 = 0.002;
@@ -93,10 +93,10 @@ impl World {
         rows
     }
 
-    /// The gradient in each parameter of `E[loss]`, for each of the losses that `losses` makes of
+    /// The gradient of `E[loss]` with respect to each parameter, for each of the losses that `losses` makes of
     /// a batch and its true log-ratios, by automatic differentiation through the samples alone.
     ///
-    /// The expectation is exact: nodes in `x` by the trapezoid rule, and given `x` those of Gauss
+    /// The expectation is exact: nodes in `x` by the trapezoid rule, and given `x` nodes of Gauss
     /// and Hermite in `z`, exact since the gradient is of second degree in it.
     pub(super) fn expected_gradients(
         &self,
@@ -164,8 +164,8 @@ impl World {
         sigma: f64,
         losses: impl Fn(&SurrogateInputs<'_>, &Tensor) -> Result<T>,
     ) -> Result<T> {
-        let (log_p, score_p) = noised_law(&self.teacher, sigma, x)?;
-        let (log_q, score_q) = noised_law(&self.student(), sigma, x)?;
+        let (log_p, score_p) = noised_density(&self.teacher, sigma, x)?;
+        let (log_q, score_q) = noised_density(&self.student(), sigma, x)?;
         let denoised = |score: Tensor| x + (score * (sigma * sigma))?;
         let (teacher, fake) = (denoised(score_p)?, denoised(score_q)?);
         let sigma = Tensor::full(sigma, x.dims()[0], x.device())?;
@@ -176,7 +176,7 @@ impl World {
     /// Nodes of component `k`.
     fn nodes(&self, k: usize, sigma: f64) -> Result<Nodes> {
         let d = self.dim();
-        let (_, a) = self.parts().nth(k).expect("a component of the world");
+        let (_, a) = self.parts().nth(k).expect("a component of the problem");
         let mut covariance = product(a, &transpose(a));
         (0..d).for_each(|i| covariance[i * d + i] += sigma * sigma);
         let spread = factor(&covariance);
@@ -230,10 +230,10 @@ struct Nodes {
 
 /// `ln p_σ(x)`, `[N]`, and `∇ ln p_σ(x)`, `[N, d]`, by tensor operations: differentiable in `x`, and
 /// independent of the `f64` code.
-fn noised_law(law: &GaussianMixture, sigma: f64, x: &Tensor) -> Result<(Tensor, Tensor)> {
-    let d = law.dim();
+fn noised_density(mixture: &GaussianMixture, sigma: f64, x: &Tensor) -> Result<(Tensor, Tensor)> {
+    let d = mixture.dim();
     let (mut logs, mut pulls) = (vec![], vec![]);
-    for it in law.components() {
+    for it in mixture.components() {
         let mut covariance = it.covariance.clone();
         (0..d).for_each(|i| covariance[i * d + i] += sigma * sigma);
         let precision = Tensor::new(inverse(&covariance), x.device())?.reshape((d, d))?;

@@ -5,19 +5,20 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::normal::quantile;
 
-/// How noise levels are drawn: a quantile map from uniform numbers, and its density.
+/// A distribution of noise levels: a quantile map from uniform numbers, and its density.
 ///
 /// ```
-/// use uni_instruct_divergence::SigmaLaw;
+/// use uni_instruct_divergence::SigmaDistribution;
 ///
 /// // SiD's ramp: σ in [0.002, 24.41], median 0.97 (arXiv:2404.04057).
-/// let ramp = SigmaLaw::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
+/// let ramp = SigmaDistribution::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
 /// assert!((ramp.sigma(0.5) - 0.97).abs() < 0.01);
 /// assert!((ramp.support().1 - 24.41).abs() < 0.01);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum SigmaLaw {
+#[non_exhaustive]
+pub enum SigmaDistribution {
     /// `ln σ` is normal (Karras et al. 2022, arXiv:2206.00364, Table 1: -1.2 and 1.2).
     LogNormal {
         /// Mean of `ln σ`.
@@ -26,7 +27,7 @@ pub enum SigmaLaw {
         std: f64,
     },
     /// `σ^(1/rho) = min^(1/rho) + t (max^(1/rho) - min^(1/rho))`, `t` uniform in `(0, t_max)`: SiD's
-    /// law, from Karras' schedule (arXiv:2206.00364, Eq. 5).
+    /// distribution, from Karras' schedule (arXiv:2206.00364, Eq. 5).
     KarrasRamp {
         /// σ at `t = 0`, positive.
         min: f64,
@@ -37,8 +38,8 @@ pub enum SigmaLaw {
         /// Share of the ramp that is used, counted from small σ, in (0, 1].
         t_max: f64,
     },
-    /// Karras' schedule of `steps` levels in ascending order, with an index drawn uniformly from
-    /// `first..=last`: DMD2's and f-distill's law.
+    /// Karras' schedule of `steps` noise levels in ascending order, with an index drawn uniformly from
+    /// `first..=last`: the distribution of DMD2 and f-distill.
     UniformIndex {
         /// Number of levels.
         steps: u32,
@@ -62,8 +63,8 @@ pub enum SigmaLaw {
     },
 }
 
-impl SigmaLaw {
-    /// The level below which a share `u` of the draws lies: of uniform `u` in (0, 1), a draw.
+impl SigmaDistribution {
+    /// The quantile at `u` in (0, 1). For a uniform `u` it is a sample of the distribution.
     pub fn sigma(&self, u: f64) -> f64 {
         match *self {
             Self::LogNormal { mean, std } => (mean + std * quantile(u)).exp(),
@@ -79,9 +80,9 @@ impl SigmaLaw {
 
     /// The density of σ, per unit of σ; 0 outside the support.
     ///
-    /// The discrete law is given the density of a histogram: each level's mass spread evenly
-    /// over the points nearest to it. So `1/density`, summed over the levels with their masses, is
-    /// the trapezoid rule.
+    /// A discrete distribution has the density of a histogram: the mass of each noise level is spread
+    /// evenly over the points nearest to it. So `1/density`, summed over the levels with their masses,
+    /// is the trapezoid rule.
     pub fn density(&self, sigma: f64) -> f64 {
         let (low, high) = self.support();
         if !(0.0 < sigma && low <= sigma && sigma <= high) {
@@ -120,11 +121,11 @@ impl SigmaLaw {
         }
     }
 
-    /// Whether the numbers make a law; `field` is what an error says they belong to.
+    /// Checks the parameters; errors name them as parts of `field`.
     ///
     /// # Errors
     ///
-    /// Names the field and the number at fault.
+    /// Names the field and the parameter at fault.
     pub fn validate(&self, field: &'static str) -> Result<(), Error> {
         let positive = |name: &str, x: f64| {
             if x.is_finite() && 0.0 < x {
@@ -178,7 +179,7 @@ impl SigmaLaw {
         }
     }
 
-    /// The discrete law's level at an index; NaN of a continuous law.
+    /// The noise level at an index; NaN for a continuous distribution.
     fn level(&self, index: f64) -> f64 {
         match *self {
             Self::UniformIndex { steps, min, max, rho, .. } => {
@@ -188,7 +189,7 @@ impl SigmaLaw {
         }
     }
 
-    /// The discrete law's index whose level is nearest; NaN of a continuous law.
+    /// The index of the nearest noise level; NaN for a continuous distribution.
     fn nearest_index(&self, sigma: f64) -> f64 {
         let Self::UniformIndex { steps, min, max, rho, .. } = *self else { return f64::NAN };
         let [low, high, here] = [min, max, sigma].map(|x| x.powf(rho.recip()));
@@ -198,7 +199,7 @@ impl SigmaLaw {
     }
 }
 
-/// Karras' ramp at the share `t` of its way up.
+/// Karras' ramp at the fraction `t`, from `min` to `max`.
 fn ramp(min: f64, max: f64, rho: f64, t: f64) -> f64 {
     let (low, high) = (min.powf(rho.recip()), max.powf(rho.recip()));
     (low + t * (high - low)).powf(rho)
