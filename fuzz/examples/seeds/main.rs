@@ -3,16 +3,16 @@
 //! `cargo run -p fuzz --example seeds` writes `fuzz/corpus/<target>/<name>`, the same bytes each
 //! time. Files whose names are hashes were found by libFuzzer and are left alone.
 
-use std::fs;
-use std::io;
-use std::path::Path;
-
 mod archives;
 mod arrays;
 mod hostile;
 mod images;
 mod pickles;
 mod weights;
+
+use std::fs;
+use std::io;
+use std::path::Path;
 
 /// Name and content of a file.
 type Seed = (&'static str, Vec<u8>);

@@ -7,6 +7,12 @@
 //! Each sample's transformation is read from counter-based noise at the sample's position, and
 //! applied to that sample alone: batches may be split at will.
 
+mod affine;
+mod warp;
+
+#[cfg(test)]
+mod tests;
+
 use std::f64::consts::PI;
 
 use candle_core::{DType, Tensor};
@@ -14,12 +20,6 @@ use kernels::noise::NoiseStream;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-
-mod affine;
-mod warp;
-
-#[cfg(test)]
-mod tests;
 
 use affine::Affine;
 

@@ -5,18 +5,18 @@
 //! Each is tried until one gives files whose uncompressed content has the published SHA-256; so it
 //! does not matter which it was, nor whether the network is trusted.
 
-use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use crate::Error;
-
 mod download;
 mod package;
 mod published;
 mod source;
 #[cfg(test)]
 mod tests;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Error;
 
 use published::Published;
 use source::Source;

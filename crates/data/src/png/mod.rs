@@ -1,14 +1,14 @@
 //! PNG images of 8-bit grey or RGB, and grids of images for people to look at.
 
+mod grid;
+#[cfg(test)]
+mod tests;
+
 use std::io::Cursor;
 
 use ::png::{BitDepth, ColorType, Decoder, Encoder, Limits, Transformations};
 
 use crate::Error;
-
-mod grid;
-#[cfg(test)]
-mod tests;
 
 pub use grid::{GridStyle, grid, grid_with};
 

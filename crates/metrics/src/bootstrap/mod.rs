@@ -13,6 +13,9 @@
 //! Only the replicates' spread is of use, so they are moved to have the estimate as their mean.
 //! The bias of the estimate itself remains: compare Fréchet distances at equal numbers of images.
 
+mod frechet;
+mod kernel;
+
 use kernels::noise::NoiseStream;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -21,9 +24,6 @@ use crate::classification::{Classes, class_hits};
 use crate::prdc::Neighborhoods;
 use crate::rows::at_least;
 use crate::{Error, Prdc, Result, Rows};
-
-mod frechet;
-mod kernel;
 
 /// Stream of the resamples, apart from every stream of a run.
 const RESAMPLE_STREAM: u32 = 0x424f_4f54;

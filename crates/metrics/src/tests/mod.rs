@@ -1,11 +1,5 @@
 //! Tests of the statistics: other tools' figures, closed forms, invariances, bad input.
 
-use std::path::PathBuf;
-
-use kernels::noise::NoiseStream;
-
-use crate::{Result, Rows};
-
 mod bootstrap;
 mod classification;
 mod distances;
@@ -15,6 +9,12 @@ mod memorization;
 mod neighbors;
 mod npz;
 mod sets;
+
+use std::path::PathBuf;
+
+use kernels::noise::NoiseStream;
+
+use crate::{Result, Rows};
 
 #[track_caller]
 fn assert_close(got: f64, want: f64, tolerance: f64) {
