@@ -1,5 +1,5 @@
 """The layers of EDM's two U-Nets (Karras et al. 2022, arXiv:2206.00364, App. F), written for
-inference and training on a CPU with what PyTorch does fastest there: nearest-neighbour
+inference and training on a CPU with what PyTorch does fastest there: nearest-neighbor
 interpolation and mean pooling for the box filter, fused attention.
 
 Tensors are named as in EDM's files, so that the weights of either side load on the other.

@@ -54,7 +54,7 @@ const ROWS: &[Row] = &[
     ("concat-all", &[&[BATCH, 64, 32, 32], &[BATCH, 32, 32, 32]], |it| kernels::concat_channels(&it[0], &it[1]), Gradients::All),
 ];
 
-/// The optimiser's row: it changes its operands, so it is no [`Op`].
+/// The optimizer's row: it changes its operands, so it is no [`Op`].
 const ADAM: (&str, usize) = ("adam", 1 << 16);
 
 fn conv(it: &[Tensor]) -> Result<Tensor> {

@@ -89,7 +89,7 @@ pub const OPERATIONS: &[Operation] = &[
     row("imagenet64", "linear", &[&[2, 768], &[768, 768], &[768]], 1, linear),
 ];
 
-/// Numbers of each recipe's largest weight: what one update of the optimiser goes over at once.
+/// Numbers of each recipe's largest weight: what one update of the optimizer goes over at once.
 pub const WEIGHTS: [(&str, usize); 3] =
     [("small", 64 * 128 * 9), ("cifar10", 256 * 512 * 9), ("imagenet64", 768 * 1536 * 9)];
 

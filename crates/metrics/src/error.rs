@@ -35,7 +35,7 @@ pub enum Error {
         /// What was found.
         found: usize,
     },
-    /// A number of neighbours, subsets or replicates, or a level, is out of its range.
+    /// A number of neighbors, subsets or replicates, or a level, is out of its range.
     #[error("{what} is {found}, allowed is {allowed}")]
     Setting {
         /// Which setting.

@@ -1,4 +1,4 @@
-//! Whether a generator repeats its training images, from nearest neighbours in feature space.
+//! Whether a generator repeats its training images, from nearest neighbors in feature space.
 //!
 //! For every generated `y`, with the nearest training image at distance `t(y)` and the nearest of as
 //! many held-out images at `h(y)`:

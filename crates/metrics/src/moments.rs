@@ -3,7 +3,7 @@
 //! # Why not sums of squares
 //!
 //! `E[x xᵀ] − E[x] E[x]ᵀ` cancels when the mean is large beside the spread, and pooled activations
-//! are like that. Each block is centred on its own mean and joined to the running moments by
+//! are like that. Each block is centered on its own mean and joined to the running moments by
 //! Chan, Golub and LeVeque's update (1983, "Algorithms for computing the sample variance",
 //! doi:10.1080/00031305.1983.10483115), which adds only what is positive.
 
@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use crate::rows::at_least;
 use crate::{Error, Gaussian, Result, Rows};
 
-/// Rows centred together; the scatter of a block is one matrix product.
+/// Rows centered together; the scatter of a block is one matrix product.
 const BLOCK: usize = 256;
 
 /// Columns of the scatter matrix that one task computes.
@@ -132,22 +132,22 @@ impl Moments {
                 *mean += f64::from(weight) * f64::from(x) / count as f64;
             }
         }
-        let centred: Vec<f64> = weighted()
+        let centered: Vec<f64> = weighted()
             .flat_map(|(weight, row)| {
                 let root = f64::from(weight).sqrt();
                 row.iter().zip(&block.mean).map(move |(&x, mean)| root * (f64::from(x) - mean))
             })
             .collect();
-        let rows = centred.len() / dim;
+        let rows = centered.len() / dim;
         block.scatter.par_chunks_mut(STRIPE * dim).enumerate().for_each(|(stripe, out)| {
-            let centred = MatRef::from_row_major_slice(&centred, rows, dim);
+            let centered = MatRef::from_row_major_slice(&centered, rows, dim);
             let columns = out.len() / dim;
             // The matrix is symmetric, so its columns may be stored as rows.
             matmul(
                 MatMut::from_column_major_slice_mut(out, dim, columns),
                 Accum::Replace,
-                centred.transpose(),
-                centred.subcols(stripe * STRIPE, columns),
+                centered.transpose(),
+                centered.subcols(stripe * STRIPE, columns),
                 1.0,
                 Par::Seq,
             );

@@ -1,6 +1,6 @@
-//! Precision, recall, density and coverage, from nearest neighbours in feature space.
+//! Precision, recall, density and coverage, from nearest neighbors in feature space.
 //!
-//! With `r(x)` the distance of a sample to its `k`-th nearest neighbour within its own set, for
+//! With `r(x)` the distance of a sample to its `k`-th nearest neighbor within its own set, for
 //! references `x` and generated `y`:
 //!
 //! ```text
@@ -34,13 +34,13 @@ pub struct Prdc {
     pub precision: f64,
     /// Share of the references within the generated samples' manifold, in [0, 1].
     pub recall: f64,
-    /// Neighbourhoods of references around a generated sample, over `k`; about 1, may exceed it.
+    /// Neighborhoods of references around a generated sample, over `k`; about 1, may exceed it.
     pub density: f64,
-    /// Share of the references with a generated sample in their neighbourhood, in [0, 1].
+    /// Share of the references with a generated sample in their neighborhood, in [0, 1].
     pub coverage: f64,
 }
 
-/// The four figures (see the module) with the `k`-th nearest neighbour.
+/// The four figures (see the module) with the `k`-th nearest neighbor.
 ///
 /// # Errors
 ///
@@ -49,16 +49,16 @@ pub fn prdc(generated: &Rows, reference: &Rows, k: usize) -> Result<Prdc> {
     Ok(Neighborhoods::new(generated, reference, k, k)?.figures(&vec![1; generated.len()]))
 }
 
-/// Who is whose neighbour: all that the figures of a resample need.
+/// Who is whose neighbor: all that the figures of a resample need.
 pub(crate) struct Neighborhoods {
     k: usize,
-    /// For each generated sample, the number of references whose neighbourhood it is in.
+    /// For each generated sample, the number of references whose neighborhood it is in.
     covering: Vec<u32>,
     /// For each generated sample, the others that are nearest to it, the nearest first.
     nearest: Vec<Vec<Neighbor>>,
-    /// For each reference, the generated samples in its neighbourhood.
+    /// For each reference, the generated samples in its neighborhood.
     covered_by: Vec<Vec<u32>>,
-    /// For each reference, the generated samples `j` that it is nearer to than their neighbour number
+    /// For each reference, the generated samples `j` that it is nearer to than their neighbor number
     /// `rank`, counted from 0, for the smallest such `rank`.
     recalled_by: Vec<Vec<(u32, u32)>>,
 }
@@ -67,7 +67,7 @@ pub(crate) struct Neighborhoods {
 type Neighbor = (f64, u32);
 
 impl Neighborhoods {
-    /// Neighbourhoods of `k` neighbours; of generated samples `depth` are kept, `k` or more.
+    /// Neighborhoods of `k` neighbors; of generated samples `depth` are kept, `k` or more.
     ///
     /// # Errors
     ///
@@ -76,10 +76,10 @@ impl Neighborhoods {
         same_dim(reference, generated)?;
         if k == 0 {
             let (found, allowed) = ("0".to_owned(), "1 or more".to_owned());
-            return Err(Error::Setting { what: "number of neighbours k", found, allowed });
+            return Err(Error::Setting { what: "number of neighbors k", found, allowed });
         }
-        at_least("neighbours among generated images", k + 1, generated.len())?;
-        at_least("neighbours among reference images", k + 1, reference.len())?;
+        at_least("neighbors among generated images", k + 1, generated.len())?;
+        at_least("neighbors among reference images", k + 1, reference.len())?;
 
         // Distances do not see a translation; products lose fewer digits near the origin.
         let origin = mean(reference);
@@ -113,7 +113,7 @@ impl Neighborhoods {
 
     /// The figures of the set in which generated sample `j` occurs `weights[j]` times.
     ///
-    /// A copy is nobody's neighbour: a generator does not make an image twice.
+    /// A copy is nobody's neighbor: a generator does not make an image twice.
     pub(crate) fn figures(&self, weights: &[u32]) -> Prdc {
         let last: Vec<u32> = self.nearest.iter().map(|it| self.last(it, weights)).collect();
         let occurs = |j: u32| weights[j as usize] != 0;
@@ -202,7 +202,7 @@ pub(crate) fn squared_distance(norm_x: f64, norm_y: f64, product: f64) -> f64 {
     if squared < RESOLUTION * (norm_x + norm_y) { 0.0 } else { squared }
 }
 
-/// Inserts a neighbour into a list of at most `count`, the nearest first.
+/// Inserts a neighbor into a list of at most `count`, the nearest first.
 fn keep_smallest(smallest: &mut Vec<Neighbor>, new: Neighbor, count: usize) {
     if smallest.len() == count && smallest.last().is_some_and(|last| last.0 <= new.0) {
         return;

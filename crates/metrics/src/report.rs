@@ -64,7 +64,7 @@ impl Reference {
 pub struct Wanted<'a> {
     /// Classes that the generated images were asked for.
     pub labels: Option<&'a [u32]>,
-    /// Which neighbour precision, recall, density and coverage look at.
+    /// Which neighbor precision, recall, density and coverage look at.
     pub neighbors: usize,
     /// Number and largest size of the subsets for [`Report::kid_subsets`]; 0 subsets for none.
     pub kid_subsets: [usize; 2],
@@ -76,7 +76,7 @@ pub struct Wanted<'a> {
 }
 
 impl Default for Wanted<'_> {
-    /// Five neighbours, and nothing that is left out by nothing being said.
+    /// Five neighbors, and nothing that is left out by nothing being said.
     fn default() -> Self {
         Self { labels: None, neighbors: 5, kid_subsets: [0, 1000], training: None, bootstrap: None }
     }
@@ -96,7 +96,7 @@ pub struct Report {
     /// Reference images, where their number is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub references: Option<u64>,
-    /// Which neighbour `precision`, `recall`, `density` and `coverage` look at.
+    /// Which neighbor `precision`, `recall`, `density` and `coverage` look at.
     pub neighbors: usize,
     /// Fréchet distance; 0 is best. Compare at equal numbers of images.
     pub fd: f64,
@@ -175,7 +175,7 @@ pub struct Intervals {
 ///
 /// # Errors
 ///
-/// If the sets are of different extractors, there is nothing to compare with, the neighbour is not
+/// If the sets are of different extractors, there is nothing to compare with, the neighbor is not
 /// below the size of each set, there are labels and they do not fit the images or the extractor's
 /// classes, or there are fewer than 10 images and intervals are wanted.
 pub fn evaluate(

@@ -1,6 +1,6 @@
 //! Inner products of many rows with many rows, a tile at a time, in f64.
 //!
-//! KID and the neighbour statistics need all N·M inner products but never at once: at 50,000
+//! KID and the neighbor statistics need all N·M inner products but never at once: at 50,000
 //! images the full matrix would take 20 GB. A tile is computed by one matrix product on one
 //! thread, so that no figure depends on the number of threads.
 

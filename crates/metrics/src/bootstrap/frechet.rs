@@ -54,10 +54,10 @@ struct Images<'a> {
 
 impl<'a> Images<'a> {
     fn new(rows: &'a Rows, center: &'a [f64], reference: &FrechetReference) -> Result<Self> {
-        let centred =
+        let centered =
             Mat::from_fn(rows.len(), rows.dim(), |i, j| f64::from(rows.row(i)[j]) - center[j]);
-        let norms = centred.row_iter().map(|row| row.squared_norm_l2()).collect();
-        let projected = reference.project(&centred)?;
+        let norms = centered.row_iter().map(|row| row.squared_norm_l2()).collect();
+        let projected = reference.project(&centered)?;
         let values = projected.row_iter().flat_map(|row| row.iter().map(|&x| x as f32));
         let projected = Rows::new("features", values.collect(), projected.ncols().max(1))?;
         Ok(Self { rows, center, norms, projected })

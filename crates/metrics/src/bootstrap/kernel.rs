@@ -10,7 +10,7 @@ impl Bootstrap {
     /// The interval of [`kid()`](crate::kid()).
     ///
     /// An image drawn twice is not a pair of images: only pairs of different ones are counted, or
-    /// `k(x, x)` would enter and bias every replicate upwards.
+    /// `k(x, x)` would enter and bias every replicate upward.
     ///
     /// # Errors
     ///

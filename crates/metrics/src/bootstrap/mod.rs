@@ -6,7 +6,7 @@
 //! an interval answers: how far could this figure move if the generator made other images, all
 //! else equal? It does not cover another reference set, extractor or training run.
 //!
-//! # Why centred intervals
+//! # Why centered intervals
 //!
 //! The Fréchet distance of a finite sample is too large, and that of a resample, which has fewer
 //! different images, larger still: the plain percentiles often lie wholly above the estimate.
@@ -112,7 +112,7 @@ impl Bootstrap {
     }
 
     /// The intervals of [`prdc()`](crate::prdc()). Of a resample, the copies of an image do not count
-    /// as its neighbours, or they would shrink every neighbourhood.
+    /// as its neighbors, or they would shrink every neighborhood.
     ///
     /// # Errors
     ///
@@ -122,13 +122,13 @@ impl Bootstrap {
         self.prdc_of(&neighborhoods, generated.len())
     }
 
-    /// Neighbours to keep so that the `k`-th that occurs in a resample is among them: of the images 63 %
+    /// Neighbors to keep so that the `k`-th that occurs in a resample is among them: of the images 63 %
     /// occur, so that it is hardly ever farther.
     pub(crate) fn depth(k: usize) -> usize {
         4 * k + 12
     }
 
-    /// As [`Self::prdc`], of neighbourhoods that are known.
+    /// As [`Self::prdc`], of neighborhoods that are known.
     pub(crate) fn prdc_of(
         &self,
         neighborhoods: &Neighborhoods,
@@ -192,7 +192,7 @@ impl Bootstrap {
     }
 }
 
-/// The value below which a share of the ascending `sorted` lies, interpolated between neighbours.
+/// The value below which a share of the ascending `sorted` lies, interpolated between neighbors.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let low = place.floor() as usize;

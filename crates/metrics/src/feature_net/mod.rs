@@ -3,7 +3,7 @@
 //! # Why not Inception here
 //!
 //! Inception costs half a second an image on a processor and was trained on photographs. For small
-//! grey images of ten kinds of clothing a network of their own tells them apart better at a
+//! gray images of ten kinds of clothing a network of their own tells them apart better at a
 //! thousandth of the cost. Its figures compare methods within this workspace; they are no FIDs.
 //!
 //! ```text

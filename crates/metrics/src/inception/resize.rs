@@ -29,10 +29,10 @@ pub(super) fn prepare(images: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(resized, (batch, 3, SIDE, SIDE), images.device())
 }
 
-/// Where the pixels of an axis come from: the two neighbours, and the second one's share.
+/// Where the pixels of an axis come from: the two neighbors, and the second one's share.
 ///
 /// Pixel `i` lies at `i · n / 299` of `n`: corners are aligned at 0 and pixels have no half-way
-/// centre. Beyond the last pixel it is repeated.
+/// center. Beyond the last pixel it is repeated.
 struct Steps(Vec<(usize, usize, f32)>);
 
 impl Steps {

@@ -80,7 +80,7 @@ fn frechet_replicates_are_distances_of_resamples() {
 
 /// Shares of generated images have the spread of a mean; shares of references that of fresh sets.
 #[test]
-fn neighbour_intervals_have_the_width_of_fresh_samples() {
+fn neighbor_intervals_have_the_width_of_fresh_samples() {
     let reference = normal_rows(0, 300, 6);
     let x = moved(1, 300);
     let got = Bootstrap::default().prdc(&x, &reference, 5).unwrap();
@@ -99,9 +99,9 @@ fn neighbour_intervals_have_the_width_of_fresh_samples() {
     }
 }
 
-/// A resample's neighbourhoods are those of its different images.
+/// A resample's neighborhoods are those of its different images.
 #[test]
-fn neighbour_figures_of_a_resample_are_those_of_its_different_images() {
+fn neighbor_figures_of_a_resample_are_those_of_its_different_images() {
     let (x, y) = (moved(1, 70), normal_rows(0, 50, 6));
     let neighborhoods = Neighborhoods::new(&x, &y, 3, Bootstrap::depth(3)).unwrap();
     for seed in 0..5 {
@@ -114,7 +114,7 @@ fn neighbour_figures_of_a_resample_are_those_of_its_different_images() {
 
 /// On a lattice nearly all distances are equal to some radius, and a sample at the rim is outside.
 #[test]
-fn a_neighbour_at_the_rim_is_none() {
+fn a_neighbor_at_the_rim_is_none() {
     let lattice = |step: usize| rows((0..60).map(|i| (step * i) as f32).collect(), 1);
     let (x, y) = (lattice(2), lattice(3));
     for k in 1..6 {

@@ -239,7 +239,7 @@ proptest! {
         prop_assert!((kid(&y, &x).unwrap() - want).abs() < 1e-12);
         let turned = kid(&rotated(&x, angle), &rotated(&y, angle)).unwrap();
         prop_assert!((turned - want).abs() < 1e-4);
-        let backwards = x.select(&(0..25).rev().collect::<Vec<_>>());
-        prop_assert!((kid(&backwards, &y).unwrap() - want).abs() < 1e-12);
+        let backward = x.select(&(0..25).rev().collect::<Vec<_>>());
+        prop_assert!((kid(&backward, &y).unwrap() - want).abs() < 1e-12);
     }
 }

@@ -112,8 +112,8 @@ fn the_file_gives_the_same_network_and_hash_again() {
         };
         assert_eq!(logits(&loaded), logits(&saved));
     }
-    let relabelled = FeatureNetFile { accuracy: 0.5, ..file(2) };
-    assert_eq!(relabelled.hash().unwrap(), saved.hash().unwrap());
+    let relabeled = FeatureNetFile { accuracy: 0.5, ..file(2) };
+    assert_eq!(relabeled.hash().unwrap(), saved.hash().unwrap());
     assert_ne!(file(3).hash().unwrap(), saved.hash().unwrap());
 }
 

@@ -69,7 +69,7 @@ fn kid_over_subsets_agrees_with_torch_fidelity() {
 }
 
 #[test]
-fn neighbour_figures_agree_with_two_public_tools() {
+fn neighbor_figures_agree_with_two_public_tools() {
     let [a, b] = sets();
     for (k, tool, single) in [
         (3, "prdc_0.2_k3_(real=a,fake=b)", "prc_torch_fidelity_0.4.0_k3_(1=generated=b,2=real=a)"),

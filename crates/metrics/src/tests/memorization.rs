@@ -27,7 +27,7 @@ fn strangers_are_as_near_to_both() {
     let found =
         memorization(&normal_rows(3, 3000, 4), &normal_rows(1, 900, 4), &normal_rows(2, 900, 4), 1)
             .unwrap();
-    // The standard error of the share is below 0.03, as neighbours are shared.
+    // The standard error of the share is below 0.03, as neighbors are shared.
     assert!((found.share - 0.5).abs() < 0.1, "{found:?}");
     assert!((found.ratio - 1.0).abs() < 0.1, "{found:?}");
 }

@@ -90,7 +90,7 @@ fn rounding_is_no_distance() {
 #[test]
 fn sizes_that_do_not_fit_are_refused_by_name() {
     let x = normal_rows(3, 5, 3);
-    assert!(message(prdc(&x, &x, 0)).contains("number of neighbours k is 0, allowed is 1 or more"));
+    assert!(message(prdc(&x, &x, 0)).contains("number of neighbors k is 0, allowed is 1 or more"));
     assert!(message(prdc(&x, &normal_rows(3, 9, 3), 5)).contains("generated images: 5 samples"));
     assert!(message(prdc(&normal_rows(3, 9, 3), &x, 5)).contains("reference images: 5 samples"));
     assert!(message(prdc(&x, &normal_rows(3, 9, 2), 1)).contains("dimension: expected 2, found 3"));
