@@ -92,9 +92,10 @@ const MOST_STEPS: usize = 1000;
 const MOST_SAMPLES: usize = 1 << 24;
 
 fn at_most(name: &str, found: usize, most: usize) -> Result<(), Error> {
-    match found <= most {
-        true => Ok(()),
-        false => Err(Error::unusable(name, format!("{found} is too large, at most {most}"))),
+    if found <= most {
+        Ok(())
+    } else {
+        Err(Error::unusable(name, format!("{found} is too large, at most {most}")))
     }
 }
 
@@ -185,10 +186,8 @@ pub fn assemble(
     check(&config, &parts.teacher.config, parts.dataset.as_ref())?;
     let Parts { teacher, teacher_hash, dataset, device } = parts;
     let network = teacher.config;
-    let teacher_params = match device.is_cpu() {
-        true => teacher.params,
-        false => teacher.params.to_device(&device)?,
-    };
+    let teacher_params =
+        if device.is_cpu() { teacher.params } else { teacher.params.to_device(&device)? };
     let generator = teacher_params.deep_copy()?;
     let fake = teacher_params.deep_copy()?;
     let mut fake_config = network.clone();
@@ -197,9 +196,10 @@ pub fn assemble(
         Architecture::Dhariwal(dhariwal) => dhariwal.dropout = config.dropout.get(),
     }
     let head_config = head(&fake_config);
-    let head = match needs_head(&config) {
-        true => Some(head_config.init(config.seed)?.to_device(&device)?),
-        false => None,
+    let head = if needs_head(&config) {
+        Some(head_config.init(config.seed)?.to_device(&device)?)
+    } else {
+        None
     };
     let state = TrainState::new(generator, fake, head, RatioState::default())?;
 
@@ -237,12 +237,11 @@ pub fn assemble(
         sample: networks.sample.clone(),
         label_dim: network.label_dim,
     };
-    let samples = match needs_samples(&config) {
-        true => {
-            let path = folder.join(pairs::FILE);
-            Some(samples(recipe, &networks, dataset.as_ref(), &config, &path, &device, progress)?)
-        }
-        false => None,
+    let samples = if needs_samples(&config) {
+        let path = folder.join(pairs::FILE);
+        Some(samples(recipe, &networks, dataset.as_ref(), &config, &path, &device, progress)?)
+    } else {
+        None
     };
     let source = Source { dataset, samples, label_dim: network.label_dim };
     Ok(Engine { config, networks, state, source, device, dtype: DType::F32 })

@@ -156,10 +156,7 @@ impl Engine {
         };
         let generator = networks.generator.frozen.as_ref();
         let x0 = generate(generator, &inputs.z, method.sigma_init, &inputs.cond)?;
-        let real = match method.needs_discriminator() {
-            true => Some(self.real(&draw)?),
-            false => None,
-        };
+        let real = if method.needs_discriminator() { Some(self.real(&draw)?) } else { None };
         let (x0, real, inputs) = self.augmented(&draw, x0, real, inputs)?;
         let adversarial = method.adversarial.as_ref();
         let discrimination = real.as_ref().map(|real| Discrimination { real, adversarial });
