@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use kernels::noise::NoiseStream;
-use metrics::{FeatureExtractor, Inception, Moments, Rows, frechet_distance};
+use metrics::{FeatureExtractor, Inception, Moments, Matrix, frechet_distance};
 
 use crate::Result;
 
@@ -82,9 +82,9 @@ pub fn sets(count: usize, dim: usize) -> Result<[Tensor; 2]> {
 /// # Errors
 ///
 /// If they are not finite.
-pub fn rows(sets: &[Tensor; 2]) -> Result<[Rows; 2]> {
-    let rows = |set: &Tensor| -> Result<Rows> {
-        Ok(Rows::new("features", set.flatten_all()?.to_vec1()?, set.dim(1)?)?)
+pub fn rows(sets: &[Tensor; 2]) -> Result<[Matrix; 2]> {
+    let rows = |set: &Tensor| -> Result<Matrix> {
+        Ok(Matrix::new("features", set.flatten_all()?.to_vec1()?, set.dim(1)?)?)
     };
     Ok([rows(&sets[0])?, rows(&sets[1])?])
 }
@@ -94,7 +94,7 @@ pub fn rows(sets: &[Tensor; 2]) -> Result<[Rows; 2]> {
 /// # Errors
 ///
 /// If there are fewer than two rows.
-pub fn distance([a, b]: &[Rows; 2]) -> Result<f64> {
+pub fn distance([a, b]: &[Matrix; 2]) -> Result<f64> {
     Ok(frechet_distance(&Moments::of(a).gaussian()?, &Moments::of(b).gaussian()?)?)
 }
 
