@@ -14,8 +14,8 @@ fn expanded(size: usize) -> usize {
 
 /// Target for zip files of data sets, and for the JSON of labels, in a zip file with two images.
 ///
-/// Properties of an accepted file: its pixels are within a bound that grows with the file, and it is
-/// the same data set after it is written and read again.
+/// Properties of an accepted file: its pixels are within a bound that grows with the file, and it
+/// is the same data set after it is written and read again.
 pub fn dataset(data: &[u8]) {
     static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
     let image = IMAGE.get_or_init(|| {

@@ -7,8 +7,8 @@ use crate::around::zip;
 /// Target for `.npz` files, and for `.npy` arrays in an `.npz` file.
 ///
 /// Properties of an accepted file: the number of values of each array matches its shape, all arrays
-/// together have at most the bytes of the file, and they are the same after they are written and read
-/// again.
+/// together have at most the bytes of the file, and they are the same after they are written and
+/// read again.
 pub fn npz(data: &[u8]) {
     check(data);
     check(&zip(&[("array.npy", data)]));

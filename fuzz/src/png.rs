@@ -7,8 +7,9 @@ const MAX_PIXELS: usize = 1 << 16;
 
 /// Target for PNG files.
 ///
-/// Properties of an accepted file: it has at most the accepted pixels, its bytes match its shape, and
-/// the image is the same after conversion to planes and back and after it is encoded and decoded again.
+/// Properties of an accepted file: it has at most the accepted pixels, its bytes match its shape,
+/// and the image is the same after conversion to planes and back and after it is encoded and
+/// decoded again.
 pub fn png(data: &[u8]) {
     let Ok(image) = decode(data, MAX_PIXELS, "input") else { return };
     let [channels, height, width] = image.shape();

@@ -40,7 +40,11 @@ const STAGES: [Stage; 9] = [
         cargo: &[&["doc", "--workspace", "--no-deps", "--locked"]],
         env: &[("RUSTDOCFLAGS", "-D warnings")],
     },
-    Stage { name: "test", cargo: &[&["test", "--workspace", "--no-fail-fast", "--locked"]], env: &[] },
+    Stage {
+        name: "test",
+        cargo: &[&["test", "--workspace", "--no-fail-fast", "--locked"]],
+        env: &[],
+    },
     // The hot kernels take no more instructions than were committed: needs no quiet machine.
     Stage { name: "count", cargo: &[&["xtask", "bench", "--instructions"]], env: &[] },
     Stage { name: "gpu", cargo: &[&["xtask", "check-gpu"]], env: &[] },

@@ -48,15 +48,8 @@ pub(crate) fn open_plain_or_gzip(path: &Path) -> Result<Box<dyn Read>, Error> {
 }
 
 /// Reads bytes through gzip if they are compressed; `file` names them in errors.
-pub(crate) fn plain_or_gzip<'a>(
-    bytes: &'a [u8],
-    file: &str,
-) -> Result<Box<dyn Read + 'a>, Error> {
-    if bytes.starts_with(&GZIP_MAGIC) {
-        archive::gunzip(bytes, file)
-    } else {
-        Ok(Box::new(bytes))
-    }
+pub(crate) fn plain_or_gzip<'a>(bytes: &'a [u8], file: &str) -> Result<Box<dyn Read + 'a>, Error> {
+    if bytes.starts_with(&GZIP_MAGIC) { archive::gunzip(bytes, file) } else { Ok(Box::new(bytes)) }
 }
 
 /// Reads `reader` to its end; an error if that is more than `limit` bytes.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Cursor, Read, Seek, Write};
+use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,8 @@ use crate::{Dataset, Error, Labels, png};
 const INDEX: &str = "dataset.json";
 /// Largest size of the labels' file, in bytes: ImageNet's has about 50 million.
 const MAX_INDEX: u64 = 1 << 28;
-/// Bytes that the labels' file may have in addition to the size of its zip file. The file is smaller
-/// than its images, and a label in memory can be sixteen times as long as its text.
+/// Bytes that the labels' file may have in addition to the size of its zip file. The file is
+/// smaller than its images, and a label in memory can be sixteen times as long as its text.
 const INDEX_FLOOR: u64 = 1 << 22;
 /// Images in one folder, as in the output of EDM's tool.
 const PER_FOLDER: usize = 1000;
@@ -148,7 +148,8 @@ fn labels(json: &[u8], images: &[String], origin: &str, file: &str) -> Result<La
     }
 }
 
-/// Writes a data set in the form of EDM's tool: a stored zip if `path` ends in `.zip`, else a folder.
+/// Writes a data set in the form of EDM's tool: a stored zip if `path` ends in `.zip`, else a
+/// folder.
 ///
 /// The file or folder is complete or absent: it is written next to its place and renamed.
 ///

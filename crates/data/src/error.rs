@@ -48,7 +48,7 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
-    /// A file breaks the rules of its own format.
+    /// A file breaks the rules of its format.
     #[error("{file}: {problem}; {remedy}")]
     Malformed {
         /// The file, the archive and its entry, or a description of the data to write.

@@ -11,7 +11,8 @@ use crate::{Dataset, Error, Labels, png};
 const MAX_SIDE: usize = 4096;
 /// Largest depth of nested folders.
 const MAX_DEPTH: usize = 16;
-/// Extensions of other images. They are errors, because skipping them would drop a part of the data.
+/// Extensions of other images. They are errors, because skipping them would drop a part of the
+/// data.
 const OTHER_IMAGES: [&str; 8] = ["jpg", "jpeg", "bmp", "webp", "gif", "tif", "tiff", "avif"];
 
 /// Reads a folder: one class for each subfolder, in the order of their names, with every PNG
@@ -174,7 +175,7 @@ impl Images {
         }
     }
 
-    /// Makes the data set of these images; an error if there are none.
+    /// Makes the data set of these images; an error without images.
     pub(crate) fn labeled(self, origin: &str, labels: Labels) -> Result<Dataset, Error> {
         match self.shape {
             None => Err(Error::Empty { file: origin.to_owned() }),

@@ -1,20 +1,20 @@
 //! Metrics of the class logits of a feature network: class accuracy and the Inception score.
 
 use crate::matrix::at_least;
-use crate::{Error, Result, Matrix};
+use crate::{Error, Matrix, Result};
 
 /// Share of images whose largest logit belongs to the class they are conditioned on, in [0, 1].
 ///
 /// # Errors
 ///
-/// If there is no image, the number of labels is not the number of images, or a label is not a class
-/// of the network.
+/// If there is no image, the number of labels is not the number of images, or a label is not a
+/// class of the network.
 pub fn class_accuracy(logits: &Matrix, labels: &[u32]) -> Result<f64> {
     Ok(share(&class_hits(logits, labels)?))
 }
 
-/// Tests for each image that its largest logit belongs to its label; of equal logits, the lower class
-/// counts as the largest.
+/// Tests for each image that its largest logit belongs to its label; of equal logits, the lower
+/// class counts as the largest.
 pub(crate) fn class_hits(logits: &Matrix, labels: &[u32]) -> Result<Vec<bool>> {
     at_least("class accuracy", 1, logits.len())?;
     if logits.len() != labels.len() {
@@ -42,8 +42,8 @@ fn largest(row: &[f32]) -> usize {
 
 /// Inception score `exp(E_x KL(p(c|x) ‖ p(c)))` over all images, in [1, K].
 ///
-/// The original code (Salimans et al. 2016, arXiv:1606.03498) averages ten splits, which gives a lower
-/// score; this function does not split.
+/// The original code (Salimans et al. 2016, arXiv:1606.03498) averages ten splits, which gives a
+/// lower score; this function does not split.
 ///
 /// # Errors
 ///

@@ -8,8 +8,8 @@ use candle_core::{D, DType, Result, Tensor, bail};
 /// L = ln Σ_c exp(z_c − m) − (z_label − m),  m = sg[max_c z_c],    ∂L/∂z = softmax(z) − onehot
 /// ```
 ///
-/// Every exponential is at most 1 and one of them is 1, so the loss is finite and its gradient exact for
-/// all finite logits.
+/// Every exponential is at most 1 and one of them is 1, so the loss is finite and its gradient
+/// exact for all finite logits.
 ///
 /// # Shapes
 ///

@@ -45,7 +45,9 @@ pub enum Error {
         allowed: String,
     },
     /// A class label does not exist in the network's output.
-    #[error("label {label} of image {image}: the feature network has classes 0 to {last}; give labels of its classes")]
+    #[error(
+        "label {label} of image {image}: the feature network has classes 0 to {last}; give labels of its classes"
+    )]
     Label {
         /// Index of the image, from 0.
         image: usize,

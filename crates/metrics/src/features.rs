@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::matrix::at_least;
-use crate::{Error, Result, Matrix};
+use crate::{Error, Matrix, Result};
 
 /// A network that maps images to features.
 ///

@@ -9,12 +9,12 @@
 //!
 //! # Why not a matrix square root
 //!
-//! `S₁ S₂` is not symmetric, and its Schur square root breaks down if a covariance is singular, as it
-//! is for fewer images than features. Here each covariance is factored as `S = L Lᵀ` with
-//! `L = U Λ^½` from its symmetric eigenvalues, and `tr (S₁^½ S₂ S₁^½)^½ = ‖L₁ᵀ L₂‖_*`, the sum of the
-//! singular values of a product of the factors. Square roots of the eigenvalues of `S₁^½ S₂ S₁^½`
-//! would be less accurate: an eigenvalue that is 1e-16 in place of 0 has the root 1e-8, and there are
-//! up to a thousand of them.
+//! `S₁ S₂` is not symmetric, and its Schur square root breaks down if a covariance is singular, as
+//! it is for fewer images than features. Here each covariance is factored as `S = L Lᵀ` with
+//! `L = U Λ^½` from its symmetric eigenvalues, and `tr (S₁^½ S₂ S₁^½)^½ = ‖L₁ᵀ L₂‖_*`, the sum of
+//! the singular values of a product of the factors. Square roots of the eigenvalues of
+//! `S₁^½ S₂ S₁^½` would be less accurate: an eigenvalue that is 1e-16 in place of 0 has the root
+//! 1e-8, and there are up to a thousand of them.
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::matmul::matmul;
@@ -88,7 +88,8 @@ impl Gaussian {
     }
 }
 
-/// Computes the Fréchet distance of two Gaussians. It is not negative, and 0 only for equal Gaussians.
+/// Computes the Fréchet distance of two Gaussians. It is not negative, and 0 only for equal
+/// Gaussians.
 ///
 /// ```
 /// # use uni_instruct_metrics::{Gaussian, frechet_distance};

@@ -5,8 +5,8 @@
 //! KID = Σ_{i≠j} k(xᵢ, xⱼ) / (n(n−1)) + Σ_{i≠j} k(yᵢ, yⱼ) / (m(m−1)) − 2 Σᵢⱼ k(xᵢ, yⱼ) / (nm)
 //! ```
 //!
-//! (Bińkowski et al. 2018, arXiv:1801.01401, Eq. 4.) The estimate is unbiased. It can be negative for
-//! equal distributions, and is comparable between sets of different sizes, unlike the Fréchet
+//! (Bińkowski et al. 2018, arXiv:1801.01401, Eq. 4.) The estimate is unbiased. It can be negative
+//! for equal distributions, and is comparable between sets of different sizes, unlike the Fréchet
 //! distance.
 
 use kernels::noise::NoiseStream;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::matrix::{at_least, same_dim};
 use crate::tiles::{block, products, ranges};
-use crate::{Error, Result, Matrix};
+use crate::{Error, Matrix, Result};
 
 /// Noise stream of the subsets, different from every stream of a run.
 const SUBSET_STREAM: u32 = 0x4b49_4400;
@@ -142,7 +142,12 @@ pub(crate) fn across_tiles<R: Send>(
     pairs.par_iter().map(|&(i, j)| f(i.start, j.start, &kernel(x, i, y, j))).collect()
 }
 
-fn kernel(x: &Matrix, i: &std::ops::Range<usize>, y: &Matrix, j: &std::ops::Range<usize>) -> Vec<f64> {
+fn kernel(
+    x: &Matrix,
+    i: &std::ops::Range<usize>,
+    y: &Matrix,
+    j: &std::ops::Range<usize>,
+) -> Vec<f64> {
     let dim = x.dim();
     let origin = vec![0.0; dim];
     let mut kernel = products(&block(x, i, &origin), &block(y, j, &origin), dim);

@@ -8,8 +8,8 @@
 //! ratio = median over y of t(y) / h(y)
 //! ```
 //!
-//! Training and held-out images have the same distribution. A generator that does not copy is equally
-//! near to both: its share is 1/2 and its ratio 1. This is the test of Meehan et al. 2020
+//! Training and held-out images have the same distribution. A generator that does not copy is
+//! equally near to both: its share is 1/2 and its ratio 1. This is the test of Meehan et al. 2020
 //! (arXiv:2004.05675) without its cells. A generator that only copies has share 1 and ratio 0. Both
 //! sets must have the same size, because the nearest of more images is nearer.
 
@@ -18,10 +18,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::prdc::{Points, mean};
 use crate::matrix::{at_least, same_dim};
+use crate::prdc::{Points, mean};
 use crate::tiles::ranges;
-use crate::{Error, Result, Matrix};
+use crate::{Error, Matrix, Result};
 
 /// Distances of generated images to training images, compared with held-out images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,8 +50,8 @@ pub struct NearestPair {
     pub ratio: f64,
 }
 
-/// Computes share and ratio (see the module), and lists the `pairs` generated images with the smallest
-/// ratios.
+/// Computes share and ratio (see the module), and lists the `pairs` generated images with the
+/// smallest ratios.
 ///
 /// # Errors
 ///

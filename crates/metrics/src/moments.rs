@@ -12,7 +12,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::matrix::at_least;
-use crate::{Error, Gaussian, Result, Matrix};
+use crate::{Error, Gaussian, Matrix, Result};
 
 /// Rows centered together; the scatter of a block is one matrix product.
 const BLOCK: usize = 256;

@@ -1,9 +1,9 @@
 //! NumPy's `.npz`: the field's format of reference statistics.
 //!
 //! An `.npz` is a zip of `.npy` arrays. This module reads and writes the output of `numpy.savez`:
-//! stored entries, arrays `<f4` or `<f8` of at most [`MAX_AXES`] axes. Other content, such as pickled
-//! object arrays, is an error that names it. No memory is allocated for a size that a file only claims,
-//! and every entry's CRC-32 is checked.
+//! stored entries, arrays `<f4` or `<f8` of at most [`MAX_AXES`] axes. Other content, such as
+//! pickled object arrays, is an error that names it. No memory is allocated for a size that a file
+//! only claims, and every entry's CRC-32 is checked.
 
 mod npy;
 mod zip;

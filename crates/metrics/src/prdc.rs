@@ -10,8 +10,8 @@
 //! coverage  = share of x with |x − y| < r(x) for some y           (Naeem et al., arXiv:2002.09797)
 //! ```
 //!
-//! In precision and recall, one outlier of the reference counts as much as a hundred typical images.
-//! Density and coverage are robust to outliers.
+//! In precision and recall, one outlier of the reference counts as much as a hundred typical
+//! images. Density and coverage are robust to outliers.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::matrix::{at_least, same_dim};
 use crate::tiles::{block, products, ranges};
-use crate::{Error, Result, Matrix};
+use crate::{Error, Matrix, Result};
 
 /// Default number of neighbors of the four metrics, `k`: the choice of Naeem et al. 2020
 /// (arXiv:2002.09797).
@@ -40,8 +40,8 @@ pub struct Prdc {
     pub precision: f64,
     /// Share of the references within the generated samples' manifold, in [0, 1].
     pub recall: f64,
-    /// Mean number of reference neighborhoods around a generated sample, over `k`; about 1, can exceed
-    /// it.
+    /// Mean number of reference neighborhoods around a generated sample, over `k`; about 1, can
+    /// exceed it.
     pub density: f64,
     /// Share of the references with a generated sample in their neighborhood, in [0, 1].
     pub coverage: f64,
@@ -65,8 +65,8 @@ pub(crate) struct Neighborhoods {
     nearest: Vec<Vec<Neighbor>>,
     /// For each reference, the generated samples in its neighborhood.
     covered_by: Vec<Vec<u32>>,
-    /// For each reference, pairs `(j, rank)`: it is nearer to generated sample `j` than `j`'s neighbor
-    /// number `rank`, from 0, for the smallest such `rank`.
+    /// For each reference, pairs `(j, rank)`: it is nearer to generated sample `j` than `j`'s
+    /// neighbor number `rank`, from 0, for the smallest such `rank`.
     recalled_by: Vec<Vec<(u32, u32)>>,
 }
 
@@ -79,7 +79,12 @@ impl Neighborhoods {
     /// # Errors
     ///
     /// As [`prdc`].
-    pub(crate) fn new(generated: &Matrix, reference: &Matrix, k: usize, depth: usize) -> Result<Self> {
+    pub(crate) fn new(
+        generated: &Matrix,
+        reference: &Matrix,
+        k: usize,
+        depth: usize,
+    ) -> Result<Self> {
         same_dim(reference, generated)?;
         if k == 0 {
             let (found, allowed) = ("0".to_owned(), "1 or more".to_owned());

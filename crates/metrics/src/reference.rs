@@ -1,14 +1,14 @@
-//! Statistics of a reference set: an `.npz` that the field's other tools read, and a sidecar with its
-//! origin.
+//! Statistics of a reference set: an `.npz` that the field's other tools read, and a sidecar with
+//! its origin.
 //!
 //! | array | shape | content |
 //! |---|---|---|
 //! | `mu`, `sigma` | `[D]`, `[D, D]` | mean and covariance of the features, as in EDM's and StyleGAN's files |
 //! | `mu_s`, `sigma_s` | `[S]`, `[S, S]` | the same of the spatial features, as in guided-diffusion's files |
 //!
-//! An `.npz` names neither its images nor its network, and a distance from the wrong reference looks
-//! plausible. The sidecar `stats.npz.json` of `stats.npz` has both, and the hash of the `.npz`. Files of
-//! other tools have no sidecar; for them only sizes are checked.
+//! An `.npz` names neither its images nor its network, and a distance from the wrong reference
+//! looks plausible. The sidecar `stats.npz.json` of `stats.npz` has both, and the hash of the
+//! `.npz`. Files of other tools have no sidecar; for them only sizes are checked.
 
 use std::path::{Path, PathBuf};
 
@@ -105,8 +105,8 @@ impl ReferenceStats {
         Ok(Self { gaussian, spatial, origin })
     }
 
-    /// Writes the `.npz` and, if the origin is known, its sidecar. Each file is complete or absent; the
-    /// `.npz` is written last.
+    /// Writes the `.npz` and, if the origin is known, its sidecar. Each file is complete or absent;
+    /// the `.npz` is written last.
     ///
     /// # Errors
     ///
@@ -127,8 +127,9 @@ impl ReferenceStats {
                     dataset: dataset.clone(),
                     extractor: extractor.clone(),
                 };
-                let json = serde_json::to_vec_pretty(&sidecar)
-                    .map_err(|err| Error::file(&sidecar_path.display().to_string(), err.to_string()))?;
+                let json = serde_json::to_vec_pretty(&sidecar).map_err(|err| {
+                    Error::file(&sidecar_path.display().to_string(), err.to_string())
+                })?;
                 files::write(&sidecar_path, &json)?;
             }
             None if sidecar_path.exists() => {

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::kid::KidSubsets;
 use crate::prdc::{NEIGHBORS, Neighborhoods};
 use crate::{
-    Bootstrap, Error, ExtractorId, FeatureSet, FrechetReference, Interval, Memorization, Moments,
-    ReferenceStats, Result, Matrix, class_accuracy, inception_score, kid, kid_subsets, memorization,
+    Bootstrap, Error, ExtractorId, FeatureSet, FrechetReference, Interval, Matrix, Memorization,
+    Moments, ReferenceStats, Result, class_accuracy, inception_score, kid, kid_subsets,
+    memorization,
 };
 
 /// Reference for generated images: features of images, statistics of features, or both. Its
@@ -29,8 +30,8 @@ impl Reference {
     ///
     /// # Errors
     ///
-    /// If neither is given, there are fewer than two images, the two belong to different extractors,
-    /// or a covariance has a clearly negative eigenvalue.
+    /// If neither is given, there are fewer than two images, the two belong to different
+    /// extractors, or a covariance has a clearly negative eigenvalue.
     pub fn new(images: Option<FeatureSet>, statistics: Option<ReferenceStats>) -> Result<Self> {
         let of = |rows: &Matrix| Moments::of(rows).gaussian();
         if let (Some(images), Some(known)) = (&images, &statistics) {
@@ -181,9 +182,9 @@ pub struct Intervals {
 ///
 /// # Errors
 ///
-/// If the sets belong to different extractors, the number of neighbors is not below the size of each
-/// set, labels do not fit the images or the extractor's classes, or intervals are requested of fewer
-/// than 10 images.
+/// If the sets belong to different extractors, the number of neighbors is not below the size of
+/// each set, labels do not fit the images or the extractor's classes, or intervals are requested of
+/// fewer than 10 images.
 pub fn evaluate(
     generated: &FeatureSet,
     reference: &Reference,
@@ -310,7 +311,12 @@ impl Collected {
         inception_score(logits)
     }
 
-    fn memorization(&mut self, x: &Matrix, training: &Matrix, held_out: &Matrix) -> Result<Memorization> {
+    fn memorization(
+        &mut self,
+        x: &Matrix,
+        training: &Matrix,
+        held_out: &Matrix,
+    ) -> Result<Memorization> {
         let found = memorization(x, training, held_out, PAIRS)?;
         self.keep("memorization", |it| it.mean(&found.wins))?;
         Ok(found)

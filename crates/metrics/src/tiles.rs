@@ -1,8 +1,8 @@
 //! Inner products of many rows with many rows, a tile at a time, in f64.
 //!
-//! KID and the nearest-neighbor metrics need all N·M inner products, which would take 20 GB for 50,000
-//! images. A tile is computed by one matrix product on one thread, so that no metric depends on the
-//! number of threads.
+//! KID and the nearest-neighbor metrics need all N·M inner products, which would take 20 GB for
+//! 50,000 images. A tile is computed by one matrix product on one thread, so that no metric depends
+//! on the number of threads.
 
 use std::ops::Range;
 

@@ -93,7 +93,8 @@ pub fn seeds() -> Vec<Seed> {
     ]
 }
 
-/// Writes a zip file of one entry that its directory lists under nine names: `name` with `0` to `8`.
+/// Writes a zip file of one entry that its directory lists under nine names: `name` with `0` to
+/// `8`.
 pub fn overlapping(name: &str, content: &[u8]) -> Vec<u8> {
     const ENTRIES: u8 = 9;
     let one = zip(&[(name, content)], CompressionMethod::Stored);

@@ -1,7 +1,7 @@
 //! Writes the seeds of the corpus: small files of every kind, and hostile files.
 //!
-//! `cargo run -p fuzz --example seeds` writes `fuzz/corpus/<target>/<name>`, with the same bytes each
-//! time. Files whose names are hashes come from libFuzzer and are not changed.
+//! `cargo run -p fuzz --example seeds` writes `fuzz/corpus/<target>/<name>`, with the same bytes
+//! each time. Files whose names are hashes come from libFuzzer and are not changed.
 
 mod archives;
 mod arrays;

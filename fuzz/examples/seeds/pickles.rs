@@ -101,8 +101,8 @@ fn network(config: &NetworkConfig, first: Option<f32>) -> Vec<u8> {
     write_edm(&file).expect("plain values")
 }
 
-/// Makes a small EDM file with all of its parts: a missing bias, hidden buffers, a storage shared by a
-/// transposed view, a loss, other values.
+/// Makes a small EDM file with all of its parts: a missing bias, hidden buffers, a storage shared
+/// by a transposed view, a loss, other values.
 fn edm() -> Vec<u8> {
     let named = |name: &str, tensor| (name.to_owned(), tensor);
     let shared = TensorSpec::of_f32(&[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);

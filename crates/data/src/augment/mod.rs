@@ -58,10 +58,11 @@ pub struct AugmentPipe {
     pub scale: f64,
     /// Multiplier of rotation by an angle uniform in (-π, π).
     pub rotate_frac: f64,
-    /// Multiplier of stretching by `2^(0.2 w)` along an axis and shrinking by the same factor across
-    /// it.
+    /// Multiplier of stretching by `2^(0.2 w)` along an axis and shrinking by the same factor
+    /// across it.
     pub aniso: f64,
-    /// Multiplier of shifts by an eighth of the image's size times a standard normal, along each axis.
+    /// Multiplier of shifts by an eighth of the image's size times a standard normal, along each
+    /// axis.
     pub translate_frac: f64,
 }
 

@@ -20,8 +20,8 @@ fn blob([x, y]: [f64; 2], [sx, sy]: [f64; 2]) -> Vec<f32> {
 }
 
 #[track_caller]
-fn assert_images_close(got: &[f32], want: &[f32], tolerance: f32) {
-    let error = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+fn assert_images_close(got: &[f32], expected: &[f32], tolerance: f32) {
+    let error = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(error < tolerance, "largest error {error}, allowed {tolerance}");
 }
 
@@ -38,8 +38,8 @@ fn check_moves(transform: Transform, from: [f64; 2], to: [f64; 2], size: [f64; 2
     let cut = |image: &[f32]| -> Vec<f32> {
         (0..SIDE * SIDE).filter(inside).map(|at| image[at]).collect()
     };
-    // Error of bilinear interpolation on a grid of step 1/2: at most 2 · (1/2)² / 8 · max f'' = 0.7 %.
-    // Error of the filter's offset of 0.05 pixels: 2 % after half a turn.
+    // Error of bilinear interpolation on a grid of step 1/2: at most 2 · (1/2)² / 8 · max f'' = 0.7
+    // %. Error of the filter's offset of 0.05 pixels: 2 % after half a turn.
     assert_images_close(&cut(&image), &cut(&blob(to, size)), 0.026);
 }
 
@@ -205,22 +205,22 @@ fn transformations_have_their_probability_and_variance() {
         ("its axis", share(&|it| it.aniso_angle != 0.0), chance / 2.0),
         ("shift", share(&|it| it.shift != [0.0; 2]), chance),
     ];
-    for (name, got, want) in table {
+    for (name, got, expected) in table {
         // Standard error below 0.0036.
-        assert!((got - want).abs() < 0.015, "{name}: {got}, not {want}");
+        assert!((got - expected).abs() < 0.015, "{name}: {got}, expected {expected}");
     }
     let square = |value: &dyn Fn(&Transform) -> f64| {
         drawn.iter().map(|it| value(it).powi(2)).sum::<f64>() / (count as f64 * chance)
     };
     let angle = std::f64::consts::PI.powi(2) / 3.0;
-    for (got, want) in [
+    for (got, expected) in [
         (square(&|it| it.scale), 1.0),
         (square(&|it| it.aniso), 1.0),
         (square(&|it| it.shift[0]), 1.0),
         (square(&|it| it.shift[1]), 1.0),
         (square(&|it| it.angle), angle),
     ] {
-        assert!((got / want - 1.0).abs() < 0.08, "mean square {got}, not {want}");
+        assert!((got / expected - 1.0).abs() < 0.08, "mean square {got}, expected {expected}");
     }
 }
 

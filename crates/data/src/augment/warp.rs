@@ -33,8 +33,8 @@ const REST: usize = LOWPASS.len() - 1 - CENTER;
 /// Reach of the filter, in pixels.
 const REACH: f64 = (LOWPASS.len() / 4) as f64;
 
-/// Replaces each pixel of a plane of rows of `width` by the value at the point that `source` maps it
-/// to, both relative to the center.
+/// Replaces each pixel of a plane of rows of `width` by the value at the point that `source` maps
+/// it to, both relative to the center.
 pub(super) fn warp(plane: &mut [f32], width: usize, source: &Affine) {
     let height = plane.len() / width;
     let center = [width, height].map(|side| (side as f64 - 1.0) / 2.0);

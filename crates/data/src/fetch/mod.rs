@@ -37,8 +37,9 @@ pub fn names() -> Vec<&'static str> {
     source::TABLE.iter().map(|(set, _)| set.name).collect()
 }
 
-/// Fetches a data set (`fashion-mnist`, `cifar10`) or the network of FID (`inception`) into a folder
-/// of that name inside `dir`, and returns the folder. [`crate::Dataset::open`] reads a data set.
+/// Fetches a data set (`fashion-mnist`, `cifar10`) or the network of FID (`inception`) into a
+/// folder of that name inside `dir`, and returns the folder. [`crate::Dataset::open`] reads a data
+/// set.
 ///
 /// If the folder exists already, its content is checked and nothing is fetched. The files appear
 /// together or not at all. `progress` is called often, and at least once for each source.
@@ -121,7 +122,8 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // A folder that cannot be removed is hidden and named as partial; no caller takes the error.
+        // A folder that cannot be removed is hidden and named as partial; no caller takes the
+        // error.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

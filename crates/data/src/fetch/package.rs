@@ -84,7 +84,8 @@ pub(super) fn unpack_from_zip(
     fs::write(path, bytes).map_err(|source| Error::Io { path: path.into(), source })
 }
 
-/// Unpacks the PNG and JSON files of an archive by their file names, so that none leaves the folder.
+/// Unpacks the PNG and JSON files of an archive by their file names, so that none leaves the
+/// folder.
 pub(super) fn unpack(archive: &Path, folder: &Path) -> Result<(), Error> {
     let file = archive.display().to_string();
     let unreadable = |source| Error::Unreadable { file: file.clone(), source };

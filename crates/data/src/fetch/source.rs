@@ -58,7 +58,8 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// Writes the files of `set` to the folder `to`; `work` is an empty folder for intermediate files.
+    /// Writes the files of `set` to the folder `to`; `work` is an empty folder for intermediate
+    /// files.
     pub(super) fn collect(
         &self,
         set: &Published,

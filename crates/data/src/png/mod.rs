@@ -68,12 +68,17 @@ pub fn decode(bytes: &[u8], max_pixels: usize, file: &str) -> Result<Image, Erro
     let (width, height) = reader.info().size();
     let (width, height) = (width as usize, height as usize);
     if width.checked_mul(height).is_none_or(|it| max_pixels < it) {
-        return Err(malformed(file, format!("{width}x{height} pixels, at most {max_pixels} allowed")));
+        return Err(malformed(
+            file,
+            format!("{width}x{height} pixels, at most {max_pixels} allowed"),
+        ));
     }
     let channels = match reader.output_color_type() {
         (ColorType::Grayscale, BitDepth::Eight) => 1,
         (ColorType::Rgb, BitDepth::Eight) => 3,
-        (color, depth) => return Err(malformed(file, format!("colors are {color:?} of {depth:?} bits"))),
+        (color, depth) => {
+            return Err(malformed(file, format!("colors are {color:?} of {depth:?} bits")));
+        }
     };
     let mut pixels = vec![0; width * height * channels];
     if reader.output_buffer_size() != Some(pixels.len()) {

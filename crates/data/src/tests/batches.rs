@@ -86,7 +86,7 @@ fn values_outside_the_range_become_its_ends_and_nan_becomes_black() {
     assert_eq!(to_u8(&images).unwrap(), [0, 255, 0, 255, 128]);
 }
 
-/// Both conversions round alike, so a metric is that of the files that a user keeps.
+/// Both conversions round alike, so a metric describes the files that a user keeps.
 #[test]
 fn rounded_images_are_those_read_back_from_a_file() {
     let values: Vec<f32> = (-3000..3000).map(|it| it as f32 / 2500.0).collect();
@@ -128,8 +128,5 @@ fn labels_are_one_hot_or_as_given() {
     assert_eq!(batch.labels.unwrap().to_vec2::<f32>().unwrap(), [[7.0, -1.0]]);
     assert!(batch.classes.is_none());
     let error = dataset.batch(&[3], &Device::Cpu).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "there is no image 3 in a data set of 3; give an index below 3"
-    );
+    assert_eq!(error.to_string(), "there is no image 3 in a data set of 3; give an index below 3");
 }

@@ -1,16 +1,16 @@
 //! Intervals of the Fréchet distance, at a fraction of the distance's cost for each resample.
 //!
-//! With the reference's covariance `L Lᵀ` and a resample's covariance `S`, the overlap in the distance
-//! is `tr (Lᵀ S L)^½`, and `Lᵀ S L` is the covariance of the resampled rows of `(x − c) L`, which are
-//! computed once. Each resample then costs the eigenvalues of a matrix whose size is the smaller of the
-//! numbers of features and images.
+//! With the reference's covariance `L Lᵀ` and a resample's covariance `S`, the overlap in the
+//! distance is `tr (Lᵀ S L)^½`, and `Lᵀ S L` is the covariance of the resampled rows of
+//! `(x − c) L`, which are computed once. Each resample then costs the eigenvalues of a matrix whose
+//! size is the smaller of the numbers of features and images.
 
 use faer::Mat;
 use rayon::prelude::*;
 
 use super::{Bootstrap, Interval};
 use crate::frechet::eigenvalues;
-use crate::{FrechetReference, Gaussian, Moments, Result, Matrix};
+use crate::{FrechetReference, Gaussian, Matrix, Moments, Result};
 
 impl Bootstrap {
     /// Computes the interval of [`frechet_distance`](crate::frechet_distance).

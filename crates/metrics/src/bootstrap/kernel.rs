@@ -4,13 +4,13 @@ use super::{Bootstrap, Interval};
 use crate::kid::{across_tiles, within_tiles};
 use crate::matrix::same_dim;
 use crate::tiles::products;
-use crate::{Result, Matrix, kid};
+use crate::{Matrix, Result, kid};
 
 impl Bootstrap {
     /// Computes the interval of [`kid()`](crate::kid()).
     ///
-    /// Only pairs of distinct images count, because `k(x, x)` of an image drawn twice would bias every
-    /// replicate upward.
+    /// Only pairs of distinct images count, because `k(x, x)` of an image drawn twice would bias
+    /// every replicate upward.
     ///
     /// # Errors
     ///
@@ -57,7 +57,8 @@ fn to_f64(counts: &[u32]) -> Vec<f64> {
     counts.iter().map(|&count| f64::from(count)).collect()
 }
 
-/// Computes `Σₐᵦ wₐ kernelₐᵦ wᵦ` over a tile that starts at (i, j), for each replicate's weights `w`.
+/// Computes `Σₐᵦ wₐ kernelₐᵦ wᵦ` over a tile that starts at (i, j), for each replicate's weights
+/// `w`.
 fn within_replicates(weights: &[Vec<f64>], i: usize, j: usize, kernel: &[f64]) -> Vec<f64> {
     let images = weights.first().map_or(0, Vec::len);
     let columns = (images - j).min(crate::tiles::TILE);

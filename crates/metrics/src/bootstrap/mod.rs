@@ -8,10 +8,10 @@
 //!
 //! # Why centered intervals
 //!
-//! The Fréchet distance of a finite sample is biased upward. A resample has fewer distinct images, so
-//! its bias is larger, and the plain percentiles often lie above the estimate. Only the spread of the
-//! replicates is meaningful, so they are shifted to have the estimate as their mean. The bias of the
-//! estimate remains: compare Fréchet distances at equal numbers of images.
+//! The Fréchet distance of a finite sample is biased upward. A resample has fewer distinct images,
+//! so its bias is larger, and the plain percentiles often lie above the estimate. Only the spread
+//! of the replicates is meaningful, so they are shifted to have the estimate as their mean. The
+//! bias of the estimate remains: compare Fréchet distances at equal numbers of images.
 
 mod frechet;
 mod kernel;
@@ -21,9 +21,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::classification::{Classes, class_hits};
-use crate::prdc::Neighborhoods;
 use crate::matrix::at_least;
-use crate::{Error, Prdc, Result, Matrix};
+use crate::prdc::Neighborhoods;
+use crate::{Error, Matrix, Prdc, Result};
 
 /// Noise stream of the resamples, different from every stream of a run.
 const RESAMPLE_STREAM: u32 = 0x424f_4f54;
@@ -31,7 +31,8 @@ const RESAMPLE_STREAM: u32 = 0x424f_4f54;
 /// Settings of confidence intervals.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bootstrap {
-    /// Number of resamples, at least 2. A few hundred determine a 95 % interval to a tenth of its width.
+    /// Number of resamples, at least 2. A few hundred determine a 95 % interval to a tenth of its
+    /// width.
     pub replicates: usize,
     /// Share of the replicates inside the interval, in (0, 1).
     pub level: f64,
@@ -111,19 +112,20 @@ impl Bootstrap {
         Ok(self.interval(classes.score(&vec![1; logits.len()]), values))
     }
 
-    /// Computes the intervals of [`prdc()`](crate::prdc()). In a resample, copies of an image do not
-    /// count as its neighbors, because they would shrink every neighborhood.
+    /// Computes the intervals of [`prdc()`](crate::prdc()). In a resample, copies of an image do
+    /// not count as its neighbors, because they would shrink every neighborhood.
     ///
     /// # Errors
     ///
-    /// If there are fewer than 10 images, a setting is out of range, or as [`prdc()`](crate::prdc()).
+    /// If there are fewer than 10 images, a setting is out of range, or as
+    /// [`prdc()`](crate::prdc()).
     pub fn prdc(&self, generated: &Matrix, reference: &Matrix, k: usize) -> Result<PrdcIntervals> {
         let neighborhoods = Neighborhoods::new(generated, reference, k, Self::depth(k))?;
         self.prdc_of(&neighborhoods, generated.len())
     }
 
-    /// Number of neighbors to keep, so that the `k`-th that occurs in a resample is almost always among
-    /// them: 63 % of the images occur.
+    /// Number of neighbors to keep, so that the `k`-th that occurs in a resample is almost always
+    /// among them: 63 % of the images occur.
     pub(crate) fn depth(k: usize) -> usize {
         4 * k + 12
     }

@@ -29,8 +29,8 @@ impl FeatureNetFile {
     ///
     /// # Errors
     ///
-    /// Naming the file: if it cannot be read or is of another kind, or if its weights are not finite or
-    /// do not match the hash in the file.
+    /// Naming the file: if it cannot be read or is of another kind, or if its weights are not
+    /// finite or do not match the hash in the file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = TensorFile::load(path)?;

@@ -1,10 +1,11 @@
-//! The feature network of Fashion-MNIST: a small classifier whose last activations are the features.
+//! The feature network of Fashion-MNIST: a small classifier whose last activations are the
+//! features.
 //!
 //! # Why not Inception
 //!
-//! Inception takes half a second per image on a CPU and was trained on photographs. A network trained
-//! on small gray images of ten kinds of clothing distinguishes them better at a thousandth of the
-//! cost. Its metrics compare methods within this workspace; its Fréchet distance is not FID.
+//! Inception takes half a second per image on a CPU and was trained on photographs. A network
+//! trained on small gray images of ten kinds of clothing distinguishes them better at a thousandth
+//! of the cost. Its metrics compare methods within this workspace; its Fréchet distance is not FID.
 //!
 //! ```text
 //! [B, 1, 32, 32] → stem 32 → ½ → widen 64 → residual 64 → ½ → widen 128 → residual 128 → mean

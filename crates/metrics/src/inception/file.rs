@@ -12,8 +12,8 @@ use crate::{Error, Result};
 
 /// Value that batch norms add to the variance.
 const EPSILON: f64 = 1e-3;
-/// Storages of a convolution: kernel, then the batch norm's shift, mean and variance. The batch norm's
-/// scale is 1.
+/// Storages of a convolution: kernel, then the batch norm's shift, mean and variance. The batch
+/// norm's scale is 1.
 const STORAGES: usize = 4;
 
 impl Inception {
@@ -42,8 +42,8 @@ impl Inception {
         Self::build(read(file)?, hash)
     }
 
-    /// Reads kernel `[O, I, h, w]` and bias `[O]` of every convolution, with batch norms folded in, in
-    /// the order of [`Inception::shapes`].
+    /// Reads kernel `[O, I, h, w]` and bias `[O]` of every convolution, with batch norms folded in,
+    /// in the order of [`Inception::shapes`].
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@
 //!
 //! FID is defined by this network, a port from TensorFlow: its pools ignore pixels beyond the edge,
 //! its last block has a maximum in place of the other blocks' mean, and images are resized as in
-//! TensorFlow 1. Other weights of the same architecture give another distance. The file is checked by
-//! its hash when it is fetched, and the hash is part of every report.
+//! TensorFlow 1. Other weights of the same architecture give another distance. The file is checked
+//! by its hash when it is fetched, and the hash is part of every report.
 //!
 //! ```text
 //! [B, 1 or 3, H, W] → bytes → 299×299 → (x − 128)/128 → stem → 11 mixed blocks → mean → [B, 2048]
@@ -14,8 +14,8 @@
 //!
 //! Batch norms are folded into the convolutions when the file is read.
 //!
-//! The mean over pixels discards positions. sFID (Nash et al. 2021, arXiv:2103.03841, sec. 4) is the
-//! Fréchet distance of features that keep them: the first seven channels of a 17×17 block.
+//! The mean over pixels discards positions. sFID (Nash et al. 2021, arXiv:2103.03841, sec. 4) is
+//! the Fréchet distance of features that keep them: the first seven channels of a 17×17 block.
 
 mod blocks;
 mod file;
@@ -31,11 +31,11 @@ use blocks::{BLOCKS, SPATIAL_BLOCK, STEM, Step, convolutions};
 const FEATURES: usize = 2048;
 /// Channels of a 17×17 block whose pixels are the 7·17·17 = 2023 spatial features.
 const SPATIAL_CHANNELS: usize = 7;
-/// Images per pass, unless twice the number of threads is larger. For more images the activations, some
-/// 15 MB each, exceed the last-level cache; for fewer the weights are read too often.
+/// Images per pass, unless twice the number of threads is larger. For more images the activations,
+/// some 15 MB each, exceed the last-level cache; for fewer the weights are read too often.
 const AT_A_TIME: usize = 8;
 
-/// The network. It runs on the CPU, whatever device the images are on.
+/// The network of FID. It runs on the CPU, for images on any device.
 #[derive(Clone, Debug)]
 pub struct Inception {
     convolutions: Vec<ConvRelu>,
@@ -46,8 +46,8 @@ impl Inception {
     /// Name of the extractor. The Fréchet distance of its features is FID.
     pub const NAME: &str = "inception-v3-2015-12-05";
 
-    /// Builds the network with other weights, for benchmarks without the file: kernel and bias of every
-    /// convolution, in the order of [`Inception::shapes`].
+    /// Builds the network with other weights, for benchmarks without the file: kernel and bias of
+    /// every convolution, in the order of [`Inception::shapes`].
     ///
     /// # Errors
     ///
@@ -88,7 +88,8 @@ impl Inception {
         Ok(Self { convolutions: convolutions.collect::<candle_core::Result<_>>()?, hash })
     }
 
-    /// Maps scaled images `[B, 3, 299, 299]` to features `[B, 2048]` and spatial features `[B, 2023]`.
+    /// Maps scaled images `[B, 3, 299, 299]` to features `[B, 2048]` and spatial features
+    /// `[B, 2023]`.
     fn features(&self, images: &Tensor) -> Result<[Tensor; 2]> {
         let mut convolutions = self.convolutions.iter();
         let mut x = images.clone();
@@ -164,8 +165,8 @@ impl FeatureExtractor for Inception {
         "TensorFlow 1 bilinear to 299x299"
     }
 
-    /// Values are first rounded to bytes as in TensorFlow, `⌊127.5 x + 128⌋` within 0..=255; one channel
-    /// stands for three equal channels.
+    /// Values are first rounded to bytes as in TensorFlow, `⌊127.5 x + 128⌋` within 0..=255; one
+    /// channel stands for three equal channels.
     fn extract(&self, images: &Tensor) -> Result<Extracted> {
         let images = images.to_device(&Device::Cpu)?;
         let count = images.dim(0)?;

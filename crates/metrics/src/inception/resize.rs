@@ -31,8 +31,8 @@ pub(super) fn prepare(images: &Tensor) -> Result<Tensor> {
 
 /// Sources of the pixels of an axis: two neighbors and the share of the second.
 ///
-/// Pixel `i` lies at `i · n / 299` of `n`: the first pixels are aligned, without an offset of half a
-/// pixel. The last pixel is repeated beyond the edge.
+/// Pixel `i` lies at `i · n / 299` of `n`: the first pixels are aligned, without an offset of half
+/// a pixel. The last pixel is repeated beyond the edge.
 struct Steps(Vec<(usize, usize, f32)>);
 
 impl Steps {

@@ -45,8 +45,8 @@ fn a_kid_interval_has_the_width_of_fresh_samples() {
     assert_covers(interval, metric(&x), spread(metric));
 }
 
-/// With few images per feature, resamples are much farther from the reference than the sample, and the
-/// plain percentiles exclude the estimate.
+/// With few images per feature, resamples are much farther from the reference than the sample, and
+/// the plain percentiles exclude the estimate.
 #[test]
 fn the_bias_of_resamples_does_not_shift_a_frechet_interval() {
     let reference = Moments::of(&normal_rows(0, 500, 40)).gaussian().unwrap();
@@ -58,7 +58,8 @@ fn the_bias_of_resamples_does_not_shift_a_frechet_interval() {
     assert!((middle - estimate).abs() < 0.2 * (high - low), "{estimate} in {low} to {high}");
 }
 
-/// Compared with the distance from the resample's moments, with more and with fewer images than features.
+/// Compared with the distance from the resample's moments, with more and with fewer images than
+/// features.
 #[test]
 fn frechet_replicates_are_distances_of_resamples() {
     for (images, dim) in [(60, 6), (20, 30)] {

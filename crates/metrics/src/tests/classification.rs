@@ -19,7 +19,8 @@ fn accuracy_compares_the_largest_logit_and_the_lower_class_of_ties() {
 
 #[test]
 fn the_inception_score_counts_classes() {
-    // Each image is certainly of one class: as many as there are, even if the exponentials underflow.
+    // Each image is certainly of one class: as many as there are, even if the exponentials
+    // underflow.
     let certain = (0..32).map(|i| if i % 4 == i / 4 % 4 { 3000.0 } else { -3000.0 }).collect();
     assert_close(inception_score(&rows(certain, 4)).unwrap(), 4.0, 1e-12);
     // All certainly of the same class, or uniform: 1.

@@ -62,8 +62,8 @@ fn frechet_distance_of_diagonal_gaussians_is_the_sum_over_axes() {
     assert_close(frechet_distance(&a, &b).unwrap(), 1.0 + 16.0 + 9.0 + spread, 1e-12);
 }
 
-/// In two dimensions `tr √M = √(tr M + 2 √det M)`, with `M = S₁ S₂`, also for covariances that do not
-/// commute.
+/// In two dimensions `tr √M = √(tr M + 2 √det M)`, with `M = S₁ S₂`, also for covariances that do
+/// not commute.
 #[test]
 fn frechet_distance_in_the_plane_has_a_closed_form() {
     let (s, t) = ([3.0, 1.0, 1.0, 2.0], [1.0, -0.7, -0.7, 5.0]);
@@ -76,8 +76,8 @@ fn frechet_distance_in_the_plane_has_a_closed_form() {
     assert_close(frechet_distance(&a, &b).unwrap(), expected, 1e-13);
 }
 
-/// The covariance of 7 images has rank 6, in 14 features and in 40: appended zeros do not change the
-/// distance.
+/// The covariance of 7 images has rank 6, in 14 features and in 40: appended zeros do not change
+/// the distance.
 #[test]
 fn appended_zeros_do_not_change_the_frechet_distance() {
     let (x, y) = (normal_rows(0, 7, 14), normal_rows(1, 9, 14));

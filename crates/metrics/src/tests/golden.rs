@@ -119,7 +119,8 @@ impl MersenneTwister {
         y ^ y >> 18
     }
 
-    /// NumPy's `RandomState.permutation`: a shuffle from the end, with each index by masked rejection.
+    /// NumPy's `RandomState.permutation`: a shuffle from the end, with each index by masked
+    /// rejection.
     fn permutation(&mut self, len: usize) -> Vec<usize> {
         let mut indices: Vec<usize> = (0..len).collect();
         for i in (1..len).rev() {

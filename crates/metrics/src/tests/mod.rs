@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use kernels::noise::NoiseStream;
 
-use crate::{Result, Matrix};
+use crate::{Matrix, Result};
 
 #[track_caller]
 fn assert_close(got: f64, expected: f64, tolerance: f64) {

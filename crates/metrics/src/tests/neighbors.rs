@@ -34,13 +34,15 @@ fn by_definition(generated: &Matrix, reference: &Matrix, k: usize) -> Prdc {
     }
 }
 
-/// References 0, 1, 3, 10 with radii (k = 1) 1, 1, 2, 7; generated 0.5, 4.5, 30 with radii 4, 4, 25.5.
+/// References 0, 1, 3, 10 with radii (k = 1) 1, 1, 2, 7; generated 0.5, 4.5, 30 with radii 4, 4,
+/// 25.5.
 #[test]
 fn four_points_on_a_line() {
     let reference = rows(vec![0.0, 1.0, 3.0, 10.0], 1);
     let generated = rows(vec![0.5, 4.5, 30.0], 1);
     let got = prdc(&generated, &reference, 1).unwrap();
-    // 0.5 is near 0 and 1; 4.5 near 3 and 10; 30 near no reference. Every reference is near a sample.
+    // 0.5 is near 0 and 1; 4.5 near 3 and 10; 30 near no reference. Every reference is near a
+    // sample.
     let expected = Prdc { precision: 2.0 / 3.0, recall: 1.0, density: 4.0 / 3.0, coverage: 1.0 };
     assert_eq!(got, expected);
 }

@@ -109,7 +109,10 @@ fn rejects_numpy_files_of_other_forms() {
     ];
     for (bytes, expected) in table {
         let got = message(npz::from_bytes("stats.npz", &bytes));
-        assert!(got.starts_with("stats.npz: ") && got.contains(expected), "{got} without {expected}");
+        assert!(
+            got.starts_with("stats.npz: ") && got.contains(expected),
+            "{got} without {expected}"
+        );
     }
     let bad = Array { shape: vec![2], values: Values::F32(vec![0.0]) };
     let got = message(npz::to_bytes("out.npz", &Arrays::from([("x".to_owned(), bad)])));
