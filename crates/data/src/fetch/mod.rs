@@ -23,7 +23,7 @@ use source::Source;
 
 /// Progress of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress<'a> {
+pub struct FetchProgress<'a> {
     /// Address, folder or package.
     pub source: &'a str,
     /// Bytes of the current file or package so far.
@@ -51,7 +51,7 @@ pub fn names() -> Vec<&'static str> {
 pub fn fetch(
     name: &str,
     dir: &Path,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(FetchProgress<'_>),
 ) -> Result<PathBuf, Error> {
     let found = source::TABLE.iter().find(|(set, _)| set.name == name);
     let unknown = || Error::UnknownName { name: name.to_owned(), known: names() };
@@ -63,7 +63,7 @@ fn obtain(
     set: &Published,
     sources: &[Source],
     dir: &Path,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(FetchProgress<'_>),
 ) -> Result<PathBuf, Error> {
     let folder = dir.join(set.name);
     if folder.exists() {
@@ -73,7 +73,7 @@ fn obtain(
     let mut tried = Vec::new();
     for source in sources {
         let staging = Staging::new(dir, set.name)?;
-        progress(Progress { source: &source.to_string(), bytes: 0, total: None });
+        progress(FetchProgress { source: &source.to_string(), bytes: 0, total: None });
         let files = staging.folder("files")?;
         let fetched = source
             .collect(set, &files, &staging.folder("work")?, progress)

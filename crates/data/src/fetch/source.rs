@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::published::{CIFAR10, FASHION_MNIST, INCEPTION, Published};
-use super::{Progress, download, package};
+use super::{FetchProgress, download, package};
 use crate::{Error, Split, cifar10};
 
 /// A source of the files of a data set.
@@ -65,10 +65,10 @@ impl Source {
         set: &Published,
         to: &Path,
         work: &Path,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(FetchProgress<'_>),
     ) -> Result<(), Error> {
         let name = self.to_string();
-        let mut report = |bytes, total| progress(Progress { source: &name, bytes, total });
+        let mut report = |bytes, total| progress(FetchProgress { source: &name, bytes, total });
         match self {
             Self::Files { base } => {
                 let agent = download::agent();

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use super::published::{File, Published};
 use super::source::{Source, TABLE};
-use super::{Progress, fetch, names, obtain, package};
+use super::{FetchProgress, fetch, names, obtain, package};
 use crate::Error;
 
 const TEXT: &[u8] = b"hello";
@@ -48,7 +48,7 @@ fn folder_with(content: &[u8]) -> (tempfile::TempDir, Source) {
     (folder, source)
 }
 
-fn ignore(_: Progress<'_>) {}
+fn ignore(_: FetchProgress<'_>) {}
 
 #[track_caller]
 fn assert_holds_only_the_set(dir: &Path, folder: &Path) {
@@ -62,7 +62,7 @@ fn assert_holds_only_the_set(dir: &Path, folder: &Path) {
 fn downloads_and_reports_progress() {
     let dir = tempfile::tempdir().unwrap();
     let mut reports = Vec::new();
-    let mut record = |it: Progress<'_>| reports.push((it.bytes, it.total));
+    let mut record = |it: FetchProgress<'_>| reports.push((it.bytes, it.total));
     let folder = obtain(&SET, &[serve(vec![GOOD])], dir.path(), &mut record).unwrap();
     assert_holds_only_the_set(dir.path(), &folder);
     assert_eq!(reports, [(0, None), (5, Some(5))]);
