@@ -1,4 +1,4 @@
-//! One update of a distillation by the engine that trains.
+//! One update of a distillation, by the engine of `train`.
 
 use candle_core::Device;
 use divergence::Method;
@@ -13,19 +13,19 @@ use crate::{Error, Result};
 
 /// Seed of the teacher's weights.
 pub const TEACHER_SEED: u64 = 1;
-/// Seeds of the other players' weights: a teacher and a fake score of the same weights would have
-/// no gap, and the generator no gradient.
+/// Seeds of the other networks' weights. With equal weights of teacher and fake score, the gap and
+/// the generator's gradient would be zero.
 const GENERATOR_SEED: u64 = 2;
 const FAKE_SEED: u64 = 3;
 
-/// The engine before its first update.
+/// Builds the engine before its first update.
 ///
 /// # Errors
 ///
 /// If the preset is unknown or needs images.
 pub fn engine(network: &NetworkConfig, batch: usize, preset: &str) -> Result<Engine> {
     let method: Method = divergence::preset(preset)
-        .ok_or_else(|| format!("no method `{preset}`; `uni-instruct list` names all"))?
+        .ok_or_else(|| format!("no method `{preset}`; run `uni-instruct list` for all names"))?
         .method
         .clone();
     let phase = Phase { images: u64::MAX, train_generator: true, method };
@@ -40,19 +40,19 @@ pub fn engine(network: &NetworkConfig, batch: usize, preset: &str) -> Result<Eng
     };
     let parts =
         Parts { teacher: file, teacher_hash: String::new(), dataset: None, device: Device::Cpu };
-    // No samples of the teacher are needed, so nothing is written to the folder.
+    // The method needs no samples of the teacher, so nothing is written to the folder.
     let engine = assemble(config, parts, &std::env::temp_dir(), |_, _| Ok(()))?;
     engine.state.generator.params.set_from(&generator?.tensors())?;
     engine.state.fake.params.set_from(&fake?.tensors())?;
     Ok(engine)
 }
 
-/// One update.
+/// Runs one update.
 ///
 /// # Errors
 ///
-/// If a network fails, or a loss or gradient was not finite: nothing was updated then, so the time
-/// would be that of less.
+/// If a network fails, or a loss or gradient is not finite: the update is skipped then, and its
+/// time is not comparable.
 pub fn run(engine: &mut Engine) -> Result<()> {
     match engine.update()? {
         Outcome::Applied(_) => Ok(()),
@@ -60,11 +60,11 @@ pub fn run(engine: &mut Engine) -> Result<()> {
     }
 }
 
-/// What the first update of an engine draws, by the names under which the peer is given it.
+/// Draws the random tensors of an engine's first update, with the peer's names for them.
 ///
 /// # Errors
 ///
-/// If memory is short.
+/// If a tensor operation fails.
 pub fn first_draws(engine: &Engine) -> Result<Vec<(&'static str, candle_core::Tensor)>> {
     let draw = Draw {
         seed: engine.config.seed,

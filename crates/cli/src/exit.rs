@@ -94,9 +94,11 @@ fn of_cause(err: &(dyn std::error::Error + 'static)) -> Option<u8> {
             train::Error::Checkpoint { .. }
             | train::Error::ForeignCheckpoint { .. }
             | train::Error::Io { .. }
-            | train::Error::Model(_)
-            | train::Error::Data(_) => Some(INPUT),
-            train::Error::NonFinite { .. } | train::Error::NonFiniteState { .. } => Some(NUMERIC),
+            | train::Error::Model(_) => Some(INPUT),
+            train::Error::NonFinite { .. }
+            | train::Error::NonFiniteState { .. }
+            | train::Error::Data(data::Error::NotANumber { .. }) => Some(NUMERIC),
+            train::Error::Data(_) => Some(INPUT),
             _ => None,
         };
     }
@@ -105,11 +107,14 @@ fn of_cause(err: &(dyn std::error::Error + 'static)) -> Option<u8> {
             metrics::Error::File { .. }
             | metrics::Error::Io { .. }
             | metrics::Error::Network(_)
-            | metrics::Error::Foreign { .. }
+            | metrics::Error::Mismatch { .. }
             | metrics::Error::Label { .. } => Some(INPUT),
             metrics::Error::NonFinite { .. } => Some(NUMERIC),
             _ => None,
         };
+    }
+    if let Some(data::Error::NotANumber { .. }) = err.downcast_ref() {
+        return Some(NUMERIC);
     }
     let file = err.is::<data::Error>()
         || err.is::<models::Error>()
@@ -130,6 +135,9 @@ mod tests {
             (train::Error::NonFinite { images: 1, what: "Loss/fake", times: 2 }.into(), 5),
             (std::io::Error::other("full").into(), 4),
             (metrics::Error::File { name: "a.npz".into(), reason: String::new() }.into(), 4),
+            (train::Error::Data(data::Error::NotANumber { image: 1 }).into(), 5),
+            (train::Error::Data(data::Error::EmptySelection).into(), 4),
+            (data::Error::NotANumber { image: 1 }.into(), 5),
             (Interrupted { signal: 15, advice: String::new() }.into(), 143),
             (GateNotMet("fd<1".into()).into(), 6),
             (anyhow::anyhow!("something else"), 1),

@@ -6,7 +6,7 @@ use anyhow::Context;
 use candle_core::Device;
 use data::Dataset;
 use metrics::{
-    ExtractorId, FeatureExtractor, FeatureSet, Rows,
+    ExtractorId, FeatureExtractor, FeatureSet, Matrix,
     npz::{self, Array, Arrays, Values},
 };
 
@@ -80,7 +80,7 @@ fn read(path: &Path, dataset: &Dataset, id: &ExtractorId) -> Option<FeatureSet> 
     let found = npz::read(path).and_then(|mut arrays| {
         let mut take = |key: &'static str| match arrays.remove(key) {
             Some(Array { shape, values: Values::F32(values) }) if shape.len() == 2 => {
-                Rows::new(key, values, shape[1]).map(Some)
+                Matrix::new(key, values, shape[1]).map(Some)
             }
             _ => Ok(None),
         };
@@ -101,7 +101,7 @@ fn read(path: &Path, dataset: &Dataset, id: &ExtractorId) -> Option<FeatureSet> 
 fn arrays(set: &FeatureSet) -> Arrays {
     let sets = [("features", Some(&set.features)), ("spatial", set.spatial.as_ref())];
     let sets = sets.into_iter().chain([("logits", set.logits.as_ref())]);
-    let array = |rows: &Rows| Array {
+    let array = |rows: &Matrix| Array {
         shape: vec![rows.len(), rows.dim()],
         values: Values::F32(rows.values().to_vec()),
     };
@@ -119,7 +119,7 @@ mod tests {
         let dataset = inputs::dataset("fashion-mnist#0..2").unwrap();
         let [name, hash, resize] = ["net", "1", "none"].map(str::to_owned);
         let id = ExtractorId { name, hash, resize };
-        let rows = |values: &[f32]| Rows::new("test", values.to_vec(), 3).unwrap();
+        let rows = |values: &[f32]| Matrix::new("test", values.to_vec(), 3).unwrap();
         let features = rows(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let spatial = Some(rows(&[0.5; 6]));
         let set = FeatureSet { features, spatial, logits: None, extractor: id.clone() };

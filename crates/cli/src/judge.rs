@@ -8,7 +8,7 @@ use data::{
     png::{self, GridStyle},
 };
 use metrics::{
-    DatasetId, ExtractorId, FeatureExtractor, FeatureSet, Reference, ReferenceStats, Wanted,
+    DatasetId, ExtractorId, FeatureExtractor, FeatureSet, Options, Reference, ReferenceStats,
 };
 use train::{
     evaluate::{self, Drawing, Maker, Row},
@@ -196,18 +196,18 @@ impl<'a> Judge<'a> {
         let (extractor, device) = (self.extractor, self.device);
         let features = feature_cache::features("the images", dataset, extractor, device)?;
         let labels: Option<Vec<u32>> = (0..dataset.len()).map(|i| dataset.label(i)).collect();
-        let known = features.logits.as_ref().map_or(0, metrics::Rows::dim);
+        let known = features.logits.as_ref().map_or(0, metrics::Matrix::dim);
         let labels = labels.filter(|_| dataset.classes() == known);
-        let wanted = Wanted { labels: labels.as_deref(), ..self.wanted() };
+        let wanted = Options { labels: labels.as_deref(), ..self.wanted() };
         let report = metrics::evaluate(&features, &self.reference, &wanted)?;
         Ok(Row { name: name.to_owned(), evaluations: None, milliseconds: None, report })
     }
 
-    fn wanted(&self) -> Wanted<'_> {
+    fn wanted(&self) -> Options<'_> {
         // Of fewer images a resample may hold but one.
         let resampled = self.replicates != 0 && metrics::Bootstrap::FEWEST <= self.count;
         let replicates = self.replicates;
-        Wanted {
+        Options {
             labels: None,
             neighbors: evaluate::NEIGHBORS,
             kid_subsets: [self.kid_subsets, KID_SUBSET],

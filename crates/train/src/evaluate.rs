@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use data::Dataset;
-use metrics::{FeatureExtractor, FeatureSet, Reference, Report, Wanted};
+use metrics::{FeatureExtractor, FeatureSet, Options, Reference, Report};
 use models::{
     Conditioning, Denoiser,
     edm::sampler::{SamplerConfig, sample, stream_noise},
@@ -150,7 +150,7 @@ pub fn row(
     drawing: &Drawing<'_>,
     extractor: &dyn FeatureExtractor,
     reference: &Reference,
-    wanted: &Wanted<'_>,
+    wanted: &Options<'_>,
     mut progress: impl FnMut(u64) -> Result<(), Error>,
 ) -> Result<Row, Error> {
     let mut seconds = 0.0;
@@ -161,14 +161,14 @@ pub fn row(
         let batch = batches.next()?;
         seconds += started.elapsed().as_secs_f64();
         done += batch.as_ref().map_or(0, |batch| batch.dims()[0]) as u64;
-        Some(progress(done).and(batch).and_then(|images| as_stored(&images)))
+        Some(progress(done).and(batch).and_then(|images| Ok(data::round_to_bytes(&images)?)))
     });
     let features = FeatureSet::collect(extractor, timed)?;
     let classes = drawing.classes();
     // Classes of another count than the feature network's are other classes.
-    let known = features.logits.as_ref().map_or(0, metrics::Rows::dim);
+    let known = features.logits.as_ref().map_or(0, metrics::Matrix::dim);
     let labels = (!classes.is_empty() && known == drawing.label_dim).then_some(classes.as_slice());
-    let report = metrics::evaluate(&features, reference, &Wanted { labels, ..*wanted })?;
+    let report = metrics::evaluate(&features, reference, &Options { labels, ..*wanted })?;
     let milliseconds = Some(1e3 * seconds / drawing.count as f64);
     Ok(Row { name: name.into(), evaluations: Some(maker.evaluations()), milliseconds, report })
 }
@@ -192,9 +192,4 @@ pub fn features(
         Ok::<_, Error>(dataset.batch(&indices, device)?.images)
     });
     FeatureSet::collect(extractor, batches)
-}
-
-/// Images as they would be read back from 8-bit files: what is judged is what a user can keep.
-fn as_stored(images: &Tensor) -> Result<Tensor, Error> {
-    Ok(((images.clamp(-1.0, 1.0)? + 1.0)? * 127.5)?.round()?.affine(1.0 / 127.5, -1.0)?)
 }

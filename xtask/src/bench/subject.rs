@@ -116,7 +116,7 @@ fn case(row: &Value) -> anyhow::Result<Case> {
         Some(Target { floor: floor?, goal: goal? })
     };
     let kind = |value: &Value| value["kind"].as_str().map(str::to_owned);
-    let act = kind(&row["work"]["act"]).or_else(|| kind(&row["work"]));
+    let act = kind(&row["work"]["task"]).or_else(|| kind(&row["work"]));
     let scaling = row["scaling"]["axis"].as_str().zip(row["scaling"]["at"].as_u64());
     Ok(Case {
         name: name.to_owned(),
@@ -152,7 +152,7 @@ mod tests {
     fn a_row_is_read_and_its_faults_are_named() {
         let row = json!({
             "name": "a", "flop": 2e9, "quick": true,
-            "work": {"kind": "network", "act": {"kind": "weights"}},
+            "work": {"kind": "network", "task": {"kind": "weights"}},
             "time": {"floor": 0.7, "goal": 0.5},
             "scaling": {"axis": "batch", "at": 4},
         });

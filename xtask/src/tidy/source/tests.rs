@@ -109,6 +109,30 @@ fn features_stay_with_the_kernels() {
 }
 
 #[test]
+fn a_feature_is_named_only_in_the_files_of_its_row() {
+    let fault = ["condition on a feature"];
+    let archives = "#[cfg(not(feature = \"archives\"))]\nmod disabled;";
+    check("crates/data/src/archive/mod.rs", archives, &[]);
+    check("crates/data/src/archive/enabled.rs", archives, &fault);
+    check("crates/data/src/lib.rs", archives, &fault);
+    check("crates/data/src/lib.rs", "#[cfg(feature = \"fetch\")]\npub mod fetch;", &[]);
+    check("crates/train/src/lib.rs", "#[cfg(feature = \"fetch\")]\npub mod fetch;", &fault);
+}
+
+#[test]
+fn a_library_may_begin_with_its_readme() {
+    let check = |path: &str, text: &str| {
+        let mut faults = Vec::new();
+        check_rust(path, text, &mut faults);
+        faults.len()
+    };
+    let included = "#![doc = include_str!(\"../README.md\")]\n\nmod a;\n";
+    assert_eq!(check("crates/data/src/lib.rs", included), 0);
+    assert_eq!(check("crates/data/src/idx.rs", included), 1);
+    assert_eq!(check("crates/data/src/lib.rs", "#![doc = \"Data.\"]\n"), 1);
+}
+
+#[test]
 fn the_loop_names_no_single_method() {
     for code in ["fn sid_loss() {}", "struct SidLoss;", "let a = \"dmd2\";", "DMD", "useSida(1)"] {
         check(LOOP, code, &["a method is a row"]);

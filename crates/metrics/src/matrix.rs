@@ -1,18 +1,18 @@
-//! Rows of finite numbers: the form in which features and logits reach every statistic.
+//! Matrices of finite values, one row per sample: the form of features and logits in all metrics.
 
 use crate::{Error, Result};
 
-/// `N` rows of `D` finite numbers, `[N, D]` row by row.
+/// A matrix `[N, D]` of finite values, row by row, with one row per sample.
 ///
-/// Finiteness is checked once, here, so that no statistic has to ask what a NaN means.
+/// Finiteness is checked once, by [`Matrix::new`], so that no statistic has to handle NaN.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rows {
+pub struct Matrix {
     values: Vec<f32>,
     dim: usize,
 }
 
-impl Rows {
-    /// Takes `values` as rows of `dim` numbers; `what` names them in errors.
+impl Matrix {
+    /// Makes a matrix of rows of `dim` values; `what` names it in errors.
     ///
     /// # Errors
     ///
@@ -33,22 +33,22 @@ impl Rows {
         self.values.len() / self.dim
     }
 
-    /// Whether there is no row.
+    /// Tests for a matrix without rows.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Numbers in a row, `D`.
+    /// Values in a row, `D`.
     pub fn dim(&self) -> usize {
         self.dim
     }
 
-    /// All numbers, row by row.
+    /// All values, row by row.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// The rows, in order.
+    /// Iterates over the rows.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.dim)
     }
@@ -62,7 +62,7 @@ impl Rows {
         &self.values[index * self.dim..][..self.dim]
     }
 
-    /// The rows at `indices`, in that order, repeated where an index repeats.
+    /// Selects the rows at `indices`, in this order, with repetition if an index repeats.
     ///
     /// # Panics
     ///
@@ -73,8 +73,8 @@ impl Rows {
     }
 }
 
-/// Checks that two sets live in the same feature space.
-pub(crate) fn same_dim(x: &Rows, y: &Rows) -> Result<usize> {
+/// Checks that two matrices have the same number of columns, and returns it.
+pub(crate) fn same_dim(x: &Matrix, y: &Matrix) -> Result<usize> {
     if x.dim == y.dim {
         Ok(x.dim)
     } else {

@@ -1,4 +1,4 @@
-"""What a network does in one iteration: passes and samplers. Steps are in `distillation`."""
+"""Tasks of a network: passes and samplers. Steps are in `distillation`."""
 
 import torch
 
@@ -8,8 +8,8 @@ def denoiser_forward(net, inputs):
         return net(inputs["x"], inputs["sigma"])
 
 
-def by_weights(net, inputs):
-    """Leaves the gradient of every weight in `.grad`; returns the output."""
+def grad_weights(net, inputs):
+    """Computes the gradient with respect to every weight, in `.grad`; returns the output."""
     for weight in net.parameters():
         weight.grad = None
     y = net(inputs["x"], inputs["sigma"])
@@ -17,8 +17,8 @@ def by_weights(net, inputs):
     return y.detach()
 
 
-def by_input(net, inputs):
-    """Output, and the gradient of the input."""
+def grad_input(net, inputs):
+    """Returns the output, and the gradient with respect to the images."""
     x = inputs["x"].detach().requires_grad_()
     y = net(x, inputs["sigma"])
     (gradient,) = torch.autograd.grad((y * inputs["cotangent"]).sum(), x)
@@ -31,7 +31,7 @@ def one_step(net, z, sigma_init):
 
 
 def heun(net, latents, steps, sigma_min=0.002, sigma_max=80.0, rho=7.0):
-    """EDM's deterministic sampler (arXiv:2206.00364, Algorithm 1), the state in float64."""
+    """Samples by EDM's deterministic sampler (arXiv:2206.00364, Algorithm 1), with float64 state."""
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     levels = [*(high + ramp * (low - high)).pow(rho).tolist(), 0.0]

@@ -1,7 +1,7 @@
-//! The hot kernels at one shape each, small enough to be counted instruction by instruction.
+//! The hot kernels at one shape each, small enough for counting instructions.
 //!
-//! Shapes are those of the small DDPM++, two images at a time. Forward kernels run on frozen
-//! operands; backward ones are what a forward with tracked operands adds.
+//! The shapes occur in the small DDPM++ with a batch of two. Forward kernels run on frozen
+//! operands; the others run forward and backward with tracked operands.
 
 use std::hint::black_box;
 
@@ -20,20 +20,20 @@ const EPS: f64 = 1e-6;
 /// Seed of all operands.
 const SEED: u64 = 5;
 
-/// What is done with the operands of a kernel.
+/// Operands for which gradients are computed.
 #[derive(Clone, Copy)]
 enum Gradients {
-    /// None.
+    /// No operand.
     None,
-    /// Of all operands.
+    /// All operands.
     All,
-    /// Of the first alone: a frozen layer.
+    /// The first operand alone: a frozen layer.
     First,
 }
 
 type Op = fn(&[Tensor]) -> Result<Tensor>;
 
-/// A row: name, shapes of the operands, the operation, and which gradients.
+/// A row: name, shapes of the operands, operation, gradients.
 type Row = (&'static str, &'static [&'static [usize]], Op, Gradients);
 
 #[rustfmt::skip]
@@ -54,7 +54,7 @@ const ROWS: &[Row] = &[
     ("concat-all", &[&[BATCH, 64, 32, 32], &[BATCH, 32, 32, 32]], |it| kernels::concat_channels(&it[0], &it[1]), Gradients::All),
 ];
 
-/// The optimiser's row: it changes its operands, so it is no [`Op`].
+/// Name and size of the optimizer's row. It changes its operands, so it is not an [`Op`].
 const ADAM: (&str, usize) = ("adam", 1 << 16);
 
 fn conv(it: &[Tensor]) -> Result<Tensor> {
@@ -69,16 +69,16 @@ fn attention(it: &[Tensor]) -> Result<Tensor> {
     kernels::attention(&it[0], 1)
 }
 
-/// All names, in the order of the table.
+/// Lists all names, in the order of the table.
 pub fn names() -> Vec<&'static str> {
     ROWS.iter().map(|row| row.0).chain([ADAM.0]).collect()
 }
 
-/// The kernel of this name with its operands.
+/// Prepares the kernel with this name and its operands.
 ///
 /// # Errors
 ///
-/// If there is none.
+/// If no kernel has this name.
 pub fn prepare(name: &str) -> crate::Result<Iteration> {
     if name == ADAM.0 {
         return adam();
