@@ -1,8 +1,8 @@
 //! `cargo xtask ci`: every check that a change must pass, cheapest first.
 //!
-//! The stages stop at the first failure: a slip in formatting is told in seconds, not after the
-//! tests. The output of each tool goes through unchanged, so that what reads the closing lines of
-//! `cargo test` finds them on standard output.
+//! The stages stop at the first failure, so a formatting error is reported within seconds. The
+//! output of each tool goes through unchanged, so that scripts find the closing lines of `cargo
+//! test` on standard output.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::tidy;
 /// One check.
 struct Stage {
     name: &'static str,
-    /// What is run: the arguments given to cargo, or none for a check inside this program.
+    /// Arguments of cargo, or none for a check inside this program.
     cargo: &'static [&'static str],
     /// Environment of the command.
     env: &'static [(&'static str, &'static str)],
@@ -27,14 +27,14 @@ struct Stage {
 const STAGES: [Stage; 9] = [
     Stage { name: "format", cargo: &["fmt", "--all", "--check"], env: &[] },
     Stage { name: "tidy", cargo: &[], env: &[] },
-    // The checks of third-party crates that need no network.
+    // These checks of third-party crates need no network.
     Stage { name: "deny", cargo: &["xtask", "deny", "licenses", "bans", "sources"], env: &[] },
     Stage {
         name: "clippy",
         cargo: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
         env: &[],
     },
-    // The mathematics without tensors is a crate of its own to others.
+    // `divergence` is also used without tensors.
     Stage {
         name: "f64",
         cargo: &[
@@ -55,7 +55,8 @@ const STAGES: [Stage; 9] = [
         env: &[("RUSTDOCFLAGS", "-D warnings")],
     },
     Stage { name: "test", cargo: &["test", "--workspace", "--no-fail-fast", "--locked"], env: &[] },
-    // The hot kernels take no more instructions than were committed: needs no quiet machine.
+    // The hot kernels must not execute more instructions than committed. This needs no idle
+    // machine.
     Stage { name: "count", cargo: &["xtask", "bench", "--instructions"], env: &[] },
     Stage { name: "gpu", cargo: &["xtask", "check-gpu"], env: &[] },
 ];
@@ -84,18 +85,18 @@ pub fn run(root: &Path, names: &[&str]) -> anyhow::Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-/// The stages with these names in the table's order; all of them for an empty list.
+/// Returns the stages with these names in the table's order, or all of them for an empty list.
 fn select(names: &[&str]) -> anyhow::Result<Vec<&'static Stage>> {
     for name in names {
         if !STAGES.iter().any(|it| it.name == *name) {
             let known = STAGES.map(|it| it.name).join(", ");
-            bail!("no stage `{name}`; there are: {known}");
+            bail!("unknown stage `{name}`; expected one of {known}");
         }
     }
     Ok(STAGES.iter().filter(|it| names.is_empty() || names.contains(&it.name)).collect())
 }
 
-/// The command as one would type it.
+/// Returns the command in the form in which a user types it.
 fn describe(stage: &Stage) -> String {
     if stage.cargo.is_empty() {
         return format!("cargo xtask {}", stage.name);
@@ -107,7 +108,7 @@ fn describe(stage: &Stage) -> String {
 fn run_stage(root: &Path, stage: &Stage) -> anyhow::Result<()> {
     if stage.cargo.is_empty() {
         let files = tidy::run(root)?;
-        println!("{files} files, no faults");
+        println!("checked {files} files, found no faults");
         return Ok(());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -121,7 +122,7 @@ fn run_stage(root: &Path, stage: &Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A line a stage: its time, and whether it passed, failed or was not reached.
+/// Returns one line per stage: its time, and whether it passed, failed or did not run.
 fn summary(names: &[&str], times: &[Duration], failed: bool) -> String {
     let mut text = String::from("==> summary\n");
     for (index, name) in names.iter().enumerate() {
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stages_are_selected_in_the_tables_order() {
+    fn selects_stages_in_table_order() {
         let names = |words: &[&str]| -> Vec<&str> {
             select(words).unwrap().iter().map(|it| it.name).collect()
         };
@@ -152,13 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_stage_is_named_with_what_exists() {
+    fn rejects_unknown_stage() {
         let error = select(&["lint"]).err().unwrap().to_string();
         assert!(error.contains("`lint`") && error.contains("clippy"), "{error}");
     }
 
     #[test]
-    fn the_summary_tells_what_failed_and_what_was_not_run() {
+    fn summary_shows_failed_and_skipped_stages() {
         let seconds = [Duration::from_millis(1200), Duration::from_millis(300)];
         let text = summary(&["format", "tidy", "clippy"], &seconds, true);
         let expected = "==> summary\n  format   ok in 1.2 s\n  tidy     FAILED after 0.3 s\n  \
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_is_described_as_it_would_be_typed() {
+    fn describes_stage_as_typed_command() {
         assert_eq!(describe(&STAGES[1]), "cargo xtask tidy");
         let doc = "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps --locked";
         assert_eq!(describe(&STAGES[5]), doc);

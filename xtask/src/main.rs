@@ -1,8 +1,8 @@
 //! Development tasks: `cargo xtask ci`, `tidy`, `deny`, `msrv`, `sanitize`, `fuzz`, `check-gpu`,
 //! `bench` and `convert`.
 //!
-//! This crate depends on no other crate of the workspace, so that its checks are built in seconds
-//! and still run when the rest does not compile.
+//! This crate depends on no other crate of the workspace. Its checks therefore build in seconds and
+//! still run when the rest does not compile.
 
 mod bench;
 mod ci;
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         ["bench", words @ ..] => bench::run(&root, words),
         ["convert", words @ ..] => convert(&root, words),
         ["tidy", "--bless-language"] => bless_language(&root),
-        ["tidy"] => tidy::run(&root).map(|files| println!("tidy: {files} files, no faults")),
+        ["tidy"] => tidy::run(&root).map(|files| println!("tidy: checked {files} files, found no faults")),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
@@ -92,14 +92,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes the list of wording that is still to be mended.
+/// Lowers the counts in the list of wording that remains to be corrected.
 fn bless_language(root: &Path) -> anyhow::Result<()> {
     let left = tidy::bless_language(root)?;
     println!("tidy: {}", if left { "wrote xtask/language-debt.toml" } else { "nothing to list" });
     Ok(())
 }
 
-/// Runs the program's own verb, built with optimizations.
+/// Runs `uni-instruct convert`, built with optimizations.
 fn convert(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
@@ -112,10 +112,10 @@ fn convert(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The workspace's root: the parent of this crate's folder.
+/// Returns the workspace's root, the parent of this crate's folder.
 ///
-/// Cargo states the folder when it runs the program, so a binary that was built elsewhere and
-/// restored from a cache still checks the tree it is called in.
+/// Cargo sets the variable when it runs the program. A binary that was built elsewhere and restored
+/// from a cache therefore still checks the tree in which it is called.
 fn root() -> PathBuf {
     let own = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
