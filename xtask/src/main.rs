@@ -73,7 +73,9 @@ fn main() -> ExitCode {
         ["bench", words @ ..] => bench::run(&root, words),
         ["convert", words @ ..] => convert(&root, words),
         ["tidy", "--bless-language"] => bless_language(&root),
-        ["tidy"] => tidy::run(&root).map(|files| println!("tidy: checked {files} files, found no faults")),
+        ["tidy"] => {
+            tidy::run(&root).map(|files| println!("tidy: checked {files} files, found no faults"))
+        }
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

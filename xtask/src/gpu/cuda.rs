@@ -40,7 +40,10 @@ fn kernels(root: &Path) -> anyhow::Result<()> {
             ensure!(output.status.success(), "{command:?} failed:\n{text}");
             let usage = report::usage(&text)?;
             let spilled: Vec<_> = usage.iter().filter(|it| 0 < it.spilled).collect();
-            ensure!(spilled.is_empty(), "{name}, {architecture}: registers spill to memory: {spilled:?}");
+            ensure!(
+                spilled.is_empty(),
+                "{name}, {architecture}: registers spill to memory: {spilled:?}"
+            );
             let most = usage.iter().map(|it| it.registers).max().unwrap_or(0);
             println!(
                 "{architecture}: {name:<12} {:>3} kernels, at most {most:>3} registers, no spills",

@@ -42,7 +42,9 @@ fn spaces(root: &Path) -> anyhow::Result<()> {
     if clang().is_none() {
         run(Command::new("bash").arg(".ci/metal-setup").current_dir(root))?;
     }
-    let clang = clang().with_context(|| format!("cannot start any of {}; run `bash .ci/metal-setup`", CLANG.join(", ")))?;
+    let clang = clang().with_context(|| {
+        format!("cannot start any of {}; run `bash .ci/metal-setup`", CLANG.join(", "))
+    })?;
     run(cargo(root, "kernels", "kernels").args(["run", "--locked", "--bin", "spaces", clang]))
 }
 
@@ -158,7 +160,11 @@ impl Copied {
             let mut contents = std::fs::read(source.join(&path))?;
             for (_, from, to) in self.edits.iter().filter(|it| it.0 == path) {
                 let text = String::from_utf8(contents)?;
-                ensure!(text.contains(from), "{} {path}: the text to replace is missing: `{from}`", self.name);
+                ensure!(
+                    text.contains(from),
+                    "{} {path}: the text to replace is missing: `{from}`",
+                    self.name
+                );
                 contents = text.replace(from, to).into_bytes();
                 made += 1;
             }

@@ -208,7 +208,9 @@ impl<'a> Compiler<'a> {
             let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
             let mut all = Vec::new();
             for worker in workers {
-                all.extend(worker.join().map_err(|_| anyhow::anyhow!("a compiler thread panicked"))??);
+                all.extend(
+                    worker.join().map_err(|_| anyhow::anyhow!("a compiler thread panicked"))??,
+                );
             }
             Ok(all)
         })

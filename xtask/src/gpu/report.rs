@@ -39,7 +39,8 @@ fn of_kernel(text: &str) -> anyhow::Result<Usage> {
     let spills = [before("bytes spill stores"), before("bytes spill loads")].concat();
     let registers = text.split("Used ").nth(1).and_then(|it| it.split(' ').next()?.parse().ok());
     ensure!(2 <= spills.len(), "ptxas reports no spills of `{kernel}`");
-    let registers = registers.with_context(|| format!("ptxas reports no registers of `{kernel}`"))?;
+    let registers =
+        registers.with_context(|| format!("ptxas reports no registers of `{kernel}`"))?;
     Ok(Usage { kernel, registers, spilled: spills.iter().sum() })
 }
 

@@ -35,7 +35,11 @@ impl Toolkit {
         fs::create_dir_all(&target).with_context(|| target.display().to_string())?;
         if let Some(home) = env::var_os("CUDA_HOME").map(PathBuf::from) {
             let nvcc = home.join("bin/nvcc");
-            ensure!(nvcc.is_file(), "CUDA_HOME: {} does not exist; set CUDA_HOME to a CUDA toolkit or unset it", nvcc.display());
+            ensure!(
+                nvcc.is_file(),
+                "CUDA_HOME: {} does not exist; set CUDA_HOME to a CUDA toolkit or unset it",
+                nvcc.display()
+            );
             return Ok(Self { root: root.into(), home, target });
         }
         call(Command::new("bash").arg(".ci/gpu-setup").current_dir(root))?;
