@@ -15,51 +15,79 @@ use crate::tidy;
 /// One check.
 struct Stage {
     name: &'static str,
-    /// Arguments of cargo, or none for a check inside this program.
-    cargo: &'static [&'static str],
-    /// Environment of the command.
+    /// Arguments of each cargo command; no command stands for a check inside this program.
+    cargo: &'static [&'static [&'static str]],
+    /// Environment of the commands.
     env: &'static [(&'static str, &'static str)],
 }
 
 /// All checks in the order in which they run.
 ///
 /// `--locked` also proves that the committed `Cargo.lock` matches the manifests.
-const STAGES: [Stage; 9] = [
-    Stage { name: "format", cargo: &["fmt", "--all", "--check"], env: &[] },
+const STAGES: [Stage; 11] = [
+    Stage { name: "format", cargo: &[&["fmt", "--all", "--check"]], env: &[] },
     Stage { name: "tidy", cargo: &[], env: &[] },
-    // These checks of third-party crates need no network.
-    Stage { name: "deny", cargo: &["xtask", "deny", "licenses", "bans", "sources"], env: &[] },
+    // The checks of third-party crates that need no network.
+    Stage { name: "deny", cargo: &[&["xtask", "deny", "licenses", "bans", "sources"]], env: &[] },
     Stage {
         name: "clippy",
-        cargo: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        cargo: &[&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]],
         env: &[],
     },
-    // `divergence` is also used without tensors.
-    Stage {
-        name: "f64",
-        cargo: &[
-            "clippy",
-            "--package",
-            "divergence",
-            "--no-default-features",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ],
-        env: &[],
-    },
+    Stage { name: "features", cargo: &REDUCED, env: &[] },
     Stage {
         name: "doc",
-        cargo: &["doc", "--workspace", "--no-deps", "--locked"],
+        cargo: &[&["doc", "--workspace", "--no-deps", "--locked"]],
         env: &[("RUSTDOCFLAGS", "-D warnings")],
     },
-    Stage { name: "test", cargo: &["test", "--workspace", "--no-fail-fast", "--locked"], env: &[] },
+    Stage {
+        name: "test",
+        cargo: &[&["test", "--workspace", "--no-fail-fast", "--locked"]],
+        env: &[],
+    },
+    Stage { name: "outside", cargo: &[&["xtask", "outside"]], env: &[] },
+    Stage { name: "package", cargo: &[&PACKAGE], env: &[] },
     // The hot kernels must not execute more instructions than committed. This needs no idle
     // machine.
-    Stage { name: "count", cargo: &["xtask", "bench", "--instructions"], env: &[] },
-    Stage { name: "gpu", cargo: &["xtask", "check-gpu"], env: &[] },
+    Stage { name: "count", cargo: &[&["xtask", "bench", "--instructions"]], env: &[] },
+    Stage { name: "gpu", cargo: &[&["xtask", "check-gpu"]], env: &[] },
 ];
+
+/// Packages every crate for a registry.
+///
+/// The stage `outside` builds the crates alone, so the packages are not built again. A lock file in a
+/// package would require the registry's index, and so the network.
+const PACKAGE: [&str; 7] = [
+    "package",
+    "--workspace",
+    "--locked",
+    "--no-verify",
+    "--allow-dirty",
+    "--exclude-lockfile",
+    "--no-metadata",
+];
+
+/// Builds with fewer features than the workspace build, which enables all that a member requests.
+///
+/// - `divergence` without `tensor`: the mathematics without candle.
+/// - `data` without `archives` and `fetch`: plain files only, and errors that name the feature.
+const REDUCED: [&[&str]; 3] = [
+    &clippy_without_features("uni-instruct-divergence"),
+    &clippy_without_features("uni-instruct-data"),
+    &[
+        "test",
+        "--package",
+        "uni-instruct-data",
+        "--no-default-features",
+        "--test",
+        "archives",
+        "--locked",
+    ],
+];
+
+const fn clippy_without_features(package: &str) -> [&str; 8] {
+    ["clippy", "--package", package, "--no-default-features", "--locked", "--", "-D", "warnings"]
+}
 
 /// Runs the named stages, or all of them if none is named.
 ///
@@ -102,7 +130,9 @@ fn describe(stage: &Stage) -> String {
         return format!("cargo xtask {}", stage.name);
     }
     let env: String = stage.env.iter().map(|(key, value)| format!("{key}=\"{value}\" ")).collect();
-    format!("{env}cargo {}", stage.cargo.join(" "))
+    let commands: Vec<_> =
+        stage.cargo.iter().map(|words| format!("{env}cargo {}", words.join(" "))).collect();
+    commands.join(" && ")
 }
 
 fn run_stage(root: &Path, stage: &Stage) -> anyhow::Result<()> {
@@ -112,13 +142,15 @@ fn run_stage(root: &Path, stage: &Stage) -> anyhow::Result<()> {
         return Ok(());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(stage.cargo)
-        .envs(stage.env.iter().copied())
-        .current_dir(root)
-        .status()
-        .context("cannot start cargo")?;
-    ensure!(status.success(), "`{}` failed ({status})", describe(stage));
+    for words in stage.cargo {
+        let status = Command::new(&cargo)
+            .args(*words)
+            .envs(stage.env.iter().copied())
+            .current_dir(root)
+            .status()
+            .context("cannot start cargo")?;
+        ensure!(status.success(), "`cargo {}` failed ({status})", words.join(" "));
+    }
     Ok(())
 }
 
@@ -147,7 +179,10 @@ mod tests {
         let names = |words: &[&str]| -> Vec<&str> {
             select(words).unwrap().iter().map(|it| it.name).collect()
         };
-        let all = ["format", "tidy", "deny", "clippy", "f64", "doc", "test", "count", "gpu"];
+        let all = [
+            "format", "tidy", "deny", "clippy", "features", "doc", "test", "outside", "package",
+            "count", "gpu",
+        ];
         assert_eq!(names(&[]), all);
         assert_eq!(names(&["test", "format"]), ["format", "test"]);
     }
@@ -172,6 +207,9 @@ mod tests {
         assert_eq!(describe(&STAGES[1]), "cargo xtask tidy");
         let doc = "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps --locked";
         assert_eq!(describe(&STAGES[5]), doc);
+        let features = describe(&STAGES[4]);
+        assert_eq!(features.matches("--no-default-features").count(), REDUCED.len());
+        assert_eq!(features.matches(" && cargo ").count(), REDUCED.len() - 1);
     }
 
     #[test]
