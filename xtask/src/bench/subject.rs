@@ -117,11 +117,11 @@ fn case(row: &Value) -> anyhow::Result<Case> {
         Some(Target { floor: floor?, goal: goal? })
     };
     let kind = |value: &Value| value["kind"].as_str().map(str::to_owned);
-    let kind_of_work = kind(&row["work"]["act"]).or_else(|| kind(&row["work"]));
+    let act = kind(&row["work"]["act"]).or_else(|| kind(&row["work"]));
     let scaling = row["scaling"]["axis"].as_str().zip(row["scaling"]["at"].as_u64());
     Ok(Case {
         name: name.to_owned(),
-        kind: kind_of_work.with_context(|| format!("subject list: `{name}` has no kind"))?,
+        kind: act.with_context(|| format!("subject list: `{name}` has no kind"))?,
         flop,
         quick: row["quick"] == true,
         time: target("time"),

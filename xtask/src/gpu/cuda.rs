@@ -20,7 +20,7 @@ const ARCHITECTURES: [&str; 2] = ["sm_80", "sm_90"];
 /// Schedules of the threads of a block; the first two are fixed, the others random.
 const SCHEDULES: u32 = 6;
 
-/// Variable with which cargo starts each test program.
+/// What each test program is run with, by cargo.
 const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 
 /// Compiles every kernel to machine code with NVIDIA's compiler. Registers must not spill to
@@ -92,7 +92,7 @@ fn races(root: &Path) -> anyhow::Result<()> {
     call(&mut command)
 }
 
-/// Returns the command for a crate's tests of its CUDA code.
+/// The tests against a CUDA driver of a crate.
 fn tests(toolkit: &Toolkit, package: &str) -> anyhow::Result<Command> {
     let mut command = toolkit.cargo()?;
     command.args(["test", "--locked", "--package", package, "--features", "cuda", "--test", "gpu"]);

@@ -7,11 +7,11 @@
 use anyhow::Context;
 use serde_json::Value;
 
-/// Library crates and the program, from the lowest layer up. Each may depend on those before it.
+/// The library crates and the program from the bottom up: each may depend on those before it.
 const LAYERS: [&str; 8] =
     ["divergence", "kernels", "pickle", "models", "data", "metrics", "train", "cli"];
 
-/// Tools on top of the libraries, with the [`LAYERS`] that each may use.
+/// Tools that stand on top of the libraries, and which of [`LAYERS`] they may use.
 const TOOLS: [(&str, &[&str]); 3] = [
     ("benches", &["divergence", "kernels", "models", "data", "metrics", "train"]),
     ("fuzz", &["pickle", "models", "data", "metrics"]),

@@ -17,7 +17,7 @@ const TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependenci
 /// Keys that a member's dependency may have; the workspace states the source and the version.
 const MEMBER_KEYS: [&str; 4] = ["workspace", "optional", "features", "default-features"];
 
-/// Checks a member's manifest.
+/// Rules for a member's manifest.
 pub fn check_member(path: &str, text: &str, faults: &mut Vec<String>) {
     let Some(manifest) = parse(path, text, faults) else { return };
     let package = manifest.get("package").and_then(Value::as_table);

@@ -19,7 +19,7 @@ const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 /// command line has separate macros.
 const PRINTING: [&str; 4] = ["println", "eprintln", "print", "eprint"];
 
-/// Programs that may use [`PRINTING`].
+/// Programs that may print with them.
 const PROGRAMS: [&str; 2] = ["xtask/", "benches/"];
 
 /// The only folder for kernels, `unsafe` and features.
@@ -29,7 +29,7 @@ const KERNELS: &str = "crates/kernels/src/";
 /// results and use raw memory and foreign functions.
 pub const EMULATION: &str = "ci/gpu/";
 
-/// The only feature outside [`KERNELS`]. Without it, `divergence` is pure `f64`.
+/// The one feature outside [`KERNELS`]: without it `divergence` is pure `f64`.
 const TENSOR_FEATURE: (&str, &str) = ("crates/divergence/", "tensor");
 
 /// Names of single methods, which the training loop must not mention.
@@ -63,7 +63,7 @@ pub fn check_rust(path: &str, text: &str, faults: &mut Vec<String>) {
         faults.push(format!("{path}: {lines} lines, at most {MAX_LINES}; split the file"));
     }
     if !text.starts_with("//!") {
-        faults.push(format!("{path}: line 1 is not a module doc (`//!`)"));
+        faults.push(format!("{path}: no module doc (`//!`) on line 1"));
     }
     let is_vague = |part: &str| VAGUE_NAMES.contains(&part.trim_end_matches(".rs"));
     if let Some(part) = path.split('/').find(|it| is_vague(it)) {

@@ -109,7 +109,7 @@ fn rejects_features_outside_kernels() {
 }
 
 #[test]
-fn rejects_method_names_in_loop() {
+fn the_loop_names_no_single_method() {
     for code in ["fn sid_loss() {}", "struct SidLoss;", "let a = \"dmd2\";", "DMD", "useSida(1)"] {
         check(LOOP, code, &["a method is a row"]);
         check("crates/divergence/src/method.rs", code, &[]);
