@@ -1,8 +1,8 @@
 //! `cargo xtask ci`: every check that a change must pass, cheapest first.
 //!
-//! The stages stop at the first failure: a slip in formatting is told in seconds, not after the
-//! tests. The output of each tool goes through unchanged, so that what reads the closing lines of
-//! `cargo test` finds them on standard output.
+//! The stages stop at the first failure, so a formatting error is reported within seconds. The
+//! output of each tool goes through unchanged, so that scripts find the closing lines of `cargo
+//! test` on standard output.
 
 use std::path::Path;
 use std::process::Command;
@@ -24,7 +24,7 @@ struct Stage {
 /// All checks in the order in which they run.
 ///
 /// `--locked` also proves that the committed `Cargo.lock` matches the manifests.
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 11] = [
     Stage { name: "format", cargo: &[&["fmt", "--all", "--check"]], env: &[] },
     Stage { name: "tidy", cargo: &[], env: &[] },
     // The checks of third-party crates that need no network.
@@ -45,9 +45,26 @@ const STAGES: [Stage; 9] = [
         cargo: &[&["test", "--workspace", "--no-fail-fast", "--locked"]],
         env: &[],
     },
-    // The hot kernels take no more instructions than were committed: needs no quiet machine.
+    Stage { name: "outside", cargo: &[&["xtask", "outside"]], env: &[] },
+    Stage { name: "package", cargo: &[&PACKAGE], env: &[] },
+    // The hot kernels must not execute more instructions than committed. This needs no idle
+    // machine.
     Stage { name: "count", cargo: &[&["xtask", "bench", "--instructions"]], env: &[] },
     Stage { name: "gpu", cargo: &[&["xtask", "check-gpu"]], env: &[] },
+];
+
+/// Packages every crate for a registry.
+///
+/// The stage `outside` builds the crates alone, so the packages are not built again. A lock file in a
+/// package would require the registry's index, and so the network.
+const PACKAGE: [&str; 7] = [
+    "package",
+    "--workspace",
+    "--locked",
+    "--no-verify",
+    "--allow-dirty",
+    "--exclude-lockfile",
+    "--no-metadata",
 ];
 
 /// Builds with fewer features than the workspace build, which enables all that a member requests.
@@ -96,18 +113,18 @@ pub fn run(root: &Path, names: &[&str]) -> anyhow::Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-/// The stages with these names in the table's order; all of them for an empty list.
+/// Returns the stages with these names in the table's order, or all of them for an empty list.
 fn select(names: &[&str]) -> anyhow::Result<Vec<&'static Stage>> {
     for name in names {
         if !STAGES.iter().any(|it| it.name == *name) {
             let known = STAGES.map(|it| it.name).join(", ");
-            bail!("no stage `{name}`; there are: {known}");
+            bail!("unknown stage `{name}`; expected one of {known}");
         }
     }
     Ok(STAGES.iter().filter(|it| names.is_empty() || names.contains(&it.name)).collect())
 }
 
-/// The command as one would type it.
+/// Returns the command in the form in which a user types it.
 fn describe(stage: &Stage) -> String {
     if stage.cargo.is_empty() {
         return format!("cargo xtask {}", stage.name);
@@ -121,7 +138,7 @@ fn describe(stage: &Stage) -> String {
 fn run_stage(root: &Path, stage: &Stage) -> anyhow::Result<()> {
     if stage.cargo.is_empty() {
         let files = tidy::run(root)?;
-        println!("{files} files, no faults");
+        println!("checked {files} files, found no faults");
         return Ok(());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -137,7 +154,7 @@ fn run_stage(root: &Path, stage: &Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A line a stage: its time, and whether it passed, failed or was not reached.
+/// Returns one line per stage: its time, and whether it passed, failed or did not run.
 fn summary(names: &[&str], times: &[Duration], failed: bool) -> String {
     let mut text = String::from("==> summary\n");
     for (index, name) in names.iter().enumerate() {
@@ -158,23 +175,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stages_are_selected_in_the_tables_order() {
+    fn selects_stages_in_table_order() {
         let names = |words: &[&str]| -> Vec<&str> {
             select(words).unwrap().iter().map(|it| it.name).collect()
         };
-        let all = ["format", "tidy", "deny", "clippy", "features", "doc", "test", "count", "gpu"];
+        let all = [
+            "format", "tidy", "deny", "clippy", "features", "doc", "test", "outside", "package",
+            "count", "gpu",
+        ];
         assert_eq!(names(&[]), all);
         assert_eq!(names(&["test", "format"]), ["format", "test"]);
     }
 
     #[test]
-    fn an_unknown_stage_is_named_with_what_exists() {
+    fn rejects_unknown_stage() {
         let error = select(&["lint"]).err().unwrap().to_string();
         assert!(error.contains("`lint`") && error.contains("clippy"), "{error}");
     }
 
     #[test]
-    fn the_summary_tells_what_failed_and_what_was_not_run() {
+    fn summary_shows_failed_and_skipped_stages() {
         let seconds = [Duration::from_millis(1200), Duration::from_millis(300)];
         let text = summary(&["format", "tidy", "clippy"], &seconds, true);
         let expected = "==> summary\n  format   ok in 1.2 s\n  tidy     FAILED after 0.3 s\n  \
@@ -183,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_is_described_as_it_would_be_typed() {
+    fn describes_stage_as_typed_command() {
         assert_eq!(describe(&STAGES[1]), "cargo xtask tidy");
         let doc = "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps --locked";
         assert_eq!(describe(&STAGES[5]), doc);

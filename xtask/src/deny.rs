@@ -1,7 +1,7 @@
 //! `cargo xtask deny`: licenses, advisories, duplicates and sources of third-party crates.
 //!
-//! The rules are in `deny.toml`. The advisories come from a database in the network, so `cargo
-//! xtask ci` runs the [`LOCAL`] checks only: their outcome depends on the commit alone.
+//! `deny.toml` contains the rules. The advisories come from a database on the network, so `cargo
+//! xtask ci` runs only the [`LOCAL`] checks, whose outcome depends on the commit alone.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 /// Checks of cargo-deny that need no network.
 const LOCAL: [&str; 3] = ["licenses", "bans", "sources"];
 
-/// Check that reads a database in the network.
+/// Check that reads a database on the network.
 const ADVISORIES: &str = "advisories";
 
 /// Runs the named checks of cargo-deny, or all of them if none is named.
@@ -35,14 +35,14 @@ pub fn run(root: &Path, names: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Arguments of cargo for these checks.
+/// Returns cargo's arguments for these checks.
 fn arguments<'a>(names: &[&'a str]) -> anyhow::Result<Vec<&'a str>> {
     let known = || LOCAL.into_iter().chain([ADVISORIES]);
     if let Some(name) = names.iter().find(|name| known().all(|it| it != **name)) {
         let known: Vec<_> = known().collect();
-        bail!("no check `{name}`; there are: {}", known.join(", "));
+        bail!("unknown check `{name}`; expected one of {}", known.join(", "));
     }
-    // The graph below each duplicate fills screens; `cargo deny check` shows it.
+    // The inclusion graph of each duplicate is very long; `cargo deny check` shows it.
     let mut arguments = vec!["deny", "--locked", "check", "--hide-inclusion-graph"];
     arguments.extend(names);
     if names.is_empty() {

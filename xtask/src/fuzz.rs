@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: every fuzz target under libFuzzer, each for a bounded time.
 //!
-//! `docs/fuzzing.md` says what the targets check, and what to do with an input that breaks one.
+//! `docs/fuzzing.md` describes the targets and the handling of an input that breaks one.
 
 use std::fs;
 use std::path::Path;
@@ -8,17 +8,18 @@ use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
-/// Time of a target, in minutes, if none is given.
+/// Default time per target, in minutes.
 const MINUTES: u64 = 10;
 
-/// Settings of libFuzzer: most bytes of an input, most MB of the process, most seconds an input.
+/// Settings of libFuzzer: maximum input length in bytes, memory limit in MB, time limit per input
+/// in seconds.
 const SETTINGS: [&str; 3] = ["-max_len=8192", "-rss_limit_mb=2048", "-timeout=10"];
 
-/// Arguments of the verb.
+/// Arguments of the task.
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
     targets: Vec<String>,
-    /// Time of each target.
+    /// Time per target.
     minutes: u64,
 }
 
@@ -54,7 +55,7 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
         "{} failed; an input that broke a target is in fuzz/artifacts/ (docs/fuzzing.md)",
         failed.join(", ")
     );
-    println!("fuzz: nothing found in {}", options.targets.join(", "));
+    println!("fuzz: found no faults in {}", options.targets.join(", "));
     Ok(())
 }
 
@@ -78,7 +79,7 @@ fn parse(words: &[&str], known: &[String]) -> anyhow::Result<Options> {
         } else if known.iter().any(|it| it == word) {
             options.targets.push(word.to_owned());
         } else {
-            bail!("no fuzz target `{word}`; there are: {}", known.join(", "));
+            bail!("unknown fuzz target `{word}`; expected one of {}", known.join(", "));
         }
     }
     if options.targets.is_empty() {
@@ -87,7 +88,7 @@ fn parse(words: &[&str], known: &[String]) -> anyhow::Result<Options> {
     Ok(options)
 }
 
-/// Arguments of rustup. New inputs go to the first of the two folders.
+/// Returns the arguments of rustup. libFuzzer writes new inputs to the first of the two folders.
 fn arguments(target: &str, minutes: u64) -> Vec<String> {
     let cargo = ["run", "nightly", "cargo", "fuzz", "run", "--fuzz-dir", "fuzz"];
     let features = ["--features", "libfuzzer"];
@@ -104,7 +105,7 @@ fn arguments(target: &str, minutes: u64) -> Vec<String> {
     arguments
 }
 
-/// Says what to install where something is missing.
+/// Returns an error with the install commands if a tool is missing.
 fn check_tools() -> anyhow::Result<()> {
     let output =
         Command::new("rustup").args(["run", "nightly", "cargo", "fuzz", "--version"]).output();
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn rejects_unknown_target_and_invalid_time() {
         let error = |words: &[&str]| parse(words, &known()).err().unwrap().to_string();
-        assert!(error(&["jpg"]).contains("`jpg`; there are: png, idx"));
+        assert!(error(&["jpg"]).contains("`jpg`; expected one of png, idx"));
         for words in [&["--minutes"][..], &["--minutes", "0"], &["--minutes", "-1"]] {
             assert!(error(words).contains("at least 1"), "{words:?}");
         }

@@ -1,4 +1,4 @@
-//! `cargo xtask msrv`: the workspace under the oldest Rust that its manifest promises.
+//! `cargo xtask msrv`: builds the workspace with the oldest Rust that its manifest promises.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ const INSTALL: &str = "--install";
 
 /// Compiles everything with the oldest supported Rust, or runs the named stages of `ci` with it.
 ///
-/// With `--install`, rustup first downloads that version where it is missing.
+/// With `--install`, rustup first downloads that version if it is missing.
 ///
 /// # Errors
 ///
@@ -26,7 +26,7 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     println!("==> msrv: rustup {}", arguments.join(" "));
     let status = Command::new("rustup")
         .args(&arguments)
-        // Next to the builds of the usual toolchain, which stay valid.
+        // A separate folder keeps the builds of the default toolchain valid.
         .env("CARGO_TARGET_DIR", root.join("target/msrv"))
         .current_dir(root)
         .status()
@@ -59,7 +59,7 @@ fn arguments(version: &str, words: &[&str]) -> Vec<String> {
     arguments.into_iter().map(str::to_owned).collect()
 }
 
-/// Says what to install where the version is missing.
+/// Returns an error with the install command if the version is missing.
 fn check_toolchain(version: &str) -> anyhow::Result<()> {
     let output = Command::new("rustup").args(["run", version, "rustc", "--version"]).output();
     ensure!(

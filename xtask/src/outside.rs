@@ -1,8 +1,8 @@
-//! `cargo xtask outside`: small crates outside the workspace, each of which uses one piece of it.
+//! `cargo xtask outside`: small crates outside the workspace, each of which uses one of its crates.
 //!
-//! They live in `ci/outside`, a workspace of its own, and depend on one library crate each, as a
-//! user's crate would. Running them proves that the piece works alone. The dependency tree of each
-//! must be free of the crates that its users chose to leave out.
+//! They form a separate workspace in `ci/outside`. Each depends on one library crate, as a user's
+//! crate does, and running it proves that the library works alone. The dependency tree of each must
+//! not contain crates that its users chose to leave out.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use anyhow::{Context, ensure};
 struct Outside {
     /// Name of its package.
     name: &'static str,
-    /// Packages that it must not depend on, directly or through others.
+    /// Packages that must not be in its dependency tree.
     without: &'static [&'static str],
 }
 
@@ -41,7 +41,8 @@ const CRATES: [Outside; 8] = [
 /// If a crate does not build, fails, or depends on a package that it must not.
 pub fn run(root: &Path) -> anyhow::Result<()> {
     let folder = root.join("ci/outside");
-    // The same versions as the workspace: no download, and a failure here is ours.
+    // The versions of the workspace need no download, and a failure here is caused by this
+    // repository.
     fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).context("Cargo.lock")?;
     for Outside { name, without } in &CRATES {
         let tree = cargo(root, &folder)
@@ -61,7 +62,7 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
             .context("cannot start cargo run")?;
         ensure!(status.success(), "`{name}` failed ({status})");
     }
-    println!("{} outside crates build and run", CRATES.len());
+    println!("outside: {} crates build and run", CRATES.len());
     Ok(())
 }
 
@@ -71,7 +72,7 @@ fn cargo(root: &Path, folder: &Path) -> Command {
     command
 }
 
-/// The packages of `without` in the output of `cargo tree --prefix none`.
+/// Returns the packages of `without` in the output of `cargo tree --prefix none`.
 fn packages(tree: &str, without: &[&'static str]) -> Vec<&'static str> {
     let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
     without.iter().copied().filter(|it| names.contains(it)).collect()

@@ -1,8 +1,8 @@
 //! Rules on wording: pages, doc comments, help texts and strings.
 //!
-//! The rules: a doc comment does not open with a question word, no banned phrase occurs, and a
-//! sentence on a page has at most [`sentences::MAX_WORDS`] words. The phrases are listed in
-//! [`LIST`]. Files that broke the rules when these were introduced are listed in [`debt::LIST`].
+//! A doc comment must not begin with a question word, no banned phrase may occur, and a sentence on
+//! a page has at most [`sentences::MAX_WORDS`] words. [`LIST`] contains the phrases. [`debt::LIST`]
+//! contains the files that broke the rules when these were introduced.
 
 mod debt;
 mod openings;
@@ -16,16 +16,16 @@ use super::tree::{File, Tree};
 use debt::{Count, Debt};
 use phrases::Phrase;
 
-/// Banned phrases and their replacements.
+/// File with the banned phrases and their replacements.
 const LIST: &str = "xtask/language.toml";
 
-/// A broken rule.
+/// Violation of a rule.
 pub struct Finding {
     line: usize,
     message: String,
 }
 
-/// Checks the wording of every file, less the listed debt.
+/// Checks the wording of every file; accepts the listed debt.
 pub fn check(tree: &Tree, faults: &mut Vec<String>) {
     let Some(phrases) = listed(tree, faults) else { return };
     match Debt::parse(tree.text(debt::LIST).unwrap_or_default()) {
@@ -34,7 +34,7 @@ pub fn check(tree: &Tree, faults: &mut Vec<String>) {
     }
 }
 
-/// New contents of the list of debt, or `None` if nothing is left to list.
+/// Returns the new contents of the list of debt, or `None` if it would be empty.
 ///
 /// # Errors
 ///
@@ -61,7 +61,7 @@ fn found<'a>(tree: &'a Tree, phrases: &[Phrase]) -> Vec<Count<'a>> {
     tree.files.iter().map(count).filter(|it| !it.findings.is_empty()).collect()
 }
 
-/// Broken rules of one file, in the order of their lines.
+/// Returns the findings of one file, in the order of their lines.
 fn findings(file: &File, phrases: &[Phrase]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let passages = if file.path.ends_with(".md") {

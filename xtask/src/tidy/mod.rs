@@ -1,8 +1,8 @@
-//! `cargo xtask tidy`: the rules of this workspace that no compiler checks.
+//! `cargo xtask tidy`: rules of this workspace that the compiler does not check.
 //!
-//! A rule is a constant and a pure function from text to faults; only this file and [`tree`] touch
-//! the disk. All faults are reported at once, each with its path. The reasons of the rules are
-//! given in `docs/architecture.md` (layers, invariants) and `docs/style.md` (form).
+//! Each rule is a constant and a pure function from text to faults; only this file and [`tree`]
+//! access the disk. All faults are reported at once with their paths. The reasons for the rules are
+//! in `docs/architecture.md` (layers, invariants) and `docs/style.md` (form).
 
 mod docs;
 mod language;
@@ -18,11 +18,11 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-/// Checks the whole tree under `root`; returns how many files were read.
+/// Checks the whole tree under `root`; returns the number of files.
 ///
 /// # Errors
 ///
-/// If a rule is broken (all faults in one message), or if the tree cannot be read.
+/// If a rule is broken (all faults in one message), or the tree cannot be read.
 pub fn run(root: &Path) -> anyhow::Result<usize> {
     let tree = tree::read(root)?;
     let mut faults = Vec::new();
@@ -35,7 +35,7 @@ pub fn run(root: &Path) -> anyhow::Result<usize> {
         if file.path == "Cargo.toml" {
             manifest::check_root(&file.path, &file.text, &mut faults);
         } else if file.path.ends_with("/Cargo.toml") && !file.path.starts_with("ci/") {
-            // Those have workspaces of their own.
+            // Packages in `ci/` are separate workspaces.
             manifest::check_member(&file.path, &file.text, &mut faults);
         }
     }
@@ -46,7 +46,7 @@ pub fn run(root: &Path) -> anyhow::Result<usize> {
     Ok(tree.files.len())
 }
 
-/// Writes the list of wording that is still to be mended; returns whether anything is left.
+/// Lowers the counts of wording that remains to be corrected; returns whether any remain.
 ///
 /// # Errors
 ///
@@ -63,7 +63,7 @@ pub fn bless_language(root: &Path) -> anyhow::Result<bool> {
     Ok(text.is_some())
 }
 
-/// Members of the workspace, as `cargo metadata` lists them.
+/// Returns the members of the workspace from `cargo metadata`.
 fn metadata(root: &Path) -> anyhow::Result<serde_json::Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -76,5 +76,5 @@ fn metadata(root: &Path) -> anyhow::Result<serde_json::Value> {
         "cargo metadata failed: {}",
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    serde_json::from_slice(&output.stdout).context("cargo metadata wrote no JSON")
+    serde_json::from_slice(&output.stdout).context("cargo metadata did not print JSON")
 }

@@ -1,7 +1,7 @@
 //! Order of the declarations at the top of a Rust file.
 //!
-//! Modules come first, then `use`: after the module documentation, the list of modules is the table
-//! of contents. Modules for tests may stand anywhere, inline modules too.
+//! Modules come first, then `use`. After the module documentation, the list of modules is the table
+//! of contents. Test modules and inline modules may appear anywhere.
 
 use super::lexer;
 
@@ -10,7 +10,7 @@ pub fn check(path: &str, text: &str, faults: &mut Vec<String>) {
     let bare = lexer::views(text).bare;
     let (mut has_use, mut is_test) = (false, false);
     for (index, line) in bare.lines().enumerate() {
-        // `rustfmt` leaves only items of the file itself without indentation.
+        // After `rustfmt`, only top-level items begin without indentation.
         let item = without_visibility(line);
         has_use |= item.starts_with("use ");
         let is_module = item.starts_with("mod ") && item.trim_end().ends_with(';');
@@ -25,7 +25,7 @@ pub fn check(path: &str, text: &str, faults: &mut Vec<String>) {
     }
 }
 
-/// A line without `pub` or `pub(...)` before an item.
+/// Removes `pub` or `pub(...)` from the beginning of an item.
 fn without_visibility(line: &str) -> &str {
     let Some(rest) = line.strip_prefix("pub") else { return line };
     let rest = match rest.strip_prefix('(').and_then(|it| it.split_once(')')) {
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_stand_before_use() {
+    fn rejects_modules_after_use() {
         check("mod a;\npub mod b;\n\nuse a::B;\n", &[]);
         check("use a::B;\nmod a;\n", &["a.rs:2: a module after `use`; move `mod a;` before it"]);
         check(
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_for_tests_and_inline_modules_stand_anywhere() {
+    fn accepts_test_and_inline_modules_anywhere() {
         check("use a::B;\n\n#[cfg(test)]\nmod tests;\n", &[]);
         check("use a::B;\n#[cfg(test)]\n#[path = \"b.rs\"]\nmod tests;\n", &[]);
         check("use a::B;\nmod a {\n    use c::D;\n    mod e;\n}\n", &[]);

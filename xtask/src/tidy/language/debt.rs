@@ -1,8 +1,8 @@
-//! Findings that were there when the rules on wording were introduced.
+//! Findings that existed when the rules on wording were introduced.
 //!
-//! Every file may have as many findings as are listed, no more and no fewer, so that the list only
-//! shrinks. Without the list every finding is an error. Once nothing is left, remove this module
-//! and `--bless-language` with it.
+//! Every file must have exactly as many findings as the list says, so the list only shrinks.
+//! Without the list, every finding is an error. When nothing is left, remove this module and
+//! `--bless-language`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,8 +15,8 @@ use super::Finding;
 pub const LIST: &str = "xtask/language-debt.toml";
 
 const HEAD: &str = "\
-# Findings of `cargo xtask tidy` about wording that are still to be mended, by file. The counts only
-# shrink: `cargo xtask tidy --bless-language` writes them anew and removes this file at zero.
+# Findings of `cargo xtask tidy` about wording that remain to be corrected, by file. The counts only
+# shrink: `cargo xtask tidy --bless-language` lowers them and removes this file at zero.
 
 ";
 
@@ -28,15 +28,15 @@ pub struct Count<'a> {
     pub findings: Vec<Finding>,
 }
 
-/// The list.
+/// List of counts by path.
 pub struct Debt(BTreeMap<String, usize>);
 
 impl Debt {
-    /// Reads the list; the empty text has no debt.
+    /// Parses the list; an empty text has no debt.
     ///
     /// # Errors
     ///
-    /// If it is no table of positive counts.
+    /// If the text is not a table of positive counts.
     pub fn parse(text: &str) -> Result<Self, String> {
         let table = text.parse::<Table>().map_err(|error| error.to_string())?;
         let count = |(path, value): (String, Value)| {
@@ -47,7 +47,7 @@ impl Debt {
         table.into_iter().map(count).collect::<Result<_, String>>().map(Self)
     }
 
-    /// Compares what was found with the list.
+    /// Compares the findings with the list.
     pub fn check(&self, counts: &[Count<'_>], faults: &mut Vec<String>) {
         for Count { path, findings } in counts {
             let (listed, found) = (self.0.get(*path).copied().unwrap_or(0), findings.len());
@@ -57,7 +57,7 @@ impl Debt {
                 if 0 < listed {
                     faults.push(format!(
                         "{path}: {found} findings about wording, {listed} are listed in {LIST}; \
-                         mend the new ones"
+                         correct the new ones"
                     ));
                 }
             }
@@ -75,7 +75,7 @@ impl Debt {
     }
 }
 
-/// Writes the list anew; `None` if it would be empty.
+/// Renders the new list; `None` if it would be empty.
 ///
 /// # Errors
 ///
@@ -91,7 +91,7 @@ pub fn render<'a>(
         if listed < total {
             return Err(format!(
                 "{total} findings about wording, {listed} are listed in {LIST}; the list only \
-                 shrinks, mend what `cargo xtask tidy` reports"
+                 shrinks; correct the findings of `cargo xtask tidy`"
             ));
         }
     }

@@ -3,7 +3,7 @@
 use super::Finding;
 use super::passage::Line;
 
-/// Words that open a question or a clause in place of a noun phrase or a verb.
+/// Words that begin a question or a clause instead of a noun phrase or a verb.
 const QUESTIONS: [&str; 6] = ["What", "Whether", "Where", "Who", "How", "Which"];
 
 const REMEDY: &str = "open with a noun phrase (types, fields) or a verb in the third person \

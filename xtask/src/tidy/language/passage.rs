@@ -3,7 +3,7 @@
 /// A line with its number, from 1.
 pub type Line<'a> = (usize, &'a str);
 
-/// Part of a page that a sentence or a phrase does not cross.
+/// Kind of a passage. Sentences and phrases do not cross its boundaries.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Kind {
     Prose,
@@ -11,15 +11,15 @@ pub enum Kind {
     Row,
 }
 
-/// A passage with one space in place of every run of blanks, and without code and link targets.
+/// Text with single spaces between words, and without code and link targets.
 pub struct Passage {
     pub kind: Kind,
     pub text: String,
-    /// Offsets at which the lines of the file begin, with their numbers.
+    /// Offsets of the beginnings of the file's lines, with their numbers.
     starts: Vec<(usize, usize)>,
 }
 
-/// Stands for a span of code: a word that no phrase contains.
+/// Placeholder for a code span: a word that no phrase contains.
 const CODE: &str = "`_`";
 
 impl Passage {
@@ -46,7 +46,7 @@ impl Passage {
         passage
     }
 
-    /// Number of the line that the character at `offset` comes from.
+    /// Returns the number of the line that contains the character at `offset`.
     pub fn line(&self, offset: usize) -> usize {
         let begun = self.starts.iter().take_while(|&&(start, _)| start <= offset);
         begun.last().map_or(1, |&(_, number)| number)
@@ -55,13 +55,13 @@ impl Passage {
     fn replace(&mut self, at: usize, end: usize, with: &str) {
         self.text.replace_range(at..end, with);
         for (start, _) in self.starts.iter_mut().filter(|(start, _)| at < *start) {
-            // A line that begins inside the replaced range begins behind it.
+            // A line that begins inside the replaced range now begins after it.
             *start = (*start).max(end) + with.len() + at - end;
         }
     }
 }
 
-/// Range of the first span of code, with its backticks.
+/// Returns the range of the first code span, with its backticks.
 fn code_span(text: &str) -> Option<(usize, usize)> {
     let open = text.find('`')?;
     let ticks = text[open..].bytes().take_while(|&it| it == b'`').count();
@@ -70,18 +70,18 @@ fn code_span(text: &str) -> Option<(usize, usize)> {
     Some((open, body + length + ticks))
 }
 
-/// Range of the first target of a link, with the bracket before it.
+/// Returns the range of the first link target, with the bracket before it.
 fn link_target(text: &str) -> Option<(usize, usize)> {
     let at = text.find("](")?;
     text[at..].find(')').map(|length| (at, at + length + 1))
 }
 
-/// Lines of a text with their numbers.
+/// Returns the lines of a text with their numbers.
 pub fn numbered(text: &str) -> Vec<Line<'_>> {
     text.lines().enumerate().map(|(index, line)| (index + 1, line)).collect()
 }
 
-/// Passages of a page of Markdown. Blocks of code are left out.
+/// Returns the passages of a Markdown page, without its code blocks.
 pub fn of_page(lines: &[Line<'_>]) -> Vec<Passage> {
     let (mut passages, mut pending, mut in_code) = (Vec::new(), Vec::new(), false);
     for &(number, line) in lines {

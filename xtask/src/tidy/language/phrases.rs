@@ -5,20 +5,20 @@ use toml::{Table, Value};
 use super::Finding;
 use super::passage::Passage;
 
-/// An entry of the list.
+/// Entry of the list.
 pub struct Phrase {
-    /// Spellings, in lower case.
+    /// Banned spellings, in lower case.
     banned: Vec<String>,
     instead: String,
-    /// Phrases inside which a banned one is right, in lower case.
+    /// Longer phrases, in lower case, inside which a banned one is allowed.
     except: Vec<String>,
 }
 
-/// Reads the list.
+/// Parses the list.
 ///
 /// # Errors
 ///
-/// If an entry has an unknown key, a missing one, or a value of the wrong type.
+/// If an entry has an unknown key, lacks a key, or a value has the wrong type.
 pub fn parse(text: &str) -> Result<Vec<Phrase>, String> {
     let table = text.parse::<Table>().map_err(|error| error.to_string())?;
     let entries = match table.get("banned").and_then(Value::as_array) {
@@ -52,9 +52,9 @@ fn strings(table: &Table, key: &str) -> Result<Vec<String>, String> {
         .ok_or_else(|| format!("`{key}` is not an array of phrases"))
 }
 
-/// Finds banned phrases. Where two overlap, the first and longest is reported.
+/// Finds banned phrases. If two overlap, the first and longest is reported.
 pub fn check(passage: &Passage, phrases: &[Phrase], findings: &mut Vec<Finding>) {
-    // Keeps the offsets.
+    // ASCII lower case keeps the offsets.
     let text = passage.text.to_ascii_lowercase();
     let mut hits = Vec::new();
     for phrase in phrases {
@@ -76,7 +76,7 @@ pub fn check(passage: &Passage, phrases: &[Phrase], findings: &mut Vec<Finding>)
     }
 }
 
-/// Ranges of `text` in which `phrase` stands as whole words.
+/// Returns the ranges of `text` that contain `phrase` as whole words.
 fn places(text: &str, phrase: &str) -> Vec<(usize, usize)> {
     let is_word = |it: char| it.is_alphanumeric() || it == '_';
     let starts = text.char_indices().map(|(at, _)| at);
@@ -89,7 +89,7 @@ fn places(text: &str, phrase: &str) -> Vec<(usize, usize)> {
     ranges.collect()
 }
 
-/// Length of the beginning of `text` that matches `phrase`.
+/// Returns the length of the prefix of `text` that matches `phrase`.
 fn matched(text: &str, phrase: &str) -> Option<usize> {
     let mut rest = text.chars();
     for expected in phrase.chars() {

@@ -1,13 +1,13 @@
-//! Text that a reader meets in Rust source: doc comments and strings.
+//! Text in Rust source that users and readers see: doc comments and strings.
 
 use super::passage::{Kind, Line, Passage};
 use crate::tidy::lexer::{self, Span};
 use crate::tidy::source::is_test;
 
-/// Doc comments, each as its lines without the comment's marks.
+/// Returns doc comments, each as lines without comment markers.
 pub fn docs<'a>(text: &'a str, spans: &[Span]) -> Vec<Vec<Line<'a>>> {
     let mut docs: Vec<Vec<Line<'a>>> = Vec::new();
-    // End and mark of the line comment before.
+    // End and marker of the previous line comment.
     let mut last = None;
     for (index, span) in spans.iter().enumerate() {
         let content = &text[span.start..span.end];
@@ -34,14 +34,14 @@ pub fn docs<'a>(text: &'a str, spans: &[Span]) -> Vec<Vec<Line<'a>>> {
     docs
 }
 
-/// Mark and content of a doc comment that extends to the end of its line.
+/// Returns the marker and the content of a doc comment that extends to the end of its line.
 fn doc_line(comment: &str) -> Option<(&'static str, &str)> {
     let is_ruler = comment.starts_with("////");
     let marks = ["///", "//!"].into_iter();
     marks.filter(|_| !is_ruler).find_map(|it| Some((it, comment.strip_prefix(it)?)))
 }
 
-/// Lines of a doc comment between `/**` or `/*!` and `*/`.
+/// Returns the lines of a doc comment between `/**` or `/*!` and `*/`.
 fn doc_block(comment: &str, first: usize) -> Option<Vec<Line<'_>>> {
     let is_ruler = comment.starts_with("/***") || comment == "/**/";
     let body = ["/**", "/*!"].iter().filter(|_| !is_ruler).find_map(|it| comment.strip_prefix(it));
@@ -62,7 +62,8 @@ fn is_doc_attribute(text: &str, spans: &[Span], index: usize) -> bool {
     before.ends_with("[doc=")
 }
 
-/// Strings that contain a space, outside tests. Attributes of doc comments are left to [`docs`].
+/// Returns strings that contain a space, outside tests. [`docs`] handles attributes of doc
+/// comments.
 pub fn strings(path: &str, text: &str, spans: &[Span]) -> Vec<Passage> {
     if is_test(path) {
         return Vec::new();
@@ -82,7 +83,7 @@ pub fn strings(path: &str, text: &str, spans: &[Span]) -> Vec<Passage> {
     passages
 }
 
-/// Lines of a string's content. Quotes stay; escapes become blanks as far as they are ones.
+/// Returns the lines of a string's content, without quotes and escaped line breaks.
 fn literal(content: &str, first: usize) -> Vec<Line<'_>> {
     let lines = content.split('\n').enumerate();
     let lines = lines.map(|(index, line)| (first + index, line.trim_end_matches('\\')));
@@ -92,7 +93,7 @@ fn literal(content: &str, first: usize) -> Vec<Line<'_>> {
         .collect()
 }
 
-/// A format string whose fields are spans of code.
+/// Replaces the fields of a format string by code spans.
 fn without_fields(content: &str) -> String {
     let mut text = String::with_capacity(content.len());
     let mut rest = content;
@@ -108,7 +109,7 @@ fn without_fields(content: &str) -> String {
     text
 }
 
-/// Ranges of the modules that are compiled for tests only.
+/// Returns the ranges of modules that are compiled for tests only.
 fn test_modules(bare: &str) -> Vec<(usize, usize)> {
     let range = |(at, _): (usize, &str)| {
         let open = at + bare[at..].find(['{', ';'])?;
@@ -118,7 +119,7 @@ fn test_modules(bare: &str) -> Vec<(usize, usize)> {
     bare.match_indices("#[cfg(test)]").filter_map(range).collect()
 }
 
-/// Length of the block that begins with its brace.
+/// Returns the length of a block that begins with its brace.
 fn block(text: &str) -> usize {
     let mut depth = 0_usize;
     for (at, byte) in text.bytes().enumerate() {

@@ -3,10 +3,10 @@
 use super::Finding;
 use super::passage::{Kind, Passage};
 
-/// Longest sentence, in words.
+/// Maximum length of a sentence, in words.
 pub const MAX_WORDS: usize = 40;
 
-/// Abbreviations whose full stop ends no sentence.
+/// Abbreviations whose period does not end a sentence.
 const ABBREVIATIONS: [&str; 10] =
     ["e.g.", "i.e.", "cf.", "vs.", "al.", "eq.", "eqs.", "fig.", "sec.", "approx."];
 
@@ -17,7 +17,7 @@ pub fn check(passages: &[Passage], findings: &mut Vec<Finding>) {
         let mut rest = passage.text.split(' ').peekable();
         let mut at = 0;
         while let Some(word) = rest.next() {
-            // A dash or a list's bullet is no word.
+            // A dash or a list's bullet does not count as a word.
             words += usize::from(word.contains(|it: char| it.is_alphanumeric() || it == '`'));
             at += word.len() + 1;
             if ends_sentence(word, rest.peek().copied()) {

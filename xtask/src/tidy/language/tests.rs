@@ -1,4 +1,4 @@
-//! Tables of texts and what is found in them.
+//! Texts and their expected findings.
 
 use super::*;
 
@@ -7,7 +7,7 @@ const PHRASES: &str = "\
     [[banned]]\nphrases = [\"world\"]\ninstead = \"toy problem\"\nexcept = [\"real-world\"]\n\
     [[banned]]\nphrases = [\"figure\"]\ninstead = \"metric\"\nexcept = [\"figure #\"]\n";
 
-/// Checks a file and compares the lines and what the findings say.
+/// Checks a file and compares the lines and messages of the findings.
 #[track_caller]
 fn check(path: &str, text: &str, expected: &[(usize, &str)]) {
     let file = File { path: path.into(), text: text.into() };
@@ -23,7 +23,7 @@ const RUST: &str = "crates/data/src/idx.rs";
 const PAGE: &str = "docs/a.md";
 
 #[test]
-fn doc_comments_do_not_open_with_a_question() {
+fn rejects_doc_comments_that_open_with_a_question() {
     for word in ["What", "Whether", "Where", "Who", "How", "Which"] {
         let fault: (usize, &str) = (1, &format!("begins with `{word}`; open with"));
         check(RUST, &format!("/// {word} it is.\n"), &[fault]);
@@ -38,7 +38,7 @@ fn doc_comments_do_not_open_with_a_question() {
 }
 
 #[test]
-fn only_the_first_line_of_a_doc_comment_opens_it() {
+fn checks_only_first_line_of_doc_comment() {
     check(RUST, "/// Kind.\n///\n/// What it is.\n", &[]);
     check(RUST, "///\n/// What it is.\n", &[(2, "`What`")]);
     check(RUST, "/** Kind.\n * What it is. */", &[]);
@@ -50,7 +50,7 @@ fn only_the_first_line_of_a_doc_comment_opens_it() {
 }
 
 #[test]
-fn phrases_are_found_as_whole_words_in_any_case() {
+fn finds_phrases_as_whole_words_in_any_case() {
     check(PAGE, "They are Told\nall.", &[(1, "`Told`; instead: distinguished")]);
     check(PAGE, "untold, retold_, toldest\n", &[]);
     check(PAGE, "a (told) b", &[(1, "`told`")]);
@@ -60,7 +60,7 @@ fn phrases_are_found_as_whole_words_in_any_case() {
 }
 
 #[test]
-fn phrases_cross_lines_and_the_longest_is_reported() {
+fn finds_phrases_across_lines_and_reports_the_longest() {
     check(PAGE, "one\ncan be told\n  apart here", &[(2, "`told apart`")]);
     check(RUST, "/// Can be told\n/// apart.\n", &[(1, "`told apart`")]);
     check(PAGE, "it is told\n\napart\n", &[(1, "`told`; ")]);
@@ -68,7 +68,7 @@ fn phrases_cross_lines_and_the_longest_is_reported() {
 }
 
 #[test]
-fn exceptions_cover_the_phrase() {
+fn exceptions_allow_the_phrase() {
     check(PAGE, "real-world images, unreal-world", &[(1, "`world`")]);
     check(PAGE, "Figure 12 of the paper, figure of merit", &[(1, "`figure`")]);
 }
@@ -81,7 +81,7 @@ fn code_and_targets_of_links_are_not_prose() {
 }
 
 #[test]
-fn strings_with_a_space_are_text() {
+fn checks_strings_with_a_space() {
     check(RUST, "fn a() {\n bail!(\"not told\")\n}", &[(2, "`told`")]);
     check(RUST, "#[arg(help = r#\"the \"world\"\"#)]", &[(1, "`world`")]);
     check(RUST, "f(\"a\\\n   world\\n\\\n  told b\")", &[(2, "`world`"), (3, "`told`")]);
@@ -94,13 +94,13 @@ fn strings_with_a_space_are_text() {
     check(RUST, "#[cfg(test)]\nmod tests;\nfn a() { f(\"is told\") }", &[(3, "`told`")]);
 }
 
-/// A sentence of `words` words, without its full stop.
+/// Returns a sentence of `words` words without its period.
 fn sentence(words: usize) -> String {
     format!("Word{}", " word".repeat(words - 1))
 }
 
 #[test]
-fn long_sentences_are_found_in_docs_and_the_readme() {
+fn finds_long_sentences_in_docs_and_readme() {
     let (long, most) = (format!("{}.", sentence(41)), format!("{}.", sentence(40)));
     let fault = "a sentence of 41 words, at most 40";
     check("README.md", &long, &[(1, fault)]);
@@ -122,7 +122,7 @@ fn items_rows_headings_and_code_end_a_sentence() {
 }
 
 #[test]
-fn sentences_end_at_full_stops_but_not_at_abbreviations() {
+fn sentences_end_at_periods_but_not_at_abbreviations() {
     let half = sentence(21);
     let fault = [(1, "a sentence of 42 words")];
     for end in [".", "!", "?", ".)", ".**"] {
@@ -136,7 +136,7 @@ fn sentences_end_at_full_stops_but_not_at_abbreviations() {
 }
 
 #[test]
-fn a_list_with_mistakes_is_an_error() {
+fn rejects_invalid_list() {
     let head = "[[banned]]\nphrases = [\"a\"]\n";
     for (text, part) in [
         ("", "expected entries"),
@@ -152,7 +152,7 @@ fn a_list_with_mistakes_is_an_error() {
     }
 }
 
-/// A tree with one page of two findings and a list of debt.
+/// Returns a tree with one page of two findings and a list of debt.
 fn tree(debt: &str) -> Tree {
     let files = [(PAGE, "told\n\nworld\n"), (LIST, PHRASES), (DEBT, debt)];
     let file = |(path, text): (&str, &str)| File { path: path.into(), text: text.into() };
@@ -161,7 +161,7 @@ fn tree(debt: &str) -> Tree {
 }
 
 #[test]
-fn findings_are_errors_beyond_the_listed_debt() {
+fn rejects_findings_beyond_listed_debt() {
     for (debt, expected) in [
         ("", &["docs/a.md:1: `told`", "docs/a.md:3: `world`"][..]),
         ("# Nothing left.\n", &["docs/a.md:1: `told`", "docs/a.md:3: `world`"]),
@@ -181,7 +181,7 @@ fn findings_are_errors_beyond_the_listed_debt() {
 }
 
 #[test]
-fn blessing_lists_what_is_left_and_never_more() {
+fn blessing_only_lowers_counts() {
     let counts = |debt| {
         let text = bless(&tree(debt))?;
         Ok::<_, String>(text.map(|it| it.lines().last().unwrap_or_default().to_owned()))
@@ -198,7 +198,7 @@ fn blessing_lists_what_is_left_and_never_more() {
 }
 
 #[test]
-fn the_list_of_this_workspace_parses_and_finds() {
+fn list_of_this_workspace_parses_and_matches() {
     let phrases = phrases::parse(include_str!("../../../language.toml")).unwrap();
     for text in ["told", "beside", "figures of", "gradient by", "is none", "the way back"] {
         let file = File { path: PAGE.into(), text: format!("It {text} it.\n") };

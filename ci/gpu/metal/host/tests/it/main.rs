@@ -1,7 +1,4 @@
-//! The tests of the `metal` arms, on the emulated device.
-
-// Brings the kernels in.
-use metal_host as _;
+//! Tests of the `metal` code on the emulated device.
 
 #[path = "../../../../../../crates/kernels/tests/gpu/comparing.rs"]
 mod comparing;
@@ -15,6 +12,9 @@ mod operations;
 mod presets;
 #[path = "../../../../../../crates/kernels/tests/gpu/updates.rs"]
 mod updates;
+
+// Links the kernels.
+use metal_host as _;
 
 /// The device under test.
 const DEVICE: &str = "metal";

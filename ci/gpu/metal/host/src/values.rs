@@ -1,9 +1,9 @@
-//! Numbers in the memory of a launch.
+//! Values in the memory of a launch.
 
 use candle_metal_kernels::metal::Launch;
 use half::{bf16, f16};
 
-/// A type of number, by the suffix of candle's kernels.
+/// Type of a value, by the suffix of candle's kernels.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     F32,
@@ -37,25 +37,25 @@ impl Type {
     }
 }
 
-/// What is bound at one index.
+/// Memory bound at one index.
 #[derive(Clone, Copy)]
-pub struct Numbers {
+pub struct Values {
     address: *mut u8,
     length: usize,
 }
 
-impl Numbers {
-    /// The bytes of number `index`.
+impl Values {
+    /// Returns the address of value `index`.
     fn at(&self, ty: Type, index: usize) -> *mut u8 {
         let end = (index + 1) * ty.size();
-        assert!(end <= self.length, "number {index} is past the end of its buffer");
-        // SAFETY: within the binding, as has just been checked.
+        assert!(end <= self.length, "value {index} is past the end of its buffer");
+        // SAFETY: the address is within the binding, as just checked.
         unsafe { self.address.add(end - ty.size()) }
     }
 
     pub fn get(&self, ty: Type, index: usize) -> f64 {
         let at = self.at(ty, index);
-        // SAFETY: the number is within the binding; any bits are a number.
+        // SAFETY: the value is within the binding, and all bit patterns are valid.
         unsafe {
             match ty {
                 Type::F32 => f64::from(at.cast::<f32>().read_unaligned()),
@@ -68,38 +68,38 @@ impl Numbers {
         }
     }
 
-    pub fn set(&self, ty: Type, index: usize, number: f64) {
+    pub fn set(&self, ty: Type, index: usize, value: f64) {
         let at = self.at(ty, index);
-        // SAFETY: the number is within the binding.
+        // SAFETY: the value is within the binding.
         unsafe {
             match ty {
-                Type::F32 => at.cast::<f32>().write_unaligned(number as f32),
-                Type::F16 => at.cast::<f16>().write_unaligned(f16::from_f64(number)),
-                Type::Bf16 => at.cast::<bf16>().write_unaligned(bf16::from_f64(number)),
-                Type::U32 => at.cast::<u32>().write_unaligned(number as u32),
-                Type::U8 => at.write(number as u8),
-                Type::I64 => at.cast::<i64>().write_unaligned(number as i64),
+                Type::F32 => at.cast::<f32>().write_unaligned(value as f32),
+                Type::F16 => at.cast::<f16>().write_unaligned(f16::from_f64(value)),
+                Type::Bf16 => at.cast::<bf16>().write_unaligned(bf16::from_f64(value)),
+                Type::U32 => at.cast::<u32>().write_unaligned(value as u32),
+                Type::U8 => at.write(value as u8),
+                Type::I64 => at.cast::<i64>().write_unaligned(value as i64),
             }
         }
     }
 
-    /// Number `index` of an array of sizes.
+    /// Returns value `index` of an array of sizes.
     pub fn size(&self, index: usize) -> usize {
         self.get(Type::I64, index) as usize
     }
 }
 
-/// What is bound at this index.
-pub fn bound(launch: &Launch<'_>, index: usize) -> Numbers {
+/// Returns the memory bound at this index.
+pub fn bound(launch: &Launch<'_>, index: usize) -> Values {
     let (address, length) = launch.bindings[index];
-    Numbers { address, length }
+    Values { address, length }
 }
 
-/// The places that a shape with these strides has, in row-major order.
-pub fn places(dims: &[usize], strides: &[usize]) -> Vec<usize> {
-    let mut places = vec![0];
+/// Returns the offsets of a shape with these strides, in row-major order.
+pub fn offsets(dims: &[usize], strides: &[usize]) -> Vec<usize> {
+    let mut offsets = vec![0];
     for (dim, stride) in dims.iter().zip(strides) {
-        places = places.iter().flat_map(|it| (0..*dim).map(move |i| it + i * stride)).collect();
+        offsets = offsets.iter().flat_map(|it| (0..*dim).map(move |i| it + i * stride)).collect();
     }
-    places
+    offsets
 }
