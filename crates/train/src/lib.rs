@@ -28,41 +28,25 @@
 //!
 //! No network and no kernel is defined here, and nothing is printed.
 
-pub mod architecture;
 pub mod config;
-pub mod numbers;
-pub mod phases;
-pub mod streams;
-
+pub mod events;
+pub mod source;
+pub mod state;
 pub mod step;
 
-pub mod ema;
-pub mod optim;
-pub mod state;
+mod error;
+mod job;
 
-pub mod checkpoint;
-pub mod distillation;
-pub mod engine;
-pub mod error;
-pub mod events;
-pub mod run;
-
-pub mod assemble;
-pub mod estimate;
-pub mod labels;
-pub mod pairs;
-pub mod source;
-pub mod stand_in;
-
-pub mod classifier;
 pub mod evaluate;
-pub mod quickstart;
-pub mod teacher;
+pub mod labels;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::Config;
-pub use engine::Engine;
+pub use config::{Config, architecture, numbers, phases, streams};
 pub use error::Error;
-pub use state::TrainState;
+pub use job::{
+    assemble, classifier, distillation, engine, engine::Engine, estimate, quickstart, run, teacher,
+};
+pub use source::{pairs, placeholder, placeholder as stand_in};
+pub use state::{TrainState, checkpoint, ema, optim};

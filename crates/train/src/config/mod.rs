@@ -4,6 +4,11 @@
 //! errors show line and caret. What depends on the teacher's file (labels, image size) is checked
 //! in [`crate::assemble`], before the first step.
 
+pub mod architecture;
+pub mod numbers;
+pub mod phases;
+pub mod streams;
+
 use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

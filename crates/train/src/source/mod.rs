@@ -1,5 +1,8 @@
 //! Where real images, labels and the teacher's own samples come from.
 
+pub mod pairs;
+pub mod placeholder;
+
 use candle_core::Tensor;
 use data::{Dataset, Stream};
 use models::Conditioning;

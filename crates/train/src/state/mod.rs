@@ -1,5 +1,9 @@
 //! Everything a run changes, and nothing else.
 
+pub mod checkpoint;
+pub mod ema;
+pub mod optim;
+
 use divergence::RatioState;
 use models::params::ParamSet;
 use serde::{Deserialize, Serialize};
