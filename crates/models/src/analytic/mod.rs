@@ -30,15 +30,21 @@ pub trait Density {
     fn log_density(&self, x: &Tensor, sigma: &Tensor) -> Result<Tensor>;
 }
 
-/// The log-ratio of two laws that are known.
-pub struct DensityRatio<'a> {
-    /// In the numerator.
-    pub teacher: &'a dyn Density,
-    /// In the denominator.
-    pub student: &'a dyn Density,
+impl<D: Density + ?Sized> Density for &D {
+    fn log_density(&self, x: &Tensor, sigma: &Tensor) -> Result<Tensor> {
+        (**self).log_density(x, sigma)
+    }
 }
 
-impl LogRatio for DensityRatio<'_> {
+/// Log-ratio of two known densities, teacher over student. It owns them, or borrows them as `&D`.
+pub struct DensityRatio<P, Q> {
+    /// Density of the teacher.
+    pub teacher: P,
+    /// Density of the student.
+    pub student: Q,
+}
+
+impl<P: Density, Q: Density> LogRatio for DensityRatio<P, Q> {
     fn log_ratio(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
         check_unconditional(cond)?;
         self.teacher.log_density(x, sigma)? - self.student.log_density(x, sigma)?

@@ -1,4 +1,4 @@
-//! What network a run's teacher is to be, said by its configuration.
+//! The network that a configuration expects of the teacher.
 
 use models::{NetworkConfig, network::NAMED};
 use serde::{Deserialize, Serialize};
@@ -7,16 +7,16 @@ use crate::Error;
 
 /// The network of a teacher: a name of [`NAMED`], or a table as a teacher's configuration has it.
 ///
-/// With it a run is known in full, its memory too, before the teacher's file is there; a file of
-/// another network is refused.
+/// It determines the run, including its memory, before the teacher's file exists. A file of another
+/// network is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
-pub struct Architecture {
+pub struct TeacherArchitecture {
     name: Option<String>,
     network: NetworkConfig,
 }
 
-/// An architecture as it is written.
+/// An architecture as written in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(
     untagged,
@@ -27,7 +27,7 @@ enum Written {
     Table(Box<NetworkConfig>),
 }
 
-impl TryFrom<Written> for Architecture {
+impl TryFrom<Written> for TeacherArchitecture {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
@@ -36,7 +36,7 @@ impl TryFrom<Written> for Architecture {
             Written::Name(name) => {
                 let names = NAMED.map(|it| it.name).join(", ");
                 let network = NetworkConfig::named(&name)
-                    .ok_or_else(|| format!("no network named `{name}`; there are {names}"))?;
+                    .ok_or_else(|| format!("no network named `{name}`; choose one of {names}"))?;
                 (Some(name), network)
             }
         };
@@ -45,8 +45,8 @@ impl TryFrom<Written> for Architecture {
     }
 }
 
-impl From<Architecture> for Written {
-    fn from(architecture: Architecture) -> Self {
+impl From<TeacherArchitecture> for Written {
+    fn from(architecture: TeacherArchitecture) -> Self {
         match architecture.name {
             Some(name) => Self::Name(name),
             None => Self::Table(Box::new(architecture.network)),
@@ -54,13 +54,13 @@ impl From<Architecture> for Written {
     }
 }
 
-impl Architecture {
+impl TeacherArchitecture {
     /// The network.
     pub fn network(&self) -> &NetworkConfig {
         &self.network
     }
 
-    /// Its name, or what it is called if it has none.
+    /// Its name, or a placeholder if it has none.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or("of the configuration")
     }
@@ -79,7 +79,8 @@ impl Architecture {
             return Ok(());
         }
         let reason = format!(
-            "`{file}` holds another network than the architecture {}: {}; change one of the two",
+            "`{file}` holds another network than the architecture {}: {}; name the teacher's own \
+             architecture, or another teacher",
             self.name(),
             differences.join(", ")
         );
@@ -87,7 +88,7 @@ impl Architecture {
     }
 }
 
-/// The keys under which two values differ, with what they are.
+/// The keys under which two values differ, with both values.
 fn differences(path: &str, expected: &serde_json::Value, found: &serde_json::Value) -> Vec<String> {
     use serde_json::Value::Object;
     match (expected, found) {
@@ -110,12 +111,12 @@ fn differences(path: &str, expected: &serde_json::Value, found: &serde_json::Val
 mod tests {
     use super::*;
 
-    fn named(name: &str) -> Architecture {
-        Architecture::try_from(Written::Name(name.into())).unwrap()
+    fn named(name: &str) -> TeacherArchitecture {
+        TeacherArchitecture::try_from(Written::Name(name.into())).unwrap()
     }
 
     #[test]
-    fn a_file_of_another_network_is_refused_with_what_differs() {
+    fn rejects_a_file_of_another_network_and_names_the_difference() {
         let architecture = named("cifar10-ddpmpp-cond");
         let mut file = NetworkConfig::cifar10_ddpmpp(10);
         if let models::Architecture::Song(song) = &mut file.architecture {
@@ -142,10 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_and_a_table_read_back_as_they_were_written() {
+    fn names_and_tables_round_trip() {
         #[derive(Debug, PartialEq, Serialize, Deserialize)]
         struct Run {
-            architecture: Architecture,
+            architecture: TeacherArchitecture,
         }
         let by_name = Run { architecture: named("imagenet64-adm-cond") };
         let text = toml::to_string(&by_name).unwrap();
@@ -157,7 +158,7 @@ mod tests {
             assert_eq!(toml::from_str::<Run>(&text).unwrap(), run, "{text}");
         }
         for (text, expected) in [
-            ("architecture = \"adm\"", "there are cifar10-ddpmpp, cifar10-ddpmpp-cond"),
+            ("architecture = \"adm\"", "choose one of cifar10-ddpmpp, cifar10-ddpmpp-cond"),
             ("architecture = 3", "the name of a network"),
         ] {
             let message = toml::from_str::<Run>(text).unwrap_err().to_string();

@@ -1,26 +1,28 @@
-//! The configuration of a distillation run.
+//! Configuration of a distillation run.
 //!
-//! Types check it while it is parsed: a [`Config`] that exists is valid in each of its fields, and
-//! errors show line and caret. What depends on the teacher's file (labels, image size) is checked
-//! in [`crate::assemble`], before the first step.
+//! The types validate while they are parsed: each field of an existing [`Config`] is valid, and
+//! errors show line and caret. [`crate::assemble`] checks the rest, which depends on the teacher's
+//! file (labels, image size), before the first step.
 
-pub mod architecture;
-pub mod numbers;
-pub mod phases;
-pub mod streams;
+mod architecture;
+mod numbers;
+mod optimizer;
+mod parse;
+mod phases;
+pub(crate) mod streams;
 
 use std::num::NonZeroUsize;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
-use crate::{
-    Error,
-    architecture::Architecture,
-    evaluate,
-    numbers::{Fraction, Positive},
-    optim::OptimizerConfig,
-    phases::Phase,
-};
+use crate::{Error, evaluate};
+
+pub use architecture::TeacherArchitecture;
+pub use numbers::{Fraction, NonNegative, Positive};
+pub use optimizer::{EmaConfig, OptimizerConfig};
+pub use phases::Phase;
+
+pub(crate) use parse::parse;
 
 /// A distillation run. Keys that a file leaves out keep the values of [`Config::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,13 +32,13 @@ pub struct Config {
     pub seed: u64,
     /// The teacher: a file, or the name of an embedded one.
     pub teacher: String,
-    /// What network the teacher is; a file that holds another one is refused.
+    /// Network of the teacher; a file that holds another one is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub architecture: Option<Architecture>,
+    pub architecture: Option<TeacherArchitecture>,
     /// Real images: a file or folder, the name of an embedded set, or `teacher-samples` to use
     /// the teacher's own cached samples wherever a method needs real images.
     pub data: String,
-    /// Samples of the teacher to cache, where a method or `data` asks for them.
+    /// Number of teacher samples to cache, where a method or `data` needs them.
     pub teacher_samples: NonZeroUsize,
     /// Steps of the sampler that makes them; `2 · steps − 1` network evaluations each.
     pub teacher_steps: NonZeroUsize,
@@ -50,21 +52,21 @@ pub struct Config {
     pub fake_share: Fraction,
     /// Dropout of the fake score while it is trained.
     pub dropout: Fraction,
-    /// Probability of augmenting what the fake score is trained on.
+    /// Probability of augmenting an image that the fake score is trained on.
     pub augment: Fraction,
-    /// Which head tells teacher from student.
-    pub discriminator: Discriminator,
-    /// How the generator is updated.
+    /// Head that distinguishes teacher and student.
+    pub discriminator: DiscriminatorHead,
+    /// Optimizer of the generator.
     pub generator: OptimizerConfig,
-    /// How the fake score and the discriminator are updated.
+    /// Optimizer of the fake score and the discriminator.
     pub fake: OptimizerConfig,
     /// The average of the generator's weights that is evaluated and kept.
     pub ema: EmaConfig,
     /// Updates in a row that may be skipped for a non-finite loss or gradient.
     pub max_skipped: u32,
-    /// What is written while the run goes on, in images.
+    /// Intervals of statistics, sample grids and checkpoints.
     pub log: LogConfig,
-    /// What is descended, one after the other.
+    /// Phases of the run, in order.
     pub phase: Vec<Phase>,
 }
 
@@ -82,7 +84,7 @@ impl Default for Config {
             fake_share: Fraction::literal(0.5),
             dropout: Fraction::default(),
             augment: Fraction::default(),
-            discriminator: Discriminator::default(),
+            discriminator: DiscriminatorHead::default(),
             generator: OptimizerConfig::default(),
             fake: OptimizerConfig::default(),
             ema: EmaConfig::default(),
@@ -93,35 +95,18 @@ impl Default for Config {
     }
 }
 
-/// Which head turns the fake score's encoder into a log-ratio.
+/// Head that turns the features of the fake score's encoder into a log-ratio.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Discriminator {
+pub enum DiscriminatorHead {
     /// The mean of the encoder's last activation: no parameters of its own (SiDA, Uni-Instruct).
     Bottleneck,
-    /// A small head on that activation, told the noise level and the class.
+    /// A small head on that activation, conditioned on the noise level and the class.
     #[default]
     Learned,
 }
 
-/// Moving average of the generator's weights.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EmaConfig {
-    /// Half-life, in images.
-    pub half_life: Positive,
-    /// The half-life is at most this share of the images shown so far (EDM's ramp-up).
-    pub ramp: Positive,
-}
-
-impl Default for EmaConfig {
-    /// EDM's and SiD's values: half a million images, ramp-up of five per cent.
-    fn default() -> Self {
-        Self { half_life: Positive::literal(500e3), ramp: Positive::literal(0.05) }
-    }
-}
-
-/// How often what is written, in images shown to the generator.
+/// Intervals at which a run writes, in images shown to the generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
@@ -145,27 +130,27 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// If the text or an override is not valid; the source shows the line.
+    /// If the text or an override is invalid; the source shows the line.
     pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, Error> {
-        parse_prepared(name, text, overrides, |table| {
-            // A file without phases has one, the default: overrides may name it.
+        parse::parse_prepared(name, text, overrides, |table| {
+            // A file without phases has one, the default, so that overrides can name it.
             let one = || toml::Value::Array(vec![toml::Value::Table(toml::Table::new())]);
             table.entry("phase").or_insert_with(one);
         })
     }
 
-    /// The configuration in full, every default spelled out.
+    /// The full configuration as TOML, every default spelled out.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a configuration is plain data")
     }
 
-    /// A hash of everything that decides the run's numbers: not of how often it logs.
+    /// Hash of everything that decides the run's numbers; logging intervals are not part of it.
     pub fn fingerprint(&self) -> String {
         let numbers = Self { log: LogConfig::default(), max_skipped: 0, ..self.clone() };
         blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()
     }
 
-    /// Images in one update.
+    /// Number of images in one update.
     pub fn images_per_update(&self) -> u64 {
         (self.batch.get() as u64).saturating_mul(self.accumulation.get() as u64)
     }
@@ -191,8 +176,8 @@ impl Config {
         Err(Error::unusable("phase", "the run has no phase; add a [[phase]] table"))
     }
 
-    /// The run cut down to `updates` updates of every phase, of two passes of two images at most: a
-    /// smoke test of all that it does.
+    /// The run cut down to a smoke test: `updates` updates of every phase, each of at most two
+    /// passes of two images.
     pub fn smoke(mut self, updates: u64) -> Self {
         const FEW: NonZeroUsize = NonZeroUsize::new(2).unwrap();
         (self.batch, self.accumulation) = (self.batch.min(FEW), self.accumulation.min(FEW));
@@ -201,84 +186,10 @@ impl Config {
             phase.images = images;
         }
         self.log = LogConfig { tick: images, samples: images, checkpoint: images };
-        // As few as a batch and the figures need.
+        // The fewest that a batch and the metrics need.
         let least = self.batch.get().max(evaluate::NEIGHBORS + 1);
         let samples = self.teacher_samples.get().min(least);
         self.teacher_samples = NonZeroUsize::new(samples).unwrap_or(NonZeroUsize::MIN);
         self
     }
-}
-
-/// Parses a configuration of any kind: see [`Config::parse`].
-///
-/// # Errors
-///
-/// If the text or an override is not valid.
-pub fn parse<T: DeserializeOwned>(
-    name: &str,
-    text: &str,
-    overrides: &[String],
-) -> Result<T, Error> {
-    parse_prepared(name, text, overrides, |_| ())
-}
-
-fn parse_prepared<T: DeserializeOwned>(
-    name: &str,
-    text: &str,
-    overrides: &[String],
-    prepare: impl FnOnce(&mut toml::Table),
-) -> Result<T, Error> {
-    let fault = |source| Error::Config { name: name.into(), source: Box::new(source) };
-    if overrides.is_empty() {
-        return toml::from_str(text).map_err(fault);
-    }
-    let mut table: toml::Table = toml::from_str(text).map_err(fault)?;
-    prepare(&mut table);
-    for assignment in overrides {
-        set(&mut table, assignment)?;
-    }
-    // Printed and parsed again, so that errors in overrides show a line as well.
-    let text = toml::to_string(&table).map_err(|err| Error::unusable(name, err.to_string()))?;
-    toml::from_str(&text).map_err(fault)
-}
-
-/// Applies one `key.path=value`; numbers in the path index arrays, as in `phase.0.images=1000`.
-fn set(table: &mut toml::Table, assignment: &str) -> Result<(), Error> {
-    let fault = |reason: &str| Error::unusable(format!("--set {assignment}"), reason);
-    let (path, value) =
-        assignment.split_once('=').ok_or_else(|| fault("expected key.path=value"))?;
-    let value = parse_value(value);
-    let mut keys = path.split('.').map(str::trim).peekable();
-    let first = keys.next().unwrap_or_default();
-    if first.is_empty() {
-        return Err(fault("expected key.path=value"));
-    }
-    if keys.peek().is_none() {
-        table.insert(first.into(), value);
-        return Ok(());
-    }
-    let empty = || toml::Value::Table(toml::Table::new());
-    let mut slot = table.entry(first).or_insert_with(empty);
-    for key in keys {
-        let inner = match slot {
-            toml::Value::Table(table) => table.entry(key).or_insert_with(empty),
-            toml::Value::Array(items) => key
-                .parse()
-                .ok()
-                .and_then(|index: usize| items.get_mut(index))
-                .ok_or_else(|| fault("no such element of the array; count from 0"))?,
-            _ => return Err(fault("a part of the path is a value, not a table")),
-        };
-        slot = inner;
-    }
-    *slot = value;
-    Ok(())
-}
-
-fn parse_value(text: &str) -> toml::Value {
-    let text = text.trim();
-    let parsed: Option<toml::Table> = toml::from_str(&format!("value = {text}")).ok();
-    parsed
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| toml::Value::String(text.into()))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Positive(f64);
 
 impl Positive {
-    /// The number `x`, which must be finite and positive: for constants.
+    /// The constant `x`, which must be finite and positive.
     ///
     /// # Panics
     ///
@@ -18,7 +18,7 @@ impl Positive {
         Self(x)
     }
 
-    /// The number.
+    /// The value.
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -47,7 +47,7 @@ impl From<Positive> for f64 {
 pub struct NonNegative(f64);
 
 impl NonNegative {
-    /// The number `x`, which must be finite and not negative: for constants.
+    /// The constant `x`, which must be finite and not negative.
     ///
     /// # Panics
     ///
@@ -57,7 +57,7 @@ impl NonNegative {
         Self(x)
     }
 
-    /// The number.
+    /// The value.
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -69,7 +69,7 @@ impl TryFrom<f64> for NonNegative {
     fn try_from(x: f64) -> Result<Self, String> {
         match x.is_finite() && 0.0 <= x {
             true => Ok(Self(x)),
-            false => Err(format!("{x} is not a number of at least zero")),
+            false => Err(format!("{x} is not a finite number of at least zero")),
         }
     }
 }
@@ -86,7 +86,7 @@ impl From<NonNegative> for f64 {
 pub struct Fraction(f64);
 
 impl Fraction {
-    /// The number `x`, which must lie in [0, 1): for constants.
+    /// The constant `x`, which must lie in [0, 1).
     ///
     /// # Panics
     ///
@@ -96,7 +96,7 @@ impl Fraction {
         Self(x)
     }
 
-    /// The number.
+    /// The value.
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_positive_finite_numbers_are_positive() {
+    fn positive_rejects_zero_negative_and_non_finite() {
         for (x, valid) in
             [(1e-300, true), (0.0, false), (-1.0, false), (f64::NAN, false), (f64::INFINITY, false)]
         {
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn only_finite_numbers_from_zero_on_are_non_negative() {
+    fn non_negative_rejects_negative_and_non_finite() {
         for (x, valid) in [(0.0, true), (2.5, true), (-1e-9, false), (f64::NAN, false)] {
             assert_eq!(NonNegative::try_from(x).is_ok(), valid, "{x}");
         }
     }
 
     #[test]
-    fn fractions_include_zero_and_exclude_one() {
+    fn fraction_includes_zero_and_excludes_one() {
         for (x, valid) in
             [(0.0, true), (0.999, true), (1.0, false), (-0.1, false), (f64::NAN, false)]
         {

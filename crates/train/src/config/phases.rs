@@ -1,7 +1,7 @@
-//! What a run descends, and for how long.
+//! Phases of a run: a method and the number of images it is trained for.
 //!
-//! A file names a preset and what differs from it; what is kept and printed is the method in full.
-//! Both are the same key, so a resolved configuration can be read back.
+//! A file names a preset and its changes; a resolved configuration holds the full method. Both use
+//! the same keys, so a resolved configuration can be read back.
 
 use divergence::{Divergence, Method};
 use serde::{Deserialize, Serialize};
@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 pub struct Phase {
     /// Length, in images shown to the generator.
     pub images: u64,
-    /// False while only the fake score and the discriminator learn.
+    /// False while only the fake score and the discriminator are trained.
     pub train_generator: bool,
-    /// What is descended.
+    /// The distillation method.
     pub method: Method,
 }
 
 /// The preset of a phase that names none.
 const DEFAULT_PRESET: &str = "uni-instruct";
-/// Length of a phase that does not tell, in images: SiD's 300 million.
+/// Default length of a phase, in images: SiD's 300 million.
 const DEFAULT_IMAGES: u64 = 300_000_000;
 
 impl Default for Phase {
@@ -29,7 +29,7 @@ impl Default for Phase {
     }
 }
 
-/// A phase as it is written.
+/// A phase as written in a file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct PhaseText {
@@ -47,8 +47,8 @@ impl TryFrom<PhaseText> for Phase {
     type Error = String;
 
     fn try_from(text: PhaseText) -> Result<Self, String> {
-        // A method without a preset but with an objective is one in full, as a resolved
-        // configuration prints it: parts that it does not have are not those of a preset.
+        // A method without a preset but with an objective is a full one, as a resolved
+        // configuration prints it: parts that it leaves out are absent, not a preset's.
         let method = match text.preset.as_deref() {
             None if text.method.contains_key("objective") => Method::default(),
             name => preset(name.unwrap_or(DEFAULT_PRESET))?,
@@ -64,7 +64,7 @@ impl TryFrom<PhaseText> for Phase {
         }
         if let Some(alpha) = text.alpha {
             let changed = method.clone().with_alpha(alpha);
-            let changed = changed.ok_or("the method has no alpha; score identity methods have")?;
+            let changed = changed.ok_or("the method has no alpha; drop `alpha`, or choose a preset with a score identity objective")?;
             if has_objective && changed != method {
                 return Err(twice("alpha"));
             }
@@ -80,19 +80,19 @@ impl TryFrom<PhaseText> for Phase {
 }
 
 fn twice(key: &str) -> String {
-    format!("`{key}` is given twice, beside `method` and, otherwise, in it")
+    format!("`{key}` is given twice, with different values, next to `method` and inside it; drop one")
 }
 
 /// The method of a preset.
 fn preset(name: &str) -> Result<Method, String> {
     let row = divergence::preset(name).ok_or_else(|| {
         let names: Vec<_> = divergence::presets().iter().map(|row| row.name).collect();
-        format!("no method named `{name}`; there are {}", names.join(", "))
+        format!("no method named `{name}`; choose one of {}", names.join(", "))
     })?;
     Ok(row.method.clone())
 }
 
-/// `method` with the keys of `changes` put in its place, tables merged.
+/// `method` with the keys of `changes` replaced, tables merged.
 fn overridden(method: Method, changes: toml::Table) -> Result<Method, String> {
     if changes.is_empty() {
         return Ok(method);
@@ -102,7 +102,7 @@ fn overridden(method: Method, changes: toml::Table) -> Result<Method, String> {
     table.try_into().map_err(|err: toml::de::Error| err.message().to_owned())
 }
 
-/// Parts that a method may do without, which `false` switches off.
+/// Optional parts of a method, which `false` switches off.
 const OPTIONAL: [&str; 2] = ["adversarial", "regression"];
 
 fn merge(table: &mut toml::Table, changes: toml::Table) -> Result<(), String> {

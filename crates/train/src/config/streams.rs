@@ -1,12 +1,12 @@
-//! The numbers of a run's random streams.
+//! Ids of a run's random streams.
 //!
-//! Each use of randomness has a stream of its own (see [`kernels::noise`]), so adding a use
-//! never shifts another's numbers. A number once given is never reused: it is part of what makes
-//! a run reproducible.
+//! Each use of randomness reads its own stream (see [`kernels::noise`]), so a new use never shifts
+//! the values of another. An id is never reused, because a run is reproducible only with the same
+//! ids.
 
 use kernels::noise::NoiseStream;
 
-/// What a stream of random numbers is for.
+/// A use of randomness, with the id of its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Use {
@@ -38,7 +38,7 @@ pub enum Use {
     PairLatent = 13,
     /// Labels of the teacher's cached samples.
     PairLabel = 14,
-    /// Which cached pair a regression term sees.
+    /// Order of the cached pairs of a regression term.
     PairOrder = 15,
     /// Latents of sample grids and of evaluation.
     SampleLatent = 16,
@@ -48,18 +48,20 @@ pub enum Use {
     TeacherNoise = 18,
     /// Noise of a stochastic sampler.
     Churn = 19,
-    /// Pixels of the images that stand in for absent ones.
-    StandInPixel = 20,
-    /// Their classes.
-    StandInLabel = 21,
+    /// Pixels of placeholder images.
+    PlaceholderPixel = 20,
+    /// Classes of placeholder images.
+    PlaceholderLabel = 21,
+    /// Samples of a distribution that provides the real images.
+    RealSample = 22,
 }
 
-/// The stream of a run with this seed for one use.
+/// The stream of one use, in a run with this seed.
 pub fn stream(seed: u64, of: Use) -> NoiseStream {
     NoiseStream::new(seed, of as u32)
 }
 
-/// A seed for one use, for pieces that take a seed and have streams of their own.
+/// A seed for one use, for code that takes a seed and has its own streams.
 pub fn derived_seed(seed: u64, of: Use) -> u64 {
     stream(seed, of).below(u64::MAX, 0, u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Training of the feature network: a classifier of the labelled images that metrics look through.
+//! Training of the feature network: a classifier of labelled images, whose features metrics use.
 
 use std::{
     num::NonZeroUsize,
@@ -11,19 +11,20 @@ use data::{Dataset, Stream};
 use metrics::{FeatureNet, cross_entropy};
 use serde::{Deserialize, Serialize};
 
+use super::{accumulation::Accumulation, check, run::Job};
 use crate::{
-    Error, assemble,
-    checkpoint::{self, Owner},
-    config::{EmaConfig, LogConfig},
-    engine::{Outcome, Pass},
-    numbers::{Fraction, NonNegative, Positive},
-    optim::OptimizerConfig,
-    run::Job,
-    state::{AveragedState, Progress},
-    streams::{Use, derived_seed, stream},
+    Error,
+    config::{
+        EmaConfig, Fraction, LogConfig, NonNegative, OptimizerConfig, Positive,
+        streams::{Use, derived_seed, stream},
+    },
+    state::{
+        AveragedState, Outcome, Progress,
+        checkpoint::{self, RunIdentity},
+    },
 };
 
-/// A feature network's training.
+/// Configuration of a feature network's training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClassifierConfig {
@@ -31,17 +32,17 @@ pub struct ClassifierConfig {
     pub seed: u64,
     /// Labelled images: a file or folder, or the name of an embedded set.
     pub data: String,
-    /// Black pixels added on each side of an image, and how far training moves it about.
+    /// Black pixels added to each side of an image, and the largest shift of its augmentation.
     pub pad: usize,
     /// Length of the run, in images shown.
     pub images: u64,
     /// Images in one update.
     pub batch: NonZeroUsize,
-    /// How the weights are updated; the step size falls to zero along half a cosine.
+    /// Optimizer; its step size falls to zero along half a cosine.
     pub optimizer: OptimizerConfig,
-    /// The average of the weights that is kept.
+    /// Moving average of the weights, which is exported.
     pub ema: EmaConfig,
-    /// What is written while the run goes on.
+    /// Intervals of statistics and checkpoints.
     pub log: LogConfig,
 }
 
@@ -70,17 +71,17 @@ impl ClassifierConfig {
     ///
     /// # Errors
     ///
-    /// If the text or an override is not valid; the source shows the line.
+    /// If the text or an override is invalid; the source shows the line.
     pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, Error> {
         crate::config::parse(name, text, overrides)
     }
 
-    /// The configuration in full.
+    /// The full configuration as TOML.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a configuration is plain data")
     }
 
-    /// A hash of what decides the numbers: the length as well, along which the step size falls.
+    /// Hash of everything that decides the numbers, including the length, which sets the step sizes.
     pub fn fingerprint(&self) -> String {
         let numbers = Self { log: LogConfig::default(), ..self.clone() };
         blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()
@@ -89,9 +90,9 @@ impl ClassifierConfig {
 
 /// A feature network in training.
 pub struct Classifier {
-    /// What to do.
+    /// Configuration.
     pub config: ClassifierConfig,
-    /// What an update changes.
+    /// Everything that an update changes.
     pub state: AveragedState,
     dataset: Dataset,
     network: FeatureNet,
@@ -103,19 +104,19 @@ impl Classifier {
     ///
     /// # Errors
     ///
-    /// If the images have no classes, or are not of a shape and of as many classes as the network
-    /// takes, or a batch is too large.
+    /// If the images have no classes, if their shape or number of classes does not fit the network, or
+    /// if a batch is too large.
     pub fn new(config: ClassifierConfig, dataset: Dataset, device: Device) -> Result<Self, Error> {
-        assemble::check_sizes(config.batch.get(), 1)?;
+        check::sizes(config.batch.get(), 1)?;
         let dataset = dataset.pad(config.pad)?;
         if dataset.label(0).is_none() {
-            let reason = "a classifier needs images with classes, and these have none";
+            let reason = "a classifier needs images with classes, and these have none; name a labelled set";
             return Err(Error::unusable(config.data, reason));
         }
         if dataset.shape() != FeatureNet::IMAGE || FeatureNet::CLASSES < dataset.classes() {
             let reason = format!(
                 "the feature network takes images {:?} of up to {} classes; these are {:?} \
-                 (padded by {}) of {}",
+                 (padded by {}) of {}; change `pad` or name another data set",
                 FeatureNet::IMAGE,
                 FeatureNet::CLASSES,
                 dataset.shape(),
@@ -140,7 +141,7 @@ impl Classifier {
         let classes = Tensor::from_vec(classes, config.batch.get(), &self.device)?;
         let logits = self.network.logits(&self.network.features(&images)?)?;
         let losses = cross_entropy(&logits, &classes)?;
-        let mut pass = Pass::new();
+        let mut pass = Accumulation::new();
         pass.mean("Loss/loss", &losses)?;
         let hits = logits.argmax(1)?.eq(&classes)?.to_dtype(DType::F32)?;
         pass.mean("Accuracy/train", &hits)?;
@@ -150,7 +151,7 @@ impl Classifier {
         if let Some(what) = pass.non_finite() {
             return Ok(Outcome::Skipped(what));
         }
-        // Half a cosine over the run; the last step is not quite zero.
+        // Half a cosine over the run. The last step size is positive, though tiny.
         let done = position as f64 / config.images.max(1) as f64;
         let factor = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
         let rate = config.optimizer.learning_rate.get() * factor.max(1e-6);
@@ -165,10 +166,11 @@ impl Classifier {
     }
 }
 
-/// The images, each moved by up to `reach` pixels in both directions. What leaves on one side comes
-/// back on the other, which is black where the padding is as wide as the reach.
+/// Shifts each image by up to `reach` pixels in both directions. Pixels that leave on one side return
+/// on the other; they are black if the padding is as wide as the reach.
 ///
-/// They are not mirrored: which way shoes point belongs to the law that features are to tell apart.
+/// Images are not mirrored: the direction of a shoe is a property of the distribution that features
+/// must capture.
 fn shifted(images: &Tensor, reach: usize, seed: u64, position: u64) -> Result<Tensor, Error> {
     let random = stream(seed, Use::Augment);
     let span = 2 * reach as u64 + 1;
@@ -213,17 +215,17 @@ impl Job for Classifier {
     fn save(&mut self, folder: &Path) -> Result<PathBuf, Error> {
         let text = self.config.to_toml();
         let hash = self.config.fingerprint();
-        let owner = Owner { config: &text, fingerprint: &hash };
-        checkpoint::save(folder, owner, self.state.progress.images, &mut self.state)
+        let identity = RunIdentity { config: &text, fingerprint: &hash };
+        checkpoint::save(folder, identity, self.state.progress.images, &mut self.state)
     }
 
     fn resume(&mut self, path: &Path) -> Result<(), Error> {
         let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
-        checkpoint::load(path, Owner { config: &text, fingerprint: &hash }, &mut self.state)
+        checkpoint::load(path, RunIdentity { config: &text, fingerprint: &hash }, &mut self.state)
     }
 }
 
-/// Share of a data set's images, padded by `pad`, that an extractor classifies rightly.
+/// Share of a data set's images that an extractor classifies correctly.
 ///
 /// # Errors
 ///
@@ -238,7 +240,7 @@ pub fn accuracy(
     let labels: Option<Vec<u32>> = (0..dataset.len()).map(|i| dataset.label(i)).collect();
     match (features.logits, labels) {
         (Some(logits), Some(labels)) => Ok(metrics::class_accuracy(&logits, &labels)?),
-        _ => Err(Error::unusable("data set", "it needs classes to be classified")),
+        _ => Err(Error::unusable("data set", "it has no classes, or the extractor has no logits; name a labelled set and a classifier")),
     }
 }
 
@@ -254,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn images_move_by_no_more_than_the_reach_and_reach_it() {
+    fn shifts_cover_the_reach_and_do_not_exceed_it() {
         let moved = shifted(&dots(200), 2, 7, 100).unwrap();
         let mut seen = std::collections::BTreeSet::new();
         for image in moved.flatten_from(1).unwrap().to_vec2::<f32>().unwrap() {

@@ -1,24 +1,25 @@
-//! A distillation as a job: the engine under the loop.
+//! The engine as a job of the training loop.
 
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
+use super::{engine::Engine, run::Job};
 use crate::{
-    Engine, Error,
-    checkpoint::{self, Owner},
+    Error,
     config::LogConfig,
-    engine::Outcome,
     evaluate::{Drawing, Maker},
-    run::Job,
-    state::Progress,
+    state::{
+        Outcome, Progress,
+        checkpoint::{self, RunIdentity},
+    },
 };
 
-/// Images in a grid of samples.
+/// Number of images in a grid of samples.
 const PREVIEW: usize = 50;
 
 impl Engine {
-    /// Level of the generator's input: the same in every phase.
+    /// Noise level of the generator's input, the same in every phase.
     ///
     /// # Errors
     ///
@@ -27,7 +28,7 @@ impl Engine {
         Ok(self.config.phase_at(0)?.1.method.sigma_init)
     }
 
-    /// The generator under its averaged weights, as a maker of images.
+    /// Sampler of the generator with its averaged weights.
     ///
     /// # Errors
     ///
@@ -64,7 +65,7 @@ impl Job for Engine {
 
     fn samples(&self) -> Result<Option<Tensor>, Error> {
         let [_, _, _] = self.networks.sample[..] else { return Ok(None) };
-        // No more than the run shows, for a smoke test; no larger a batch than it trains with.
+        // At most as many as the run shows, for smoke tests, and in batches of its size.
         let count = PREVIEW.min(usize::try_from(self.config.images()).unwrap_or(PREVIEW));
         let drawing = Drawing {
             seed: self.config.seed,
@@ -82,12 +83,12 @@ impl Job for Engine {
 
     fn save(&mut self, folder: &Path) -> Result<PathBuf, Error> {
         let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
-        let owner = Owner { config: &text, fingerprint: &hash };
-        checkpoint::save(folder, owner, self.state.progress.images, &mut self.state)
+        let identity = RunIdentity { config: &text, fingerprint: &hash };
+        checkpoint::save(folder, identity, self.state.progress.images, &mut self.state)
     }
 
     fn resume(&mut self, path: &Path) -> Result<(), Error> {
         let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
-        checkpoint::load(path, Owner { config: &text, fingerprint: &hash }, &mut self.state)
+        checkpoint::load(path, RunIdentity { config: &text, fingerprint: &hash }, &mut self.state)
     }
 }

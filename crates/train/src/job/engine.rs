@@ -1,85 +1,70 @@
-//! One update at a time: the fake score's steps, then the generator's.
+//! The engine of a distillation: one update at a time, the fake score's steps before the generator's.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use divergence::{Method, RatioState};
-use models::{Conditioning, Denoiser, DropoutKey, generator::generate, params::ParamSet};
+use models::{Conditioning, DropoutKey, generator::generate, params::ParamSet};
 
+use super::{accumulation::Accumulation, check, networks::Networks};
 use crate::{
-    Config, Error, TrainState, ema,
-    optim::Gradients,
+    Config, Error,
+    config::streams::{Use, derived_seed},
     source::Source,
+    state::{Outcome, Stats, TrainState, ema},
     step::{
-        Draw, FakeScore, Inputs, Players,
-        fake::{Discrimination, Real, fake_terms},
-        generator_terms,
+        Discrimination, Inputs, RandomInputs, RealBatch, StepNetworks, fake_terms, generator_terms,
     },
-    streams::{Use, derived_seed},
 };
 
-/// One network seen twice: with its variables tracked, and frozen. Both share their weights.
-pub struct Views<T: ?Sized> {
-    /// Gradients reach the weights.
-    pub tracked: Box<T>,
-    /// The weights are constants.
-    pub frozen: Box<T>,
-}
-
-/// All networks of a run, over the parameters of its state.
-pub struct Networks {
-    /// The teacher, frozen.
-    pub teacher: Box<dyn Denoiser>,
-    /// The generator.
-    pub generator: Views<dyn Denoiser>,
-    /// The generator under its averaged weights: what is evaluated and kept.
-    pub average: Box<dyn Denoiser>,
-    /// The fake score, and the discriminator on it.
-    pub fake: Views<dyn FakeScore>,
-    /// Standard deviation of the data, for the denoising loss.
-    pub sigma_data: f64,
-    /// Shape of one sample.
-    pub sample: Vec<usize>,
-}
-
-/// Everything one update needs.
+/// A distillation: configuration, networks, state and data.
+#[non_exhaustive]
 pub struct Engine {
-    /// What to do.
+    /// Configuration of the run.
     pub config: Config,
     /// The networks, over the parameters of `state`.
     pub networks: Networks,
-    /// What an update changes.
+    /// Everything that an update changes.
     pub state: TrainState,
     /// Real images, labels and the teacher's samples.
     pub source: Source,
-    /// Where it runs.
+    /// Device of all tensors.
     pub device: Device,
-    /// Number type of the networks.
+    /// Data type of the networks.
     pub dtype: DType,
 }
 
-/// Quantities of one update, by name.
-pub type Stats = BTreeMap<&'static str, f64>;
-
-/// What became of an update.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It was applied.
-    Applied(Stats),
-    /// This quantity was not finite, and the step that it belongs to was not applied. Steps of the
-    /// same update before it, those of the fake score, were.
-    Skipped(&'static str),
-}
-
-/// Gradients of one network and the quantities seen on the way.
-pub(crate) struct Pass {
-    pub(crate) gradients: Gradients,
-    pub(crate) head: Gradients,
-    pub(crate) stats: Stats,
-}
-
 impl Engine {
-    /// One update of everything that the current phase trains.
+    /// Builds an engine from its parts and checks that they fit each other. The data type is that of
+    /// the generator's parameters.
+    ///
+    /// [`crate::assemble`] does the same from a teacher's file. Use this constructor for your own
+    /// networks: `networks` are views of the parameters in `state`.
+    ///
+    /// # Errors
+    ///
+    /// If a phase is invalid, a network returns another shape than it must, or `source` lacks images
+    /// that a method needs; the message names the part.
+    pub fn new(
+        config: Config,
+        networks: Networks,
+        state: TrainState,
+        source: Source,
+        device: Device,
+    ) -> Result<Self, Error> {
+        check::phases(&config)?;
+        check::sizes(config.batch.get(), config.accumulation.get())?;
+        let Some(parameter) = state.generator.params.vars().values().next() else {
+            let reason = "it has no parameters to train; give TrainState::new its ParamSet";
+            return Err(Error::unusable("generator", reason));
+        };
+        let dtype = parameter.dtype();
+        let engine = Self { config, networks, state, source, device, dtype };
+        check::shapes(&engine)?;
+        Ok(engine)
+    }
+
+    /// Runs one update of all networks that the current phase trains, and counts it.
     ///
     /// # Errors
     ///
@@ -87,10 +72,22 @@ impl Engine {
     pub fn update(&mut self) -> Result<Outcome, Error> {
         let started = Instant::now();
         let outcome = self.try_update()?;
-        let images = self.config.images_per_update();
-        let seconds = started.elapsed().as_secs_f64();
-        self.state.progress.record(&outcome, images, seconds, self.config.max_skipped)?;
+        self.count(&outcome, started.elapsed().as_secs_f64())?;
         Ok(outcome)
+    }
+
+    /// Counts an update that took `seconds`: its images, and whether it was skipped.
+    ///
+    /// [`Self::update`] does so itself. Call it after each update that you compose of
+    /// [`Self::update_fake_score`] and [`Self::update_generator`]; otherwise the next one repeats the
+    /// same random inputs.
+    ///
+    /// # Errors
+    ///
+    /// If too many updates in a row were not finite.
+    pub fn count(&mut self, outcome: &Outcome, seconds: f64) -> Result<(), Error> {
+        let images = self.config.images_per_update();
+        self.state.progress.record(outcome, images, seconds, self.config.max_skipped)
     }
 
     fn try_update(&mut self) -> Result<Outcome, Error> {
@@ -99,19 +96,20 @@ impl Engine {
         let (method, train_generator) = (phase.method.clone(), phase.train_generator);
         let before = images.saturating_sub(self.config.images_per_update());
         if self.config.phase_at(before)?.0 != index {
-            // Another method's weights say nothing of this one's.
+            // Statistics of another method's weights do not apply to this one's.
             self.state.ratio = RatioState::default();
         }
         let mut stats = Stats::new();
-        let fake_updates = if method.needs_fake_score() { method.fake_updates.get() } else { 0 };
+        let trains_fake = method.needs_fake_score() && self.has_fake_parameters();
+        let fake_updates = if trains_fake { method.fake_updates.get() } else { 0 };
         for _ in 0..fake_updates {
-            match self.fake_update(&method)? {
+            match self.update_fake_score(&method)? {
                 Outcome::Applied(fake) => stats.extend(fake),
                 skipped => return Ok(skipped),
             }
         }
         if train_generator {
-            match self.generator_update(&method)? {
+            match self.update_generator(&method)? {
                 Outcome::Applied(generator) => stats.extend(generator),
                 skipped => return Ok(skipped),
             }
@@ -119,20 +117,35 @@ impl Engine {
         Ok(Outcome::Applied(stats))
     }
 
-    /// One update of the fake score, and of the discriminator where the method needs one.
-    fn fake_update(&mut self, method: &Method) -> Result<Outcome, Error> {
-        let mut pass = Pass::new();
-        let mut ratio_images = self.state.progress.fake_images;
+    /// Tests for parameters that the fake score's step trains; a closed form has none.
+    pub(super) fn has_fake_parameters(&self) -> bool {
+        !self.state.fake.params.vars().is_empty() || self.state.discriminator.is_some()
+    }
+
+    /// Tests for a discriminator that the fake score's step trains.
+    pub(super) fn trains_discriminator(&self, method: &Method) -> bool {
+        method.needs_discriminator() && self.networks.fake.tracked.trains_log_ratio()
+    }
+
+    /// Updates the fake score, and the discriminator if the method needs one. The random inputs are
+    /// those of `state.progress.fake_images`, which is advanced.
+    ///
+    /// # Errors
+    ///
+    /// If a network fails, or images that the method needs are missing.
+    pub fn update_fake_score(&mut self, method: &Method) -> Result<Outcome, Error> {
+        let mut pass = Accumulation::new();
+        let mut images = self.state.progress.fake_images;
         for _ in 0..self.config.accumulation.get() {
-            self.fake_backward(method, ratio_images, &mut pass)?;
-            ratio_images += self.config.batch.get() as u64;
+            self.fake_backward(method, images, &mut pass)?;
+            images += self.config.batch.get() as u64;
         }
-        self.state.progress.fake_images = ratio_images;
+        // Counted even if the step is skipped, so that the next one reads other random inputs.
+        self.state.progress.fake_images = images;
         pass.norm("Norm/fake")?;
         if let Some(what) = pass.non_finite() {
             return Ok(Outcome::Skipped(what));
         }
-        let images = self.state.progress.fake_images;
         self.state.fake.update(&self.config.fake, &pass.gradients, images)?;
         if let Some(head) = &mut self.state.discriminator {
             head.update(&self.config.fake, &pass.head, images)?;
@@ -140,27 +153,30 @@ impl Engine {
         Ok(Outcome::Applied(pass.stats))
     }
 
-    fn fake_backward(&self, method: &Method, position: u64, pass: &mut Pass) -> Result<(), Error> {
+    fn fake_backward(
+        &self,
+        method: &Method,
+        position: u64,
+        pass: &mut Accumulation,
+    ) -> Result<(), Error> {
         let (config, networks) = (&self.config, &self.networks);
-        let draw = self.draw(position);
-        let cond = Conditioning::labels(self.source.labels(&draw, Use::FakeLabel)?);
+        let random = self.random_inputs(position, config.batch.get());
+        let cond = Conditioning::labels(self.source.labels(&random, Use::FakeLabel)?);
         let inputs = Inputs {
-            z: draw.normal(Use::FakeLatent)?,
-            sigma: draw.sigma(
+            z: random.normal(Use::FakeLatent)?,
+            sigma: random.sigma(
                 Use::FakeSigma,
                 &method.fake_sigma_law,
                 Some((config.fake_share.get(), &method.sigma_law)),
             )?,
-            noise: draw.normal(Use::FakeNoise)?,
+            noise: random.normal(Use::FakeNoise)?,
             cond,
         };
         let generator = networks.generator.frozen.as_ref();
         let x0 = generate(generator, &inputs.z, method.sigma_init, &inputs.cond)?;
-        let real = match method.needs_discriminator() {
-            true => Some(self.real(&draw)?),
-            false => None,
-        };
-        let (x0, real, inputs) = self.augmented(&draw, x0, real, inputs)?;
+        let real =
+            if self.trains_discriminator(method) { Some(self.real(&random)?) } else { None };
+        let (x0, real, inputs) = self.augmented(&random, x0, real, inputs)?;
         let adversarial = method.adversarial.as_ref();
         let discrimination = real.as_ref().map(|real| Discrimination { real, adversarial });
         let fake = networks.fake.tracked.as_ref();
@@ -178,30 +194,35 @@ impl Engine {
         self.backward(&terms.total()?, &self.state.fake.params, head, pass)
     }
 
-    /// One update of the generator and of its average.
-    pub(crate) fn generator_update(&mut self, method: &Method) -> Result<Outcome, Error> {
-        let mut pass = Pass::new();
-        // The running statistics of the ratio change only with the update.
+    /// Updates the generator and its average. The random inputs are those of
+    /// `state.progress.images`, which [`Self::count`] advances.
+    ///
+    /// # Errors
+    ///
+    /// If a network fails, or images that the method needs are missing.
+    pub fn update_generator(&mut self, method: &Method) -> Result<Outcome, Error> {
+        let mut pass = Accumulation::new();
+        // The running statistics of the ratio change only if the update is applied.
         let mut ratio = self.state.ratio.clone();
         let mut position = self.state.progress.images;
         for _ in 0..self.config.accumulation.get() {
-            let draw = self.draw(position);
+            let random = self.random_inputs(position, self.config.batch.get());
             let inputs = Inputs {
-                z: draw.normal(Use::GeneratorLatent)?,
-                sigma: draw.sigma(Use::GeneratorSigma, &method.sigma_law, None)?,
-                noise: draw.normal(Use::GeneratorNoise)?,
-                cond: Conditioning::labels(self.source.labels(&draw, Use::GeneratorLabel)?),
+                z: random.normal(Use::GeneratorLatent)?,
+                sigma: random.sigma(Use::GeneratorSigma, &method.sigma_law, None)?,
+                noise: random.normal(Use::GeneratorNoise)?,
+                cond: Conditioning::labels(self.source.labels(&random, Use::GeneratorLabel)?),
             };
             let pairs = match method.regression {
-                Some(_) => Some(self.source.pairs(&draw)?),
+                Some(_) => Some(self.source.pairs(&random)?),
                 None => None,
             };
-            let players = Players {
+            let networks = StepNetworks {
                 generator: self.networks.generator.tracked.as_ref(),
                 teacher: self.networks.teacher.as_ref(),
                 fake: self.networks.fake.frozen.as_ref(),
             };
-            let terms = generator_terms(&players, method, &inputs, pairs.as_ref(), &mut ratio)?;
+            let terms = generator_terms(&networks, method, &inputs, pairs.as_ref(), &mut ratio)?;
             pass.mean("Loss/generator", &terms.surrogate)?;
             pass.mean("Gap/rms", &terms.gap)?;
             for (name, part) in
@@ -212,7 +233,8 @@ impl Engine {
                 }
             }
             if let Some(monitor) = &terms.monitor {
-                // The mean itself overflows where a logit is large, which the clamp makes harmless.
+                // Its logarithm, because the mean itself overflows for a large logit, harmless as that is
+                // after the clamp.
                 pass.add("Ratio/log_mean", monitor.log_mean_ratio);
                 pass.add("Ratio/clamped", monitor.clamped);
                 pass.add("Ratio/ess", monitor.effective_share);
@@ -232,13 +254,13 @@ impl Engine {
         Ok(Outcome::Applied(pass.stats))
     }
 
-    /// Back-propagates the mean of `[B]` losses over the whole update.
+    /// Back-propagates the mean of `[B]` losses, divided by the number of passes of the update.
     fn backward(
         &self,
         losses: &Tensor,
         params: &ParamSet,
         head: Option<&ParamSet>,
-        pass: &mut Pass,
+        pass: &mut Accumulation,
     ) -> Result<(), Error> {
         let loss = (losses.mean_all()? / self.config.accumulation.get() as f64)?;
         let mut store = models::backward(&loss)?;
@@ -249,86 +271,54 @@ impl Engine {
         Ok(())
     }
 
-    fn draw(&self, position: u64) -> Draw<'_> {
-        Draw {
+    pub(super) fn random_inputs(&self, position: u64, batch: usize) -> RandomInputs<'_> {
+        RandomInputs {
             seed: self.config.seed,
             position,
-            batch: self.config.batch.get(),
+            batch,
             sample: &self.networks.sample,
             dtype: self.dtype,
             device: &self.device,
         }
     }
 
-    fn real(&self, draw: &Draw<'_>) -> Result<Real, Error> {
-        let (images, labels) = self.source.real(draw)?;
-        Ok(Real {
+    pub(super) fn real(&self, random: &RandomInputs<'_>) -> Result<RealBatch, Error> {
+        let (images, labels) = self.source.real(random)?;
+        Ok(RealBatch {
             images: images.to_dtype(self.dtype)?,
-            noise: draw.normal(Use::RealNoise)?,
+            noise: random.normal(Use::RealNoise)?,
             cond: Conditioning::labels(labels),
         })
     }
 
-    /// What the fake score is trained on, augmented and with dropout where configured.
+    /// Inputs of the fake score's step, with augmentation and dropout as configured.
     fn augmented(
         &self,
-        draw: &Draw<'_>,
+        random: &RandomInputs<'_>,
         mut x0: Tensor,
-        mut real: Option<Real>,
+        mut real: Option<RealBatch>,
         mut inputs: Inputs,
-    ) -> Result<(Tensor, Option<Real>, Inputs), Error> {
+    ) -> Result<(Tensor, Option<RealBatch>, Inputs), Error> {
         let config = &self.config;
         if 0.0 < config.augment.get() {
             let seed = derived_seed(config.seed, Use::Augment);
             let pipe = data::augment::AugmentPipe::edm(config.augment.get());
             // Fake and real images are augmented alike: both read the same streams.
-            let (images, parameters) = pipe.apply(&x0, seed, draw.position)?;
+            let (images, parameters) = pipe.apply(&x0, seed, random.position)?;
             (x0, inputs.cond.augment) = (images, Some(parameters));
             if let Some(real) = &mut real {
-                let (images, parameters) = pipe.apply(&real.images, seed, draw.position)?;
+                let (images, parameters) = pipe.apply(&real.images, seed, random.position)?;
                 (real.images, real.cond.augment) = (images, Some(parameters));
             }
         }
         if 0.0 < config.dropout.get() {
             let seed = derived_seed(config.seed, Use::Dropout);
-            let key = Some(DropoutKey { seed, position: draw.position });
+            let key = Some(DropoutKey { seed, position: random.position });
             inputs.cond.dropout = key;
             if let Some(real) = &mut real {
                 real.cond.dropout = key;
             }
         }
         Ok((x0, real, inputs))
-    }
-}
-
-impl Pass {
-    pub(crate) fn new() -> Self {
-        Self { gradients: Gradients::default(), head: Gradients::default(), stats: Stats::new() }
-    }
-
-    /// Records the mean of `[B]` values; over several forward passes, that of the last.
-    pub(crate) fn mean(&mut self, name: &'static str, values: &Tensor) -> Result<(), Error> {
-        // Not every device has f64.
-        let mean = values.detach().mean_all()?.to_device(&Device::Cpu)?;
-        self.add(name, mean.to_dtype(DType::F64)?.to_scalar::<f64>()?);
-        Ok(())
-    }
-
-    /// Records a quantity. One that is not finite is never overwritten.
-    pub(crate) fn add(&mut self, name: &'static str, value: f64) {
-        let slot = self.stats.entry(name).or_insert(value);
-        if slot.is_finite() {
-            *slot = value;
-        }
-    }
-
-    pub(crate) fn norm(&mut self, name: &'static str) -> Result<(), Error> {
-        self.add(name, self.gradients.norm()?.hypot(self.head.norm()?));
-        Ok(())
-    }
-
-    /// The first quantity that is not finite, if any.
-    pub(crate) fn non_finite(&self) -> Option<&'static str> {
-        self.stats.iter().find(|(_, value)| !value.is_finite()).map(|(name, _)| *name)
     }
 }

@@ -1,52 +1,50 @@
-//! What a run will take, told from its configuration before anything is allocated.
+//! Estimate of a run's memory from its configuration, before anything is allocated.
 
 use divergence::{Method, Objective};
 use models::NetworkConfig;
 
-use crate::{
-    Config, Error,
-    assemble::{head, needs_discriminator, needs_head},
-};
+use super::assemble::{head, needs_discriminator, needs_head};
+use crate::{Config, Error};
 
-/// Bytes of a number: everything is f32.
-const NUMBER: u64 = 4;
+/// Bytes of an element: everything is f32.
+const ELEMENT: u64 = 4;
 
-/// What a run will take on a CPU.
+/// Estimate of a run on a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// Parameters of the teacher, as many as the generator's.
+    /// Parameters of the teacher; the generator has as many.
     pub network_parameters: u64,
     /// Parameters of the fake score; 0 if the run trains none.
     pub fake_parameters: u64,
-    /// Parameters of the discriminator's own; 0 if it has none, or if there is no discriminator.
+    /// Parameters of the discriminator's own head; 0 without such a head.
     pub head_parameters: u64,
-    /// Whether a discriminator is trained.
+    /// True if a discriminator is trained.
     pub discriminates: bool,
-    /// Bytes by what they are for.
+    /// Bytes of memory.
     pub memory: Memory,
 }
 
-/// Bytes by what they are for.
+/// Bytes of memory, by use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// Weights of the teacher, the generator and its average, the fake score and the head.
     pub weights: u64,
-    /// Adam's two moments of all that is trained.
+    /// Adam's two moments of all trained parameters.
     pub moments: u64,
-    /// Gradients of one network; a second set where passes are added up.
+    /// Gradients of one network; two sets if passes are accumulated.
     pub gradients: u64,
-    /// What the networks of a step keep for the way back, of one batch.
+    /// Activations of one batch that the networks of a step keep for the backward pass.
     pub activations: u64,
 }
 
 impl Memory {
-    /// All together. What the program itself, its data set and a layer's scratch take is not in it.
+    /// Sum of all uses. The program itself, its data set and scratch memory of layers are not included.
     pub fn total(&self) -> u64 {
         self.weights + self.moments + self.gradients + self.activations
     }
 }
 
-/// What a run takes whose teacher is of this network.
+/// Estimates a run with a teacher of this network.
 ///
 /// # Errors
 ///
@@ -69,10 +67,10 @@ pub fn estimate(config: &Config, network: &NetworkConfig) -> Result<Estimate, Er
     }
     // An assembled run holds the fake score, with its moments, even if no phase trains it.
     let memory = Memory {
-        weights: NUMBER * (4 * parameters + head),
-        moments: NUMBER * 2 * (2 * parameters + head),
-        gradients: NUMBER * passes * (parameters + head),
-        activations: NUMBER * activations * config.batch.get() as u64,
+        weights: ELEMENT * (4 * parameters + head),
+        moments: ELEMENT * 2 * (2 * parameters + head),
+        gradients: ELEMENT * passes * (parameters + head),
+        activations: ELEMENT * activations * config.batch.get() as u64,
     };
     Ok(Estimate {
         network_parameters: parameters,
@@ -83,7 +81,7 @@ pub fn estimate(config: &Config, network: &NetworkConfig) -> Result<Estimate, Er
     })
 }
 
-/// Numbers that the fake score's step keeps of one image: the passes on the student's image, and
+/// Elements that the fake score's step keeps per image: a pass on the student's image, and a pass
 /// through the encoder on a real one.
 fn fake_step(config: &Config, method: &Method, network: &NetworkConfig) -> Result<u64, Error> {
     if !method.needs_fake_score() {
@@ -92,13 +90,13 @@ fn fake_step(config: &Config, method: &Method, network: &NetworkConfig) -> Resul
     let kept = network.kept()?;
     let dropout = if 0.0 < config.dropout.get() { kept.dropout } else { 0 };
     let fake = kept.encoder + kept.decoder + dropout;
-    // Of dropout, the encoder has about its share.
+    // Dropout is spread over encoder and decoder in about the same proportion.
     let real = kept.encoder + dropout * kept.encoder / (kept.encoder + kept.decoder).max(1);
     Ok(if method.needs_discriminator() { fake + real } else { fake } as u64)
 }
 
-/// Numbers that the generator's step keeps of one image: the generator's pass, and those of teacher
-/// and fake score where the gradient goes through their input.
+/// Elements that the generator's step keeps per image: the generator's pass, and the passes of
+/// teacher and fake score if the gradient flows through their input.
 fn generator_step(method: &Method, network: &NetworkConfig) -> Result<u64, Error> {
     let kept = network.kept()?;
     let through_both = method.objective != Objective::Integral;

@@ -1,10 +1,17 @@
-//! What trains: the engine of a distillation, teachers and feature networks, and the loop over them.
+//! Jobs: the engine of a distillation, the training of teachers and feature networks, and their loop.
+
+mod accumulation;
+mod check;
+mod distillation;
+mod engine;
+mod networks;
 
 pub mod assemble;
 pub mod classifier;
-pub mod distillation;
-pub mod engine;
 pub mod estimate;
 pub mod quickstart;
 pub mod run;
 pub mod teacher;
+
+pub use engine::Engine;
+pub use networks::{NetworkViews, Networks};

@@ -1,12 +1,12 @@
-//! The quickstart: a two-dimensional mixture whose denoiser is known in closed form becomes a
-//! one-step generator, through the same engine that distills images.
+//! The quickstart: distillation of a two-dimensional mixture with a denoiser in closed form, by the
+//! engine that distills images.
 
 use std::num::NonZeroUsize;
 
-use candle_core::{DType, Device, Tensor};
-use divergence::{Divergence, Method, RatioState, SigmaLaw};
+use candle_core::Device;
+use divergence::{Divergence, Method, SigmaLaw};
 use models::{
-    Conditioning, Denoiser, LogRatio,
+    Conditioning, Denoiser,
     analytic::{GaussianMixture, Spread},
     generator::generate,
     mlp::MlpConfig,
@@ -14,28 +14,25 @@ use models::{
 };
 
 use crate::{
-    Config, Engine, Error, TrainState,
-    config::{EmaConfig, LogConfig},
-    engine::{Networks, Views},
-    numbers::{Fraction, Positive},
-    optim::OptimizerConfig,
-    phases::Phase,
-    source::Source,
-    step::{FakeScore, fake_score::Separate},
-    streams::{Use, stream},
+    Config, Engine, Error, NetworkViews, Networks, Source, TrainState,
+    config::{
+        EmaConfig, Fraction, LogConfig, OptimizerConfig, Phase, Positive,
+        streams::{Use, stream},
+    },
+    step::{FakeScoreModel, KnownRatio, NoRatio},
 };
 
-/// Modes of the mixture, evenly on the unit circle, of equal weight.
+/// Number of modes, evenly on the unit circle, of equal weight.
 pub const MODES: usize = 5;
 /// Standard deviation of each mode.
 pub const SPREAD: f64 = 0.15;
 /// Standard deviation of the mixture in each direction: `√(1/2 + SPREAD²)`, rounded.
 const SIGMA_DATA: f64 = 0.72;
-/// Level of the generator's input.
+/// Noise level of the generator's input.
 const SIGMA_INIT: f64 = 2.5;
 const BATCH: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
-/// Centres of the modes.
+/// Centers of the modes.
 pub fn centers() -> [[f64; 2]; MODES] {
     std::array::from_fn(|mode| {
         let (sin, cos) = (std::f64::consts::TAU * mode as f64 / MODES as f64).sin_cos();
@@ -43,22 +40,14 @@ pub fn centers() -> [[f64; 2]; MODES] {
     })
 }
 
-/// Where the discriminator would be: reverse KL needs none.
-struct NoRatio;
-
-impl LogRatio for NoRatio {
-    fn log_ratio(&self, _: &Tensor, _: &Tensor, _: &Conditioning) -> candle_core::Result<Tensor> {
-        candle_core::bail!("the quickstart has no discriminator; choose a method without a ratio")
-    }
-}
-
-/// The engine before its first update; `updates` of them, most of which move the generator.
+/// Builds the engine of a run of `updates` updates, of which the first fifth trains the fake score
+/// alone.
 ///
-/// The objective is the exact expansion of reverse KL, which needs no ratio.
+/// The objective is the exact expansion of reverse KL, which needs no log-ratio.
 ///
 /// # Errors
 ///
-/// If a network cannot be made.
+/// If a network cannot be built.
 pub fn engine(updates: u64, seed: u64) -> Result<Engine, Error> {
     let method = Method {
         sigma_law: SigmaLaw::KarrasRamp { min: 0.02, max: 20.0, rho: 7.0, t_max: 0.9 },
@@ -67,7 +56,7 @@ pub fn engine(updates: u64, seed: u64) -> Result<Engine, Error> {
         divergence: Divergence::ReverseKl,
         ..Method::default()
     };
-    // The fake score starts from nothing, so it learns the generator's law before it leads.
+    // The fake score starts from random weights, so it learns the generator's distribution first.
     let alone = updates / 5;
     let phase = |updates, train_generator| Phase {
         images: updates * BATCH.get() as u64,
@@ -93,29 +82,28 @@ pub fn engine(updates: u64, seed: u64) -> Result<Engine, Error> {
     };
     let mlp = MlpConfig { width: 64, sigma_data: SIGMA_DATA, ..MlpConfig::default() };
     let (own, fake) = (mlp.init(seed)?, mlp.init(seed.wrapping_add(1))?);
-    let state = TrainState::new(own, fake, None, RatioState::default())?;
+    let state = TrainState::new(own, fake, None)?;
     let generator = |params: &ParamSet, tracked| -> Result<Box<dyn Denoiser>, Error> {
         let params = if tracked { params.trainable() } else { params.frozen() };
         Ok(Box::new(mlp.build(&params)?))
     };
-    let fake_score = |tracked| -> Result<Box<dyn FakeScore>, Error> {
+    let fake_score = |tracked| -> Result<Box<dyn FakeScoreModel>, Error> {
         let params = &state.fake.params;
         let params = if tracked { params.trainable() } else { params.frozen() };
-        Ok(Box::new(Separate { denoiser: mlp.build(&params)?, ratio: NoRatio }))
+        Ok(Box::new(KnownRatio { denoiser: mlp.build(&params)?, ratio: NoRatio }))
     };
     let networks = Networks {
         teacher: Box::new(teacher()?),
-        generator: Views {
+        generator: NetworkViews {
             tracked: generator(&state.generator.params, true)?,
             frozen: generator(&state.generator.params, false)?,
         },
         average: generator(&state.ema, false)?,
-        fake: Views { tracked: fake_score(true)?, frozen: fake_score(false)? },
+        fake: NetworkViews { tracked: fake_score(true)?, frozen: fake_score(false)? },
         sigma_data: SIGMA_DATA,
         sample: vec![2],
     };
-    let (source, device, dtype) = (Source::none(), Device::Cpu, DType::F32);
-    Ok(Engine { config, networks, state, source, device, dtype })
+    Engine::new(config, networks, state, Source::none(), Device::Cpu)
 }
 
 fn teacher() -> candle_core::Result<GaussianMixture> {
@@ -134,7 +122,7 @@ pub fn real_points(count: usize, seed: u64) -> Vec<[f64; 2]> {
     (0..count as u64).map(point).collect()
 }
 
-/// Samples of the averaged generator, each in one evaluation.
+/// Samples of the averaged generator, each from one network evaluation.
 ///
 /// # Errors
 ///
@@ -148,16 +136,16 @@ pub fn student_points(engine: &Engine, count: usize) -> Result<Vec<[f64; 2]>, Er
     Ok(points.iter().map(|point| [f64::from(point[0]), f64::from(point[1])]).collect())
 }
 
-/// How well points cover the mixture.
+/// Coverage of the mixture by points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coverage {
-    /// Share of the points within three spreads of a centre; of the mixture's own, 98.9 %.
+    /// Share of the points within three standard deviations of a center; 98.9 % for exact samples.
     pub on_mode: f64,
-    /// Share of the points nearest to each centre.
+    /// Share of the points nearest to each center.
     pub shares: [f64; MODES],
 }
 
-/// The coverage of points.
+/// Computes the coverage of points.
 pub fn coverage(points: &[[f64; 2]]) -> Coverage {
     let centers = centers();
     let (mut near, mut counts) = (0, [0usize; MODES]);
@@ -178,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mixtures_own_points_cover_it() {
+    fn exact_samples_cover_the_mixture() {
         let Coverage { on_mode, shares } = coverage(&real_points(20_000, 1));
         // P(χ²₂ < 9) = 1 − e^(−9/2) = 0.98889; five standard errors.
         assert!((on_mode - 0.98889).abs() < 0.004, "{on_mode}");

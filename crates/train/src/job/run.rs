@@ -1,4 +1,4 @@
-//! The loop: update, tick, sample, checkpoint; stop when asked to.
+//! The training loop: update, tick, sample, checkpoint, and stop on request.
 
 use std::{
     collections::BTreeMap,
@@ -10,35 +10,34 @@ use std::{
 use candle_core::Tensor;
 
 use crate::{
-    Error, checkpoint,
+    Error,
     config::LogConfig,
-    engine::Outcome,
     events::{Accumulator, Event, Sink, Tick},
-    state::Progress,
+    state::{Outcome, Progress, latest_checkpoint},
 };
 
-/// Something that is trained update by update and can be kept: a distillation, a teacher.
+/// A training job with checkpoints: a distillation, a teacher, a feature network.
 pub trait Job {
-    /// How far it is.
+    /// Progress of the job.
     fn progress(&self) -> Progress;
 
-    /// Images when it will be over.
+    /// Images at the end of the job.
     fn total(&self) -> u64;
 
-    /// How often what is written.
+    /// Intervals of statistics, sample grids and checkpoints.
     fn log(&self) -> LogConfig;
 
-    /// The phase it is in, counted from one, in words; `None` if it has no phases.
+    /// Number of the current phase, counted from one, and its description; `None` without phases.
     fn phase(&self) -> Option<(usize, String)>;
 
-    /// One update.
+    /// Runs one update.
     ///
     /// # Errors
     ///
-    /// If the run cannot go on.
+    /// If the run cannot continue.
     fn update(&mut self) -> Result<Outcome, Error>;
 
-    /// A few images of the current average, `[B, C, H, W]` in [-1, 1]; `None` if not images.
+    /// Some images of the averaged network, `[B, C, H, W]` in [-1, 1]; `None` if it makes no images.
     ///
     /// # Errors
     ///
@@ -52,7 +51,7 @@ pub trait Job {
     /// If it cannot be written.
     fn save(&mut self, folder: &Path) -> Result<PathBuf, Error>;
 
-    /// Goes on from a checkpoint.
+    /// Continues from a checkpoint.
     ///
     /// # Errors
     ///
@@ -60,26 +59,26 @@ pub trait Job {
     fn resume(&mut self, path: &Path) -> Result<(), Error>;
 }
 
-/// How a run ended.
+/// End of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// All images were shown, or its time was used up.
+    /// All images were shown, or the time limit was reached.
     Finished,
-    /// It was asked to stop, and left a checkpoint.
+    /// A stop was requested, and a checkpoint was written.
     Interrupted,
 }
 
-/// When a run stops before all its images are shown.
+/// Limits that stop a run before all its images are shown.
 pub struct Limits<'a> {
-    /// Set from outside, by a signal.
+    /// Request to stop, set from outside, for example by a signal handler.
     pub stop: &'a AtomicBool,
-    /// Seconds that updates may take, over all sessions.
+    /// Time limit of all updates, over all sessions, in seconds.
     pub seconds: Option<f64>,
 }
 
-/// Runs a job in `folder` until it is over, going on from the newest checkpoint there.
+/// Runs a job in `folder` to its end, starting from the newest checkpoint there.
 ///
-/// Whatever ends it, except a crash, a checkpoint of the last applied update is written first.
+/// Before the run ends for any reason but a crash, it writes a checkpoint of the last applied update.
 ///
 /// # Errors
 ///
@@ -91,19 +90,19 @@ pub fn run(
     limits: &Limits<'_>,
 ) -> Result<Ending, Error> {
     let checkpoints = folder.join("checkpoints");
-    let newest = checkpoint::latest(&checkpoints)?;
+    let newest = latest_checkpoint(&checkpoints)?;
     if let Some(path) = &newest {
         job.resume(path)?;
     }
     let (images, total) = (job.progress().images, job.total());
     emit(sinks, &Event::Started { images, total, resumed: newest.is_some() })?;
     let ending = updates(job, folder, sinks, limits);
-    // After a failed update the state is still that of the last applied one.
+    // After a failed update the state is that of the last applied one.
     let saved = match job.progress().images == images && newest.is_some() {
         true => None,
         false => Some(job.save(&checkpoints)),
     };
-    // The first error is the one to report: a full disk fails the checkpoint as well.
+    // The first error is reported, because a full disk, say, fails the checkpoint as well.
     let ending = ending?;
     if let Some(path) = saved.transpose()? {
         emit(sinks, &Event::Wrote { what: "checkpoint", path })?;
@@ -169,7 +168,7 @@ fn updates(
     }
 }
 
-/// Whether a multiple of `every` lies in (`before`, `after`]; never for 0.
+/// Tests for a multiple of `every` in (`before`, `after`]; there is none for 0.
 fn crossed(before: u64, after: u64, every: u64) -> bool {
     every != 0 && before / every != after / every
 }
@@ -187,7 +186,7 @@ fn write_samples(job: &dyn Job, folder: &Path, sinks: &mut [Box<dyn Sink>]) -> R
     emit(sinks, &Event::Wrote { what: "samples", path })
 }
 
-/// Tells all sinks.
+/// Sends an event to all sinks.
 ///
 /// # Errors
 ///
@@ -201,7 +200,7 @@ mod tests {
     use super::crossed;
 
     #[test]
-    fn boundaries_are_crossed_once() {
+    fn each_boundary_is_crossed_once() {
         for (before, after, every, expected) in [
             (0, 64, 100, false),
             (64, 128, 100, true),

@@ -1,7 +1,7 @@
 //! Training of a teacher: EDM's denoising loss on real images.
 //!
-//! The same optimiser, average, checkpoint and loop as a distillation; see Karras et al. 2022,
-//! arXiv:2206.00364, Table 1 (loss, noise levels) and Table 7 (hyper-parameters).
+//! Optimizer, average, checkpoints and loop are those of a distillation. See Karras et al. 2022,
+//! arXiv:2206.00364, Table 1 (loss, noise levels) and Table 7 (hyperparameters).
 
 use std::{
     num::NonZeroUsize,
@@ -19,20 +19,21 @@ use models::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::{accumulation::Accumulation, check, run::Job};
 use crate::{
-    Error, assemble,
-    checkpoint::{self, Owner},
-    config::{EmaConfig, LogConfig},
-    engine::{Outcome, Pass},
-    numbers::Fraction,
-    optim::OptimizerConfig,
-    run::Job,
-    state::{AveragedState, Progress},
-    step::{Draw, Noised, fake::denoising_loss},
-    streams::{Use, derived_seed, stream},
+    Error,
+    config::{
+        EmaConfig, Fraction, LogConfig, OptimizerConfig,
+        streams::{Use, derived_seed, stream},
+    },
+    state::{
+        AveragedState, Outcome, Progress,
+        checkpoint::{self, RunIdentity},
+    },
+    step::{Noised, RandomInputs, denoising_loss},
 };
 
-/// A teacher's training. Keys that a file leaves out keep the values of the default.
+/// Configuration of a teacher's training. Keys that a file leaves out keep their default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherConfig {
@@ -41,12 +42,12 @@ pub struct TeacherConfig {
     pub seed: u64,
     /// Real images: a file or folder, or the name of an embedded set.
     pub data: String,
-    /// Black pixels added on each side of an image.
+    /// Black pixels added to each side of an image.
     #[serde(default)]
     pub pad: usize,
     /// The network.
     pub network: NetworkConfig,
-    /// A network's file to start from instead of random weights; its architecture must be the same.
+    /// File of a network of the same architecture, to start from instead of random weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
     /// Length of the run, in images shown.
@@ -57,21 +58,21 @@ pub struct TeacherConfig {
     #[serde(default = "one")]
     pub accumulation: NonZeroUsize,
     /// Noise levels of the loss.
-    #[serde(default = "edm_law")]
+    #[serde(default = "edm_sigma")]
     pub sigma_law: SigmaLaw,
     /// Probability of augmenting an image.
     #[serde(default)]
     pub augment: Fraction,
-    /// How the weights are updated.
+    /// Optimizer.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
-    /// The average of the weights that is kept.
+    /// Moving average of the weights, which is exported.
     #[serde(default)]
     pub ema: EmaConfig,
     /// Updates in a row that may be skipped for a non-finite loss or gradient.
     #[serde(default)]
     pub max_skipped: u32,
-    /// What is written while the run goes on.
+    /// Intervals of statistics, sample grids and checkpoints.
     #[serde(default)]
     pub log: LogConfig,
 }
@@ -80,8 +81,8 @@ fn one() -> NonZeroUsize {
     NonZeroUsize::MIN
 }
 
-/// EDM's law of noise levels in training, `ln σ ~ N(−1.2, 1.2²)` (Table 1).
-fn edm_law() -> SigmaLaw {
+/// Distribution of EDM's noise levels in training, `ln σ ~ N(−1.2, 1.2²)` (Table 1).
+fn edm_sigma() -> SigmaLaw {
     SigmaLaw::LogNormal { mean: -1.2, std: 1.2 }
 }
 
@@ -90,18 +91,19 @@ impl TeacherConfig {
     ///
     /// # Errors
     ///
-    /// If the text or an override is not valid; the source shows the line.
+    /// If the text or an override is invalid; the source shows the line.
     pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, Error> {
         crate::config::parse(name, text, overrides)
     }
 
-    /// The configuration in full.
+    /// The full configuration as TOML.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a configuration is plain data")
     }
 
-    /// A hash of what decides the numbers. The length is not part of it: a teacher may go on. Nor is
-    /// the name of the file that it starts from, which says nothing of what is in it.
+    /// Hash of everything that decides the numbers. The length is not part of it, so that training
+    /// can be extended, and neither is the name of the initial file, which does not determine its
+    /// content.
     pub fn fingerprint(&self) -> String {
         let log = LogConfig::default();
         let numbers = Self { log, max_skipped: 0, images: 0, init: None, ..self.clone() };
@@ -111,9 +113,9 @@ impl TeacherConfig {
 
 /// A teacher in training.
 pub struct Teacher {
-    /// What to do.
+    /// Configuration.
     pub config: TeacherConfig,
-    /// What an update changes.
+    /// Everything that an update changes.
     pub state: AveragedState,
     dataset: Dataset,
     network: Network,
@@ -126,14 +128,14 @@ impl Teacher {
     ///
     /// # Errors
     ///
-    /// If the data do not fit the network, or the configuration asks for what cannot be done.
+    /// If the data do not fit the network, or a value of the configuration is out of range.
     pub fn new(config: TeacherConfig, dataset: Dataset, device: Device) -> Result<Self, Error> {
         let dataset = dataset.pad(config.pad)?;
-        assemble::check_data(&config.network, &dataset, &config.data)?;
-        assemble::check_sizes(config.batch.get(), config.accumulation.get())?;
-        assemble::check_augment(config.augment, &config.network)?;
-        let law = config.sigma_law.validate("sigma_law");
-        law.map_err(|err| Error::unusable("sigma_law", err.to_string()))?;
+        check::check_data(&config.network, &dataset, &config.data)?;
+        check::sizes(config.batch.get(), config.accumulation.get())?;
+        check::augment(config.augment, &config.network)?;
+        let valid = config.sigma_law.validate("sigma_law");
+        valid.map_err(|err| Error::unusable("sigma_law", err.to_string()))?;
         let params = config.network.init(config.seed)?.to_device(&device)?;
         let state = AveragedState::new("teacher", params)?;
         let network = config.network.build(&state.trained.params.trainable())?;
@@ -141,7 +143,7 @@ impl Teacher {
         Ok(Self { config, state, dataset, network, average, device })
     }
 
-    /// Starts from the weights of a file, the configuration's `init`, instead of random ones.
+    /// Replaces the random initial weights by those of a file, the configuration's `init`.
     ///
     /// # Errors
     ///
@@ -166,9 +168,9 @@ impl Teacher {
         self.config.batch.get() as u64 * self.config.accumulation.get() as u64
     }
 
-    fn backward(&self, position: u64, pass: &mut Pass) -> Result<(), Error> {
+    fn backward(&self, position: u64, pass: &mut Accumulation) -> Result<(), Error> {
         let config = &self.config;
-        let draw = Draw {
+        let random = RandomInputs {
             seed: config.seed,
             position,
             batch: config.batch.get(),
@@ -178,7 +180,7 @@ impl Teacher {
         };
         let order = derived_seed(config.seed, Use::RealOrder);
         let stream = Stream { dataset: &self.dataset, seed: order };
-        let batch = stream.batch_at(position, draw.batch, &self.device)?;
+        let batch = stream.batch_at(position, random.batch, &self.device)?;
         let labels = batch.labels.filter(|_| config.network.label_dim != 0);
         let mut cond = Conditioning::labels(labels);
         let mut images = batch.images;
@@ -189,18 +191,18 @@ impl Teacher {
             (images, cond.augment) = (augmented, Some(parameters));
         }
         cond.dropout = Some(DropoutKey { seed: derived_seed(config.seed, Use::Dropout), position });
-        let sigma = draw.sigma(Use::TeacherSigma, &config.sigma_law, None)?;
-        let noised = Noised::new(images, &sigma, &draw.normal(Use::TeacherNoise)?)?;
+        let sigma = random.sigma(Use::TeacherSigma, &config.sigma_law, None)?;
+        let noised = Noised::new(images, &sigma, &random.normal(Use::TeacherNoise)?)?;
         let denoised = self.network.denoise(&noised.x, &sigma, &cond)?;
         let losses = denoising_loss(&denoised, &noised.x0, &sigma, config.network.sigma_data)?;
-        let elements = noised.x0.elem_count() / draw.batch;
+        let elements = noised.x0.elem_count() / random.batch;
         pass.mean("Loss/loss", &(&losses / elements as f64)?)?;
         let loss = (losses.mean_all()? / config.accumulation.get() as f64)?;
         Ok(pass.gradients.accumulate(&self.state.trained.params, &mut models::backward(&loss)?)?)
     }
 
     fn try_update(&mut self) -> Result<Outcome, Error> {
-        let mut pass = Pass::new();
+        let mut pass = Accumulation::new();
         let mut position = self.state.progress.images;
         for _ in 0..self.config.accumulation.get() {
             self.backward(position, &mut pass)?;
@@ -247,17 +249,17 @@ impl Job for Teacher {
 
     fn save(&mut self, folder: &Path) -> Result<PathBuf, Error> {
         let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
-        let owner = Owner { config: &text, fingerprint: &hash };
-        checkpoint::save(folder, owner, self.state.progress.images, &mut self.state)
+        let identity = RunIdentity { config: &text, fingerprint: &hash };
+        checkpoint::save(folder, identity, self.state.progress.images, &mut self.state)
     }
 
     fn resume(&mut self, path: &Path) -> Result<(), Error> {
         let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
-        checkpoint::load(path, Owner { config: &text, fingerprint: &hash }, &mut self.state)
+        checkpoint::load(path, RunIdentity { config: &text, fingerprint: &hash }, &mut self.state)
     }
 }
 
-/// Images of a teacher for a quick look: ten classes of three, 18 steps of Heun's sampler.
+/// Preview of a teacher: 30 images of consecutive classes, 18 steps of Heun's sampler.
 fn preview(
     network: &Network,
     config: &NetworkConfig,

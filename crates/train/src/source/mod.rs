@@ -1,7 +1,8 @@
-//! Where real images, labels and the teacher's own samples come from.
+//! Sources of real images, labels and the teacher's own samples.
 
-pub mod pairs;
+mod distribution;
 pub mod placeholder;
+mod teacher_samples;
 
 use candle_core::Tensor;
 use data::{Dataset, Stream};
@@ -9,84 +10,140 @@ use models::Conditioning;
 
 use crate::{
     Error,
-    labels::{class_at, one_hot},
-    pairs::Samples,
-    step::{Draw, regression::Pairs},
-    streams::{Use, derived_seed, stream},
+    config::streams::{Use, derived_seed, stream},
+    labels::class_at,
+    step::{RandomInputs, regression::RegressionPairs},
 };
 
-/// Images and labels of a run: all read at positions, nothing kept.
+pub use distribution::Distribution;
+pub use kernels::noise::NoiseStream;
+pub use teacher_samples::{TeacherSampleSpec, TeacherSamples};
+
+pub(crate) use teacher_samples::FILE;
+
+/// Real images of a run.
+#[non_exhaustive]
+pub enum RealImages {
+    /// Images of a data set, with its labels.
+    Dataset(Dataset),
+    /// Samples of a distribution.
+    Distribution(Box<dyn Distribution>),
+    /// The teacher's own samples (the data-free mode).
+    TeacherSamples,
+}
+
+/// Images and labels of a run: functions of a seed and a position, without state.
 pub struct Source {
-    /// Real images. Without them, the teacher's samples stand in (the data-free mode).
-    pub dataset: Option<Dataset>,
-    /// The teacher's own samples, where a method or the data-free mode asks for them.
-    pub samples: Option<Samples>,
+    /// Real images.
+    pub real: RealImages,
+    /// Samples of the teacher, if a method or the data-free mode needs them.
+    pub samples: Option<TeacherSamples>,
     /// Length of a label; 0 for an unconditional teacher.
     pub label_dim: usize,
 }
 
 impl Source {
-    /// A source of nothing: for networks without labels and methods without images.
+    /// A source without images and labels, for methods that need neither.
     pub fn none() -> Self {
-        Self { dataset: None, samples: None, label_dim: 0 }
+        Self { real: RealImages::TeacherSamples, samples: None, label_dim: 0 }
     }
 
-    /// Labels `[B, K]` for the student's samples: those of random real images, or uniform classes
-    /// where there are none; `None` for an unconditional teacher.
+    /// A source that samples real images from a distribution. `label_dim` is the number of its
+    /// classes, or 0 for unconditional networks.
+    pub fn distribution(distribution: impl Distribution + 'static, label_dim: usize) -> Self {
+        let real = RealImages::Distribution(Box::new(distribution));
+        Self { real, samples: None, label_dim }
+    }
+
+    /// The data set of real images, if they come from one.
+    pub fn dataset(&self) -> Option<&Dataset> {
+        match &self.real {
+            RealImages::Dataset(dataset) => Some(dataset),
+            RealImages::Distribution(_) | RealImages::TeacherSamples => None,
+        }
+    }
+
+    /// Labels `[B, K]` for the student's samples; `None` for an unconditional teacher.
+    ///
+    /// They are labels of random real images. In the data-free mode, and if the data set has no
+    /// such labels, classes are uniform.
     ///
     /// # Errors
     ///
     /// If the device cannot hold them.
-    pub fn labels(&self, draw: &Draw<'_>, of: Use) -> Result<Option<Tensor>, Error> {
+    pub(crate) fn labels(
+        &self,
+        inputs: &RandomInputs<'_>,
+        of: Use,
+    ) -> Result<Option<Tensor>, Error> {
         if self.label_dim == 0 {
             return Ok(None);
         }
-        let positions = (draw.position..).take(draw.batch);
-        let random = stream(draw.seed, of);
-        if let Some(dataset) = self.labelled() {
-            let pick = |position| random.below(position, 0, dataset.len() as u64) as usize;
-            let indices: Vec<usize> = positions.map(pick).collect();
-            return Ok(dataset.batch(&indices, draw.device)?.labels);
-        }
-        let classes: Vec<u32> = positions.map(|p| class_at(&random, p, self.label_dim)).collect();
-        Ok(Some(one_hot(&classes, self.label_dim, draw.device)?))
+        let positions = (inputs.position..).take(inputs.batch);
+        let random = stream(inputs.seed, of);
+        let classes: Vec<u32> = match &self.real {
+            RealImages::Dataset(dataset) if dataset.classes() == self.label_dim => {
+                let pick = |position| random.below(position, 0, dataset.len() as u64) as usize;
+                let indices: Vec<usize> = positions.map(pick).collect();
+                return Ok(dataset.batch(&indices, inputs.device)?.labels);
+            }
+            RealImages::Distribution(it) => distribution::batch(it.as_ref(), &random, inputs)?.1,
+            RealImages::Dataset(_) | RealImages::TeacherSamples => {
+                positions.map(|position| class_at(&random, position, self.label_dim)).collect()
+            }
+        };
+        distribution::labels(&classes, self.label_dim, inputs.device)
     }
 
-    /// Real images `[B, ...]` in [-1, 1] and their labels `[B, K]`, in a random order that shows
-    /// each once an epoch.
+    /// Real images `[B, ...]` in data units and their labels `[B, K]`. Images of a finite set come
+    /// in a random order that shows each once an epoch.
     ///
     /// # Errors
     ///
     /// If there are neither real images nor samples of the teacher.
-    pub fn real(&self, draw: &Draw<'_>) -> Result<(Tensor, Option<Tensor>), Error> {
-        let seed = derived_seed(draw.seed, Use::RealOrder);
-        if let Some(dataset) = &self.dataset {
-            let stream = Stream { dataset, seed };
-            let batch = stream.batch_at(draw.position, draw.batch, draw.device)?;
-            let labels = if self.label_dim == 0 { None } else { batch.labels };
-            return Ok((batch.images, labels));
+    pub(crate) fn real(
+        &self,
+        inputs: &RandomInputs<'_>,
+    ) -> Result<(Tensor, Option<Tensor>), Error> {
+        let seed = derived_seed(inputs.seed, Use::RealOrder);
+        match &self.real {
+            RealImages::Dataset(dataset) => {
+                let stream = Stream { dataset, seed };
+                let batch = stream.batch_at(inputs.position, inputs.batch, inputs.device)?;
+                let labels = if self.label_dim == 0 { None } else { batch.labels };
+                Ok((batch.images, labels))
+            }
+            RealImages::Distribution(it) => {
+                let random = stream(inputs.seed, Use::RealSample);
+                let (images, classes) = distribution::batch(it.as_ref(), &random, inputs)?;
+                let labels = distribution::labels(&classes, self.label_dim, inputs.device)?;
+                Ok((images, labels))
+            }
+            RealImages::TeacherSamples => {
+                let samples = self.samples()?;
+                let indices = order(seed, inputs, samples.len());
+                let images = samples.images(&indices, inputs.device)?;
+                Ok((images, samples.labels(&indices, inputs.device)?))
+            }
         }
-        let samples = self.samples()?;
-        let indices = order(seed, draw, samples.len());
-        Ok((samples.images(&indices, draw.device)?, samples.labels(&indices, draw.device)?))
     }
 
-    /// Latents and the teacher's images of them, for a regression term.
+    /// Latents and the teacher's images for them, for a regression term.
     ///
     /// # Errors
     ///
     /// If there are no samples of the teacher.
-    pub fn pairs(&self, draw: &Draw<'_>) -> Result<Pairs, Error> {
+    pub(crate) fn pairs(&self, inputs: &RandomInputs<'_>) -> Result<RegressionPairs, Error> {
         let samples = self.samples()?;
-        let indices = order(derived_seed(draw.seed, Use::PairOrder), draw, samples.len());
-        Ok(Pairs {
-            z: samples.latents(&indices, draw.device)?.to_dtype(draw.dtype)?,
-            images: samples.images(&indices, draw.device)?.to_dtype(draw.dtype)?,
-            cond: Conditioning::labels(samples.labels(&indices, draw.device)?),
+        let indices = order(derived_seed(inputs.seed, Use::PairOrder), inputs, samples.len());
+        Ok(RegressionPairs {
+            z: samples.latents(&indices, inputs.device)?.to_dtype(inputs.dtype)?,
+            images: samples.images(&indices, inputs.device)?.to_dtype(inputs.dtype)?,
+            cond: Conditioning::labels(samples.labels(&indices, inputs.device)?),
         })
     }
 
-    fn samples(&self) -> Result<&Samples, Error> {
+    fn samples(&self) -> Result<&TeacherSamples, Error> {
         self.samples.as_ref().ok_or_else(|| {
             Error::unusable(
                 "data",
@@ -95,13 +152,9 @@ impl Source {
             )
         })
     }
-
-    fn labelled(&self) -> Option<&Dataset> {
-        self.dataset.as_ref().filter(|dataset| dataset.classes() == self.label_dim)
-    }
 }
 
-fn order(seed: u64, draw: &Draw<'_>, len: usize) -> Vec<usize> {
-    let positions = (draw.position..).take(draw.batch);
+fn order(seed: u64, inputs: &RandomInputs<'_>, len: usize) -> Vec<usize> {
+    let positions = (inputs.position..).take(inputs.batch);
     positions.map(|position| data::order::index_at(seed, position, len)).collect()
 }

@@ -1,17 +1,17 @@
-//! What stands in for a teacher and for images that are not there, where a run is only tried.
+//! Placeholders for a missing teacher and missing images, for smoke tests.
 
 use data::{Dataset, Labels};
 use models::{NetworkConfig, NetworkFile, Provenance};
 
 use crate::{
     Error,
-    streams::{Use, stream},
+    config::streams::{Use, stream},
 };
 
-/// Images of a stand-in: more than a smoke test shows.
+/// Number of placeholder images: more than a smoke test shows.
 const IMAGES: usize = 64;
 
-/// A teacher of this network with the weights that training starts from.
+/// A teacher of this network with random initial weights.
 ///
 /// # Errors
 ///
@@ -22,14 +22,14 @@ pub fn teacher(config: &NetworkConfig, seed: u64) -> Result<NetworkFile, Error> 
     Ok(NetworkFile { config: config.clone(), params, provenance: Provenance { entries } })
 }
 
-/// Images of noise that fit this network, with random classes where it takes some.
+/// Images of noise that fit this network, with random classes if it is conditional.
 ///
 /// # Errors
 ///
-/// If the network takes images that no data set holds.
+/// If no data set can hold images of the network's shape.
 pub fn images(config: &NetworkConfig, seed: u64) -> Result<Dataset, Error> {
     let shape = [config.img_channels, config.img_resolution, config.img_resolution];
-    let (pixels, classes) = (stream(seed, Use::StandInPixel), stream(seed, Use::StandInLabel));
+    let (pixels, classes) = (stream(seed, Use::PlaceholderPixel), stream(seed, Use::PlaceholderLabel));
     let size: usize = shape.iter().product();
     let of_image = |image| (0..size as u32).map(move |at| pixels.below(image, at, 256) as u8);
     let bytes = (0..IMAGES as u64).flat_map(of_image).collect();

@@ -1,8 +1,8 @@
-//! A run's state as one file, written so that no crash can lose the one before it.
+//! Checkpoints: a run's state as one file. A crash while writing cannot lose the previous one.
 //!
-//! The file is safetensors: each trained set under its name (`generator/params/...`, with Adam's
-//! moments under `first/` and `second/`), each average under its own; configuration, counters and
-//! format version in the metadata. It is written beside its place, synced and renamed.
+//! The file is safetensors. Each trained set has its name as prefix (`generator/params/...`, with
+//! Adam's moments under `first/` and `second/`), and so has each average. The metadata hold
+//! configuration, counters and format version. A temporary file is written, synced and renamed.
 
 use std::{
     collections::BTreeMap,
@@ -17,74 +17,75 @@ use models::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, optim::Trained};
+use super::TrainedParams;
+use crate::Error;
 
-/// What `format` says in a checkpoint's metadata; the number goes up when a reader must change.
+/// Value of `format` in a checkpoint's metadata. The number grows with incompatible changes.
 const FORMAT: &str = "uni-instruct-checkpoint-1";
-/// Checkpoints of a run that are kept.
+/// Number of checkpoints that a run keeps.
 const KEPT: usize = 2;
 
-/// The tensors of a state.
-pub struct Parts<'a> {
-    /// What is trained, by name.
-    pub trained: Vec<(&'static str, &'a mut Trained)>,
-    /// Averages of it, by name.
+/// Tensors of a state.
+pub(crate) struct StateTensors<'a> {
+    /// Trained sets, by name.
+    pub trained: Vec<(&'static str, &'a mut TrainedParams)>,
+    /// Averages, by name.
     pub averages: Vec<(&'static str, &'a ParamSet)>,
 }
 
-/// A state that can be kept.
-pub trait Keep {
-    /// What it holds beside tensors.
+/// A state that a checkpoint can hold.
+pub(crate) trait Checkpointed {
+    /// Everything besides the tensors.
     type Counters: Serialize + DeserializeOwned;
 
-    /// Its tensors.
-    fn parts(&mut self) -> Parts<'_>;
+    /// The tensors of the state.
+    fn tensors(&mut self) -> StateTensors<'_>;
 
-    /// What it holds beside tensors.
+    /// Everything besides the tensors.
     fn counters(&self) -> Self::Counters;
 
-    /// Puts back what [`Self::counters`] gave.
+    /// Restores the result of [`Self::counters`].
     fn set_counters(&mut self, counters: Self::Counters);
 }
 
 /// The configuration that a checkpoint belongs to.
 #[derive(Clone, Copy)]
-pub struct Owner<'a> {
-    /// In full.
+pub(crate) struct RunIdentity<'a> {
+    /// Full text of the configuration.
     pub config: &'a str,
-    /// Hash of what decides the numbers.
+    /// Hash of the part of it that decides the numbers.
     pub fingerprint: &'a str,
 }
 
-/// Writes the state into `folder`, under a name that sorts by progress, and removes old ones.
+/// Writes the state into `folder`, under a name that sorts by progress, and removes old checkpoints.
 ///
 /// # Errors
 ///
-/// If the folder cannot be written, or the state is not finite: earlier checkpoints are untouched
-/// then.
-pub fn save(
+/// If the folder cannot be written, or the state is not finite. Earlier checkpoints are then
+/// untouched.
+pub(crate) fn save(
     folder: &Path,
-    owner: Owner<'_>,
+    identity: RunIdentity<'_>,
     images: u64,
-    state: &mut impl Keep,
+    state: &mut impl Checkpointed,
 ) -> Result<PathBuf, Error> {
     fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
     let path = folder.join(format!("{images:012}.safetensors"));
     let counters = json(&state.counters());
-    let parts = state.parts();
+    let parts = state.tensors();
     let updates: BTreeMap<_, _> =
         parts.trained.iter().map(|(name, set)| (*name, set.updates)).collect();
     let metadata = [
         ("format", FORMAT.to_owned()),
-        ("config", owner.config.to_owned()),
-        ("fingerprint", owner.fingerprint.to_owned()),
+        ("config", identity.config.to_owned()),
+        ("fingerprint", identity.fingerprint.to_owned()),
         ("counters", counters),
         ("updates", json(&updates)),
     ];
     let metadata = metadata.map(|(key, text)| (key.to_owned(), text)).into();
     let tensors = tensors(&parts);
     for (name, tensor) in &tensors {
-        // A state that could not be read back must not push out one that can.
+        // A state that cannot be read back must not displace one that can.
         if !is_finite(tensor)? {
             return Err(Error::NonFiniteState { tensor: name.clone() });
         }
@@ -106,29 +107,31 @@ pub fn latest(folder: &Path) -> Result<Option<PathBuf>, Error> {
     Ok(if folder.is_dir() { list(folder)?.pop() } else { None })
 }
 
-/// Reads a checkpoint into a state of the same configuration. On an error the state may be partly
+/// Reads a checkpoint into a state of the same configuration. After an error the state may be partly
 /// overwritten; the file never is.
 ///
 /// # Errors
 ///
 /// If the file is damaged, not a checkpoint, or was written under another configuration.
-pub fn load(path: &Path, owner: Owner<'_>, state: &mut impl Keep) -> Result<(), Error> {
+pub(crate) fn load(path: &Path, identity: RunIdentity<'_>, state: &mut impl Checkpointed) -> Result<(), Error> {
     let TensorFile { mut tensors, metadata } = TensorFile::load(path)?;
     let fault = |reason: String| Error::Checkpoint { path: path.into(), reason };
     let entry =
-        |key: &str| metadata.get(key).ok_or_else(|| fault(format!("its metadata has no `{key}`")));
+        |key: &str| metadata.get(key).ok_or_else(|| fault(format!("its metadata has no `{key}`; restore or delete the file")));
     let format = entry("format")?;
     if format != FORMAT {
-        return Err(fault(format!("its format is `{format}`, this program reads `{FORMAT}`")));
+        return Err(fault(format!(
+            "its format is `{format}`, expected `{FORMAT}`; resume with the version that wrote it"
+        )));
     }
-    let (expected, found) = (owner.fingerprint.to_owned(), entry("fingerprint")?.clone());
+    let (expected, found) = (identity.fingerprint.to_owned(), entry("fingerprint")?.clone());
     if expected != found {
         return Err(Error::ForeignCheckpoint { path: path.into(), expected, found });
     }
     let counters = parse(entry("counters")?).map_err(fault)?;
     let updates: BTreeMap<String, u64> = parse(entry("updates")?).map_err(fault)?;
 
-    let parts = state.parts();
+    let parts = state.tensors();
     for (name, set) in parts.trained {
         restore(name, set, &mut tensors).map_err(fault)?;
         set.updates =
@@ -146,7 +149,7 @@ pub fn load(path: &Path, owner: Owner<'_>, state: &mut impl Keep) -> Result<(), 
 
 fn restore(
     name: &str,
-    set: &Trained,
+    set: &TrainedParams,
     tensors: &mut BTreeMap<String, Tensor>,
 ) -> Result<(), String> {
     set_from(&set.params, tensors, &format!("{name}/params/"))?;
@@ -181,7 +184,7 @@ fn set_from(
     params.set_from(&inside).map_err(|err| format!("under `{prefix}`: {err}"))
 }
 
-/// Removes and returns the tensors under a prefix, without it.
+/// Removes and returns the tensors under a prefix, with the prefix stripped.
 fn take(tensors: &mut BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
     let inside: Vec<String> =
         tensors.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
@@ -192,7 +195,7 @@ fn take(tensors: &mut BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String
     inside.into_iter().filter_map(strip).collect()
 }
 
-fn tensors(parts: &Parts<'_>) -> BTreeMap<String, Tensor> {
+fn tensors(parts: &StateTensors<'_>) -> BTreeMap<String, Tensor> {
     let mut tensors = BTreeMap::new();
     for (set_name, set) in &parts.trained {
         for (name, tensor) in set.params.tensors() {
@@ -222,7 +225,7 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-/// Whether a file is named as checkpoints are; others in the folder are left alone.
+/// Tests for the name of a checkpoint; other files in the folder are left alone.
 fn is_ours(name: &str) -> bool {
     let digits = name.strip_suffix(".safetensors").unwrap_or_default();
     digits.len() == 12 && digits.bytes().all(|it| it.is_ascii_digit())

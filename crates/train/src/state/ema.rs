@@ -1,11 +1,11 @@
-//! The moving average of the generator's weights.
+//! Moving average of the generator's weights.
 
 use candle_core::Result;
 use models::params::ParamSet;
 
 use crate::config::EmaConfig;
 
-/// Decay of one update that shows `batch` images, after `images` in all.
+/// Decay of one update of `batch` images, after `images` in total.
 ///
 /// ```text
 /// β = 2^(−batch / half_life),   half_life ≤ ramp · images
@@ -22,11 +22,11 @@ pub fn decay(config: &EmaConfig, images: u64, batch: u64) -> f64 {
 ///
 /// # Errors
 ///
-/// If the two sets are not of one architecture.
+/// If the two sets are of different architectures.
 pub fn update(ema: &ParamSet, params: &ParamSet, beta: f64) -> Result<()> {
     for (name, average) in ema.vars() {
         let Some(current) = params.vars().get(name) else {
-            candle_core::bail!("the averaged weights have `{name}`, the trained ones do not");
+            candle_core::bail!("the averaged weights have `{name}`, the trained ones do not; average weights of one architecture");
         };
         kernels::adam::ema_update(average, &current.as_detached_tensor(), beta)?;
     }
@@ -36,7 +36,7 @@ pub fn update(ema: &ParamSet, params: &ParamSet, beta: f64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numbers::Positive;
+    use crate::config::Positive;
 
     #[test]
     fn a_half_life_halves_the_weight_of_the_past() {
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn early_averages_forget_faster() {
+    fn the_half_life_ramps_up() {
         let config =
             EmaConfig { half_life: Positive::literal(1000.0), ramp: Positive::literal(0.05) };
         assert_eq!(decay(&config, 0, 100), 0.0);

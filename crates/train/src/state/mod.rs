@@ -1,84 +1,45 @@
-//! Everything a run changes, and nothing else.
+//! Everything that a run changes: counters, parameters, moments, averages, and their file.
 
-pub mod checkpoint;
-pub mod ema;
-pub mod optim;
+pub(crate) mod checkpoint;
+pub(crate) mod ema;
+mod optim;
+mod progress;
 
 use divergence::RatioState;
 use models::params::ParamSet;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
-    checkpoint::{Keep, Parts},
-    config::EmaConfig,
-    ema,
-    engine::Outcome,
-    optim::{Gradients, OptimizerConfig, Trained},
+    config::{EmaConfig, OptimizerConfig},
 };
+use checkpoint::{Checkpointed, StateTensors};
 
-/// The state of a distillation: with the configuration it decides all that follows.
+pub use checkpoint::latest as latest_checkpoint;
+pub use optim::{Gradients, TrainedParams};
+pub use progress::{Outcome, Progress, Stats};
+
+/// State of a distillation. Together with the configuration it determines all further updates.
 pub struct TrainState {
-    /// Counters; every random number is read off at one of them.
+    /// Counters. Every random number is a function of the seed and one of them.
     pub progress: Progress,
     /// The one-step generator.
-    pub generator: Trained,
-    /// The denoiser of the generator's law.
-    pub fake: Trained,
-    /// The discriminator's own parameters, where it has some.
-    pub discriminator: Option<Trained>,
-    /// The average of the generator's weights.
+    pub generator: TrainedParams,
+    /// The fake score: the denoiser of the generator's distribution. Empty if it has no parameters
+    /// of its own to train.
+    pub fake: TrainedParams,
+    /// Parameters of the discriminator's own head, if it has one.
+    pub discriminator: Option<TrainedParams>,
+    /// Moving average of the generator's weights.
     pub ema: ParamSet,
     /// Running statistics of the ratio estimate.
     pub ratio: RatioState,
 }
 
-/// How far a run is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Images shown to the network that the run is about.
-    pub images: u64,
-    /// Images shown to the fake score.
-    pub fake_images: u64,
-    /// Updates that were skipped for a non-finite loss or gradient, in all.
-    pub skipped: u64,
-    /// The same, in a row, up to now.
-    pub skipped_in_a_row: u32,
-    /// Seconds spent in updates, over all sessions of the run.
-    pub seconds: f64,
-}
-
-impl Progress {
-    /// Counts one update of `images` images.
-    ///
-    /// # Errors
-    ///
-    /// If more than `max_skipped` updates in a row were skipped.
-    pub fn record(
-        &mut self,
-        outcome: &Outcome,
-        images: u64,
-        seconds: f64,
-        max_skipped: u32,
-    ) -> Result<(), Error> {
-        self.images += images;
-        self.seconds += seconds;
-        let Outcome::Skipped(what) = outcome else {
-            self.skipped_in_a_row = 0;
-            return Ok(());
-        };
-        self.skipped += 1;
-        self.skipped_in_a_row += 1;
-        if max_skipped < self.skipped_in_a_row {
-            let (images, times) = (self.images, self.skipped_in_a_row);
-            return Err(Error::NonFinite { images, what, times });
-        }
-        Ok(())
-    }
-}
-
 impl TrainState {
     /// The state before the first update. The average starts as a copy of the generator.
+    ///
+    /// `fake` may be empty ([`ParamSet::default`]) if the fake score is known in closed form, and
+    /// `discriminator` is `None` if the log-ratio has no parameters of its own.
     ///
     /// # Errors
     ///
@@ -87,26 +48,25 @@ impl TrainState {
         generator: ParamSet,
         fake: ParamSet,
         discriminator: Option<ParamSet>,
-        ratio: RatioState,
     ) -> Result<Self, Error> {
         Ok(Self {
             progress: Progress::default(),
             ema: generator.deep_copy()?,
-            generator: Trained::new(generator)?,
-            fake: Trained::new(fake)?,
-            discriminator: discriminator.map(Trained::new).transpose()?,
-            ratio,
+            generator: TrainedParams::new(generator)?,
+            fake: TrainedParams::new(fake)?,
+            discriminator: discriminator.map(TrainedParams::new).transpose()?,
+            ratio: RatioState::default(),
         })
     }
 }
 
-impl Keep for TrainState {
+impl Checkpointed for TrainState {
     type Counters = (Progress, RatioState);
 
-    fn parts(&mut self) -> Parts<'_> {
+    fn tensors(&mut self) -> StateTensors<'_> {
         let mut trained = vec![("generator", &mut self.generator), ("fake", &mut self.fake)];
         trained.extend(self.discriminator.as_mut().map(|head| ("discriminator", head)));
-        Parts { trained, averages: vec![("ema", &self.ema)] }
+        StateTensors { trained, averages: vec![("ema", &self.ema)] }
     }
 
     fn counters(&self) -> Self::Counters {
@@ -118,15 +78,15 @@ impl Keep for TrainState {
     }
 }
 
-/// What an update changes where one network is trained on images: a teacher, a feature network.
+/// State of the training of a single network on images: a teacher or a feature network.
 pub struct AveragedState {
-    /// What its tensors are called in a checkpoint.
-    pub name: &'static str,
+    /// Prefix of its tensors in a checkpoint.
+    pub(crate) name: &'static str,
     /// Counters.
     pub progress: Progress,
     /// The network.
-    pub trained: Trained,
-    /// The average of its weights: what is kept.
+    pub trained: TrainedParams,
+    /// Moving average of its weights, which is exported.
     pub ema: ParamSet,
 }
 
@@ -136,18 +96,18 @@ impl AveragedState {
     /// # Errors
     ///
     /// If the device cannot hold average and moments.
-    pub fn new(name: &'static str, params: ParamSet) -> Result<Self, Error> {
+    pub(crate) fn new(name: &'static str, params: ParamSet) -> Result<Self, Error> {
         let ema = params.deep_copy()?;
-        Ok(Self { name, progress: Progress::default(), trained: Trained::new(params)?, ema })
+        Ok(Self { name, progress: Progress::default(), trained: TrainedParams::new(params)?, ema })
     }
 
-    /// One update of network and average by the gradients of `batch` images, after which `images`
-    /// have been shown.
+    /// Updates network and average with the gradients of `batch` images, after which `images` have
+    /// been shown.
     ///
     /// # Errors
     ///
     /// If a gradient does not fit its parameter.
-    pub fn update(
+    pub(crate) fn update(
         &mut self,
         optimizer: &OptimizerConfig,
         average: &EmaConfig,
@@ -161,11 +121,11 @@ impl AveragedState {
     }
 }
 
-impl Keep for AveragedState {
+impl Checkpointed for AveragedState {
     type Counters = Progress;
 
-    fn parts(&mut self) -> Parts<'_> {
-        Parts { trained: vec![(self.name, &mut self.trained)], averages: vec![("ema", &self.ema)] }
+    fn tensors(&mut self) -> StateTensors<'_> {
+        StateTensors { trained: vec![(self.name, &mut self.trained)], averages: vec![("ema", &self.ema)] }
     }
 
     fn counters(&self) -> Progress {
@@ -174,33 +134,5 @@ impl Keep for AveragedState {
 
     fn set_counters(&mut self, progress: Progress) {
         self.progress = progress;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_ends_when_too_many_updates_in_a_row_were_skipped() {
-        let mut progress = Progress::default();
-        let skipped = Outcome::Skipped("Loss/fake");
-        let applied = Outcome::Applied(Default::default());
-        for outcome in [&skipped, &skipped, &applied, &skipped, &skipped] {
-            progress.record(outcome, 10, 0.5, 2).unwrap();
-        }
-        let expected = Progress {
-            images: 50,
-            skipped: 4,
-            skipped_in_a_row: 2,
-            seconds: 2.5,
-            ..Progress::default()
-        };
-        assert_eq!(progress, expected);
-        let Err(Error::NonFinite { images: 60, what: "Loss/fake", times: 3 }) =
-            progress.record(&skipped, 10, 0.5, 2)
-        else {
-            panic!("the third skip in a row must end the run");
-        };
     }
 }

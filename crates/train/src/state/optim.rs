@@ -1,85 +1,26 @@
-//! Adam with public moments, gradients by name, learning-rate schedules.
+//! Adam with public moments, and gradients by parameter name.
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var, backprop::GradStore};
 use kernels::adam::{self, AdamConfig};
 use models::params::ParamSet;
-use serde::{Deserialize, Serialize};
 
-use crate::numbers::{Fraction, NonNegative, Positive};
+use crate::config::{OptimizerConfig, Positive};
 
-/// How a set of parameters is updated.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OptimizerConfig {
-    /// Step size once ramped up.
-    pub learning_rate: Positive,
-    /// Decay of Adam's first moment.
-    pub beta1: Fraction,
-    /// Decay of Adam's second moment.
-    pub beta2: Fraction,
-    /// Added to the root of the second moment.
-    pub eps: Positive,
-    /// Decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101).
-    pub weight_decay: NonNegative,
-    /// Largest size of each number of the gradient; a larger one is set to it, before anything else.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_value: Option<Positive>,
-    /// Largest norm of the whole gradient; a longer one is scaled down to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_norm: Option<Positive>,
-    /// The step size grows linearly from zero over this many images.
-    pub ramp_images: u64,
-    /// Beyond this many images the step size falls as the inverse square root of progress
-    /// (Karras et al. 2024, arXiv:2312.02696, Eq. 67).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decay_images: Option<Positive>,
-}
-
-impl Default for OptimizerConfig {
-    /// SiD's values, which SiDA and Uni-Instruct share (docs/methods.md, "Settings in the papers").
-    fn default() -> Self {
-        Self {
-            learning_rate: Positive::literal(1e-5),
-            beta1: Fraction::literal(0.0),
-            beta2: Fraction::literal(0.999),
-            eps: Positive::literal(1e-8),
-            weight_decay: NonNegative::literal(0.0),
-            clip_value: None,
-            clip_norm: None,
-            ramp_images: 0,
-            decay_images: None,
-        }
-    }
-}
-
-impl OptimizerConfig {
-    /// The step size after `images` images.
-    pub fn learning_rate_at(&self, images: u64) -> f64 {
-        let images = images as f64;
-        let ramp = match self.ramp_images {
-            0 => 1.0,
-            ramp => (images / ramp as f64).min(1.0),
-        };
-        let decay = self.decay_images.map_or(1.0, |start| (images / start.get()).max(1.0).sqrt());
-        self.learning_rate.get() * ramp / decay
-    }
-}
-
-/// Parameters that are trained, with everything an update needs.
-pub struct Trained {
+/// Parameters in training, with Adam's moments and the number of updates.
+pub struct TrainedParams {
     /// The parameters.
     pub params: ParamSet,
     /// Adam's first moments, by parameter name.
     pub first: BTreeMap<String, Var>,
     /// Adam's second moments.
     pub second: BTreeMap<String, Var>,
-    /// Updates done.
+    /// Number of updates so far.
     pub updates: u64,
 }
 
-impl Trained {
+impl TrainedParams {
     /// Parameters before their first update.
     ///
     /// # Errors
@@ -94,10 +35,10 @@ impl Trained {
         Ok(Self { params, first, second, updates: 0 })
     }
 
-    /// One update. The step size is that of `images` images of progress.
+    /// Updates the parameters with the step size after `images` images.
     ///
-    /// Parameters without a gradient stay as they are, their moments too. Without any gradient
-    /// nothing is counted: Adam's corrections for a short past are of the updates that were made.
+    /// A parameter without a gradient keeps its value and moments. Without any gradient, no update is
+    /// counted, because Adam's bias correction depends on the number of updates made.
     ///
     /// # Errors
     ///
@@ -140,12 +81,12 @@ impl Trained {
     }
 }
 
-/// Gradients by parameter name, in the order of names.
+/// Gradients by parameter name, in the order of the names.
 #[derive(Default)]
 pub struct Gradients(pub BTreeMap<String, Tensor>);
 
 impl Gradients {
-    /// Adds those of one backward pass for `params`.
+    /// Adds the gradients of one backward pass with respect to `params`, and removes them from `store`.
     ///
     /// # Errors
     ///
@@ -163,7 +104,7 @@ impl Gradients {
         Ok(())
     }
 
-    /// The Euclidean norm of all gradients together: not finite if one of them is not.
+    /// Euclidean norm of all gradients together; not finite if one of them is not.
     ///
     /// # Errors
     ///
@@ -173,11 +114,11 @@ impl Gradients {
     }
 }
 
-/// The Euclidean norm of several tensors together.
+/// Euclidean norm of several tensors together.
 fn norm(tensors: impl Iterator<Item = Result<Tensor>>) -> Result<f64> {
     let mut squares = 0.0;
     for tensor in tensors {
-        // Not every device has f64.
+        // Summed on the CPU, because not every device supports f64.
         let sum = tensor?.sqr()?.sum_all()?.to_device(&Device::Cpu)?;
         squares += sum.to_dtype(DType::F64)?.to_scalar::<f64>()?;
     }
@@ -188,52 +129,38 @@ fn norm(tensors: impl Iterator<Item = Result<Tensor>>) -> Result<f64> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn step_sizes_ramp_up_and_decay() {
-        let config = OptimizerConfig {
-            learning_rate: Positive::literal(0.1),
-            ramp_images: 100,
-            decay_images: Some(Positive::literal(400.0)),
-            ..OptimizerConfig::default()
-        };
-        for (images, expected) in [(0, 0.0), (50, 0.05), (100, 0.1), (400, 0.1), (1600, 0.05)] {
-            assert!((config.learning_rate_at(images) - expected).abs() < 1e-12, "{images}");
-        }
-    }
-
-    /// What one update leaves of `[1, 1, 1]` under a gradient, by Adam's first moments: with its decay
-    /// 0, the gradient as it was used.
-    fn used(gradient: [f32; 3], config: OptimizerConfig) -> Vec<f32> {
+    /// The gradient that an update applies, after clipping: Adam's first moment without decay.
+    fn applied(gradient: [f32; 3], config: OptimizerConfig) -> Vec<f32> {
         let tensor = |values: [f32; 3]| Tensor::new(&values, &Device::Cpu).unwrap();
         let params = [("w".to_owned(), tensor([1.0; 3]))].into();
-        let mut trained = Trained::new(ParamSet::from_tensors(&params).unwrap()).unwrap();
+        let mut trained = TrainedParams::new(ParamSet::from_tensors(&params).unwrap()).unwrap();
         let gradients = Gradients([("w".to_owned(), tensor(gradient))].into());
         trained.update(&config, &gradients, 0).unwrap();
         trained.first["w"].to_vec1().unwrap()
     }
 
     #[test]
-    fn gradients_are_clipped_number_by_number_and_then_as_a_whole() {
+    fn gradients_are_clipped_by_value_and_then_by_norm() {
         let config = |value: Option<f64>, norm: Option<f64>| OptimizerConfig {
             clip_value: value.map(|it| it.try_into().unwrap()),
             clip_norm: norm.map(|it| it.try_into().unwrap()),
             ..OptimizerConfig::default()
         };
         let gradient = [0.5, -4.0, 3.0];
-        assert_eq!(used(gradient, config(None, None)), gradient);
-        assert_eq!(used(gradient, config(Some(1.0), None)), [0.5, -1.0, 1.0]);
+        assert_eq!(applied(gradient, config(None, None)), gradient);
+        assert_eq!(applied(gradient, config(Some(1.0), None)), [0.5, -1.0, 1.0]);
         // Of length 1.5 after the first clip, so two thirds are left of it.
-        let both = used(gradient, config(Some(1.0), Some(1.0)));
+        let both = applied(gradient, config(Some(1.0), Some(1.0)));
         for (found, expected) in both.iter().zip([1.0 / 3.0, -2.0 / 3.0, 2.0 / 3.0]) {
             assert!((found - expected).abs() < 1e-6, "{both:?}");
         }
     }
 
     #[test]
-    fn without_gradients_no_update_is_counted() {
+    fn an_update_without_gradients_is_not_counted() {
         let one = Tensor::ones(3, DType::F32, &candle_core::Device::Cpu).unwrap();
         let params = ParamSet::from_tensors(&[("w".to_owned(), one.clone())].into()).unwrap();
-        let mut trained = Trained::new(params).unwrap();
+        let mut trained = TrainedParams::new(params).unwrap();
         let config =
             OptimizerConfig { learning_rate: Positive::literal(0.5), ..OptimizerConfig::default() };
         for _ in 0..1000 {

@@ -1,11 +1,11 @@
-//! Training of teachers: all its options at once, and resumed.
+//! Training of teachers: all options at once, and resumed.
 
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use data::{Dataset, Labels};
 
-use crate::{
+use uni_instruct_train::{
     run::{self, Job, Limits},
     state::AveragedState,
     teacher::{Teacher, TeacherConfig},
@@ -48,7 +48,7 @@ fn weights(state: &AveragedState) -> Vec<f32> {
     tensors.flat_map(|it| it.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect()
 }
 
-/// The averaged weights at the end of the run, in one go.
+/// The averaged weights at the end of an uninterrupted run.
 fn trained(overrides: &[&str]) -> Vec<f32> {
     let mut teacher = teacher(overrides);
     while teacher.progress().images < teacher.total() {

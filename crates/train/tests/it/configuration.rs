@@ -1,14 +1,14 @@
-//! What a configuration accepts, refuses and keeps.
+//! Parsing of configurations: accepted and rejected files, overrides, round trips.
 
 use divergence::{Divergence, Method, Objective};
 
-use crate::{Config, Error, config::LogConfig};
+use uni_instruct_train::{Config, Error, config::LogConfig};
 
 fn parse(text: &str) -> Result<Config, Error> {
     Config::parse("run.toml", text, &[])
 }
 
-/// The whole chain of an error, as the command line prints it.
+/// The full chain of an error, as the command line prints it.
 fn chain(err: &dyn std::error::Error) -> String {
     let mut text = err.to_string();
     let mut source = err.source();
@@ -20,9 +20,9 @@ fn chain(err: &dyn std::error::Error) -> String {
 }
 
 #[track_caller]
-fn check_refused(text: &str, overrides: &[&str], expected: &[&str]) {
+fn check_rejected(text: &str, overrides: &[&str], expected: &[&str]) {
     let overrides: Vec<String> = overrides.iter().map(|&it| it.into()).collect();
-    let err = Config::parse("run.toml", text, &overrides).expect_err("must be refused");
+    let err = Config::parse("run.toml", text, &overrides).expect_err("must be rejected");
     let message = chain(&err);
     for part in expected {
         assert!(message.contains(part), "`{part}` is not in: {message}");
@@ -35,7 +35,7 @@ fn an_empty_file_is_the_default_run() {
 }
 
 #[test]
-fn a_resolved_configuration_reads_back_as_itself() {
+fn resolved_configurations_round_trip() {
     for row in divergence::presets() {
         let text = format!("[[phase]]\npreset = \"{}\"\nimages = 1000\n", row.name);
         let config = parse(&text).unwrap();
@@ -62,8 +62,8 @@ fn short_keys_change_a_method_given_in_full() {
     let same = "phase.0.method.divergence=js";
     let overrides = ["phase.0.divergence=js", same, "phase.0.method.objective.sid.alpha=0.5"];
     let config = Config::parse("run.toml", &full, &overrides.map(String::from)).unwrap();
-    check_refused(&full, &["phase.0.divergence=js"], &["`divergence` is given twice"]);
-    check_refused(&full, &["phase.0.alpha=0.5"], &["`alpha` is given twice"]);
+    check_rejected(&full, &["phase.0.divergence=js"], &["`divergence` is given twice"]);
+    check_rejected(&full, &["phase.0.alpha=0.5"], &["`alpha` is given twice"]);
     let expected = Method {
         divergence: Divergence::JensenShannon,
         objective: Objective::Sid { alpha: 0.5 },
@@ -73,7 +73,7 @@ fn short_keys_change_a_method_given_in_full() {
 }
 
 #[test]
-fn parts_of_a_method_are_switched_off_by_false() {
+fn false_switches_off_parts_of_a_method() {
     let config = parse(
         "[[phase]]\npreset = \"dmd2\"\nmethod.adversarial = false\n\
          [[phase]]\npreset = \"dmd\"\nmethod.regression = false\n\
@@ -82,14 +82,14 @@ fn parts_of_a_method_are_switched_off_by_false() {
     .unwrap();
     assert_eq!(config.phase[0].method.adversarial, None);
     assert_eq!(config.phase[1].method.regression, None);
-    // A change alone is one of the default preset.
+    // Without a preset, changes apply to the default one.
     let default = divergence::preset("uni-instruct").unwrap().method.clone();
     assert_eq!(config.phase[2].method, Method { sigma_init: 1.5, ..default });
-    check_refused("[[phase]]\nmethod.adversarial = {}", &[], &["`adversarial` is an empty table"]);
+    check_rejected("[[phase]]\nmethod.adversarial = {}", &[], &["`adversarial` is an empty table"]);
 }
 
 #[test]
-fn a_file_without_phases_has_one_to_change() {
+fn overrides_reach_the_default_phase() {
     let overrides = ["phase.0.images=640", "phase.0.preset=sid"].map(String::from);
     let config = Config::parse("run.toml", "batch = 8", &overrides).unwrap();
     assert_eq!((config.phase.len(), config.phase[0].images), (1, 640));
@@ -97,18 +97,18 @@ fn a_file_without_phases_has_one_to_change() {
 }
 
 #[test]
-fn faults_name_the_line_the_key_and_what_there_is() {
-    check_refused("batch = 0", &[], &["run.toml", "line 1", "batch = 0", "nonzero"]);
-    check_refused("seed = 1\nbach = 64", &[], &["line 2", "unknown field `bach`", "`batch`"]);
-    check_refused("ema.half_life = -1.0", &[], &["-1 is not a positive number"]);
-    check_refused("dropout = 1.0", &[], &["1 is not in [0, 1)"]);
-    check_refused("[[phase]]\npreset = \"sidd\"", &[], &["no method named `sidd`", "sid", "dmd2"]);
-    check_refused("[[phase]]\ndivergence = \"klx\"", &[], &["klx", "forward-kl"]);
-    check_refused("[[phase]]\nalpha = 1.0", &[], &["the method has no alpha"]);
-    check_refused("[[phase]]\nmethod.speed = 1", &[], &["speed"]);
-    check_refused("", &["batch"], &["--set batch", "key.path=value"]);
-    check_refused("", &["ema.half_life=2", "ema.half_life.x=1"], &["half_life"]);
-    check_refused("[[phase]]\nimages = 1", &["phase.1.images=5"], &["phase.1.images", "no such"]);
+fn errors_name_line_key_and_choices() {
+    check_rejected("batch = 0", &[], &["run.toml", "line 1", "batch = 0", "nonzero"]);
+    check_rejected("seed = 1\nbach = 64", &[], &["line 2", "unknown field `bach`", "`batch`"]);
+    check_rejected("ema.half_life = -1.0", &[], &["-1 is not a positive number"]);
+    check_rejected("dropout = 1.0", &[], &["1 is not in [0, 1)"]);
+    check_rejected("[[phase]]\npreset = \"sidd\"", &[], &["no method named `sidd`", "sid", "dmd2"]);
+    check_rejected("[[phase]]\ndivergence = \"klx\"", &[], &["klx", "forward-kl"]);
+    check_rejected("[[phase]]\nalpha = 1.0", &[], &["the method has no alpha"]);
+    check_rejected("[[phase]]\nmethod.speed = 1", &[], &["speed"]);
+    check_rejected("", &["batch"], &["--set batch", "key.path=value"]);
+    check_rejected("", &["ema.half_life=2", "ema.half_life.x=1"], &["half_life"]);
+    check_rejected("[[phase]]\nimages = 1", &["phase.1.images=5"], &["phase.1.images", "no such"]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn overrides_reach_every_depth() {
 }
 
 #[test]
-fn the_fingerprint_ignores_logging_and_nothing_else() {
+fn the_fingerprint_ignores_logging_only() {
     let config = Config::default();
     let logs = Config { log: LogConfig { tick: 1, samples: 2, checkpoint: 3 }, ..config.clone() };
     assert_eq!(config.fingerprint(), logs.fingerprint());
@@ -145,7 +145,7 @@ fn phases_follow_one_another() {
 }
 
 #[test]
-fn a_smoke_test_is_two_small_updates_of_every_phase() {
+fn smoke_tests_cut_each_phase_to_two_small_updates() {
     let text = "batch = 32\naccumulation = 8\n[[phase]]\nimages = 1000\n[[phase]]\nimages = 5\n";
     let smoke = parse(text).unwrap().smoke(2);
     assert_eq!((smoke.batch.get(), smoke.accumulation.get()), (2, 2));
@@ -155,7 +155,7 @@ fn a_smoke_test_is_two_small_updates_of_every_phase() {
 }
 
 #[test]
-fn an_architecture_is_a_name_or_a_table_and_is_kept() {
+fn an_architecture_is_a_name_or_a_table() {
     let config = parse("architecture = \"cifar10-ddpmpp-cond\"").unwrap();
     assert_eq!(config.architecture.as_ref().unwrap().network().label_dim, 10);
     assert!(config.to_toml().contains("architecture = \"cifar10-ddpmpp-cond\""));
@@ -165,11 +165,11 @@ fn an_architecture_is_a_name_or_a_table_and_is_kept() {
     let config = parse(table).unwrap();
     assert_eq!(config.architecture.as_ref().unwrap().network().img_resolution, 8);
     assert_eq!(parse(&config.to_toml()).unwrap(), config);
-    check_refused(
+    check_rejected(
         "architecture = \"adm\"",
         &[],
         &["no network named `adm`", "imagenet64-adm-cond"],
     );
     let odd = table.replace("img_resolution = 8", "img_resolution = 9");
-    check_refused(&odd, &[], &["img_resolution"]);
+    check_rejected(&odd, &[], &["img_resolution"]);
 }

@@ -1,5 +1,4 @@
-//! The engine on images: presets, resume, refusals. Networks are tiny; numbers must be right, not
-//! good.
+//! The engine on images: presets, checkpoints, rejected inputs. Networks are tiny.
 
 use std::{path::Path, sync::atomic::AtomicBool};
 
@@ -9,12 +8,15 @@ use models::{
     Architecture, NetworkConfig, NetworkFile, Provenance, TensorFile, unet::config::SongConfig,
 };
 
-use crate::{
-    Config, Engine, Error,
-    assemble::{Parts, assemble},
-    engine::Outcome,
+use uni_instruct_train::{
+    Config, Engine, Error, Outcome,
+    assemble::{RunInputs, assemble},
     run::{self, Ending, Job, Limits},
+    state::{TrainedParams, latest_checkpoint},
 };
+
+/// Name of the cache of the teacher's samples.
+const SAMPLES: &str = "teacher-samples.safetensors";
 
 pub(super) fn network(label_dim: usize) -> NetworkConfig {
     let song = SongConfig {
@@ -34,10 +36,10 @@ fn dataset(classes: usize) -> Dataset {
     Dataset::new("test", [1, 8, 8], pixels, Labels::Classes { classes, of_image }).unwrap()
 }
 
-pub(super) fn parts(label_dim: usize, classes: Option<usize>) -> Parts {
+pub(super) fn inputs(label_dim: usize, classes: Option<usize>) -> RunInputs {
     let config = network(label_dim);
     let params = config.init(5).unwrap();
-    Parts {
+    RunInputs {
         teacher: NetworkFile { config, params, provenance: Provenance::default() },
         teacher_hash: "of a test".into(),
         dataset: classes.map(dataset),
@@ -54,8 +56,8 @@ pub(super) fn config(preset: &str, images: u64, extra: &str) -> Config {
     Config::parse("test", &text, &[]).unwrap()
 }
 
-pub(super) fn engine(config: Config, parts: Parts, folder: &Path) -> Result<Engine, Error> {
-    assemble(config, parts, folder, |_, _| Ok(()))
+pub(super) fn engine(config: Config, inputs: RunInputs, folder: &Path) -> Result<Engine, Error> {
+    assemble(config, inputs, folder, |_, _| Ok(()))
 }
 
 fn weights(engine: &Engine) -> Vec<f32> {
@@ -70,7 +72,7 @@ fn every_preset_updates_both_networks() {
         for (label_dim, classes) in [(4, Some(4)), (0, Some(4)), (4, None)] {
             let data = if classes.is_some() { "" } else { "data = \"teacher-samples\"" };
             let config = config(row.name, 8, data);
-            let mut engine = engine(config, parts(label_dim, classes), folder.path()).unwrap();
+            let mut engine = engine(config, inputs(label_dim, classes), folder.path()).unwrap();
             let before = weights(&engine);
             for _ in 0..2 {
                 let outcome = engine.update().unwrap();
@@ -94,17 +96,17 @@ fn a_resumed_run_ends_with_the_same_bits() {
     let config = config("uni-instruct", 24, "");
     let stop = AtomicBool::new(false);
     let limits = Limits { stop: &stop, seconds: None };
-    let mut whole = engine(config.clone(), parts(4, Some(4)), at_once.path()).unwrap();
+    let mut whole = engine(config.clone(), inputs(4, Some(4)), at_once.path()).unwrap();
     let ending = run::run(&mut whole, at_once.path(), &mut [], &limits).unwrap();
     assert_eq!(ending, Ending::Finished);
 
-    let mut first = engine(config.clone(), parts(4, Some(4)), in_two.path()).unwrap();
+    let mut first = engine(config.clone(), inputs(4, Some(4)), in_two.path()).unwrap();
     for _ in 0..3 {
         first.update().unwrap();
     }
     first.save(&in_two.path().join("checkpoints")).unwrap();
     drop(first);
-    let mut second = engine(config, parts(4, Some(4)), in_two.path()).unwrap();
+    let mut second = engine(config, inputs(4, Some(4)), in_two.path()).unwrap();
     run::run(&mut second, in_two.path(), &mut [], &limits).unwrap();
     assert_eq!(second.state.progress.images, 24);
     assert_eq!(weights(&whole), weights(&second));
@@ -114,7 +116,7 @@ fn a_resumed_run_ends_with_the_same_bits() {
 #[test]
 fn a_stopped_run_leaves_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
-    let mut engine = engine(config("sid", 80, ""), parts(0, None), folder.path()).unwrap();
+    let mut engine = engine(config("sid", 80, ""), inputs(0, None), folder.path()).unwrap();
     let stop = AtomicBool::new(true);
     let limits = Limits { stop: &stop, seconds: None };
     let ending = run::run(&mut engine, folder.path(), &mut [], &limits).unwrap();
@@ -123,7 +125,7 @@ fn a_stopped_run_leaves_a_checkpoint() {
 }
 
 #[test]
-fn the_split_into_passes_does_not_change_the_gradient() {
+fn accumulation_does_not_change_the_gradient() {
     let folder = tempfile::tempdir().unwrap();
     let whole = config("sid", 16, "");
     let split = Config {
@@ -132,7 +134,7 @@ fn the_split_into_passes_does_not_change_the_gradient() {
         ..whole.clone()
     };
     let [whole, split] = [whole, split].map(|config| {
-        let mut engine = engine(config, parts(4, Some(4)), folder.path()).unwrap();
+        let mut engine = engine(config, inputs(4, Some(4)), folder.path()).unwrap();
         engine.update().unwrap();
         weights(&engine)
     });
@@ -142,14 +144,14 @@ fn the_split_into_passes_does_not_change_the_gradient() {
 }
 
 #[test]
-fn damaged_and_foreign_checkpoints_are_refused_by_name() {
+fn rejects_damaged_and_foreign_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let sid = config("sid", 8, "");
-    let mut first = engine(sid.clone(), parts(0, None), folder.path()).unwrap();
+    let mut first = engine(sid.clone(), inputs(0, None), folder.path()).unwrap();
     let path = first.save(folder.path()).unwrap();
     let bytes = std::fs::read(&path).unwrap();
 
-    let mut other = engine(Config { seed: 9, ..sid }, parts(0, None), folder.path()).unwrap();
+    let mut other = engine(Config { seed: 9, ..sid }, inputs(0, None), folder.path()).unwrap();
     assert!(matches!(other.resume(&path), Err(Error::ForeignCheckpoint { .. })));
 
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
@@ -165,7 +167,7 @@ fn damaged_and_foreign_checkpoints_are_refused_by_name() {
     let message = first.resume(&path).unwrap_err().to_string();
     assert!(message.contains(&key["ema/".len()..]), "{message}");
 
-    // A moment that is not finite would spoil the next step as well.
+    // A non-finite moment would spoil the next step as well.
     let mut file = TensorFile::from_bytes("test", &bytes).unwrap();
     let moment = format!("generator/second/{}", &key["ema/".len()..]);
     let nan = Tensor::full(f32::NAN, file.tensors[&moment].shape(), &Device::Cpu).unwrap();
@@ -176,9 +178,9 @@ fn damaged_and_foreign_checkpoints_are_refused_by_name() {
 }
 
 #[test]
-fn files_of_others_among_the_checkpoints_are_left_alone() {
+fn other_files_in_the_checkpoint_folder_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let mut engine = engine(config("sid", 80, ""), parts(0, None), folder.path()).unwrap();
+    let mut engine = engine(config("sid", 80, ""), inputs(0, None), folder.path()).unwrap();
     for name in ["best.safetensors", "000.safetensors", "999999999999.txt"] {
         std::fs::write(folder.path().join(name), "mine").unwrap();
     }
@@ -186,51 +188,51 @@ fn files_of_others_among_the_checkpoints_are_left_alone() {
         engine.update().unwrap();
         engine.save(folder.path()).unwrap();
     }
-    let newest = crate::checkpoint::latest(folder.path()).unwrap().unwrap();
+    let newest = latest_checkpoint(folder.path()).unwrap().unwrap();
     assert_eq!(newest.file_name().unwrap(), "000000000016.safetensors");
-    // Two checkpoints are kept, and all that is not one.
+    // Two checkpoints and the three other files remain.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5);
 }
 
 #[test]
-fn damaged_samples_of_the_teacher_are_refused_by_name() {
+fn rejects_damaged_teacher_samples() {
     let folder = tempfile::tempdir().unwrap();
-    let dmd = || engine(config("dmd", 8, ""), parts(4, Some(4)), folder.path());
+    let dmd = || engine(config("dmd", 8, ""), inputs(4, Some(4)), folder.path());
     dmd().unwrap();
-    let path = folder.path().join(crate::pairs::FILE);
+    let path = folder.path().join(SAMPLES);
     let bytes = std::fs::read(&path).unwrap();
     let cases = [
-        ("classes", Tensor::new(&[9u32; 8], &Device::Cpu).unwrap(), "are not those"),
-        ("classes", Tensor::new(&[0u32; 3], &Device::Cpu).unwrap(), "are not those"),
-        ("images", Tensor::zeros((8, 1, 4, 4), DType::F32, &Device::Cpu).unwrap(), "are not those"),
+        ("classes", Tensor::new(&[9u32; 8], &Device::Cpu).unwrap(), "do not fit"),
+        ("classes", Tensor::new(&[0u32; 3], &Device::Cpu).unwrap(), "do not fit"),
+        ("images", Tensor::zeros((8, 1, 4, 4), DType::F32, &Device::Cpu).unwrap(), "do not fit"),
         ("images", Tensor::full(f32::NAN, (8, 1, 8, 8), &Device::Cpu).unwrap(), "a NaN"),
     ];
     for (key, tensor, expected) in cases {
         let mut file = TensorFile::from_bytes("test", &bytes).unwrap();
         file.tensors.insert(key.into(), tensor);
         file.save(&path).unwrap();
-        let message = dmd().err().expect("must be refused").to_string();
-        assert!(message.contains(crate::pairs::FILE) && message.contains(expected), "{message}");
+        let message = dmd().err().expect("must be rejected").to_string();
+        assert!(message.contains(SAMPLES) && message.contains(expected), "{message}");
     }
 }
 
 #[test]
-fn what_does_not_fit_is_refused_before_the_first_step() {
+fn rejects_mismatched_inputs_before_the_first_step() {
     let folder = tempfile::tempdir().unwrap();
-    let refused = |config: Config, parts: Parts, expected: &str| {
-        let err = engine(config, parts, folder.path()).err().expect("must be refused").to_string();
+    let rejected = |config: Config, inputs: RunInputs, expected: &str| {
+        let err = engine(config, inputs, folder.path()).err().expect("must be rejected").to_string();
         assert!(err.contains(expected), "`{expected}` is not in: {err}");
     };
-    refused(config("sid", 8, ""), parts(4, Some(3)), "3 classes, the network takes 4");
-    refused(config("sid", 8, "augment = 0.5"), parts(4, Some(4)), "set augment = 0");
+    rejected(config("sid", 8, ""), inputs(4, Some(3)), "3 classes, the network takes 4");
+    rejected(config("sid", 8, "augment = 0.5"), inputs(4, Some(4)), "set augment = 0");
     let values = vec![0.25; 40 * 4];
     let pixels = vec![0; 40 * 64];
     let soft = Dataset::new("test", [1, 8, 8], pixels, Labels::Soft { width: 4, values }).unwrap();
-    let vectors = Parts { dataset: Some(soft), ..parts(4, None) };
-    refused(config("dmd", 8, ""), vectors, "its labels are vectors");
+    let vectors = RunInputs { dataset: Some(soft), ..inputs(4, None) };
+    rejected(config("dmd", 8, ""), vectors, "its labels are vectors");
     let mut two = config("sid", 8, "");
     two.phase.extend(config("dmd2", 8, "").phase);
-    refused(two, parts(4, Some(4)), "phase.1.method.sigma_init");
+    rejected(two, inputs(4, Some(4)), "phase.1.method.sigma_init");
 }
 
 #[test]
@@ -240,7 +242,7 @@ fn a_discriminator_counts_its_own_updates() {
     let mut second = config("uni-instruct", 8, "").phase;
     second[0].method.sigma_init = two.phase[0].method.sigma_init;
     two.phase.extend(second);
-    let mut engine = engine(two, parts(4, Some(4)), folder.path()).unwrap();
+    let mut engine = engine(two, inputs(4, Some(4)), folder.path()).unwrap();
     let head = |engine: &Engine| engine.state.discriminator.as_ref().unwrap().updates;
     for expected in [0, 0, 0, 1, 2] {
         assert!(matches!(engine.update().unwrap(), Outcome::Applied(_)));
@@ -249,12 +251,12 @@ fn a_discriminator_counts_its_own_updates() {
 }
 
 #[test]
-fn what_the_ratio_was_is_forgotten_with_the_method() {
+fn a_new_method_resets_the_ratio_statistics() {
     let folder = tempfile::tempdir().unwrap();
     let mut two = config("f-distill", 8, "");
     two.phase.extend(config("diff-instruct", 8, "").phase);
     two.phase[1].method.sigma_init = two.phase[0].method.sigma_init;
-    let mut engine = engine(two, parts(4, Some(4)), folder.path()).unwrap();
+    let mut engine = engine(two, inputs(4, Some(4)), folder.path()).unwrap();
     for filled in [true, true, false] {
         engine.update().unwrap();
         assert_eq!(!engine.state.ratio.bins.is_empty(), filled);
@@ -262,20 +264,20 @@ fn what_the_ratio_was_is_forgotten_with_the_method() {
 }
 
 #[test]
-fn a_head_without_parameters_works_as_well() {
+fn a_head_without_parameters_trains() {
     let folder = tempfile::tempdir().unwrap();
     let config = config("sida", 8, "discriminator = \"bottleneck\"");
-    let mut engine = engine(config, parts(0, Some(4)), folder.path()).unwrap();
+    let mut engine = engine(config, inputs(0, Some(4)), folder.path()).unwrap();
     assert!(engine.state.discriminator.is_none());
     let Outcome::Applied(stats) = engine.update().unwrap() else { panic!("must be applied") };
     assert!(0.0 < stats["Loss/adversarial"] && 0.0 < stats["Loss/discriminator"]);
 }
 
 #[test]
-fn a_discriminator_that_is_sure_stops_nothing() {
+fn saturated_logits_do_not_stop_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let config = config("uni-instruct", 8, "");
-    let mut engine = engine(config, parts(4, Some(4)), folder.path()).unwrap();
+    let mut engine = engine(config, inputs(4, Some(4)), folder.path()).unwrap();
     let head = &engine.state.discriminator.as_ref().unwrap().params;
     let (_, bias) = head.vars().iter().find(|(_, it)| it.elem_count() == 1).unwrap();
     bias.set(&Tensor::full(1e4f32, bias.shape(), &Device::Cpu).unwrap()).unwrap();
@@ -285,15 +287,15 @@ fn a_discriminator_that_is_sure_stops_nothing() {
 }
 
 #[test]
-fn a_step_that_is_not_finite_changes_no_weight() {
+fn a_non_finite_step_changes_no_weight() {
     let folder = tempfile::tempdir().unwrap();
-    let mut engine = engine(config("sid", 40, ""), parts(4, Some(4)), folder.path()).unwrap();
+    let mut engine = engine(config("sid", 40, ""), inputs(4, Some(4)), folder.path()).unwrap();
     let name = engine.state.generator.params.vars().keys().next().unwrap().clone();
     let weight = engine.state.generator.params.vars()[&name].clone();
     let nan = Tensor::full(f32::NAN, weight.shape(), &Device::Cpu).unwrap();
     weight.set(&nan).unwrap();
     let state = |engine: &Engine| {
-        let of = |set: &crate::optim::Trained| {
+        let of = |set: &TrainedParams| {
             let tensors = set.params.tensors().into_iter().filter(|(key, _)| *key != name);
             let flat = tensors.map(|(_, it)| it.flatten_all().unwrap().to_vec1::<f32>().unwrap());
             flat.collect::<Vec<_>>()
@@ -304,7 +306,7 @@ fn a_step_that_is_not_finite_changes_no_weight() {
     assert!(matches!(engine.update().unwrap(), Outcome::Skipped(_)));
     assert_eq!(before, state(&engine));
     assert_eq!((engine.state.progress.images, engine.state.progress.skipped), (4, 1));
-    // A state like this is not kept.
+    // Such a state is not saved.
     let message = engine.save(folder.path()).unwrap_err().to_string();
     assert!(message.contains("no checkpoint was written") && message.contains(&name), "{message}");
 }

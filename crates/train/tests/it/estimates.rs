@@ -1,14 +1,14 @@
-//! What a run takes, told before it is assembled, and what stands in for its files.
+//! Estimates of memory, and placeholders for missing files.
 
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Var};
 
-use super::engine::{config, engine, network, parts};
-use crate::{Config, assemble::Parts, engine::Outcome, estimate::estimate, stand_in};
+use super::engine::{config, engine, inputs, network};
+use uni_instruct_train::{Config, Outcome, assemble::RunInputs, estimate::estimate, placeholder};
 
 #[test]
-fn an_estimate_counts_what_an_engine_holds() {
+fn estimates_count_the_memory_of_an_engine() {
     let folder = tempfile::tempdir().unwrap();
     for (preset, extra) in [
         ("sid", ""),
@@ -17,10 +17,10 @@ fn an_estimate_counts_what_an_engine_holds() {
         ("uni-instruct", ""),
     ] {
         let config = config(preset, 8, extra);
-        let parts = parts(4, Some(4));
-        let found = estimate(&config, &parts.teacher.config).unwrap();
-        let teacher = parts.teacher.params.parameter_count();
-        let engine = engine(config, parts, folder.path()).unwrap();
+        let inputs = inputs(4, Some(4));
+        let found = estimate(&config, &inputs.teacher.config).unwrap();
+        let teacher = inputs.teacher.params.parameter_count();
+        let engine = engine(config, inputs, folder.path()).unwrap();
         let state = &engine.state;
         let trained = || [&state.generator, &state.fake].into_iter().chain(&state.discriminator);
         let numbers = |tensors: &BTreeMap<String, Var>| -> usize {
@@ -40,7 +40,7 @@ fn an_estimate_counts_what_an_engine_holds() {
 }
 
 #[test]
-fn what_a_step_keeps_grows_with_its_networks_and_its_batch() {
+fn activations_grow_with_networks_and_batch() {
     let of = |preset: &str, extra: &str| {
         let text = format!("{extra}\n[[phase]]\npreset = \"{preset}\"\n");
         let config = Config::parse("test", &text, &[]).unwrap();
@@ -60,31 +60,31 @@ fn what_a_step_keeps_grows_with_its_networks_and_its_batch() {
 }
 
 #[test]
-fn stand_ins_are_a_teacher_and_images_that_fit_it() {
+fn placeholders_fit_each_other() {
     let folder = tempfile::tempdir().unwrap();
     for label_dim in [0, 4] {
         let network = network(label_dim);
-        let teacher = stand_in::teacher(&network, 3).unwrap();
-        let images = stand_in::images(&network, 3).unwrap();
-        assert_eq!(images, stand_in::images(&network, 3).unwrap());
-        assert_ne!(images.pixels(), stand_in::images(&network, 4).unwrap().pixels());
+        let teacher = placeholder::teacher(&network, 3).unwrap();
+        let images = placeholder::images(&network, 3).unwrap();
+        assert_eq!(images, placeholder::images(&network, 3).unwrap());
+        assert_ne!(images.pixels(), placeholder::images(&network, 4).unwrap().pixels());
         assert_eq!((images.shape(), images.classes()), ([1, 8, 8], label_dim));
-        let parts = Parts {
+        let inputs = RunInputs {
             teacher,
             teacher_hash: "none".into(),
             dataset: Some(images),
             device: Device::Cpu,
         };
-        let mut engine = engine(config("sida", 8, ""), parts, folder.path()).unwrap();
+        let mut engine = engine(config("sida", 8, ""), inputs, folder.path()).unwrap();
         assert!(matches!(engine.update().unwrap(), Outcome::Applied(_)));
     }
 }
 
 #[test]
-fn a_teacher_of_another_architecture_is_refused() {
+fn rejects_a_teacher_of_another_architecture() {
     let folder = tempfile::tempdir().unwrap();
     let named = config("sid", 8, "architecture = \"cifar10-ddpmpp\"");
-    let err = engine(named, parts(4, Some(4)), folder.path()).err().expect("must be refused");
+    let err = engine(named, inputs(4, Some(4)), folder.path()).err().expect("must be rejected");
     let message = err.to_string();
     for part in ["cifar10-ddpmpp", "img_resolution is 8, not 32", "label_dim is 4, not 0"] {
         assert!(message.contains(part), "`{part}` is not in: {message}");

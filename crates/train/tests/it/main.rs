@@ -1,0 +1,7 @@
+//! Training through the public API of the crate.
+
+mod configuration;
+mod engine;
+mod estimates;
+mod fixed_points;
+mod teacher;
