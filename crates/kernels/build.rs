@@ -61,8 +61,5 @@ fn compile(nvcc: &Path, source: &Path, target: &Path) -> Result<(), Box<dyn Erro
     let status = command.arg(target).arg(source).status().map_err(|error| {
         format!("cannot start `{}`: {error}; set NVCC to the CUDA compiler", nvcc.display())
     })?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(format!("`{command:?}` failed ({status})").into()),
-    }
+    if status.success() { Ok(()) } else { Err(format!("`{command:?}` failed ({status})").into()) }
 }

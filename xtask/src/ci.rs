@@ -24,9 +24,11 @@ struct Stage {
 /// All checks in the order in which they run.
 ///
 /// `--locked` also proves that the committed `Cargo.lock` matches the manifests.
-const STAGES: [Stage; 8] = [
+const STAGES: [Stage; 9] = [
     Stage { name: "format", cargo: &["fmt", "--all", "--check"], env: &[] },
     Stage { name: "tidy", cargo: &[], env: &[] },
+    // The checks of third-party crates that need no network.
+    Stage { name: "deny", cargo: &["xtask", "deny", "licenses", "bans", "sources"], env: &[] },
     Stage {
         name: "clippy",
         cargo: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
@@ -144,7 +146,8 @@ mod tests {
         let names = |words: &[&str]| -> Vec<&str> {
             select(words).unwrap().iter().map(|it| it.name).collect()
         };
-        assert_eq!(names(&[]), ["format", "tidy", "clippy", "f64", "doc", "test", "count", "gpu"]);
+        let all = ["format", "tidy", "deny", "clippy", "f64", "doc", "test", "count", "gpu"];
+        assert_eq!(names(&[]), all);
         assert_eq!(names(&["test", "format"]), ["format", "test"]);
     }
 
@@ -167,6 +170,22 @@ mod tests {
     fn a_stage_is_described_as_it_would_be_typed() {
         assert_eq!(describe(&STAGES[1]), "cargo xtask tidy");
         let doc = "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps --locked";
-        assert_eq!(describe(&STAGES[4]), doc);
+        assert_eq!(describe(&STAGES[5]), doc);
+    }
+
+    #[test]
+    fn workflow_runs_every_stage_once() {
+        let path = crate::root().join(".github/workflows/checks.yml");
+        let workflow = std::fs::read_to_string(path).unwrap();
+        let runs = workflow.lines().filter_map(|it| it.trim().strip_prefix("- run: cargo xtask "));
+        let mut run: Vec<&str> = runs
+            .filter_map(|it| it.strip_prefix("ci ").or_else(|| it.strip_prefix("msrv ")))
+            .flat_map(str::split_whitespace)
+            .filter(|it| !it.starts_with("--"))
+            .collect();
+        run.sort_unstable();
+        let mut stages = STAGES.map(|it| it.name);
+        stages.sort_unstable();
+        assert_eq!(run, stages);
     }
 }

@@ -1,11 +1,16 @@
-//! Development tasks: `cargo xtask ci`, `tidy`, `sanitize`, `check-gpu`, `bench` and `convert`.
+//! Development tasks: `cargo xtask ci`, `tidy`, `deny`, `msrv`, `sanitize`, `fuzz`, `check-gpu`,
+//! `bench` and `convert`.
 //!
 //! This crate depends on no other crate of the workspace, so that its checks are built in seconds
 //! and still run when the rest does not compile.
 
 mod bench;
 mod ci;
+mod deny;
+mod fuzz;
 mod gpu;
+mod msrv;
+mod outside;
 mod sanitize;
 mod tidy;
 
@@ -17,12 +22,21 @@ use anyhow::{Context, ensure};
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  ci [stage...]  all checks, cheapest first: format, tidy, clippy, f64, doc, test, count,
-                 gpu
+  ci [stage...]  all checks, cheapest first: format, tidy, deny, clippy, f64, doc, test,
+                 count, gpu
                  (or only the named stages, in that order)
   tidy           the workspace's own rules: layers, file length, module docs, wording, links
+  deny [check...]
+                 licenses, advisories, duplicates and sources of third-party crates, by
+                 cargo-deny; advisories need the network
+  msrv [--install] [stage...]
+                 compiles everything with the oldest supported Rust, or runs stages of
+                 `ci` with it; --install lets rustup download that version
   sanitize [address] [memcheck] [miri]
                  the operations' tests under tools that see wrong accesses to memory
+  fuzz [target...] [--minutes N]
+                 every fuzz target under libFuzzer, each for N minutes (10)
+  outside        crates outside the workspace that use one piece each (ci/outside)
   check-gpu [step...]
                  the kernels for GPUs and their host code, on a machine without one; needs the
                  network once (`cuda` or `metal`: the steps of one kind)
@@ -49,7 +63,11 @@ fn main() -> ExitCode {
     let root = root();
     let outcome = match words.as_slice() {
         ["ci", stages @ ..] => ci::run(&root, stages),
+        ["deny", checks @ ..] => deny::run(&root, checks),
+        ["msrv", words @ ..] => msrv::run(&root, words),
+        ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["sanitize", tools @ ..] => sanitize::run(&root, tools),
+        ["outside"] => outside::run(&root),
         ["check-gpu", steps @ ..] => gpu::run(&root, steps),
         ["bench", words @ ..] => bench::run(&root, words),
         ["convert", words @ ..] => convert(&root, words),

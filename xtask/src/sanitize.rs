@@ -162,9 +162,10 @@ fn check_need(tool: &Tool) -> anyhow::Result<()> {
                 install += &format!(" --component {component}");
             }
             let has_miri = || works("rustup", &["run", "nightly", "cargo", "miri", "--version"]);
-            let is_there = match components.contains(&"miri") {
-                true => has_miri(),
-                false => works("rustup", &["run", "nightly", "rustc", "--version"]),
+            let is_there = if components.contains(&"miri") {
+                has_miri()
+            } else {
+                works("rustup", &["run", "nightly", "rustc", "--version"])
             };
             ensure!(is_there, "{}: `{install}` gets what it needs", tool.name);
         }

@@ -106,12 +106,11 @@ impl FromStr for Gate {
             return Err("no figure is below or above NaN".to_owned());
         }
         let figure = figure.trim().to_owned();
-        match FIGURES.iter().any(|it| it.name == figure) {
-            true => Ok(Self { figure, below: rest.starts_with('<'), bound }),
-            false => {
-                let names = FIGURES.map(|it| it.name).join(", ");
-                Err(format!("no figure `{figure}`; there are {names}"))
-            }
+        if FIGURES.iter().any(|it| it.name == figure) {
+            Ok(Self { figure, below: rest.starts_with('<'), bound })
+        } else {
+            let names = FIGURES.map(|it| it.name).join(", ");
+            Err(format!("no figure `{figure}`; there are {names}"))
         }
     }
 }

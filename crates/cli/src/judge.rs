@@ -66,11 +66,10 @@ pub const LEAST: usize = evaluate::NEIGHBORS + 1;
 ///
 /// If not.
 pub fn check_count(name: &str, count: usize) -> Result<(), train::Error> {
-    match LEAST <= count {
-        true => Ok(()),
-        false => {
-            Err(train::Error::unusable(name, format!("{count} are too few, at least {LEAST}")))
-        }
+    if LEAST <= count {
+        Ok(())
+    } else {
+        Err(train::Error::unusable(name, format!("{count} are too few, at least {LEAST}")))
     }
 }
 

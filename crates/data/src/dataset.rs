@@ -264,9 +264,8 @@ pub(crate) fn classes_up_to_largest(of_image: Vec<u32>) -> Labels {
 
 fn check_labels(origin: &str, images: usize, labels: &Labels) -> Result<(), Error> {
     let file = || origin.to_owned();
-    let count = |labels: usize| match labels == images {
-        true => Ok(()),
-        false => Err(Error::Count { file: file(), images, labels }),
+    let count = |labels: usize| {
+        if labels == images { Ok(()) } else { Err(Error::Count { file: file(), images, labels }) }
     };
     match labels {
         Labels::None => Ok(()),

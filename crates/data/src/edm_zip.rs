@@ -192,10 +192,7 @@ pub fn write(dataset: &Dataset, path: &Path) -> Result<(), Error> {
     partial.push(format!(".partial-{}", std::process::id()));
     let partial = Path::new(&partial);
     let is_zip = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("zip"));
-    let written = match is_zip {
-        true => write_zip(dataset, partial),
-        false => write_folder(dataset, partial),
-    };
+    let written = if is_zip { write_zip(dataset, partial) } else { write_folder(dataset, partial) };
     let renamed = written.and_then(|()| fs::rename(partial, path).map_err(io));
     if renamed.is_err() {
         // The first error is the one to report.

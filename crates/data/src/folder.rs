@@ -24,9 +24,10 @@ pub(crate) fn open(folder: &Path) -> Result<Dataset, Error> {
     if classes.is_empty() || is_edm_tree(&classes)? {
         let mut files = pngs(folder)?;
         files.sort();
-        return match files.is_empty() {
-            true => Err(Error::Unrecognized { path: folder.to_owned() }),
-            false => Images::of_files(&files)?.labelled(&origin, Labels::None),
+        return if files.is_empty() {
+            Err(Error::Unrecognized { path: folder.to_owned() })
+        } else {
+            Images::of_files(&files)?.labelled(&origin, Labels::None)
         };
     }
     if let Some(stray) = flat.first() {
@@ -166,9 +167,10 @@ impl Images {
         }
         image_size(file, found)?;
         self.pixels.extend(image.planar());
-        match self.pixels.len() as u64 <= self.limit {
-            true => Ok(()),
-            false => Err(Error::TooLarge { file: file.to_owned(), limit: self.limit }),
+        if self.pixels.len() as u64 <= self.limit {
+            Ok(())
+        } else {
+            Err(Error::TooLarge { file: file.to_owned(), limit: self.limit })
         }
     }
 

@@ -132,9 +132,10 @@ fn assemble<'a>(
     }
     let labels = classes_up_to_largest(labels.into_iter().map(u32::from).collect());
     let dataset = Dataset::new(image_name, shape, pixels, labels)?;
-    Ok(match FASHION_MNIST_LABELS.contains(&digest.as_str()) {
-        true => dataset.with_class_names(FASHION_MNIST_CLASSES),
-        false => dataset,
+    Ok(if FASHION_MNIST_LABELS.contains(&digest.as_str()) {
+        dataset.with_class_names(FASHION_MNIST_CLASSES)
+    } else {
+        dataset
     })
 }
 

@@ -46,10 +46,7 @@ impl Dataset {
         let (path, split) = split_of(path)?;
         let metadata =
             std::fs::metadata(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        match metadata.is_dir() {
-            true => open_folder(&path, split),
-            false => open_file(&path, split),
-        }
+        if metadata.is_dir() { open_folder(&path, split) } else { open_file(&path, split) }
     }
 }
 

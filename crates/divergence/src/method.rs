@@ -358,8 +358,9 @@ const LARGEST_LOGIT: f64 = 1e4;
 const LARGEST_BINS: usize = 10_000;
 
 fn positive(field: &'static str, x: f64) -> Result<(), Error> {
-    match x.is_finite() && 0.0 < x {
-        true => Ok(()),
-        false => Err(Error::method(field, format!("{x} is not a positive number"))),
+    if x.is_finite() && 0.0 < x {
+        Ok(())
+    } else {
+        Err(Error::method(field, format!("{x} is not a positive number")))
     }
 }

@@ -229,10 +229,12 @@ fn cholesky(a: &[f64], dim: usize) -> Option<Vec<f64>> {
         for j in 0..=i {
             let done: f64 = (0..j).map(|k| l[i * dim + k] * l[j * dim + k]).sum();
             let rest = a[i * dim + j] - done;
-            l[i * dim + j] = match i == j {
-                true if 0.0 < rest => rest.sqrt(),
-                true => return None,
-                false => rest / l[j * dim + j],
+            l[i * dim + j] = if i != j {
+                rest / l[j * dim + j]
+            } else if 0.0 < rest {
+                rest.sqrt()
+            } else {
+                return None;
             };
         }
     }

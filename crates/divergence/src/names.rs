@@ -127,9 +127,10 @@ impl FromStr for Divergence {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        let divergence = match text.contains(['+', '*']) {
-            true => Self::Mixture(text.split('+').map(weighted).collect::<Result<_, _>>()?),
-            false => single(text)?,
+        let divergence = if text.contains(['+', '*']) {
+            Self::Mixture(text.split('+').map(weighted).collect::<Result<_, _>>()?)
+        } else {
+            single(text)?
         };
         divergence.validate()?;
         Ok(divergence)

@@ -90,9 +90,10 @@ pub fn divergences(
         let (density_p, density_q) = (log_p.exp(), log_q.exp());
         for (sum, divergence) in sums.iter_mut().zip(family) {
             // p f(q/p) = q F(p/q): whichever ratio is below 1.
-            *sum += match log_q <= log_p {
-                true => density_p * divergence.f((log_q - log_p).exp()),
-                false => density_q * divergence.dual_f((log_p - log_q).exp()),
+            *sum += if log_q <= log_p {
+                density_p * divergence.f((log_q - log_p).exp())
+            } else {
+                density_q * divergence.dual_f((log_p - log_q).exp())
             };
         }
     }))
@@ -153,12 +154,13 @@ fn noised(
     student: &GaussianMixture,
     sigma: f64,
 ) -> Result<(NoisedMixture, NoisedMixture), Error> {
-    match teacher.dim() == student.dim() {
-        true => Ok((teacher.at(sigma)?, student.at(sigma)?)),
-        false => Err(Error::mixture(format!(
+    if teacher.dim() == student.dim() {
+        Ok((teacher.at(sigma)?, student.at(sigma)?))
+    } else {
+        Err(Error::mixture(format!(
             "the teacher has {} dimensions, the student {}",
             teacher.dim(),
             student.dim()
-        ))),
+        )))
     }
 }

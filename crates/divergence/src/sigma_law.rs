@@ -126,49 +126,52 @@ impl SigmaLaw {
     ///
     /// Names the field and the number at fault.
     pub fn validate(&self, field: &'static str) -> Result<(), Error> {
-        let positive = |name: &str, x: f64| match x.is_finite() && 0.0 < x {
-            true => Ok(()),
-            false => Err(Error::method(field, format!("{name} = {x} must be a positive number"))),
+        let positive = |name: &str, x: f64| {
+            if x.is_finite() && 0.0 < x {
+                Ok(())
+            } else {
+                Err(Error::method(field, format!("{name} = {x} must be a positive number")))
+            }
         };
         let ascending = |min: f64, max: f64| {
             positive("min", min)?;
             positive("max", max)?;
-            match min < max {
-                true => Ok(()),
-                false => {
-                    Err(Error::method(field, format!("min = {min} must be below max = {max}")))
-                }
+            if min < max {
+                Ok(())
+            } else {
+                Err(Error::method(field, format!("min = {min} must be below max = {max}")))
             }
         };
         match *self {
             Self::LogNormal { mean, std } => {
                 positive("std", std)?;
-                match mean.is_finite() {
-                    true => Ok(()),
-                    false => Err(Error::method(field, format!("mean = {mean} must be finite"))),
+                if mean.is_finite() {
+                    Ok(())
+                } else {
+                    Err(Error::method(field, format!("mean = {mean} must be finite")))
                 }
             }
             Self::KarrasRamp { min, max, rho, t_max } => {
                 ascending(min, max)?;
                 positive("rho", rho)?;
-                match 0.0 < t_max && t_max <= 1.0 {
-                    true => Ok(()),
-                    false => {
-                        Err(Error::method(field, format!("t_max = {t_max} must be in (0, 1]")))
-                    }
+                if 0.0 < t_max && t_max <= 1.0 {
+                    Ok(())
+                } else {
+                    Err(Error::method(field, format!("t_max = {t_max} must be in (0, 1]")))
                 }
             }
             Self::UniformIndex { steps, first, last, min, max, rho } => {
                 ascending(min, max)?;
                 positive("rho", rho)?;
-                match first < last && last < steps {
-                    true => Ok(()),
-                    false => Err(Error::method(
+                if first < last && last < steps {
+                    Ok(())
+                } else {
+                    Err(Error::method(
                         field,
                         format!(
                             "indices must satisfy first = {first} < last = {last} < steps = {steps}"
                         ),
-                    )),
+                    ))
                 }
             }
             Self::LogUniform { min, max } => ascending(min, max),

@@ -58,9 +58,10 @@ impl Isa {
         *BEST.get_or_init(|| {
             #[cfg(target_arch = "x86_64")]
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return match is_x86_feature_detected!("avx512f") {
-                    true => Self::Avx512(Avx512(())),
-                    false => Self::Avx2Fma(Avx2Fma(())),
+                return if is_x86_feature_detected!("avx512f") {
+                    Self::Avx512(Avx512(()))
+                } else {
+                    Self::Avx2Fma(Avx2Fma(()))
                 };
             }
             Self::Portable

@@ -174,8 +174,5 @@ impl Column {
 }
 
 fn size(what: &'static str, expected: usize, found: usize) -> Result<()> {
-    match expected == found {
-        true => Ok(()),
-        false => Err(Error::Size { what, expected, found }),
-    }
+    if expected == found { Ok(()) } else { Err(Error::Size { what, expected, found }) }
 }

@@ -176,9 +176,10 @@ impl FrechetReference {
 
 fn same_dim(expected: &Gaussian, found: &Gaussian) -> Result<()> {
     let (expected, found) = (expected.dim(), found.dim());
-    match expected == found {
-        true => Ok(()),
-        false => Err(Error::Size { what: "feature dimension", expected, found }),
+    if expected == found {
+        Ok(())
+    } else {
+        Err(Error::Size { what: "feature dimension", expected, found })
     }
 }
 

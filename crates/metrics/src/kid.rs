@@ -120,9 +120,10 @@ pub(crate) fn within_tiles<R: Send>(
         (0..ranges.len()).flat_map(|i| (i..ranges.len()).map(move |j| (i, j))).collect();
     let tile = |&(i, j): &(usize, usize)| {
         let mut kernel = kernel(x, &ranges[i], x, &ranges[j]);
-        match i == j {
-            true => kernel.iter_mut().step_by(ranges[i].len() + 1).for_each(|k| *k = 0.0),
-            false => kernel.iter_mut().for_each(|k| *k *= 2.0),
+        if i == j {
+            kernel.iter_mut().step_by(ranges[i].len() + 1).for_each(|k| *k = 0.0)
+        } else {
+            kernel.iter_mut().for_each(|k| *k *= 2.0)
         }
         f(ranges[i].start, ranges[j].start, &kernel)
     };

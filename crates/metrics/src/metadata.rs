@@ -18,12 +18,11 @@ pub(crate) fn json(key: &'static str, value: &impl Serialize) -> Result<(String,
 /// Checks that an entry is what it has to be.
 pub(crate) fn expect(file: &TensorFile, key: &'static str, expected: &str) -> Result<()> {
     let found = entry(file, key)?;
-    match found == expected {
-        true => Ok(()),
-        false => {
-            let (expected, found) = (expected.to_owned(), found.to_owned());
-            Err(Error::Metadata { key, expected, found })
-        }
+    if found == expected {
+        Ok(())
+    } else {
+        let (expected, found) = (expected.to_owned(), found.to_owned());
+        Err(Error::Metadata { key, expected, found })
     }
 }
 

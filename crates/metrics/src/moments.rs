@@ -104,9 +104,10 @@ impl Moments {
     }
 
     fn check_dim(&self, found: usize) -> Result<()> {
-        match self.dim() == found {
-            true => Ok(()),
-            false => Err(Error::Size { what: "feature dimension", expected: self.dim(), found }),
+        if self.dim() == found {
+            Ok(())
+        } else {
+            Err(Error::Size { what: "feature dimension", expected: self.dim(), found })
         }
     }
 

@@ -149,13 +149,14 @@ impl ReferenceStats {
         if let Some(origin) = &self.origin {
             extractor.check(&origin.extractor)?;
         }
-        match dim == self.gaussian.dim() {
-            true => Ok(()),
-            false => Err(Error::Size {
+        if dim == self.gaussian.dim() {
+            Ok(())
+        } else {
+            Err(Error::Size {
                 what: "features of the reference statistics",
                 expected: dim,
                 found: self.gaussian.dim(),
-            }),
+            })
         }
     }
 

@@ -75,16 +75,14 @@ impl Rows {
 
 /// Checks that two sets live in the same feature space.
 pub(crate) fn same_dim(x: &Rows, y: &Rows) -> Result<usize> {
-    match x.dim == y.dim {
-        true => Ok(x.dim),
-        false => Err(Error::Size { what: "feature dimension", expected: x.dim, found: y.dim }),
+    if x.dim == y.dim {
+        Ok(x.dim)
+    } else {
+        Err(Error::Size { what: "feature dimension", expected: x.dim, found: y.dim })
     }
 }
 
 /// Checks that a set is large enough for a statistic.
 pub(crate) fn at_least(what: &'static str, needed: usize, found: usize) -> Result<()> {
-    match needed <= found {
-        true => Ok(()),
-        false => Err(Error::TooFew { what, needed, found }),
-    }
+    if needed <= found { Ok(()) } else { Err(Error::TooFew { what, needed, found }) }
 }

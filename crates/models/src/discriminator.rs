@@ -183,12 +183,11 @@ impl LearnedHead {
             let params = self.affine.forward(&emb)?;
             let y = self.conv0.forward(features)?;
             let norm0 = self.norm0.modulated_silu(&params);
-            let y = match halve {
-                true => {
-                    let y = layers::downsample2(&normalise(&y, norm0)?, Filter::Box)?;
-                    self.conv1.forward(&y)?
-                }
-                false => self.conv1.after(&[&y], Some(norm0), Plus::Nothing)?,
+            let y = if halve {
+                let y = layers::downsample2(&normalise(&y, norm0)?, Filter::Box)?;
+                self.conv1.forward(&y)?
+            } else {
+                self.conv1.after(&[&y], Some(norm0), Plus::Nothing)?
             };
             self.out.after(&[&y], Some(self.norm1.silu()), Plus::Nothing)
         })?;

@@ -180,9 +180,10 @@ fn check_constant(key: &str, tensor: &Tensor, values: &[f64]) -> Result<()> {
     const TOLERANCE: f64 = 1e-3;
     let found = tensor.flatten_all()?.to_vec1::<f32>()?;
     let close = |(&a, &b): (&f32, &f64)| (f64::from(a) - b).abs() <= TOLERANCE * b.abs();
-    match found.iter().zip(values).all(close) {
-        true => Ok(()),
-        false => Err(Error::Constant { key: key.to_owned() }),
+    if found.iter().zip(values).all(close) {
+        Ok(())
+    } else {
+        Err(Error::Constant { key: key.to_owned() })
     }
 }
 

@@ -189,9 +189,10 @@ fn collect<'w>(
         let name = key.to_owned();
         if let Some(instance) = Instance::of(walk, id)? {
             let is_module = instance.is_module(walk)?;
-            match is_module {
-                true => contents.networks.push(networks.network(name, id)?),
-                false => contents.objects.push(networks.object(name, instance)?),
+            if is_module {
+                contents.networks.push(networks.network(name, id)?)
+            } else {
+                contents.objects.push(networks.object(name, instance)?)
             }
         } else if !leading.contains(key) && !networks.is_tensor(id) {
             contents.values.push((name, to_plain(walk, id)?));

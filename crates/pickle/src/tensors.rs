@@ -103,9 +103,10 @@ impl<'w> Tensors<'w> {
     fn count(&mut self, id: Id, bytes: usize) -> Result<()> {
         self.total = self.total.saturating_add(bytes as u64);
         let limit = self.walk.limits.expanded(self.file.bytes().len());
-        match self.total <= limit {
-            true => Ok(()),
-            false => Err(self.walk.over(id, "bytes of tensors", limit)),
+        if self.total <= limit {
+            Ok(())
+        } else {
+            Err(self.walk.over(id, "bytes of tensors", limit))
         }
     }
 
@@ -123,9 +124,10 @@ impl<'w> Tensors<'w> {
         }
         let reference = StorageId::of(walk, id)?;
         if let Some(storage) = self.by_key.get(reference.key) {
-            return match storage.len() == reference.bytes {
-                true => Ok((reference.dtype, Arc::clone(storage))),
-                false => Err(walk.malformed(id, "two lengths for the same storage")),
+            return if storage.len() == reference.bytes {
+                Ok((reference.dtype, Arc::clone(storage)))
+            } else {
+                Err(walk.malformed(id, "two lengths for the same storage"))
             };
         }
         let storage = match &self.outside {

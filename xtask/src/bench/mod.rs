@@ -89,9 +89,10 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
         names => variant::named(names)?,
     };
     let bench = Bench {
-        peer: match variants.iter().any(|it| it.mode().is_some()) {
-            true => Some(Peer::find(root)?),
-            false => None,
+        peer: if variants.iter().any(|it| it.mode().is_some()) {
+            Some(Peer::find(root)?)
+        } else {
+            None
         },
         tcmalloc: peer::tcmalloc(),
         folder: root.join("target").join("peer").join("cases"),

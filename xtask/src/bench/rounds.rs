@@ -138,9 +138,10 @@ fn choose(rounds: &[Vec<Turn>], least: usize, variants: usize) -> Measured {
     let quiet: Vec<&Vec<Turn>> = rounds.iter().filter(|it| is_quiet(it)).collect();
     // Half of what was asked for gives a median all the same.
     let noisy = quiet.len() < least.div_ceil(2);
-    let (counted, disturbed) = match noisy {
-        true => (rounds.iter().collect(), 0),
-        false => (quiet.clone(), rounds.len() - quiet.len()),
+    let (counted, disturbed) = if noisy {
+        (rounds.iter().collect(), 0)
+    } else {
+        (quiet.clone(), rounds.len() - quiet.len())
     };
     let mut series = vec![Series::default(); variants];
     for round in counted {

@@ -6,16 +6,16 @@
 use toml::{Table, Value};
 
 /// Keys of `[package]` that every member inherits.
-const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "publish"];
+const INHERITED: [&str; 4] = ["version", "edition", "rust-version", "license"];
+
+/// Keys of `[package]` that a library or program needs in a registry.
+const PUBLISHED: [&str; 5] = ["description", "readme", "keywords", "categories", "repository"];
 
 /// Tables of dependencies, in a manifest or under one of its targets.
 const TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
 /// Keys that a member's dependency may have; what is fetched is told by the workspace.
 const MEMBER_KEYS: [&str; 4] = ["workspace", "optional", "features", "default-features"];
-
-/// Third-party crates whose internals we rely on: pinned to one version.
-const PINNED: [&str; 2] = ["candle-core", "candle-nn"];
 
 /// Rules for a member's manifest.
 pub fn check_member(path: &str, text: &str, faults: &mut Vec<String>) {
@@ -24,6 +24,14 @@ pub fn check_member(path: &str, text: &str, faults: &mut Vec<String>) {
     for key in INHERITED {
         if !package.and_then(|it| it.get(key)).is_some_and(is_inherited) {
             faults.push(format!("{path}: `package.{key}` is not inherited from the workspace"));
+        }
+    }
+    if package.and_then(|it| it.get("publish")).and_then(Value::as_bool) != Some(false) {
+        for key in PUBLISHED {
+            if !package.is_some_and(|it| it.contains_key(key)) {
+                let advice = "add it, or `publish = false` to a tool";
+                faults.push(format!("{path}: no `package.{key}`: {advice}"));
+            }
         }
     }
     if !manifest.get("lints").is_some_and(is_inherited) {
@@ -56,11 +64,13 @@ pub fn check_root(path: &str, text: &str, faults: &mut Vec<String>) {
         let version = entry.as_str().or_else(|| entry.get("version").and_then(Value::as_str));
         let is_member = entry.get("path").is_some();
         match version {
-            None if !is_member => faults.push(format!("{path}: `{name}` has no version")),
-            Some(version) if PINNED.contains(&name.as_str()) && !version.starts_with('=') => {
-                faults.push(format!("{path}: `{name}` must be pinned: `={version}`"));
+            // A member without a version cannot be packaged.
+            None => faults.push(format!("{path}: `{name}` has no version")),
+            // Another user of the same crate could not build with us.
+            Some(version) if !is_member && version.starts_with('=') => {
+                faults.push(format!("{path}: `{name}` is pinned; write `{}`", &version[1..]));
             }
-            _ => (),
+            Some(_) => (),
         }
     }
 }
@@ -93,7 +103,7 @@ mod tests {
 
     const HEAD: &str = "[package]\nname = \"data\"\nversion.workspace = true\n\
         edition.workspace = true\nrust-version.workspace = true\nlicense.workspace = true\n\
-        publish.workspace = true\n[lints]\nworkspace = true\n";
+        publish = false\n[lints]\nworkspace = true\n";
 
     #[track_caller]
     fn check(rest: &str, expected: &[&str]) {
@@ -120,7 +130,18 @@ mod tests {
     fn members_inherit_package_keys_and_lints() {
         let mut faults = Vec::new();
         check_member("Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"", &mut faults);
-        assert_eq!(faults.len(), INHERITED.len() + 1, "{faults:?}");
+        // All but the version is missing, and the version is not inherited.
+        assert_eq!(faults.len(), INHERITED.len() + PUBLISHED.len() + 1, "{faults:?}");
+    }
+
+    #[test]
+    fn published_members_are_described() {
+        let mut faults = Vec::new();
+        let text = HEAD.replace("publish = false\n", "description = \"Images\"\n");
+        check_member("Cargo.toml", &text, &mut faults);
+        let missing = PUBLISHED.len() - 1;
+        assert_eq!(faults.len(), missing, "{faults:?}");
+        assert!(faults[0].contains("no `package.readme`"), "{faults:?}");
     }
 
     #[test]
@@ -131,13 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn the_root_states_versions_and_pins_candle() {
+    fn the_root_states_versions_and_pins_none() {
         let text = "[workspace.dependencies]\ndata = { path = \"crates/data\" }\npng = \"0.18\"\n\
             zip = { features = [] }\ncandle-core = \"0.11.1\"\ncandle-nn = \"=0.11.1\"\n";
         let mut faults = Vec::new();
         check_root("Cargo.toml", text, &mut faults);
         let expected = [
-            "Cargo.toml: `candle-core` must be pinned: `=0.11.1`",
+            "Cargo.toml: `candle-nn` is pinned; write `0.11.1`",
+            "Cargo.toml: `data` has no version",
             "Cargo.toml: `zip` has no version",
         ];
         faults.sort();

@@ -9,16 +9,17 @@ use std::path::Path;
 use anyhow::Context;
 
 /// Extensions that are read; everything else is data.
-const TEXT: [&str; 14] = [
+const TEXT: [&str; 15] = [
     "rs", "toml", "md", "json", "jsonl", "sh", "py", "yml", "yaml", "cu", "cuh", "metal", "txt",
-    "svg",
+    "svg", "cff",
 ];
 
 /// Folders of files that have no extension but are text.
 const TEXT_FOLDERS: [&str; 1] = [".ci"];
 
 /// Names beginning with a dot that belong to the project.
-const DOTTED: [&str; 4] = [".ci", ".cargo", ".github", ".gitignore"];
+const DOTTED: [&str; 6] =
+    [".ci", ".cargo", ".editorconfig", ".gitattributes", ".github", ".gitignore"];
 
 /// A text file: its path from the root, with `/` between the parts, and its contents.
 pub struct File {
@@ -91,7 +92,9 @@ mod tests {
 
     #[test]
     fn text_is_known_by_extension_or_folder() {
-        for path in ["a.rs", "crates/x/Cargo.toml", "docs/a.md", ".ci/run", "k/add.cu"] {
+        for path in
+            ["a.rs", "crates/x/Cargo.toml", "docs/a.md", ".ci/run", "k/add.cu", "CITATION.cff"]
+        {
             assert!(is_text(path), "{path}");
         }
         for path in ["a.png", "t10k.gz", "LICENSE-MIT", "assets/teacher.safetensors", ".gitignore"]

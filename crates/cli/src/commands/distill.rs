@@ -317,9 +317,10 @@ fn figures(engine: &Engine, folder: &Path, wanted: &Wanted, args: &Args) -> anyh
     write("results.md", judge::table(&rows).as_bytes())?;
     let grid = judge::grid(dataset, &drawing, &[heun(18), engine.maker()?])?;
     write("grid.png", &grid)?;
-    match args.json {
-        true => say!("{results}")?,
-        false => say!("{}", judge::table(&rows))?,
+    if args.json {
+        say!("{results}")?
+    } else {
+        say!("{}", judge::table(&rows))?
     }
     if !args.smoke {
         note!("rows of {}: real, teacher, student", folder.join("grid.png").display());

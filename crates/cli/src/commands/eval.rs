@@ -83,12 +83,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Err(train::Error::unusable("--bootstrap 1", reason).into());
     }
     let device = inputs::device(&args.device)?;
-    let subject = match args.images {
-        true => Subject::Images(inputs::dataset(&args.file)?),
-        false => {
-            judge::check_count("--count", args.count)?;
-            Subject::Network(Box::new(Model::load(&args.file, args.steps, &device)?))
-        }
+    let subject = if args.images {
+        Subject::Images(inputs::dataset(&args.file)?)
+    } else {
+        judge::check_count("--count", args.count)?;
+        Subject::Network(Box::new(Model::load(&args.file, args.steps, &device)?))
     };
     let extractor = inputs::extractor(args.features.as_deref())?;
     let subject = subject.fitting(&*extractor)?;

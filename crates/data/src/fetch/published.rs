@@ -111,9 +111,10 @@ impl File {
         let file = path.display().to_string();
         let content = bounded::read_all(bounded::open_plain_or_gzip(path)?, self.size, &file)?;
         let found = hex(&Sha256::digest(&content));
-        match found == self.sha256 {
-            true => Ok(()),
-            false => Err(Error::Digest { file, expected: self.sha256, found }),
+        if found == self.sha256 {
+            Ok(())
+        } else {
+            Err(Error::Digest { file, expected: self.sha256, found })
         }
     }
 }

@@ -39,9 +39,12 @@ impl InplaceOp2 for Average {
     ) -> Result<()> {
         let (x, y) = (dense_mut(x, x_layout)?, dense(y, y_layout)?);
         let tasks = x.par_chunks_mut(TASK).zip(y.par_chunks(TASK));
-        tasks.for_each(|(x, y)| match self.squared {
-            true => kernel::average_squares(self.isa, x, y, self.keep, self.add),
-            false => kernel::average(self.isa, x, y, self.keep, self.add),
+        tasks.for_each(|(x, y)| {
+            if self.squared {
+                kernel::average_squares(self.isa, x, y, self.keep, self.add)
+            } else {
+                kernel::average(self.isa, x, y, self.keep, self.add)
+            }
         });
         Ok(())
     }

@@ -111,9 +111,10 @@ pub fn step(
     if in_place {
         on_gpu!(holds(&operands) => step(config, t, param, m, v, &grad));
     }
-    match has_kernel(&operands) && in_place {
-        true => fused(Isa::detect(), config, t, param, m, v, &grad.contiguous()?),
-        false => composed(config, t, param, m, v, &grad),
+    if has_kernel(&operands) && in_place {
+        fused(Isa::detect(), config, t, param, m, v, &grad.contiguous()?)
+    } else {
+        composed(config, t, param, m, v, &grad)
     }
 }
 

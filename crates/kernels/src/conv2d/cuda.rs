@@ -31,9 +31,10 @@ const WEIGHT_SIDE: usize = 64;
 fn tiles(rows: usize, columns: usize) -> (usize, [usize; 2]) {
     let count = |side: usize| [columns.div_ceil(side), rows.div_ceil(side)];
     let large = count(128);
-    match 64 < rows && 64 < columns && BUSY / 2 <= large[0] * large[1] {
-        true => (128, large),
-        false => (64, count(64)),
+    if 64 < rows && 64 < columns && BUSY / 2 <= large[0] * large[1] {
+        (128, large)
+    } else {
+        (64, count(64))
     }
 }
 

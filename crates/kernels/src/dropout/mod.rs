@@ -49,9 +49,10 @@ pub fn dropout(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor
         return Ok(x.clone());
     }
     on_gpu!(holds(&[x]) => dropout(x, p, stream, key.position));
-    match has_kernel(&[x]) {
-        true => fused(Isa::detect(), x, p, stream, key.position),
-        false => composed(x, p, stream, key.position),
+    if has_kernel(&[x]) {
+        fused(Isa::detect(), x, p, stream, key.position)
+    } else {
+        composed(x, p, stream, key.position)
     }
 }
 

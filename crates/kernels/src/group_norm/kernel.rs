@@ -85,12 +85,13 @@ fn through_activation_of<const FMA: bool>(
 ) -> [f32; 2] {
     let inverse = moments.inverse_deviation;
     let offset = -moments.mean * inverse;
-    let gradient = |x: f32, grad: f32| match silu {
-        true => {
+    let gradient = |x: f32, grad: f32| {
+        if silu {
             let z = mul_add::<FMA>(x, scale, shift);
             grad * silu_derivative::<FMA>(z, sigmoid::<FMA>(z))
+        } else {
+            grad
         }
-        false => grad,
     };
     let (xs, x_rest) = x.as_chunks::<LANES>();
     let (ds, d_rest) = d.as_chunks_mut::<LANES>();

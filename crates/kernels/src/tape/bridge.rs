@@ -231,12 +231,15 @@ impl Token {
     }
 
     fn by(&self, operand: &Tensor) -> Result<Option<Tensor>> {
-        match self.of_params {
-            true if operand.is_variable() => Ok(self.stash.take(operand)),
-            // Candle wants a gradient for each operation that it has a way to.
-            true => self.stash.take(operand).map_or_else(|| operand.zeros_like(), Ok).map(Some),
-            false => Tensor::zeros(1, DType::F32, operand.device()).map(Some),
+        if !self.of_params {
+            return Tensor::zeros(1, DType::F32, operand.device()).map(Some);
         }
+        let grad = self.stash.take(operand);
+        if operand.is_variable() {
+            return Ok(grad);
+        }
+        // Candle requires a gradient for each operation that it reaches.
+        grad.map_or_else(|| operand.zeros_like(), Ok).map(Some)
     }
 }
 

@@ -203,18 +203,17 @@ unsafe fn gather<W: Width<B>, const B: usize>(task: &Task<'_>, offset: usize, ro
     for segment in task.segments {
         let source = &task.source[segment.from + offset..];
         let target = &mut row[segment.at..];
-        match segment.len.next_multiple_of(W::LANES) <= source.len() {
-            true => {
-                for (source, target) in source
-                    .chunks_exact(W::LANES)
-                    .zip(target.chunks_exact_mut(W::LANES))
-                    .take(segment.len.div_ceil(W::LANES))
-                {
-                    // SAFETY: both are a vector long.
-                    unsafe { W::store(target.as_mut_ptr(), W::load(source.as_ptr())) };
-                }
+        if segment.len.next_multiple_of(W::LANES) <= source.len() {
+            for (source, target) in source
+                .chunks_exact(W::LANES)
+                .zip(target.chunks_exact_mut(W::LANES))
+                .take(segment.len.div_ceil(W::LANES))
+            {
+                // SAFETY: both are a vector long.
+                unsafe { W::store(target.as_mut_ptr(), W::load(source.as_ptr())) };
             }
-            false => target[..segment.len].copy_from_slice(&source[..segment.len]),
+        } else {
+            target[..segment.len].copy_from_slice(&source[..segment.len])
         }
     }
 }

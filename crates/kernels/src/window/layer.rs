@@ -72,11 +72,12 @@ impl ConvRelu {
             );
         }
         check_kind("ConvRelu", &[("weight", weight), ("bias", bias)])?;
-        let kind = match has_kernel(&[weight, bias]) {
-            false => Kind::Composed { weight: weight.clone(), bias: bias.clone() },
-            true => Kind::Prepared(with_dense(weight, |weight| {
+        let kind = if has_kernel(&[weight, bias]) {
+            Kind::Prepared(with_dense(weight, |weight| {
                 with_dense(bias, |bias| Ok(prepare(isa, weight, bias, window)))
-            })?),
+            })?)
+        } else {
+            Kind::Composed { weight: weight.clone(), bias: bias.clone() }
         };
         Ok(Self { channels, outputs, window, kind })
     }

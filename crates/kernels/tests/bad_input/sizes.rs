@@ -51,9 +51,8 @@ fn an_empty_batch_is_no_error() {
 fn a_batch_is_its_samples() {
     for row in ROWS.iter().filter(|it| it.name != "dropout") {
         let operands = operands(row, ORDINARY);
-        let one = operands.iter().enumerate().map(|(i, it)| match i < row.per_sample {
-            true => it.narrow(0, 1, 1).unwrap(),
-            false => it.clone(),
+        let one = operands.iter().enumerate().map(|(i, it)| {
+            if i < row.per_sample { it.narrow(0, 1, 1).unwrap() } else { it.clone() }
         });
         let one: Vec<_> = one.collect();
         with_each_kernels(|kernels| {

@@ -58,19 +58,18 @@ fn a_view_of_an_operand_gives_the_same_as_a_copy() {
             let dims = operands[at].dims();
             let mut bases = operands.clone();
             bases[at] = (view.base)(&operands[at]);
-            let seen = |i: usize, it: &Tensor| match i == at {
-                true => (view.view)(it, dims),
-                false => it.clone(),
-            };
+            let seen =
+                |i: usize, it: &Tensor| if i == at { (view.view)(it, dims) } else { it.clone() };
             let copied = |i: usize, it: &Tensor| seen(i, it).force_contiguous().unwrap();
             let check = |dtype| {
                 let got = run_viewed(row, &bases, dtype, seen, loss);
                 let expected = run_viewed(row, &bases, dtype, copied, loss);
                 for ((part, got), (_, expected)) in got.parts().zip(expected.parts()) {
                     let what = format!("{}, operand {at} {}, {part}", row.name, view.name);
-                    match is_candles_own(row) {
-                        true => assert_close(&what, ROUNDING, got, expected),
-                        false => assert_same(&what, got, expected),
+                    if is_candles_own(row) {
+                        assert_close(&what, ROUNDING, got, expected)
+                    } else {
+                        assert_same(&what, got, expected)
                     }
                 }
             };

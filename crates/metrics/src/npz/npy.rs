@@ -82,9 +82,10 @@ fn field<'a>(header: &'a str, key: &str) -> Result<&'a str, String> {
     let quoted = [format!("'{key}':"), format!("\"{key}\":")];
     let start = quoted.iter().find_map(|key| header.find(key.as_str()).map(|at| at + key.len()));
     let value = header[start.ok_or_else(missing)?..].trim_start();
-    let end = match value.starts_with('(') {
-        true => value.find(')').map(|at| at + 1),
-        false => value.find([',', '}']),
+    let end = if value.starts_with('(') {
+        value.find(')').map(|at| at + 1)
+    } else {
+        value.find([',', '}'])
     };
     Ok(value[..end.ok_or_else(missing)?].trim_end())
 }
@@ -96,9 +97,10 @@ fn shape(header: &str) -> Result<Vec<usize>, String> {
     let axes = inner.split(',').map(str::trim).filter(|axis| !axis.is_empty());
     let shape: Vec<usize> =
         axes.map(|axis| axis.parse().map_err(|_| bad())).collect::<Result<_, _>>()?;
-    match shape.len() <= MAX_AXES {
-        true => Ok(shape),
-        false => Err(format!("{} axes, at most {MAX_AXES}", shape.len())),
+    if shape.len() <= MAX_AXES {
+        Ok(shape)
+    } else {
+        Err(format!("{} axes, at most {MAX_AXES}", shape.len()))
     }
 }
 

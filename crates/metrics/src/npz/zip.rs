@@ -71,9 +71,10 @@ fn content<'a>(bytes: &'a [u8], entry: &Record<'a>, name: &str) -> Result<&'a [u
         return Err(format!("entry `{name}` is not where the directory says"));
     }
     let content = local.slice(LOCAL_BYTES + local.u16(26)? + local.u16(28)?, size)?;
-    match crc32(content) as usize == entry.u32(16)? {
-        true => Ok(content),
-        false => Err(format!("entry `{name}` is damaged: its CRC-32 does not match")),
+    if crc32(content) as usize == entry.u32(16)? {
+        Ok(content)
+    } else {
+        Err(format!("entry `{name}` is damaged: its CRC-32 does not match"))
     }
 }
 

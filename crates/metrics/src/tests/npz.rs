@@ -167,9 +167,10 @@ proptest! {
     #[test]
     fn arrays_of_any_shape_come_back(shape in prop::collection::vec(0usize..5, 0..5), wide: bool) {
         let count = shape.iter().product::<usize>();
-        let values = match wide {
-            true => Values::F64((0..count).map(|i| i as f64 / 3.0).collect()),
-            false => Values::F32((0..count).map(|i| i as f32 / 3.0).collect()),
+        let values = if wide {
+            Values::F64((0..count).map(|i| i as f64 / 3.0).collect())
+        } else {
+            Values::F32((0..count).map(|i| i as f32 / 3.0).collect())
         };
         let arrays = Arrays::from([("name".to_owned(), Array { shape, values })]);
         prop_assert_eq!(npz::from_bytes("x", &npz::to_bytes("x", &arrays).unwrap()).unwrap(), arrays);

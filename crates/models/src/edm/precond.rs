@@ -212,10 +212,7 @@ impl Preconditioner {
 
     /// The nearest level that the network was trained on: of the table for iDDPM, else `sigma`.
     pub fn round_sigma(&self, sigma: f64) -> f64 {
-        match self.table.is_empty() {
-            true => sigma,
-            false => self.table[self.index(sigma)],
-        }
+        if self.table.is_empty() { sigma } else { self.table[self.index(sigma)] }
     }
 
     /// Index of the table's nearest level. The table falls, so a bisection finds it.

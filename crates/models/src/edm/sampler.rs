@@ -74,10 +74,7 @@ impl SamplerConfig {
     /// Factor by which the level rises before a step from `sigma`, less one.
     fn gamma(&self, sigma: f64) -> f64 {
         let churned = self.s_min <= sigma && self.s_max.is_none_or(|s_max| sigma <= s_max);
-        match churned {
-            true => (self.s_churn / self.steps as f64).min(2f64.sqrt() - 1.0),
-            false => 0.0,
-        }
+        if churned { (self.s_churn / self.steps as f64).min(2f64.sqrt() - 1.0) } else { 0.0 }
     }
 }
 

@@ -94,9 +94,10 @@ impl Block {
     /// `x: [B, C, H, W]` to the block's channels and resolution.
     pub fn forward(&self, x: &[&Value], pass: Pass<'_>) -> candle_core::Result<Value> {
         let params = self.affine.forward(pass.emb)?;
-        let (plus, norm1) = match self.adaptive_scale {
-            true => (Plus::Nothing, self.norm1.modulated_silu(&params)),
-            false => (Plus::Channels(&params), self.norm1.silu()),
+        let (plus, norm1) = if self.adaptive_scale {
+            (Plus::Nothing, self.norm1.modulated_silu(&params))
+        } else {
+            (Plus::Channels(&params), self.norm1.silu())
         };
         let y = self.conv0.after(x, Some(self.norm0.silu()), plus)?;
         let skip = self.skip.forward(x)?;

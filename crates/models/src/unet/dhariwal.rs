@@ -109,12 +109,11 @@ impl DhariwalUNet {
         let bottleneck = skips.last().expect("an encoder has a layer").clone();
         let mut x = bottleneck.clone();
         for DecoderBlock { takes_skip, block } in &self.decoder {
-            x = match takes_skip {
-                true => {
-                    let skip = skips.pop().expect("as many skips as decoder blocks");
-                    block.forward(&[&x, &skip], pass)?
-                }
-                false => block.forward(&[&x], pass)?,
+            x = if *takes_skip {
+                let skip = skips.pop().expect("as many skips as decoder blocks");
+                block.forward(&[&x, &skip], pass)?
+            } else {
+                block.forward(&[&x], pass)?
             };
         }
         let raw = self.out_conv.after(&[&x], Some(self.out_norm.silu()), Plus::Nothing)?;
@@ -204,9 +203,10 @@ impl Builder<'_> {
         let last = self.config.channel_mult.len() - 1;
         for (level, &mult) in self.config.channel_mult.iter().enumerate().rev() {
             let name = Name::level(self.sizes.resolution, level);
-            let entry: &[_] = match level == last {
-                true => &[("in0", Step::Keep, true), ("in1", Step::Keep, false)],
-                false => &[("up", Step::Up, false)],
+            let entry: &[_] = if level == last {
+                &[("in0", Step::Keep, true), ("in1", Step::Keep, false)]
+            } else {
+                &[("up", Step::Up, false)]
             };
             for &(layer, step, attends) in entry {
                 let block =

@@ -241,18 +241,20 @@ impl<'a> Machine<'a> {
 
     fn proto(&mut self) -> Result<()> {
         let [version] = self.cursor.array("the protocol's number")?;
-        match version <= MAX_PROTOCOL {
-            true => Ok(()),
-            false => Err(self.malformed(format!("protocol {version}, at most {MAX_PROTOCOL}"))),
+        if version <= MAX_PROTOCOL {
+            Ok(())
+        } else {
+            Err(self.malformed(format!("protocol {version}, at most {MAX_PROTOCOL}")))
         }
     }
 
     /// A frame only says how much Python should read at once.
     fn frame(&mut self) -> Result<()> {
         let length = u64::from_le_bytes(self.cursor.array("a frame")?);
-        match length <= self.cursor.left() as u64 {
-            true => Ok(()),
-            false => Err(self.cursor.truncated(&format!("a frame of {length} bytes"))),
+        if length <= self.cursor.left() as u64 {
+            Ok(())
+        } else {
+            Err(self.cursor.truncated(&format!("a frame of {length} bytes")))
         }
     }
 

@@ -60,13 +60,14 @@ impl TensorSpec {
 /// Refuses a length of bytes that the shape does not have.
 pub(super) fn check_bytes(name: &str, dtype: Dtype, shape: &[usize], bytes: usize) -> Result<()> {
     let count = shape.iter().try_fold(dtype.bytes(), |count, &n| count.checked_mul(n));
-    match count == Some(bytes) {
-        true => Ok(()),
-        false => Err(PickleError::Unwritable {
+    if count == Some(bytes) {
+        Ok(())
+    } else {
+        Err(PickleError::Unwritable {
             what: format!(
                 "tensor `{name}`: shape {shape:?} has another size than its {bytes} bytes"
             ),
-        }),
+        })
     }
 }
 

@@ -28,9 +28,10 @@ impl TryFrom<f64> for Positive {
     type Error = String;
 
     fn try_from(x: f64) -> Result<Self, String> {
-        match x.is_finite() && 0.0 < x {
-            true => Ok(Self(x)),
-            false => Err(format!("{x} is not a positive number")),
+        if x.is_finite() && 0.0 < x {
+            Ok(Self(x))
+        } else {
+            Err(format!("{x} is not a positive number"))
         }
     }
 }
@@ -67,9 +68,10 @@ impl TryFrom<f64> for NonNegative {
     type Error = String;
 
     fn try_from(x: f64) -> Result<Self, String> {
-        match x.is_finite() && 0.0 <= x {
-            true => Ok(Self(x)),
-            false => Err(format!("{x} is not a finite number of at least zero")),
+        if x.is_finite() && 0.0 <= x {
+            Ok(Self(x))
+        } else {
+            Err(format!("{x} is not a finite number of at least zero"))
         }
     }
 }
@@ -106,10 +108,7 @@ impl TryFrom<f64> for Fraction {
     type Error = String;
 
     fn try_from(x: f64) -> Result<Self, String> {
-        match (0.0..1.0).contains(&x) {
-            true => Ok(Self(x)),
-            false => Err(format!("{x} is not in [0, 1)")),
-        }
+        if (0.0..1.0).contains(&x) { Ok(Self(x)) } else { Err(format!("{x} is not in [0, 1)")) }
     }
 }
 

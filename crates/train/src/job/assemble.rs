@@ -115,10 +115,8 @@ pub fn assemble(
     check(&config, &inputs.teacher.config, inputs.dataset.as_ref())?;
     let RunInputs { teacher, teacher_hash, dataset, device } = inputs;
     let network = teacher.config;
-    let teacher_params = match device.is_cpu() {
-        true => teacher.params,
-        false => teacher.params.to_device(&device)?,
-    };
+    let teacher_params =
+        if device.is_cpu() { teacher.params } else { teacher.params.to_device(&device)? };
     let generator = teacher_params.deep_copy()?;
     let fake = teacher_params.deep_copy()?;
     let mut fake_config = network.clone();
@@ -127,14 +125,15 @@ pub fn assemble(
         Architecture::Dhariwal(dhariwal) => dhariwal.dropout = config.dropout.get(),
     }
     let head_config = head(&fake_config);
-    let head = match needs_head(&config) {
-        true => Some(head_config.init(config.seed)?.to_device(&device)?),
-        false => None,
+    let head = if needs_head(&config) {
+        Some(head_config.init(config.seed)?.to_device(&device)?)
+    } else {
+        None
     };
     let state = TrainState::new(generator, fake, head)?;
 
-    let frozen = |params: &ParamSet| -> Result<Box<dyn Denoiser>, Error> {
-        Ok(Box::new(network.build(&params.frozen())?))
+    let denoiser = |params: &Params| -> Result<Box<dyn Denoiser>, Error> {
+        Ok(Box::new(network.build(params)?))
     };
     // The head's parameters are tracked or frozen as the network's are.
     let fake_score = |view: fn(&ParamSet) -> Params| -> Result<Box<dyn FakeScoreModel>, Error> {
@@ -146,12 +145,9 @@ pub fn assemble(
         Ok(Box::new(SharedBackbone { network, head }))
     };
     let networks = Networks {
-        teacher: frozen(&teacher_params)?,
-        generator: NetworkViews {
-            tracked: Box::new(network.build(&state.generator.params.trainable())?),
-            frozen: frozen(&state.generator.params)?,
-        },
-        average: frozen(&state.ema)?,
+        teacher: denoiser(&teacher_params.frozen())?,
+        generator: NetworkViews::new(&state.generator.params, denoiser)?,
+        average: denoiser(&state.ema.frozen())?,
         fake: NetworkViews {
             tracked: fake_score(ParamSet::trainable)?,
             frozen: fake_score(ParamSet::frozen)?,
@@ -167,12 +163,11 @@ pub fn assemble(
         sample: networks.sample.clone(),
         label_dim: network.label_dim,
     };
-    let samples = match needs_samples(&config) {
-        true => {
-            let path = folder.join(source::FILE);
-            Some(samples(spec, &networks, dataset.as_ref(), &config, &path, &device, progress)?)
-        }
-        false => None,
+    let samples = if needs_samples(&config) {
+        let path = folder.join(source::FILE);
+        Some(samples(spec, &networks, dataset.as_ref(), &config, &path, &device, progress)?)
+    } else {
+        None
     };
     let real = dataset.map_or(RealImages::TeacherSamples, RealImages::Dataset);
     let source = Source { real, samples, label_dim: network.label_dim };

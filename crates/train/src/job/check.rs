@@ -38,9 +38,10 @@ const MOST_IMAGES: usize = 1 << 20;
 
 /// Checks an upper limit.
 pub(super) fn at_most(name: &str, found: usize, most: usize) -> Result<(), Error> {
-    match found <= most {
-        true => Ok(()),
-        false => Err(Error::unusable(name, format!("{found} is too large; give at most {most}"))),
+    if found <= most {
+        Ok(())
+    } else {
+        Err(Error::unusable(name, format!("{found} is too large; give at most {most}")))
     }
 }
 

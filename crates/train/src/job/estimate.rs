@@ -52,10 +52,7 @@ impl Memory {
 pub fn estimate(config: &Config, network: &NetworkConfig) -> Result<Estimate, Error> {
     let parameters = network.parameter_count()? as u64;
     let discriminates = needs_discriminator(config);
-    let head = match needs_head(config) {
-        true => head(network).parameter_count()? as u64,
-        false => 0,
-    };
+    let head = if needs_head(config) { head(network).parameter_count()? as u64 } else { 0 };
     let fakes = config.phase.iter().any(|phase| phase.method.needs_fake_score());
     let passes = if config.accumulation.get() == 1 { 1 } else { 2 };
     let mut activations = 0;

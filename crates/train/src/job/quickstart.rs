@@ -6,20 +6,20 @@ use std::num::NonZeroUsize;
 use candle_core::Device;
 use divergence::{Divergence, Method, SigmaLaw};
 use models::{
-    Conditioning, Denoiser,
+    Conditioning,
     analytic::{GaussianMixture, Spread},
     generator::generate,
     mlp::MlpConfig,
-    params::ParamSet,
+    params::Params,
 };
 
 use crate::{
-    Config, Engine, Error, NetworkViews, Networks, Source, TrainState,
+    Config, Engine, Error, Networks, Source, TrainState,
     config::{
         EmaConfig, Fraction, LogConfig, OptimizerConfig, Phase, Positive,
         streams::{Use, stream},
     },
-    step::{FakeScoreModel, KnownRatio, NoRatio},
+    step::{KnownRatio, NoRatio},
 };
 
 /// Number of modes, evenly on the unit circle, of equal weight.
@@ -83,26 +83,11 @@ pub fn engine(updates: u64, seed: u64) -> Result<Engine, Error> {
     let mlp = MlpConfig { width: 64, sigma_data: SIGMA_DATA, ..MlpConfig::default() };
     let (own, fake) = (mlp.init(seed)?, mlp.init(seed.wrapping_add(1))?);
     let state = TrainState::new(own, fake, None)?;
-    let generator = |params: &ParamSet, tracked| -> Result<Box<dyn Denoiser>, Error> {
-        let params = if tracked { params.trainable() } else { params.frozen() };
-        Ok(Box::new(mlp.build(&params)?))
+    let fake = |params: &Params| -> models::Result<_> {
+        Ok(KnownRatio { denoiser: mlp.build(params)?, ratio: NoRatio })
     };
-    let fake_score = |tracked| -> Result<Box<dyn FakeScoreModel>, Error> {
-        let params = &state.fake.params;
-        let params = if tracked { params.trainable() } else { params.frozen() };
-        Ok(Box::new(KnownRatio { denoiser: mlp.build(&params)?, ratio: NoRatio }))
-    };
-    let networks = Networks {
-        teacher: Box::new(teacher()?),
-        generator: NetworkViews {
-            tracked: generator(&state.generator.params, true)?,
-            frozen: generator(&state.generator.params, false)?,
-        },
-        average: generator(&state.ema, false)?,
-        fake: NetworkViews { tracked: fake_score(true)?, frozen: fake_score(false)? },
-        sigma_data: SIGMA_DATA,
-        sample: vec![2],
-    };
+    let generator = |params: &Params| mlp.build(params);
+    let networks = Networks::new(teacher()?, &state, generator, fake, &[2], SIGMA_DATA)?;
     Engine::new(config, networks, state, Source::none(), Device::Cpu)
 }
 

@@ -98,9 +98,10 @@ pub fn run(
     emit(sinks, &Event::Started { images, total, resumed: newest.is_some() })?;
     let ending = updates(job, folder, sinks, limits);
     // After a failed update the state is that of the last applied one.
-    let saved = match job.progress().images == images && newest.is_some() {
-        true => None,
-        false => Some(job.save(&checkpoints)),
+    let saved = if job.progress().images == images && newest.is_some() {
+        None
+    } else {
+        Some(job.save(&checkpoints))
     };
     // The first error is reported, because a full disk, say, fails the checkpoint as well.
     let ending = ending?;

@@ -80,9 +80,10 @@ fn every_preset_updates_both_networks() {
             }
             assert_ne!(before, weights(&engine), "{}", row.name);
             assert_eq!(engine.state.generator.updates, 2);
-            let fake_updates = match row.method.needs_fake_score() {
-                true => 2 * u64::from(row.method.fake_updates.get()),
-                false => 0,
+            let fake_updates = if row.method.needs_fake_score() {
+                2 * u64::from(row.method.fake_updates.get())
+            } else {
+                0
             };
             assert_eq!(engine.state.fake.updates, fake_updates, "{}", row.name);
         }

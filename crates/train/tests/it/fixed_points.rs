@@ -7,14 +7,13 @@
 use candle_core::{DType, Device};
 use divergence::{Divergence, Method, Objective, RatioConfig, SigmaLaw, Weighting};
 use models::{
-    Denoiser,
     analytic::{AffineGenerator, AffineLaw, DensityRatio, GaussianMixture, Spread},
     params::{ParamSet, Params},
 };
 use uni_instruct_train::{
-    Config, Engine, NetworkViews, Networks, Outcome, Source, TrainState,
+    Config, Engine, Networks, Outcome, Source, TrainState,
     config::{EmaConfig, Fraction, OptimizerConfig, Phase, Positive},
-    step::{FakeScoreModel, KnownRatio},
+    step::KnownRatio,
 };
 
 const SIGMA_MIN: f64 = 0.002;
@@ -31,17 +30,6 @@ const TEACHER: [(f64, f64, f64); 3] = [(0.35, -1.92, 0.35), (0.25, 0.48, 0.25), 
 fn teacher() -> GaussianMixture {
     let modes = TEACHER.map(|(weight, mean, var)| (weight, vec![mean], Spread::Isotropic(var)));
     GaussianMixture::new(&modes).unwrap()
-}
-
-fn generator(params: &Params) -> Box<dyn Denoiser> {
-    Box::new(AffineGenerator::build(params, 1).unwrap())
-}
-
-/// The student's distribution. It follows the generator and passes gradients to its input alone.
-fn fake(params: &ParamSet) -> Box<dyn FakeScoreModel> {
-    let student = AffineLaw::build(&params.frozen(), 1).unwrap();
-    let ratio = DensityRatio { teacher: teacher(), student: student.clone() };
-    Box::new(KnownRatio { denoiser: student, ratio })
 }
 
 /// Fixed point (μ, s) of a method, approached from near the teacher's moments.
@@ -70,17 +58,14 @@ fn fixed_point(method: Method, batch: usize) -> (f64, f64) {
     let params = AffineGenerator::init(&[0.408], &[1.90], DType::F64).unwrap();
     let state = TrainState::new(params, ParamSet::default(), None).unwrap();
     let own = &state.generator.params;
-    let networks = Networks {
-        teacher: Box::new(teacher()),
-        generator: NetworkViews {
-            tracked: generator(&own.trainable()),
-            frozen: generator(&own.frozen()),
-        },
-        average: generator(&state.ema.frozen()),
-        fake: NetworkViews { tracked: fake(own), frozen: fake(own) },
-        sigma_data: 1.0,
-        sample: vec![1],
+    let generator = |params: &Params| AffineGenerator::build(params, 1);
+    // The student's distribution follows the generator and passes gradients to its input alone.
+    let fake = |_: &Params| -> models::Result<_> {
+        let denoiser = AffineLaw::build(&own.frozen(), 1)?;
+        let ratio = DensityRatio { teacher: teacher(), student: denoiser.clone() };
+        Ok(KnownRatio { denoiser, ratio })
     };
+    let networks = Networks::new(teacher(), &state, generator, fake, &[1], 1.0).unwrap();
     let mut engine = Engine::new(config, networks, state, Source::none(), Device::Cpu).unwrap();
     for _ in 0..UPDATES {
         assert!(matches!(engine.update().unwrap(), Outcome::Applied(_)));

@@ -96,9 +96,10 @@ fn sizes(launch: &Launch<'_>, index: usize) -> Vec<usize> {
 fn map(from: Type, to: Type, strided: bool, f: fn(f64) -> f64) -> Kernel {
     Arc::new(move |launch: &Launch<'_>| {
         let length = bound(launch, 0).size(0);
-        let (first, places) = match strided {
-            true => (4, places(&sizes(launch, 2), &sizes(launch, 3))),
-            false => (1, (0..length).collect()),
+        let (first, places) = if strided {
+            (4, places(&sizes(launch, 2), &sizes(launch, 3)))
+        } else {
+            (1, (0..length).collect())
         };
         let (x, y) = (bound(launch, first), bound(launch, first + 1));
         for (i, place) in places.iter().enumerate() {
@@ -113,12 +114,11 @@ fn zip(from: Type, to: Type, strided: bool, f: fn(f64, f64) -> f64) -> Kernel {
     Arc::new(move |launch: &Launch<'_>| {
         let length = bound(launch, 0).size(0);
         let contiguous: Vec<usize> = (0..length).collect();
-        let (first, left, right) = match strided {
-            true => {
-                let places = |index| places(&sizes(launch, 2), &sizes(launch, index));
-                (5, places(3), places(4))
-            }
-            false => (1, contiguous.clone(), contiguous),
+        let (first, left, right) = if strided {
+            let places = |index| places(&sizes(launch, 2), &sizes(launch, index));
+            (5, places(3), places(4))
+        } else {
+            (1, contiguous.clone(), contiguous)
         };
         let [a, b, y] = [0, 1, 2].map(|i| bound(launch, first + i));
         for (i, (left, right)) in left.iter().zip(&right).enumerate() {
@@ -137,9 +137,10 @@ fn fill(launch: &Launch<'_>, ty: Type) -> Result<(), String> {
 
 /// length, (dimensions, shape, strides,) factor, summand, input, output.
 fn affine(launch: &Launch<'_>, ty: Type, strided: bool) -> Result<(), String> {
-    let (first, places) = match strided {
-        true => (4, places(&sizes(launch, 2), &sizes(launch, 3))),
-        false => (1, (0..bound(launch, 0).size(0)).collect()),
+    let (first, places) = if strided {
+        (4, places(&sizes(launch, 2), &sizes(launch, 3)))
+    } else {
+        (1, (0..bound(launch, 0).size(0)).collect())
     };
     let [factor, summand, x, y] = [0, 1, 2, 3].map(|i| bound(launch, first + i));
     let (factor, summand) = (factor.get(Type::F32, 0), summand.get(Type::F32, 0));
@@ -155,10 +156,8 @@ fn reduce(ty: Type, strided: bool, start: f64, f: fn(f64, f64) -> f64) -> Kernel
         let size = |index: usize, i: usize| bound(launch, index).get(Type::U32, i) as usize;
         let (length, dims) = (size(0, 0), size(1, 0));
         let all = |index: usize| (0..dims).map(|i| size(index, i)).collect::<Vec<_>>();
-        let (first, places) = match strided {
-            true => (4, places(&all(2), &all(3))),
-            false => (3, (0..length).collect()),
-        };
+        let (first, places) =
+            if strided { (4, places(&all(2), &all(3))) } else { (3, (0..length).collect()) };
         let (x, y) = (bound(launch, first + 1), bound(launch, first + 2));
         for (i, row) in places.chunks(size(first, 0).max(1)).enumerate() {
             y.set(ty, i, row.iter().fold(start, |sum, place| f(sum, x.get(ty, *place))));

@@ -37,9 +37,8 @@ fn gemm(launch: &Launch<'_>, ty: Type, a_turned: bool, b_turned: bool) -> Result
     let [rows, columns, terms] = [0, 1, 2].map(|i| integer(sizes, i));
     let [a_row, b_row] = [3, 4].map(|i| integer(sizes, i));
     let (count, strides) = (integer(bound(launch, 6), 0), bound(launch, 7));
-    let entry = |turned: bool, row: usize, stride: usize, column: usize| match turned {
-        true => column * stride + row,
-        false => row * stride + column,
+    let entry = |turned: bool, row: usize, stride: usize, column: usize| {
+        if turned { column * stride + row } else { row * stride + column }
     };
     for product in 0..count {
         let [a_start, b_start] = [0, 1].map(|i| product * strides.size(i));

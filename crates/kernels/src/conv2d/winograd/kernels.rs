@@ -94,9 +94,10 @@ unsafe fn transform_of<W: Width<B>, const B: usize, const M: usize, const N: usi
                 let row = Size::<M>::kernel::<W, B>([a, b, c]);
                 for (j, place) in row.into_iter().enumerate() {
                     let target = target.add((N * i + j) * place_len);
-                    match held == W::LANES {
-                        true => W::store(target, place),
-                        false => W::store_first(target, held, place),
+                    if held == W::LANES {
+                        W::store(target, place)
+                    } else {
+                        W::store_first(target, held, place)
                     }
                 }
             }
@@ -119,9 +120,10 @@ unsafe fn taps<W: Width<B>, const B: usize>(
         let [g0, g1, g2, g3] = W::transpose(W::load_quads::<1, 4>(kernels));
         let [g4, ..] = W::transpose(W::load_quads::<1, 4>(&shifted(*kernels, 4)));
         let [g5, g6, g7, g8] = W::transpose(W::load_quads::<1, 4>(&shifted(*kernels, 5)));
-        match rotated {
-            false => [g0, g1, g2, g3, g4, g5, g6, g7, g8],
-            true => [g8, g7, g6, g5, g4, g3, g2, g1, g0],
+        if rotated {
+            [g8, g7, g6, g5, g4, g3, g2, g1, g0]
+        } else {
+            [g0, g1, g2, g3, g4, g5, g6, g7, g8]
         }
     }
 }

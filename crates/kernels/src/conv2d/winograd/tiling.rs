@@ -71,10 +71,7 @@ impl Tiling {
     ) -> [(usize, usize, usize); QUADS] {
         std::array::from_fn(|i| {
             let index = first + i % self.in_vector(lanes);
-            self.locate(match index < total {
-                true => index,
-                false => total - self.near + index % self.near,
-            })
+            self.locate(if index < total { index } else { total - self.near + index % self.near })
         })
     }
 }

@@ -96,8 +96,5 @@ fn compile(device: &Device, library: &Library) -> Result<Compiled> {
 
 /// Threads of a SIMD-group.
 fn simd_width(pipeline: &ComputePipeline) -> usize {
-    match cfg!(target_vendor = "apple") {
-        true => pipeline.as_ref().threadExecutionWidth(),
-        false => SIMD,
-    }
+    if cfg!(target_vendor = "apple") { pipeline.as_ref().threadExecutionWidth() } else { SIMD }
 }
