@@ -78,7 +78,10 @@ fn teacher(config: &Config, absent: Absent) -> anyhow::Result<(NetworkFile, Stri
                 "teacher `{name}`: not there; random weights of the network {} stand in",
                 architecture.name()
             );
-            Ok((placeholder::teacher(architecture.network(), config.seed)?, "random weights".into()))
+            Ok((
+                placeholder::teacher(architecture.network(), config.seed)?,
+                "random weights".into(),
+            ))
         }
         Some(architecture) if !is_there(name) => {
             let source = Path::new(name).with_extension("pkl");

@@ -60,7 +60,7 @@ pub struct Config {
     pub generator: OptimizerConfig,
     /// Optimizer of the fake score and the discriminator.
     pub fake: OptimizerConfig,
-    /// The average of the generator's weights that is evaluated and kept.
+    /// Moving average of the generator's weights, which is evaluated and exported.
     pub ema: EmaConfig,
     /// Updates in a row that may be skipped for a non-finite loss or gradient.
     pub max_skipped: u32,
@@ -99,7 +99,7 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiscriminatorHead {
-    /// The mean of the encoder's last activation: no parameters of its own (SiDA, Uni-Instruct).
+    /// The mean of the encoder's last activation, without additional parameters (SiDA, Uni-Instruct).
     Bottleneck,
     /// A small head on that activation, conditioned on the noise level and the class.
     #[default]
@@ -126,7 +126,7 @@ impl Default for LogConfig {
 
 impl Config {
     /// Parses a configuration; `name` is the file it came from, for errors. Each override is
-    /// `key.path=value`, the value written as in TOML, or bare where it is a string.
+    /// `key.path=value`, with the value as in TOML. Strings need no quotes.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl Config {
         self.phase.iter().fold(0, |sum, phase| sum.saturating_add(phase.images))
     }
 
-    /// The phase at this progress, and where it ends; the last one once the run is over.
+    /// Index and phase at this progress. After the end of the run, the last phase.
     ///
     /// # Errors
     ///

@@ -62,7 +62,11 @@ fn set(table: &mut toml::Table, assignment: &str) -> Result<(), Error> {
                 .ok()
                 .and_then(|index: usize| items.get_mut(index))
                 .ok_or_else(|| fault("the array has no such element; count from 0"))?,
-            _ => return Err(fault("a part of the path names a value, not a table; shorten the path")),
+            _ => {
+                return Err(fault(
+                    "a part of the path names a value, not a table; shorten the path",
+                ));
+            }
         };
         slot = inner;
     }

@@ -80,7 +80,9 @@ impl TryFrom<PhaseText> for Phase {
 }
 
 fn twice(key: &str) -> String {
-    format!("`{key}` is given twice, with different values, next to `method` and inside it; drop one")
+    format!(
+        "`{key}` is given twice, with different values, next to `method` and inside it; drop one"
+    )
 }
 
 /// The method of a preset.

@@ -86,16 +86,19 @@ pub fn check_data(network: &NetworkConfig, dataset: &Dataset, name: &str) -> Res
         (0, _) => Ok(()),
         (k, 0) => Err(Error::unusable(
             name,
-            format!("it has no labels, and the network takes labels of {k} classes; name a labelled set"),
+            format!(
+                "it has no labels, and the network takes labels of {k} classes; name a labelled set"
+            ),
         )),
         (k, found) if found != k => Err(Error::unusable(
             name,
-            format!("its labels have {found} classes, the network takes {k}; name another data set"),
+            format!(
+                "its labels have {found} classes, the network takes {k}; name another data set"
+            ),
         )),
         _ => Ok(()),
     }
 }
-
 
 /// Batch of the evaluation that checks shapes: the smallest that distinguishes `[B]` from `[1]`.
 const BATCH: usize = 2;

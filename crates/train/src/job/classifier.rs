@@ -110,7 +110,8 @@ impl Classifier {
         check::sizes(config.batch.get(), 1)?;
         let dataset = dataset.pad(config.pad)?;
         if dataset.label(0).is_none() {
-            let reason = "a classifier needs images with classes, and these have none; name a labelled set";
+            let reason =
+                "a classifier needs images with classes, and these have none; name a labelled set";
             return Err(Error::unusable(config.data, reason));
         }
         if dataset.shape() != FeatureNet::IMAGE || FeatureNet::CLASSES < dataset.classes() {
@@ -240,7 +241,10 @@ pub fn accuracy(
     let labels: Option<Vec<u32>> = (0..dataset.len()).map(|i| dataset.label(i)).collect();
     match (features.logits, labels) {
         (Some(logits), Some(labels)) => Ok(metrics::class_accuracy(&logits, &labels)?),
-        _ => Err(Error::unusable("data set", "it has no classes, or the extractor has no logits; name a labelled set and a classifier")),
+        _ => Err(Error::unusable(
+            "data set",
+            "it has no classes, or the extractor has no logits; name a labelled set and a classifier",
+        )),
     }
 }
 

@@ -35,8 +35,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Builds an engine from its parts and checks that they fit each other. The data type is that of
-    /// the generator's parameters.
+    /// Builds an engine from its parts and checks that they fit each other. The generator's parameters
+    /// determine the data type.
     ///
     /// [`crate::assemble`] does the same from a teacher's file. Use this constructor for your own
     /// networks: `networks` are views of the parameters in `state`.
@@ -127,8 +127,8 @@ impl Engine {
         method.needs_discriminator() && self.networks.fake.tracked.trains_log_ratio()
     }
 
-    /// Updates the fake score, and the discriminator if the method needs one. The random inputs are
-    /// those of `state.progress.fake_images`, which is advanced.
+    /// Updates the fake score, and the discriminator if the method needs one. Reads random inputs at
+    /// the position `state.progress.fake_images` and advances it.
     ///
     /// # Errors
     ///
@@ -174,8 +174,7 @@ impl Engine {
         };
         let generator = networks.generator.frozen.as_ref();
         let x0 = generate(generator, &inputs.z, method.sigma_init, &inputs.cond)?;
-        let real =
-            if self.trains_discriminator(method) { Some(self.real(&random)?) } else { None };
+        let real = if self.trains_discriminator(method) { Some(self.real(&random)?) } else { None };
         let (x0, real, inputs) = self.augmented(&random, x0, real, inputs)?;
         let adversarial = method.adversarial.as_ref();
         let discrimination = real.as_ref().map(|real| Discrimination { real, adversarial });
@@ -194,7 +193,7 @@ impl Engine {
         self.backward(&terms.total()?, &self.state.fake.params, head, pass)
     }
 
-    /// Updates the generator and its average. The random inputs are those of
+    /// Updates the generator and its average. Reads random inputs at the position
     /// `state.progress.images`, which [`Self::count`] advances.
     ///
     /// # Errors

@@ -64,12 +64,10 @@ impl Networks {
         G: Denoiser + 'static,
         F: FakeScoreModel + 'static,
     {
-        let generator = |params: &Params| -> Result<Box<dyn Denoiser>, E> {
-            Ok(Box::new(generator(params)?))
-        };
-        let fake = |params: &Params| -> Result<Box<dyn FakeScoreModel>, E> {
-            Ok(Box::new(fake(params)?))
-        };
+        let generator =
+            |params: &Params| -> Result<Box<dyn Denoiser>, E> { Ok(Box::new(generator(params)?)) };
+        let fake =
+            |params: &Params| -> Result<Box<dyn FakeScoreModel>, E> { Ok(Box::new(fake(params)?)) };
         Ok(Self {
             teacher: Box::new(teacher),
             generator: NetworkViews::new(&state.generator.params, generator)?,

@@ -97,7 +97,7 @@ pub fn run(
     let (images, total) = (job.progress().images, job.total());
     emit(sinks, &Event::Started { images, total, resumed: newest.is_some() })?;
     let ending = updates(job, folder, sinks, limits);
-    // After a failed update the state is that of the last applied one.
+    // A failed update leaves the state of the last applied one.
     let saved = if job.progress().images == images && newest.is_some() {
         None
     } else {

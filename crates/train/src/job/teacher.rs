@@ -1,6 +1,6 @@
 //! Training of a teacher: EDM's denoising loss on real images.
 //!
-//! Optimizer, average, checkpoints and loop are those of a distillation. See Karras et al. 2022,
+//! Optimizer, average, checkpoints and loop are shared with distillation. See Karras et al. 2022,
 //! arXiv:2206.00364, Table 1 (loss, noise levels) and Table 7 (hyperparameters).
 
 use std::{
@@ -143,7 +143,7 @@ impl Teacher {
         Ok(Self { config, state, dataset, network, average, device })
     }
 
-    /// Replaces the random initial weights by those of a file, the configuration's `init`.
+    /// Replaces the random initial weights by the weights of a file, the configuration's `init`.
     ///
     /// # Errors
     ///

@@ -29,7 +29,8 @@ pub fn teacher(config: &NetworkConfig, seed: u64) -> Result<NetworkFile, Error> 
 /// If no data set can hold images of the network's shape.
 pub fn images(config: &NetworkConfig, seed: u64) -> Result<Dataset, Error> {
     let shape = [config.img_channels, config.img_resolution, config.img_resolution];
-    let (pixels, classes) = (stream(seed, Use::PlaceholderPixel), stream(seed, Use::PlaceholderLabel));
+    let (pixels, classes) =
+        (stream(seed, Use::PlaceholderPixel), stream(seed, Use::PlaceholderLabel));
     let size: usize = shape.iter().product();
     let of_image = |image| (0..size as u32).map(move |at| pixels.below(image, at, 256) as u8);
     let bytes = (0..IMAGES as u64).flat_map(of_image).collect();

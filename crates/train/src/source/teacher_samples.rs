@@ -117,7 +117,9 @@ impl TeacherSamples {
         let (Some(images), Some(classes)) =
             (file.tensors.remove("images"), file.tensors.remove("classes"))
         else {
-            let reason = "its images or classes are missing; delete it, and the next run makes it anew".to_owned();
+            let reason =
+                "its images or classes are missing; delete it, and the next run makes it anew"
+                    .to_owned();
             return Err(Error::Checkpoint { path: path.into(), reason });
         };
         let classes: Vec<u32> = classes.to_vec1().map_err(|err| Error::Checkpoint {
@@ -163,7 +165,10 @@ impl TeacherSamples {
     /// If the samples are not images `[C, H, W]`.
     pub fn to_dataset(&self) -> Result<Dataset, Error> {
         let &[channels, height, width] = self.spec.sample.as_slice() else {
-            return Err(Error::unusable(FILE, "its samples are not images [C, H, W]; only images make a data set"));
+            return Err(Error::unusable(
+                FILE,
+                "its samples are not images [C, H, W]; only images make a data set",
+            ));
         };
         let labels = match self.spec.label_dim {
             0 => Labels::None,

@@ -113,11 +113,18 @@ pub fn latest(folder: &Path) -> Result<Option<PathBuf>, Error> {
 /// # Errors
 ///
 /// If the file is damaged, not a checkpoint, or was written under another configuration.
-pub(crate) fn load(path: &Path, identity: RunIdentity<'_>, state: &mut impl Checkpointed) -> Result<(), Error> {
+pub(crate) fn load(
+    path: &Path,
+    identity: RunIdentity<'_>,
+    state: &mut impl Checkpointed,
+) -> Result<(), Error> {
     let TensorFile { mut tensors, metadata } = TensorFile::load(path)?;
     let fault = |reason: String| Error::Checkpoint { path: path.into(), reason };
-    let entry =
-        |key: &str| metadata.get(key).ok_or_else(|| fault(format!("its metadata has no `{key}`; restore or delete the file")));
+    let entry = |key: &str| {
+        metadata.get(key).ok_or_else(|| {
+            fault(format!("its metadata has no `{key}`; restore or delete the file"))
+        })
+    };
     let format = entry("format")?;
     if format != FORMAT {
         return Err(fault(format!(

@@ -26,7 +26,9 @@ pub fn decay(config: &EmaConfig, images: u64, batch: u64) -> f64 {
 pub fn update(ema: &ParamSet, params: &ParamSet, beta: f64) -> Result<()> {
     for (name, average) in ema.vars() {
         let Some(current) = params.vars().get(name) else {
-            candle_core::bail!("the averaged weights have `{name}`, the trained ones do not; average weights of one architecture");
+            candle_core::bail!(
+                "the averaged weights have `{name}`, the trained ones do not; average weights of one architecture"
+            );
         };
         kernels::adam::ema_update(average, &current.as_detached_tensor(), beta)?;
     }

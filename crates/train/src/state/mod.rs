@@ -24,8 +24,8 @@ pub struct TrainState {
     pub progress: Progress,
     /// The one-step generator.
     pub generator: TrainedParams,
-    /// The fake score: the denoiser of the generator's distribution. Empty if it has no parameters
-    /// of its own to train.
+    /// The fake score: the denoiser of the generator's distribution. Empty if it is known in closed
+    /// form.
     pub fake: TrainedParams,
     /// Parameters of the discriminator's own head, if it has one.
     pub discriminator: Option<TrainedParams>,
@@ -39,7 +39,7 @@ impl TrainState {
     /// The state before the first update. The average starts as a copy of the generator.
     ///
     /// `fake` may be empty ([`ParamSet::default`]) if the fake score is known in closed form, and
-    /// `discriminator` is `None` if the log-ratio has no parameters of its own.
+    /// `discriminator` is `None` if the log-ratio adds no parameters.
     ///
     /// # Errors
     ///
@@ -125,7 +125,10 @@ impl Checkpointed for AveragedState {
     type Counters = Progress;
 
     fn tensors(&mut self) -> StateTensors<'_> {
-        StateTensors { trained: vec![(self.name, &mut self.trained)], averages: vec![("ema", &self.ema)] }
+        StateTensors {
+            trained: vec![(self.name, &mut self.trained)],
+            averages: vec![("ema", &self.ema)],
+        }
     }
 
     fn counters(&self) -> Progress {

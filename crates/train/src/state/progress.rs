@@ -14,8 +14,8 @@ pub type Stats = BTreeMap<&'static str, f64>;
 pub enum Outcome {
     /// The update was applied.
     Applied(Stats),
-    /// The named quantity was not finite, and its step was not applied. Earlier steps of the same
-    /// update, those of the fake score, were.
+    /// The named quantity was not finite, and its step was not applied. Steps of the fake score
+    /// earlier in the same update were applied.
     Skipped(&'static str),
 }
 

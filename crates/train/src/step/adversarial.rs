@@ -15,7 +15,11 @@ use divergence::Adversarial;
 /// # Errors
 ///
 /// If a tensor operation fails.
-pub(crate) fn generator_term(term: &Adversarial, log_ratio: &Tensor, elements: usize) -> Result<Tensor> {
+pub(crate) fn generator_term(
+    term: &Adversarial,
+    log_ratio: &Tensor,
+    elements: usize,
+) -> Result<Tensor> {
     kernels::softplus(&log_ratio.neg()?)? * (term.generator_weight * elements as f64)
 }
 

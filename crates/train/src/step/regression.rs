@@ -29,7 +29,9 @@ pub(crate) fn term(
     sigma_init: f64,
 ) -> Result<Tensor> {
     let Some(pairs) = pairs else {
-        candle_core::bail!("the method regresses on the teacher's samples, and there are none; give Source::samples");
+        candle_core::bail!(
+            "the method regresses on the teacher's samples, and there are none; give Source::samples"
+        );
     };
     let x0 = generate(generator, &pairs.z, sigma_init, &pairs.cond)?;
     (x0 - &pairs.images)?.sqr()?.flatten_from(1)?.sum(1)? * term.weight

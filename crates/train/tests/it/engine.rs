@@ -221,7 +221,8 @@ fn rejects_damaged_teacher_samples() {
 fn rejects_mismatched_inputs_before_the_first_step() {
     let folder = tempfile::tempdir().unwrap();
     let rejected = |config: Config, inputs: RunInputs, expected: &str| {
-        let err = engine(config, inputs, folder.path()).err().expect("must be rejected").to_string();
+        let err =
+            engine(config, inputs, folder.path()).err().expect("must be rejected").to_string();
         assert!(err.contains(expected), "`{expected}` is not in: {err}");
     };
     rejected(config("sid", 8, ""), inputs(4, Some(3)), "3 classes, the network takes 4");
