@@ -4,4 +4,5 @@ mod configuration;
 mod engine;
 mod estimates;
 mod fixed_points;
+mod own_networks;
 mod teacher;
