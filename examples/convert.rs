@@ -16,7 +16,10 @@ fn main() -> Result<()> {
         [source, target] => (source.clone(), target.clone()),
         [] => {
             let folder = std::env::temp_dir();
-            (demonstration(&folder.join("demonstration.pt"))?, folder.join("demonstration.safetensors"))
+            (
+                demonstration(&folder.join("demonstration.pt"))?,
+                folder.join("demonstration.safetensors"),
+            )
         }
         _ => return Err("usage: convert FILE.pt OUT.safetensors".into()),
     };
@@ -26,7 +29,10 @@ fn main() -> Result<()> {
     let mut converted = BTreeMap::new();
     for (name, tensor) in &tensors {
         println!("{name:<32} {:?} {:?}", tensor.dtype(), tensor.shape());
-        converted.insert(name.clone(), Tensor::from_vec(tensor.to_f32()?, tensor.shape(), &Device::Cpu)?);
+        converted.insert(
+            name.clone(),
+            Tensor::from_vec(tensor.to_f32()?, tensor.shape(), &Device::Cpu)?,
+        );
     }
     candle_core::safetensors::save(&converted.into_iter().collect(), &target)?;
     println!("{} tensors written to {}", tensors.len(), target.display());

@@ -7,7 +7,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use divergence::{Method, Objective, Weighting};
-use models::analytic::{AffineGenerator, AffineDenoiser, Density, DensityRatio};
+use models::analytic::{AffineDenoiser, AffineGenerator, Density, DensityRatio};
 use models::{Conditioning, Denoiser, ParamSet, Params};
 use train::config::{Config, OptimizerConfig, Phase, Positive};
 use train::{Engine, Networks, Source, TrainState, step::KnownRatio};

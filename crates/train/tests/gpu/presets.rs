@@ -50,11 +50,11 @@ fn engine(preset: &str, device: Device) -> Engine {
     let params = network.init(5).unwrap();
     let inputs = RunInputs {
         teacher: NetworkFile {
- config: network,
- params,
- role: Role::Teacher,
- provenance: Provenance::default(),
-},
+            config: network,
+            params,
+            role: Role::Teacher,
+            provenance: Provenance::default(),
+        },
         teacher_hash: "of a test".into(),
         dataset: Some(dataset()),
         device,

@@ -42,11 +42,11 @@ pub(super) fn inputs(label_dim: usize, classes: Option<usize>) -> RunInputs {
     let params = config.init(5).unwrap();
     RunInputs {
         teacher: NetworkFile {
- config,
- params,
- role: Role::Teacher,
- provenance: Provenance::default(),
-},
+            config,
+            params,
+            role: Role::Teacher,
+            provenance: Provenance::default(),
+        },
         teacher_hash: "of a test".into(),
         dataset: classes.map(dataset),
         device: Device::Cpu,

@@ -10,7 +10,7 @@ use divergence::{
     mixture::GaussianMixture,
 };
 use models::{
-    analytic::{AffineGenerator, AffineDenoiser, DensityRatio, MixtureDenoiser},
+    analytic::{AffineDenoiser, AffineGenerator, DensityRatio, MixtureDenoiser},
     params::{ParamSet, Params},
 };
 use uni_instruct_train::{
@@ -105,13 +105,15 @@ fn ideal(objective: Objective, divergence: Divergence) -> Method {
 /// A method with the weights of the theory, σ dσ on scores.
 fn theory(objective: Objective, divergence: Divergence) -> Method {
     // Any distribution of σ will do with this weight; with this one the weighted loss varies little.
-    let sigma_law = SigmaDistribution::KarrasRamp { min: SIGMA_MIN, max: SIGMA_MAX, rho: 3.0, t_max: 1.0 };
+    let sigma_law =
+        SigmaDistribution::KarrasRamp { min: SIGMA_MIN, max: SIGMA_MAX, rho: 3.0, t_max: 1.0 };
     Method { sigma_law, weighting: Weighting::Theory, ..ideal(objective, divergence) }
 }
 
 /// A method with SiD's weights, with ω the value of the noise level for data of variance 1.5.
 fn ramp(objective: Objective, divergence: Divergence) -> Method {
-    let sigma_law = SigmaDistribution::KarrasRamp { min: SIGMA_MIN, max: SIGMA_MAX, rho: 7.0, t_max: 1.0 };
+    let sigma_law =
+        SigmaDistribution::KarrasRamp { min: SIGMA_MIN, max: SIGMA_MAX, rho: 7.0, t_max: 1.0 };
     let weighting = Weighting::Gaussian { variance: 1.5 };
     Method { sigma_law, weighting, ..ideal(objective, divergence) }
 }
