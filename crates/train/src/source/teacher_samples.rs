@@ -10,6 +10,7 @@ use data::{Dataset, Labels};
 use models::{
     Conditioning, Denoiser,
     edm::sampler::{SamplerConfig, sample, stream_noise},
+    labels::one_hot,
     params::is_finite,
     tensor_file::TensorFile,
 };
@@ -17,7 +18,7 @@ use models::{
 use crate::{
     Error,
     config::streams::{Use, stream},
-    labels::{class_at, one_hot},
+    labels::class_at,
 };
 
 /// Name of the cache inside a run's folder.
