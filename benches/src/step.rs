@@ -3,10 +3,9 @@
 use candle_core::Device;
 use divergence::Method;
 use models::{NetworkConfig, NetworkFile, Provenance, Role};
-use train::assemble::{Parts, assemble};
-use train::phases::Phase;
-use train::streams::Use;
-use train::{Config, Engine, engine::Outcome, step::Draw};
+use train::assemble::{RunInputs, assemble};
+use train::step::{RandomInputs, Use};
+use train::{Config, Engine, Outcome, Phase};
 
 use crate::pass::weights;
 use crate::{Error, Result};
@@ -38,10 +37,14 @@ pub fn engine(network: &NetworkConfig, batch: usize, preset: &str) -> Result<Eng
         role: Role::Teacher,
         provenance: Provenance::default(),
     };
-    let parts =
-        Parts { teacher: file, teacher_hash: String::new(), dataset: None, device: Device::Cpu };
-    // The method needs no samples of the teacher, so nothing is written to the folder.
-    let engine = assemble(config, parts, &std::env::temp_dir(), |_, _| Ok(()))?;
+    let inputs = RunInputs {
+        teacher: file,
+        teacher_hash: String::new(),
+        dataset: None,
+        device: Device::Cpu,
+    };
+    // No samples of the teacher are needed, so nothing is written to the folder.
+    let engine = assemble(config, inputs, &std::env::temp_dir(), |_, _| Ok(()))?;
     engine.state.generator.params.set_from(&generator?.tensors())?;
     engine.state.fake.params.set_from(&fake?.tensors())?;
     Ok(engine)
@@ -66,7 +69,7 @@ pub fn run(engine: &mut Engine) -> Result<()> {
 ///
 /// If a tensor operation fails.
 pub fn first_draws(engine: &Engine) -> Result<Vec<(&'static str, candle_core::Tensor)>> {
-    let draw = Draw {
+    let random = RandomInputs {
         seed: engine.config.seed,
         position: 0,
         batch: engine.config.batch.get(),
@@ -77,11 +80,11 @@ pub fn first_draws(engine: &Engine) -> Result<Vec<(&'static str, candle_core::Te
     let method = &engine.config.phase_at(0)?.1.method;
     let mixed = Some((engine.config.fake_share.get(), &method.sigma_law));
     Ok(vec![
-        ("fake_z", draw.normal(Use::FakeLatent)?),
-        ("fake_sigma", draw.sigma(Use::FakeSigma, &method.fake_sigma_law, mixed)?),
-        ("fake_noise", draw.normal(Use::FakeNoise)?),
-        ("z", draw.normal(Use::GeneratorLatent)?),
-        ("sigma", draw.sigma(Use::GeneratorSigma, &method.sigma_law, None)?),
-        ("noise", draw.normal(Use::GeneratorNoise)?),
+        ("fake_z", random.normal(Use::FakeLatent)?),
+        ("fake_sigma", random.sigma(Use::FakeSigma, &method.fake_sigma_law, mixed)?),
+        ("fake_noise", random.normal(Use::FakeNoise)?),
+        ("z", random.normal(Use::GeneratorLatent)?),
+        ("sigma", random.sigma(Use::GeneratorSigma, &method.sigma_law, None)?),
+        ("noise", random.normal(Use::GeneratorNoise)?),
     ])
 }

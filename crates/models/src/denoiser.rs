@@ -40,15 +40,13 @@ pub trait Denoiser {
     /// If shapes or conditioning do not fit the network.
     fn denoise(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor>;
 
-    /// Least and greatest noise level that the denoiser accepts. By default every level.
-    fn sigma_range(&self) -> [f64; 2] {
-        [0.0, f64::INFINITY]
-    }
+    /// Smallest and largest noise level that the denoiser accepts: `[0.0, f64::INFINITY]` if it
+    /// accepts any. A denoiser that wraps another must forward it.
+    fn sigma_range(&self) -> [f64; 2];
 
-    /// The nearest noise level that the denoiser was trained on. By default `sigma` itself.
-    fn round_sigma(&self, sigma: f64) -> f64 {
-        sigma
-    }
+    /// The nearest noise level that the denoiser was trained at: `sigma` itself, unless its levels
+    /// are a table. A denoiser that wraps another must forward it.
+    fn round_sigma(&self, sigma: f64) -> f64;
 }
 
 /// An estimate of `l(x, σ) = ln(p_σ(x) / q_σ(x))`, teacher over student.

@@ -94,6 +94,14 @@ impl Denoiser for Mlp {
         let raw = self.0.forward(x, &sigma, cond)?;
         x.broadcast_mul(&c_skip?)? + raw.broadcast_mul(&c_out?)?
     }
+
+    fn sigma_range(&self) -> [f64; 2] {
+        [0.0, f64::INFINITY]
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
+    }
 }
 
 /// A discriminator of `[B, N]`.

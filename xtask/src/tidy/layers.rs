@@ -12,8 +12,9 @@ const LAYERS: [&str; 8] =
     ["divergence", "kernels", "pickle", "models", "data", "metrics", "train", "cli"];
 
 /// Tools that stand on top of the libraries, and which of [`LAYERS`] they may use.
-const TOOLS: [(&str, &[&str]); 3] = [
+const TOOLS: [(&str, &[&str]); 4] = [
     ("benches", &["divergence", "kernels", "models", "data", "metrics", "train"]),
+    ("examples", &["divergence", "kernels", "pickle", "models", "data", "metrics", "train"]),
     ("fuzz", &["pickle", "models", "data", "metrics"]),
     ("xtask", &[]),
 ];
@@ -135,6 +136,7 @@ mod tests {
         check_edge("benches", "train", true, false, "");
         check_edge("benches", "cli", true, false, "may not");
         check_edge("xtask", "data", true, true, "of this workspace: none");
+        check_edge("examples", "train", true, false, "");
         check_edge("fuzz", "metrics", true, false, "");
         check_edge("fuzz", "train", true, false, "may not");
         check_edge("cli", "xtask", true, false, "may not");

@@ -20,7 +20,7 @@ const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 const PRINTING: [&str; 4] = ["println", "eprintln", "print", "eprint"];
 
 /// Programs that may print with them.
-const PROGRAMS: [&str; 2] = ["xtask/", "benches/"];
+const PROGRAMS: [&str; 3] = ["xtask/", "benches/", "examples/"];
 
 /// The only folder for kernels, `unsafe` and features.
 const KERNELS: &str = "crates/kernels/src/";

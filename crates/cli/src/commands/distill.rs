@@ -12,10 +12,9 @@ use divergence::Divergence;
 use metrics::FeatureExtractor;
 use models::{NetworkConfig, NetworkFile, Provenance, Role};
 use train::{
-    Config, Engine,
-    assemble::{Parts, assemble, check_data, needs_samples},
+    Config, Engine, Phase,
+    assemble::{RunInputs, assemble, check_data, needs_samples},
     evaluate::{Maker, Row},
-    phases::Phase,
 };
 
 use crate::{
@@ -139,7 +138,7 @@ struct Wanted {
 ///
 /// Decided before the first update: what was asked for and does not fit is an error while nothing
 /// has been spent yet.
-fn wanted(args: &Args, config: &Config, parts: &Parts) -> anyhow::Result<Option<Wanted>> {
+fn wanted(args: &Args, config: &Config, parts: &RunInputs) -> anyhow::Result<Option<Wanted>> {
     if args.eval_images == 0 {
         return Ok(None);
     }
@@ -237,7 +236,7 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.into()).to_string()
 }
 
-fn provenance(config: &Config, parts: &Parts) -> run_folder::Provenance {
+fn provenance(config: &Config, parts: &RunInputs) -> run_folder::Provenance {
     let unknown = || "unknown".to_owned();
     let licence = parts.teacher.provenance.entries.get("licence").cloned();
     let data = parts.dataset.as_ref().map(Dataset::content_hash);
@@ -276,7 +275,7 @@ fn export(
 fn figures(engine: &Engine, folder: &Path, wanted: &Wanted, args: &Args) -> anyhow::Result<()> {
     let begun = Instant::now();
     let stand_in;
-    let own = engine.source.dataset.as_ref().map(|it| (engine.config.data.as_str(), it));
+    let own = engine.source.dataset().map(|it| (engine.config.data.as_str(), it));
     let wanted_data = args.eval_data.as_deref().zip(wanted.reference.as_ref());
     let (name, dataset) = match (wanted_data.or(own), &engine.source.samples) {
         (Some(named), _) => named,

@@ -124,7 +124,7 @@ fn export(args: &Export) -> anyhow::Result<()> {
 
 /// The newest checkpoint of a run.
 pub fn newest(run: &Path) -> Result<PathBuf, train::Error> {
-    train::checkpoint::latest(&run.join("checkpoints"))?.ok_or_else(|| {
+    train::state::latest_checkpoint(&run.join("checkpoints"))?.ok_or_else(|| {
         let reason = "it has no checkpoint; name the folder of a run";
         train::Error::unusable(run.display().to_string(), reason)
     })

@@ -47,6 +47,14 @@ impl Denoiser for AffineGenerator {
         let z = flat.broadcast_div(&sigma)?;
         z.broadcast_mul(&s?)?.broadcast_add(&mu?)?.reshape(x.shape())
     }
+
+    fn sigma_range(&self) -> [f64; 2] {
+        [0.0, f64::INFINITY]
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
+    }
 }
 
 /// The denoiser and the noised density of an [`AffineGenerator`]'s samples, which are normal with
@@ -84,6 +92,14 @@ impl Denoiser for AffineDenoiser {
         let [centered, own, noised] = self.parts(x, sigma)?;
         let lost = ((noised.broadcast_sub(&own)? / noised)? * centered)?;
         x - lost.reshape(x.shape())?
+    }
+
+    fn sigma_range(&self) -> [f64; 2] {
+        [0.0, f64::INFINITY]
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
     }
 }
 

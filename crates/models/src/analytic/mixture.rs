@@ -131,6 +131,14 @@ impl Denoiser for MixtureDenoiser {
             kept.matmul(&bases.transpose(1, 2)?.contiguous()?)?.broadcast_add(&means)?;
         of_component.broadcast_mul(&share.unsqueeze(2)?)?.sum(0)?.reshape(x.shape())
     }
+
+    fn sigma_range(&self) -> [f64; 2] {
+        [0.0, f64::INFINITY]
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
+    }
 }
 
 impl Density for MixtureDenoiser {

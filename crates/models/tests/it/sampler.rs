@@ -24,6 +24,10 @@ impl Denoiser for Counted<'_> {
     fn sigma_range(&self) -> [f64; 2] {
         self.0.sigma_range()
     }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        self.0.round_sigma(sigma)
+    }
 }
 
 #[test]

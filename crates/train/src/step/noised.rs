@@ -1,4 +1,4 @@
-//! The student's sample and its noised version.
+//! A sample and its noised version.
 
 use candle_core::{Result, Tensor};
 use kernels::per_sample;
@@ -10,7 +10,7 @@ pub struct Noised {
     pub x0: Tensor,
     /// The noised sample, same shape and units.
     pub x: Tensor,
-    /// The level `[B]`, same units.
+    /// Noise level `[B]`, same units.
     pub sigma: Tensor,
 }
 
@@ -19,14 +19,9 @@ impl Noised {
     ///
     /// # Errors
     ///
-    /// If the shapes do not agree.
+    /// If the shapes disagree.
     pub fn new(x0: Tensor, sigma: &Tensor, noise: &Tensor) -> Result<Self> {
         let x = (&x0 + noise.broadcast_mul(&per_sample(sigma, x0.rank())?)?)?;
         Ok(Self { x0, x, sigma: sigma.clone() })
-    }
-
-    /// The same values, with nothing upstream.
-    pub fn detach(&self) -> Self {
-        Self { x0: self.x0.detach(), x: self.x.detach(), sigma: self.sigma.clone() }
     }
 }
