@@ -21,6 +21,7 @@
 mod bounded;
 mod dataset;
 mod error;
+mod fit;
 mod open;
 
 pub mod cifar10;

@@ -61,5 +61,5 @@ pub use memorization::{Memorization, NearestPair, memorization};
 pub use moments::Moments;
 pub use prdc::{Prdc, prdc};
 pub use reference::{DatasetId, Origin, ReferenceStats};
-pub use report::{Intervals, Reference, Report, Wanted, evaluate};
+pub use report::{Intervals, NEIGHBORS, Reference, Report, Wanted, evaluate};
 pub use rows::Rows;

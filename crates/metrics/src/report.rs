@@ -75,10 +75,19 @@ pub struct Wanted<'a> {
     pub bootstrap: Option<Bootstrap>,
 }
 
+/// Neighbor that precision, recall, density and coverage look at: prdc's usual choice.
+pub const NEIGHBORS: usize = 5;
+
 impl Default for Wanted<'_> {
     /// Five neighbours, and nothing that is left out by nothing being said.
     fn default() -> Self {
-        Self { labels: None, neighbors: 5, kid_subsets: [0, 1000], training: None, bootstrap: None }
+        Self {
+            labels: None,
+            neighbors: NEIGHBORS,
+            kid_subsets: [0, 1000],
+            training: None,
+            bootstrap: None,
+        }
     }
 }
 

@@ -14,10 +14,12 @@ pub mod export;
 pub mod files;
 pub mod generator;
 pub mod import;
+pub mod labels;
 mod layout;
 pub mod mlp;
 pub mod network;
 pub mod params;
+pub mod sampling;
 pub mod tensor_file;
 pub mod unet;
 

@@ -124,27 +124,10 @@ pub(crate) fn check_augment(augment: Fraction, network: &NetworkConfig) -> Resul
 ///
 /// If they do not.
 pub fn check_data(network: &NetworkConfig, dataset: &Dataset, name: &str) -> Result<(), Error> {
-    let (found, size) = (dataset.shape(), network.img_resolution);
-    let expected = [network.img_channels, size, size];
-    if found != expected {
-        return Err(Error::unusable(
-            name,
-            format!(
-                "its images are {found:?}, the network takes {expected:?} (channels, height, width)"
-            ),
-        ));
-    }
-    match (network.label_dim, dataset.classes()) {
-        (0, _) => Ok(()),
-        (k, 0) => Err(Error::unusable(
-            name,
-            format!("it has no labels, and the network takes labels of {k} classes"),
-        )),
-        (k, found) if found != k => Err(Error::unusable(
-            name,
-            format!("its labels have {found} classes, the network takes {k}"),
-        )),
-        _ => Ok(()),
+    let size = network.img_resolution;
+    match dataset.misfit([network.img_channels, size, size], network.label_dim) {
+        Some(reason) => Err(Error::unusable(name, reason)),
+        None => Ok(()),
     }
 }
 

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     Error,
     architecture::Architecture,
-    evaluate,
     numbers::{Fraction, Positive},
     optim::OptimizerConfig,
     phases::Phase,
@@ -197,7 +196,7 @@ impl Config {
         }
         self.log = LogConfig { tick: images, samples: images, checkpoint: images };
         // As few as a batch and the figures need.
-        let least = self.batch.get().max(evaluate::NEIGHBORS + 1);
+        let least = self.batch.get().max(metrics::NEIGHBORS + 1);
         let samples = self.teacher_samples.get().min(least);
         self.teacher_samples = NonZeroUsize::new(samples).unwrap_or(NonZeroUsize::MIN);
         self

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
+use models::sampling::{SampleSpec, Sampler};
 
 use crate::{
     Engine, Error,
     checkpoint::{self, Owner},
     config::LogConfig,
     engine::Outcome,
-    evaluate::{Drawing, Maker},
     run::Job,
     state::Progress,
 };
@@ -27,14 +27,14 @@ impl Engine {
         Ok(self.config.phase_at(0)?.1.method.sigma_init)
     }
 
-    /// The generator under its averaged weights, as a maker of images.
+    /// Sampler of the generator with its averaged weights.
     ///
     /// # Errors
     ///
     /// If the run has no phase.
-    pub fn maker(&self) -> Result<Maker<'_>, Error> {
+    pub fn sampler(&self) -> Result<Sampler<'_>, Error> {
         let generator = self.networks.average.as_ref();
-        Ok(Maker::OneStep { generator, sigma_init: self.sigma_init()? })
+        Ok(Sampler::OneStep { generator, sigma_init: self.sigma_init()? })
     }
 }
 
@@ -66,17 +66,13 @@ impl Job for Engine {
         let [_, _, _] = self.networks.sample[..] else { return Ok(None) };
         // No more than the run shows, for a smoke test; no larger a batch than it trains with.
         let count = PREVIEW.min(usize::try_from(self.config.images()).unwrap_or(PREVIEW));
-        let drawing = Drawing {
+        let (shape, label_dim) = (self.networks.sample.as_slice(), self.source.label_dim);
+        let spec = SampleSpec {
             seed: self.config.seed,
-            first: 0,
-            count,
             batch: self.config.batch.get(),
-            sample: &self.networks.sample,
-            label_dim: self.source.label_dim,
-            class: None,
-            device: &self.device,
+            ..SampleSpec::new(shape, label_dim, count, &self.device)
         };
-        let batches = drawing.batches(self.maker()?).collect::<Result<Vec<_>, _>>()?;
+        let batches = spec.batches(self.sampler()?).collect::<Result<Vec<_>, _>>()?;
         Ok(Some(Tensor::cat(&batches, 0)?))
     }
 

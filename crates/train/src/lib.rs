@@ -55,7 +55,6 @@ pub mod source;
 pub mod stand_in;
 
 pub mod classifier;
-pub mod evaluate;
 pub mod quickstart;
 pub mod teacher;
 

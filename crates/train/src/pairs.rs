@@ -10,13 +10,14 @@ use data::{Dataset, Labels};
 use models::{
     Conditioning, Denoiser,
     edm::sampler::{SamplerConfig, sample, stream_noise},
+    labels::one_hot,
     params::is_finite,
     tensor_file::TensorFile,
 };
 
 use crate::{
     Error,
-    labels::{class_at, one_hot},
+    labels::class_at,
     streams::{Use, stream},
 };
 

@@ -2,11 +2,11 @@
 
 use candle_core::Tensor;
 use data::{Dataset, Stream};
-use models::Conditioning;
+use models::{Conditioning, labels::one_hot};
 
 use crate::{
     Error,
-    labels::{class_at, one_hot},
+    labels::class_at,
     pairs::Samples,
     step::{Draw, regression::Pairs},
     streams::{Use, derived_seed, stream},

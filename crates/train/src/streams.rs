@@ -41,13 +41,13 @@ pub enum Use {
     /// Which cached pair a regression term sees.
     PairOrder = 15,
     /// Latents of sample grids and of evaluation.
-    SampleLatent = 16,
+    SampleLatent = models::sampling::LATENT_STREAM,
     /// Noise levels while a teacher is trained.
     TeacherSigma = 17,
     /// Noise while a teacher is trained.
     TeacherNoise = 18,
     /// Noise of a stochastic sampler.
-    Churn = 19,
+    Churn = models::sampling::CHURN_STREAM,
     /// Pixels of the images that stand in for absent ones.
     StandInPixel = 20,
     /// Their classes.

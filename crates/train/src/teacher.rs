@@ -271,7 +271,7 @@ fn preview(
         0 => None,
         k => {
             let classes: Vec<u32> = (0..COUNT as u32).map(|i| i % k as u32).collect();
-            Some(crate::labels::one_hot(&classes, k, device)?)
+            Some(models::labels::one_hot(&classes, k, device)?)
         }
     };
     let mut noise = stream_noise(stream(seed, Use::Churn), 0, COUNT as u64, device);
