@@ -22,7 +22,7 @@ use crate::{
 pub struct Options<'a> {
     /// Images of each sampler; 0 for no comparison.
     pub images: usize,
-    /// Real images, if they are not those of the run.
+    /// Real images in place of the run's own.
     pub data: Option<&'a str>,
     /// Feature network.
     pub features: Option<&'a Path>,
@@ -36,7 +36,7 @@ pub struct Options<'a> {
 pub struct Comparison<'a> {
     options: Options<'a>,
     extractor: Box<dyn FeatureExtractor>,
-    /// Real images, if they are not those of the run.
+    /// Real images in place of the run's own.
     reference: Option<Dataset>,
 }
 
@@ -139,7 +139,7 @@ impl<'a> Comparison<'a> {
 
 /// The student, its starting point, and the teacher at four numbers of steps.
 fn samplers(engine: &Engine) -> anyhow::Result<[(String, Sampler<'_>); 6]> {
-    // A generator starts as the teacher at the noise level of its own input.
+    // A generator starts as the teacher at the generator's input noise level.
     let generator = engine.networks.teacher.as_ref();
     let untrained = Sampler::OneStep { generator, sigma_init: engine.sigma_init()? };
     let samplers = [

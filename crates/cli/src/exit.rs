@@ -22,7 +22,7 @@ const GATE: u8 = 6;
 pub struct Interrupted {
     /// The signal.
     pub signal: u8,
-    /// How to continue.
+    /// Command that continues the run.
     pub advice: String,
 }
 
@@ -157,7 +157,7 @@ mod tests {
         let gate: eval::Gate = "fd<1".parse().unwrap();
         let table = [
             (anyhow::Error::from(Usage::new("--device", "no such device")), 3),
-            (train::Error::unusable("phase", "there is none").into(), 3),
+            (train::Error::unusable("phase", "the run has no phase").into(), 3),
             (train::Error::NonFinite { images: 1, what: "Loss/fake", times: 2 }.into(), 5),
             (std::io::Error::other("full").into(), 4),
             (file().into(), 4),

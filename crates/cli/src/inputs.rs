@@ -92,7 +92,7 @@ pub fn teacher(name: &str) -> anyhow::Result<(NetworkFile, String)> {
     Ok((file, hash))
 }
 
-/// The network of this name on a device, ready to sample. `steps` are those of a teacher's sampler.
+/// The network of this name on a device, ready to sample. `steps` is for a teacher's sampler.
 ///
 /// # Errors
 ///

@@ -129,9 +129,10 @@ mod tests {
         assert_eq!((config.phase[0].images, config.phase[1].images), (8, 9));
         let expected: Divergence = "jeffreys(0.6,0.4)".parse().unwrap();
         assert!(config.phase.iter().all(|phase| phase.method.divergence == expected));
-        let one = Overrides { divergence: Some(expected), ..Overrides::default() };
+        let one = Overrides { divergence: Some(expected.clone()), ..Overrides::default() };
         let bare = one.parse("test", "", &[]).unwrap();
-        assert_eq!((bare.phase.len(), bare.phase[0].method.divergence.clone()), (1, expected));
+        assert_eq!(bare.phase.len(), 1);
+        assert_eq!(bare.phase[0].method.divergence, expected);
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub fn claim(folder: &Path, config: &str, provenance: &Provenance) -> anyhow::Re
     }
 }
 
-/// Provenance in a run's folder; empty if there is none.
+/// Provenance in a run's folder; empty without the file.
 pub fn entries(folder: &Path) -> BTreeMap<String, String> {
     let text = std::fs::read(folder.join(PROVENANCE)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()

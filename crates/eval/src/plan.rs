@@ -60,8 +60,10 @@ impl<'a> Subject<'a> {
             }
             Self::Samplers { spec, .. } => {
                 let &[channels, height, width] = spec.shape.as_slice() else {
-                    let reason =
-                        format!("the samples have shape {:?}, not that of images", spec.shape);
+                    let reason = format!(
+                        "the samples have shape {:?}, expected [channels, height, width]",
+                        spec.shape
+                    );
                     return unusable(reason);
                 };
                 let dataset = pad_to(dataset, height)?;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use data::Dataset;
-use metrics::{Bootstrap, FeatureExtractor, FeatureSet, NEIGHBORS, Reference, Rows, Wanted};
+use metrics::{Bootstrap, FeatureSet, NEIGHBORS, Reference, Rows, Wanted};
 use models::sampling::{SampleSpec, Sampler};
 
 use crate::{Event, Plan, Progress, Result, Row, Subject, feature_cache::features};

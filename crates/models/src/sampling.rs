@@ -4,11 +4,11 @@
 //! share a spec start from the same noise, so their images can be compared one by one. An image
 //! depends on the seed and on its position only, not on the batch that it was computed in.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Tensor};
 use kernels::noise::NoiseStream;
 
 use crate::{
-    Conditioning, Denoiser, Error, Network, NetworkConfig, NetworkFile, Provenance,
+    Conditioning, Denoiser, Error, Network, NetworkConfig, NetworkFile, Provenance, Result,
     edm::sampler::{SamplerConfig, sample, stream_noise},
     generator::generate,
     labels::one_hot,
@@ -82,7 +82,12 @@ impl SampleSpec {
     /// # Panics
     ///
     /// If `start..end` is not a range of `0..count`.
-    pub fn images(&self, sampler: Sampler<'_>, start: usize, end: usize) -> Result<Tensor> {
+    pub fn images(
+        &self,
+        sampler: Sampler<'_>,
+        start: usize,
+        end: usize,
+    ) -> candle_core::Result<Tensor> {
         let shape = [&[end - start], self.shape.as_slice()].concat();
         let position = (self.first + start) as u64;
         let latents = NoiseStream::new(self.seed, LATENT_STREAM);
@@ -109,7 +114,7 @@ impl SampleSpec {
     pub fn batches<'a>(
         &'a self,
         sampler: Sampler<'a>,
-    ) -> impl Iterator<Item = Result<Tensor>> + 'a {
+    ) -> impl Iterator<Item = candle_core::Result<Tensor>> + 'a {
         let batch = self.batch.max(1);
         (0..self.count)
             .step_by(batch)
@@ -154,7 +159,7 @@ pub const SIGMA_INIT: &str = "sigma_init";
 /// # Errors
 ///
 /// If the entry [`SIGMA_INIT`] is not a positive number.
-pub fn sigma_init(provenance: &Provenance) -> Result<Option<f64>, Error> {
+pub fn sigma_init(provenance: &Provenance) -> Result<Option<f64>> {
     let Some(text) = provenance.entries.get(SIGMA_INIT) else { return Ok(None) };
     let number: Option<f64> = text.parse().ok().filter(|it: &f64| it.is_finite() && 0.0 < *it);
     match number {
@@ -187,7 +192,7 @@ impl Model {
     /// # Errors
     ///
     /// If the configuration or the provenance is not valid, or the device cannot hold the weights.
-    pub fn new(file: NetworkFile, device: &Device) -> Result<Self, Error> {
+    pub fn new(file: NetworkFile, device: &Device) -> Result<Self> {
         let sigma_init = sigma_init(&file.provenance)?;
         let network = file.config.build(&file.params.to_device(device)?.frozen())?;
         let device = device.clone();

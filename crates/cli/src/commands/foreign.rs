@@ -41,7 +41,7 @@ struct NetworkFacts {
     /// Hash of the Python text that defines the class.
     class_blake3: Option<String>,
     arguments: String,
-    /// Our configuration of the network, or the reason why there is none.
+    /// Our configuration of the network, or the reason why it has no such configuration.
     config: Result<models::NetworkConfig, String>,
     tensors: TensorFacts,
 }

@@ -11,7 +11,7 @@ use models::{
 };
 use uni_instruct_eval::{Error, Event, Images, Plan, Protocol, Quoted, Request, Subject};
 
-/// A feature network: the pixels themselves. Classes are those of the brightest of two halves.
+/// A feature network without weights: features are pixels, class logits the first two pixels.
 struct Pixels {
     side: Option<usize>,
 }

@@ -30,7 +30,7 @@ fn images_do_not_depend_on_the_batch() {
         let whole = SampleSpec { batch: 5, ..model.spec(5) };
         let parts = SampleSpec { batch: 2, ..whole.clone() };
         let all = |spec: &SampleSpec| {
-            let batches: Result<Vec<_>> = spec.batches(model.sampler()).collect();
+            let batches: candle_core::Result<Vec<_>> = spec.batches(model.sampler()).collect();
             Tensor::cat(&batches.unwrap(), 0).unwrap()
         };
         let (found, expected) = (values(&all(&parts)), values(&all(&whole)));
