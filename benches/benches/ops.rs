@@ -1,5 +1,5 @@
-//! Every operation of [`benches::operation`] by the kernels of this processor and composed of
-//! candle's own.
+//! Every operation of [`benches::operation`], with the kernels of this processor and composed of
+//! candle's operations.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const VARIANTS: [(&str, Kernels); 2] = [("kernel", Kernels::Best), ("composed", 
 
 type Group<'a> = BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
-/// Times `run` by the kernels and by the composed form.
+/// Times `run` with the kernels and in the composed form.
 fn both_forms(group: &mut Group<'_>, what: &str, run: impl Fn() -> Result<()>) {
     for (variant, kernels) in VARIANTS {
         limit_kernels(kernels);
@@ -26,7 +26,7 @@ fn both_forms(group: &mut Group<'_>, what: &str, run: impl Fn() -> Result<()>) {
     }
 }
 
-/// Forward with frozen operands, then forward and backward to all of them.
+/// Times the forward pass with frozen operands, then forward and backward pass with all gradients.
 fn operations(criterion: &mut Criterion) {
     for row in OPERATIONS {
         let mut group = criterion.benchmark_group(format!("{}/{}", row.recipe, row.name));
@@ -50,7 +50,7 @@ fn operations(criterion: &mut Criterion) {
     }
 }
 
-/// Adam and the moving average over one weight.
+/// Times Adam and the moving average over one weight.
 fn updates(criterion: &mut Criterion) {
     for (recipe, len) in WEIGHTS {
         let tensor = |stream| normal(stream, &[1, len]).expect("the CPU holds it");
@@ -69,7 +69,7 @@ fn updates(criterion: &mut Criterion) {
     }
 }
 
-/// Noise has no composed form.
+/// Times noise, which has no composed form.
 fn noise(criterion: &mut Criterion) {
     for (recipe, shape) in NOISES {
         let mut group = criterion.benchmark_group(format!("{recipe}/noise"));

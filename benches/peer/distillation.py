@@ -1,7 +1,7 @@
-"""One update of a distillation: of the fake score, then of the generator, as `crates/train` does it.
+"""One update of a distillation, as in `crates/train`: of the fake score, then of the generator.
 
 Methods are data: the step reads the same configuration (JSON of `train::Config`) as the engine.
-What needs a discriminator or images is refused.
+Methods that need a discriminator or images are errors.
 """
 
 import math
@@ -18,7 +18,7 @@ class Step:
         require(self.method, fake_score="trained", fake_updates=1, distance="squared")
         require(config, accumulation=1, dropout=0.0, augment=0.0)
         if self.method.get("adversarial") or self.method.get("regression"):
-            raise SystemExit("the peer knows neither adversarial nor regression term")
+            raise SystemExit("the peer has neither an adversarial nor a regression term")
         self.generator, self.teacher, self.fake = generator, teacher, fake
         self.average = [p.detach().clone() for p in generator.parameters()]
         self.optimizers = [
@@ -27,7 +27,7 @@ class Step:
         self.images = 0
 
     def run(self, draws):
-        """One update on the given draws. Returns the losses, after checking that they are finite."""
+        """Runs one update on the given draws. Returns the losses, after checking that they are finite."""
         return self.fake_update(draws), self.generator_update(draws)
 
     def fake_update(self, draws):
@@ -48,11 +48,11 @@ class Step:
         self.optimizers[0].zero_grad(set_to_none=True)
         x0 = generate(self.generator, draws["z"], method["sigma_init"])
         x = x0 + draws["noise"] * sigma[:, None, None, None]
-        judged = x.detach() if method["objective"] == "integral" else x
-        teacher, fake = self.teacher(judged, sigma), self.fake(judged, sigma)
+        noised = x.detach() if method["objective"] == "integral" else x
+        teacher, fake = self.teacher(noised, sigma), self.fake(noised, sigma)
         losses = surrogate(method, x0, teacher, fake) * level_weight(method, x0, teacher)
         with torch.no_grad():
-            # What the engine logs: how far the student is from its teacher.
+            # The engine logs this distance of the student from its teacher.
             (fake - teacher).square().flatten(1).mean(1).sqrt().mean().item()
         loss = descend(losses, self.generator, self.optimizers[0])
         self.images += len(x0)
@@ -81,7 +81,7 @@ def generate(net, z, sigma_init):
 
 
 def surrogate(method, x0, teacher, fake):
-    """The loss of each sample, `[B]`, less its weight (see `divergence::surrogate`)."""
+    """Computes the loss of each sample, `[B]`, without its weight (see `divergence::surrogate`)."""
     gap, objective = fake - teacher, method["objective"]
     if objective == "integral":
         return (gap.detach() * x0).flatten(1).sum(1)
@@ -99,7 +99,7 @@ def level_weight(method, x0, teacher):
 
 
 def descend(losses, net, optimizer):
-    """Backward from the mean, a check that all is finite, an update."""
+    """Backward pass from the mean, check for finite values, update."""
     loss = losses.mean()
     loss.backward()
     norm = torch.nn.utils.get_total_norm([p.grad for p in net.parameters()])
@@ -111,28 +111,28 @@ def descend(losses, net, optimizer):
 
 
 def fresh_draws(config, shape):
-    """New random numbers of one update, from PyTorch's own generator."""
+    """Draws the random tensors of one update from PyTorch's generator."""
     batch, method = shape[0], config["phase"][0]["method"]
-    other = levels(method["sigma_law"], batch)
+    other = noise_levels(method["sigma_law"], batch)
     mixed = torch.where(
-        torch.rand(batch) < config["fake_share"], other, levels(method["fake_sigma_law"], batch)
+        torch.rand(batch) < config["fake_share"], other, noise_levels(method["fake_sigma_law"], batch)
     )
     return {
         "fake_z": torch.randn(shape),
         "fake_sigma": mixed,
         "fake_noise": torch.randn(shape),
         "z": torch.randn(shape),
-        "sigma": levels(method["sigma_law"], batch),
+        "sigma": noise_levels(method["sigma_law"], batch),
         "noise": torch.randn(shape),
     }
 
 
-def levels(law, batch):
-    """`batch` noise levels of a law (see `divergence::SigmaLaw`)."""
-    ((kind, of),) = law.items()
+def noise_levels(distribution, batch):
+    """Draws `batch` noise levels (see `divergence::SigmaDistribution`)."""
+    ((kind, of),) = distribution.items()
     if kind == "log-normal":
         return (torch.randn(batch) * of["std"] + of["mean"]).exp()
     if kind == "karras-ramp":
         low, high = of["min"] ** (1 / of["rho"]), of["max"] ** (1 / of["rho"])
         return (low + torch.rand(batch) * of["t_max"] * (high - low)) ** of["rho"]
-    raise SystemExit(f"the peer does not know the law {kind!r}")
+    raise SystemExit(f"the peer has no distribution {kind!r}")

@@ -1,19 +1,19 @@
 """Inception-v3 of 2015-12-05 (Szegedy et al. 2016, arXiv:1512.00567) up to its 2048 features.
 
-Batch norms are folded into the convolutions, as in the weights that the workspace records: PyTorch is
-spared their passes, too. Convolutions come in the order of the workspace's file.
+Batch norms are folded into the convolutions, as in the recorded weights, so that both sides skip their
+passes. Convolutions have the order of the workspace's file.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-# Height and width that the network takes.
+# Height and width of the network's input.
 SIDE = 299
 
 
 class Conv(nn.Module):
-    """A convolution with ReLU; over every pixel unless it is told to stay within the image."""
+    """A convolution with ReLU; at every pixel with padding, or `within` the image."""
 
     def __init__(self, weight, bias, stride=1, within=False):
         super().__init__()
@@ -26,28 +26,28 @@ class Conv(nn.Module):
 
 
 class Halve(nn.Module):
-    """The largest of 3x3, at every other pixel."""
+    """Maximum over 3x3 at every other pixel."""
 
     def forward(self, x):
         return F.max_pool2d(x, 3, 2)
 
 
 class Average(nn.Module):
-    """The mean of 3x3, of which what is beyond the edge does not count."""
+    """Mean over 3x3, without pixels beyond the edge."""
 
     def forward(self, x):
         return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
 
 class Largest(nn.Module):
-    """The largest of 3x3."""
+    """Maximum over 3x3."""
 
     def forward(self, x):
         return F.max_pool2d(x, 3, 1, 1)
 
 
 class Fork(nn.Module):
-    """Several paths from the same image, their channels one after another."""
+    """Several paths from the same input, with their channels concatenated."""
 
     def __init__(self, *paths):
         super().__init__()
@@ -58,11 +58,11 @@ class Fork(nn.Module):
 
 
 class Inception(nn.Module):
-    """From images in [-1, 1] to features; `weights` holds `000.weight`, `000.bias`, `001.weight`, ..."""
+    """Maps images in [-1, 1] to features; `weights` has `000.weight`, `000.bias`, `001.weight`, ..."""
 
     def __init__(self, weights):
         super().__init__()
-        # Its three kinds of blocks, by the number of channels that tells one from the next.
+        # Weights are consumed in order while the layers are built.
         self.weights, self.next = weights, 0
         stem = [
             *self.path(2, within=True),
@@ -119,7 +119,7 @@ class Inception(nn.Module):
 
 
 def resize(x):
-    """In the way of TensorFlow 1: bilinear, pixel `i` at `i * n / 299`; of three channels."""
+    """Resizes to three channels of 299x299 as TensorFlow 1: bilinear, pixel `i` at `i * n / 299`."""
     if x.shape[1] == 1:
         x = x.expand(-1, 3, -1, -1)
     for axis in (3, 2):

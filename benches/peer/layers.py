@@ -1,8 +1,7 @@
-"""The layers of EDM's two U-Nets (Karras et al. 2022, arXiv:2206.00364, App. F), written for
-inference and training on a CPU with what PyTorch does fastest there: nearest-neighbour
-interpolation and mean pooling for the box filter, fused attention.
+"""The layers of EDM's two U-Nets (Karras et al. 2022, arXiv:2206.00364, App. F).
 
-Tensors are named as in EDM's files, so that the weights of either side load on the other.
+They use PyTorch's fastest operations on a CPU: nearest-neighbor interpolation and mean pooling for the
+box filter, fused attention. Tensors have the names of EDM's files, so that weights load on both sides.
 """
 
 import math
@@ -27,7 +26,7 @@ class Conv(nn.Module):
 
 
 class Resample(nn.Module):
-    """A change of resolution and nothing else."""
+    """A change of resolution alone."""
 
     def __init__(self, kind):
         super().__init__()
@@ -38,7 +37,7 @@ class Resample(nn.Module):
 
 
 def resampled(x, kind):
-    """`x` with the box filter: repeated, averaged over 2x2, or as it is."""
+    """Applies the box filter to `x`: repeats pixels, averages over 2x2, or returns `x`."""
     if kind == "up":
         return F.interpolate(x, scale_factor=2, mode="nearest")
     if kind == "down":
@@ -73,7 +72,7 @@ class Norm(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions with a residual path, conditioned on the embedding, then maybe attention."""
+    """Two convolutions with a residual path, conditioned on the embedding, then optional attention."""
 
     def __init__(self, inputs, outputs, style, resample="keep", heads=0):
         super().__init__()
@@ -120,14 +119,14 @@ def attend(qkv, heads):
     batch, packed, height, width = qkv.shape
     size = packed // heads // 3
     parts = qkv.reshape(batch, heads, size, 3, height * width)
-    # Contiguous: the fused kernel was measured faster on copies than on strided views.
+    # Contiguous, because the fused kernel was measured faster on copies than on strided views.
     query, key, value = parts.permute(3, 0, 1, 4, 2).contiguous().unbind(0)
     y = F.scaled_dot_product_attention(query, key, value)
     return y.transpose(-1, -2).reshape(batch, heads * size, height, width)
 
 
 def waves(x, count, steps):
-    """Cosines and sines of `x` at the frequencies `10000^(-k/steps)`."""
+    """Computes cosines and sines of `x` at the frequencies `10000^(-k/steps)`."""
     freqs = torch.arange(count, dtype=torch.float64) / steps
     phase = x[:, None] * (10000.0**-freqs).to(x)[None]
     return phase.cos(), phase.sin()

@@ -1,6 +1,6 @@
 """SongUNet (DDPM++) and DhariwalUNet (ADM) in EDM's form, and EDM's preconditioning.
 
-Built from the JSON of this workspace's `NetworkConfig`; options that no case uses are refused.
+Built from the JSON of this workspace's `NetworkConfig`; options that no case uses are errors.
 """
 
 import torch
@@ -168,7 +168,7 @@ class Denoiser(nn.Module):
 
 
 def require(options, **expected):
-    """Refuses options that are not transcribed."""
+    """Rejects options that the peer does not implement."""
     for name, value in expected.items():
         if options.get(name, value) != value:
-            raise SystemExit(f"{name} = {options[name]!r}: the peer knows {value!r} only")
+            raise SystemExit(f"{name} = {options[name]!r}: the peer implements {value!r} only")

@@ -1,9 +1,9 @@
-"""The PyTorch side of a benchmark: a case made ready, then run once for each line `go`.
+"""The PyTorch side of a benchmark: prepares a case, then runs it once for each line `go`.
 
-    peer.py verify FOLDER --mode MODE    compares with what the workspace computed; prints the errors
-    peer.py run FOLDER --mode MODE       speaks the protocol of `benches/src/bin/subject.rs`
+    peer.py verify FOLDER --mode MODE    compares with the workspace's results; prints the errors
+    peer.py run FOLDER --mode MODE       follows the protocol of `benches/src/bin/subject.rs`
 
-FOLDER is what `subject record` wrote. MODE is `eager`, `channels_last` or `compile`.
+FOLDER is the folder that `subject record` wrote. MODE is `eager`, `channels_last` or `compile`.
 """
 
 import argparse
@@ -15,12 +15,12 @@ import time
 import torch
 from safetensors import safe_open
 
-import acts
 import distillation
+import tasks
 from inception import Inception
 from networks import Denoiser
 
-# Level of the one-step generator's input: `sampling::SIGMA_INIT`.
+# Noise level of the one-step generator's input: `sampling::SIGMA_INIT`.
 SIGMA_INIT = 2.5
 MODES = ["eager", "channels_last", "compile"]
 
@@ -36,7 +36,7 @@ def main():
     torch.manual_seed(0)
     case = Case(options.folder, options.mode)
     if options.verb == "verify":
-        # Imported here: what it needs is not part of what is timed.
+        # Imported here, so that its memory is not part of a timed run.
         import verify
 
         verify.verify(case, options.folder)
@@ -54,7 +54,7 @@ class Case:
             metadata = file.metadata()
             for name in file.keys():
                 kind, rest = name.split("/", 1)
-                # A copy: tensors of the file are pages of the file.
+                # A copy, because tensors of the file are pages of the file.
                 tensor = file.get_tensor(name).clone()
                 if kind == "input":
                     self.inputs[rest] = tensor
@@ -63,20 +63,20 @@ class Case:
                     self.weights.setdefault(player, {})[rest] = tensor
         self.mode = mode
         self.work = json.loads(metadata["case"])["work"]
-        # What is not a network's act is its own: `product`, `features`, `frechet`.
-        self.act = self.work.get("act", {"kind": self.work["kind"]})
+        # Work without a network is its own task: `product`, `features`, `frechet`.
+        self.task = self.work.get("task", {"kind": self.work["kind"]})
         self.step = None
         self.nets = {player: self.network(weights) for player, weights in self.weights.items()}
         self.weights = None
-        if self.act["kind"] == "step":
+        if self.task["kind"] == "step":
             self.nets["teacher"].requires_grad_(False)
             players = (self.nets[it] for it in ["generator", "teacher", "fake"])
             self.step = distillation.Step(json.loads(metadata["config"]), *players)
-        elif self.act["kind"] == "input":
+        elif self.task["kind"] == "input":
             self.nets["network"].requires_grad_(False)
 
     def network(self, weights):
-        if self.act["kind"] == "features":
+        if self.task["kind"] == "features":
             net = Inception(weights).requires_grad_(False)
         else:
             net = self.denoiser(weights)
@@ -88,7 +88,7 @@ class Case:
 
     def denoiser(self, weights):
         net = Denoiser(self.work["network"])
-        # Filters of resampling are constants that PyTorch's own pooling does not need.
+        # The filters of resampling are constants, which PyTorch's pooling does not need.
         weights = {k: v for k, v in weights.items() if not k.endswith("resample_filter")}
         net.load_state_dict(weights, assign=True)
         for weight in net.parameters():
@@ -96,14 +96,14 @@ class Case:
         return net
 
     def run(self, draws=None):
-        """One iteration; returns what it computes."""
-        kind, inputs = self.act["kind"], self.inputs
+        """Runs one iteration and returns its result."""
+        kind, inputs = self.task["kind"], self.inputs
         if kind == "product":
             return inputs["a"] @ inputs["b"]
         if kind == "features":
             return self.nets["inception"](inputs["x"])
         if kind == "frechet":
-            # Imported here: SciPy is needed by this act alone.
+            # Imported here, because only this task needs SciPy.
             import frechet
 
             return torch.tensor(frechet.distance(inputs["a"].numpy(), inputs["b"].numpy()))
@@ -112,35 +112,35 @@ class Case:
             return step.run(draws or distillation.fresh_draws(step.config, inputs["z"].shape))
         net = self.nets["network"]
         if kind == "forward":
-            return acts.denoiser_forward(net, inputs)
+            return tasks.denoiser_forward(net, inputs)
         if kind == "weights":
-            return acts.by_weights(net, inputs)
+            return tasks.grad_weights(net, inputs)
         if kind == "input":
-            return acts.by_input(net, inputs)
+            return tasks.grad_input(net, inputs)
         if kind == "generate":
-            return acts.one_step(net, inputs["cotangent"], SIGMA_INIT)
+            return tasks.one_step(net, inputs["cotangent"], SIGMA_INIT)
         if kind == "heun":
-            return acts.heun(net, inputs["cotangent"], self.act["steps"])
-        raise SystemExit(f"the peer does not know the act {kind!r}")
+            return tasks.heun(net, inputs["cotangent"], self.task["steps"])
+        raise SystemExit(f"the peer has no task {kind!r}")
 
 
 def serve(case):
-    tell({"ready": True})
+    send({"ready": True})
     for line in sys.stdin:
         word = line.strip()
         if word == "go":
             cpu, start = time.process_time(), time.perf_counter()
             case.run()
             wall = time.perf_counter() - start
-            tell({"wall": wall, "cpu": time.process_time() - cpu})
+            send({"wall": wall, "cpu": time.process_time() - cpu})
         elif word == "end":
-            return tell({"peak": peak_memory()})
+            return send({"peak": peak_memory()})
         else:
-            raise SystemExit(f"`{word}` is neither `go` nor `end`")
+            raise SystemExit(f"`{word}` is not a command; expected `go` or `end`")
 
 
 def peak_memory():
-    """Largest resident memory so far, in bytes; None where the kernel does not tell."""
+    """Largest resident memory so far, in bytes; None if the system does not report it."""
     try:
         with open("/proc/self/status") as status:
             line = next(line for line in status if line.startswith("VmHWM:"))
@@ -149,7 +149,7 @@ def peak_memory():
     return int(line.split()[1]) * 1024
 
 
-def tell(value):
+def send(value):
     print(json.dumps(value), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Whether the peer computes what the workspace computes: relative errors, and a verdict."""
+"""Verifies that the peer computes the workspace's results: relative errors, and a verdict."""
 
 import json
 import os
@@ -6,11 +6,11 @@ import os
 import torch
 from safetensors import safe_open
 
-# Largest relative error (Euclidean) of an output, and of the gradient of a network taken as one
-# vector: orders of summation differ, nothing else.
+# Largest relative error (Euclidean) of an output, and of a network's gradient as one vector. Only the
+# orders of summation differ.
 OUTPUT, GRADIENT = 1e-5, 1e-4
-# Adam's first step is nearly the sign of the gradient, so a difference where it is nearly zero
-# counts in full.
+# Adam's first step is nearly the sign of the gradient, so that a small error of a gradient near zero
+# changes the update by its full size.
 UPDATE = 2e-2
 
 
@@ -30,7 +30,7 @@ def verify(case, folder):
             if name.startswith("gradient/model"):
                 key = "gradient"
             difference = (found - expected).double().square().sum().item()
-            # An update is compared, not the weights, which hardly change.
+            # The update is compared, because the weights hardly change.
             scale = (expected if before is None else expected - before).double().square().sum().item()
             errors[key] = errors.get(key, 0.0) + difference
             scales[key] = scales.get(key, 0.0) + scale
@@ -46,8 +46,8 @@ def verify(case, folder):
 
 
 def results(case):
-    """By the names of the expected file: a tensor, and for an update the weights before it."""
-    kind = case.act["kind"]
+    """Returns tensors by the names of the expected file, each with the weights before an update."""
+    kind = case.task["kind"]
     if kind == "step":
         return step_results(case)
     found = case.run()

@@ -1,8 +1,8 @@
-//! The error of every kernel against f64, and beside it that of candle's own operations in f32.
+//! Error of every kernel, and of candle's operations in f32, against f64.
 //!
-//! An error is the largest difference over the largest magnitude, of the output or of one gradient.
-//! Inputs are standard normal in f32; what they should give is computed by the composed form in f64
-//! from the same numbers. The gradient that is passed back is standard normal, too.
+//! The error is the largest difference divided by the largest magnitude, of the output or of one
+//! gradient. Inputs and the gradient with respect to the output are standard normal in f32. The
+//! expected values are computed by the composed form in f64 from the same inputs.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use kernels::adam::{AdamConfig, step};
@@ -13,36 +13,37 @@ use serde::Serialize;
 
 use crate::operation::{NOISES, OPERATIONS, Operation, WEIGHTS, normal};
 
-/// Most samples of a batch: with all of them, candle's gradients in f64 would take minutes.
+/// Largest batch: candle's gradients in f64 of the whole batch would take minutes.
 const BATCH: usize = 2;
 
-/// One row of the table.
+/// Row of the table.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// Which network has it.
+    /// Recipe whose network has the operation.
     pub recipe: &'static str,
-    /// The operation.
+    /// Name of the operation.
     pub name: &'static str,
     /// Shape of the first operand.
     pub shape: Vec<usize>,
-    /// Error of the output, by the fastest kernels.
+    /// Error of the output with the fastest kernels.
     pub output: f64,
-    /// Errors of the gradients by every operand, by the fastest kernels.
+    /// Errors of the gradients with respect to each operand, with the fastest kernels.
     pub gradients: Vec<f64>,
-    /// The largest of all these by the kernels that any processor has.
+    /// Largest of these errors with the portable kernels.
     pub portable: f64,
-    /// The largest of all these by candle's own operations in f32; none where there are none.
+    /// Largest of these errors with candle's operations in f32; `None` if candle has no such
+    /// operation.
     pub candle: Option<f64>,
 }
 
-/// Output and gradients, or whatever tensors an update changes.
+/// Output and gradients, or the tensors that an update changes.
 type Outcome = Vec<Tensor>;
 
-/// The whole table. Changes the limit on the kernels meanwhile.
+/// Computes the table. Changes the limit on the kernels meanwhile.
 ///
 /// # Errors
 ///
-/// If memory is short.
+/// If a tensor operation fails.
 pub fn rows() -> Result<Vec<Row>> {
     let before = kernels();
     let rows = of_all();
@@ -68,7 +69,7 @@ fn of_operation(row: &Operation) -> Result<Row> {
     compare(row.recipe, row.name, shape, |dtype| run(row, &operands, dtype))
 }
 
-/// Runs `f` in f64, then in f32 by each form.
+/// Runs `f` in f64, then in f32 with each kind of kernels.
 fn compare(
     recipe: &'static str,
     name: &'static str,
@@ -89,7 +90,7 @@ fn compare(
     Ok(Row { recipe, name, shape, output, gradients, portable, candle })
 }
 
-/// Output and the gradient by every operand.
+/// Computes the output and the gradient with respect to each operand.
 fn run(row: &Operation, operands: &[Tensor], dtype: DType) -> Result<Outcome> {
     let tracked = |it: &Tensor| Var::from_tensor(&it.to_dtype(dtype)?);
     let vars = operands.iter().map(tracked).collect::<Result<Vec<Var>>>()?;
@@ -106,12 +107,12 @@ fn run(row: &Operation, operands: &[Tensor], dtype: DType) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Parameter and moments after a third update.
+/// Computes parameter and moments after a third update.
 fn adam(len: usize, dtype: DType) -> Result<Outcome> {
-    let numbers = |stream| normal(stream, &[1, len]);
+    let values = |stream| normal(stream, &[1, len]);
     let var = |it: Tensor| Var::from_tensor(&it.to_dtype(dtype)?);
-    let (param, m, v) = (var(numbers(0)?)?, var(numbers(1)?)?, var(numbers(2)?.sqr()?)?);
-    step(&AdamConfig::default(), 3, &param, &m, &v, &numbers(3)?.to_dtype(dtype)?)?;
+    let (param, m, v) = (var(values(0)?)?, var(values(1)?)?, var(values(2)?.sqr()?)?);
+    step(&AdamConfig::default(), 3, &param, &m, &v, &values(3)?.to_dtype(dtype)?)?;
     Ok([param, m, v].map(|it| it.as_detached_tensor()).to_vec())
 }
 
@@ -121,7 +122,7 @@ fn average(len: usize, dtype: DType) -> Result<Outcome> {
     Ok(vec![ema.as_detached_tensor()])
 }
 
-/// The batch of noise against its numbers one by one.
+/// Compares a batch of noise with its values, computed one by one.
 fn of_noise(recipe: &'static str, shape: [usize; 4]) -> Result<Row> {
     let stream = NoiseStream::new(3, 4);
     let got = stream.normal_tensor(0, &shape, &Device::Cpu)?;
@@ -134,10 +135,10 @@ fn of_noise(recipe: &'static str, shape: [usize; 4]) -> Result<Row> {
     Ok(Row { recipe, name: "noise", shape, output, gradients, portable: output, candle: None })
 }
 
-/// The largest difference over the largest magnitude; a NaN is an infinite error.
+/// Computes the largest difference over the largest magnitude; NaN counts as an infinite error.
 fn error(got: &Tensor, expected: &Tensor) -> Result<f64> {
-    let numbers = |it: &Tensor| it.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
-    let (got, expected) = (numbers(got)?, numbers(expected)?);
+    let values = |it: &Tensor| it.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+    let (got, expected) = (values(got)?, values(expected)?);
     let scale = expected.iter().fold(f64::MIN_POSITIVE, |max, it| max.max(it.abs()));
     let largest = got.iter().zip(&expected).fold(0.0, |max: f64, (got, expected)| {
         let error = (got - expected).abs() / scale;
@@ -152,17 +153,17 @@ mod tests {
 
     #[test]
     fn an_error_is_relative_to_the_largest_magnitude() {
-        let tensor = |numbers: &[f64]| Tensor::new(numbers, &Device::Cpu).unwrap();
+        let tensor = |values: &[f64]| Tensor::new(values, &Device::Cpu).unwrap();
         let of = |got: &[f64], expected: &[f64]| error(&tensor(got), &tensor(expected)).unwrap();
         assert_eq!(of(&[1.0, -3.5], &[1.0, -4.0]), 0.125);
         assert_eq!(of(&[1.0, f64::NAN], &[1.0, 1.0]), f64::INFINITY);
         assert_eq!(of(&[0.0], &[0.0]), 0.0);
     }
 
-    /// The kernels round in other places than candle, so that neither error is zero, and both are
-    /// some units in the last place of the largest number.
+    /// The kernels and candle round in different places, so that both errors are some units in the
+    /// last place of the largest value.
     #[test]
-    fn a_convolution_is_off_by_rounding_in_every_form() {
+    fn every_kind_of_kernels_has_only_rounding_errors() {
         let small = OPERATIONS.iter().find(|it| it.name == "conv2d 3x3, quarter").unwrap();
         let row = of_operation(small).unwrap();
         limit_kernels(Kernels::Best);
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn updates_and_noise_are_off_by_rounding() {
+    fn updates_and_noise_have_only_rounding_errors() {
         let rows = [
             compare("test", "adam", vec![5000], |dtype| adam(5000, dtype)).unwrap(),
             compare("test", "ema_update", vec![5000], |dtype| average(5000, dtype)).unwrap(),

@@ -5,45 +5,45 @@ use serde::Serialize;
 
 use crate::networks;
 
-/// One row: something to be timed against its peer.
+/// A case: work that is timed and compared with its peer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Case {
-    /// What it is called on the command line and in tables.
+    /// Name on the command line and in tables.
     pub name: String,
-    /// What is done in one iteration.
+    /// Work of one iteration.
     pub work: Work,
-    /// Whether the short run has it.
+    /// Flag of the cases in the short run.
     pub quick: bool,
-    /// Our time over PyTorch's.
+    /// Target of our time over PyTorch's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Target>,
-    /// Our peak memory over PyTorch's.
+    /// Target of our peak memory over PyTorch's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Target>,
-    /// Where it stands in a plot of growing cost.
+    /// Point in a plot of scaling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
 }
 
-/// What a ratio must not exceed, and what it is meant to reach.
+/// Limit and goal of a ratio.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Target {
     /// Largest ratio that passes.
     pub floor: f64,
-    /// The ratio that is aimed at.
+    /// Ratio aimed at.
     pub goal: f64,
 }
 
-/// A point of a plot.
+/// Point in a plot of scaling.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Scaling {
-    /// What grows.
+    /// Quantity that varies.
     pub axis: Axis,
-    /// Where on the axis.
+    /// Value of the quantity.
     pub at: usize,
 }
 
-/// What a cost grows with.
+/// Quantity that varies in a plot of scaling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Axis {
@@ -53,36 +53,36 @@ pub enum Axis {
     Resolution,
     /// Images in a pass.
     Batch,
-    /// Threads that the process may use.
+    /// Threads of the process.
     Threads,
 }
 
-/// What is done in one iteration.
+/// Work of one iteration.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Work {
-    /// A product of two square matrices: the machine's peak.
+    /// Product of two square matrices: the machine's peak.
     Product {
         /// Rows and columns.
         size: usize,
     },
-    /// Something that a network does.
+    /// Task of a network.
     Network {
-        /// Which network.
+        /// Configuration of the network.
         network: NetworkConfig,
-        /// Images at once.
+        /// Images in a batch.
         batch: usize,
-        /// What it does.
-        act: Act,
+        /// Task of one iteration.
+        task: Task,
     },
-    /// Inception's features, from images in [-1, 1] to 2048 numbers each: rounding to bytes, resize to
-    /// 299×299, the network with its batch norms folded in (PyTorch's, too).
+    /// Inception's 2048 features of images in [-1, 1]: rounding to bytes, resize to 299×299, and
+    /// the network with its batch norms folded in, also in PyTorch.
     Features {
         /// Images of 3×32×32.
         images: usize,
     },
-    /// The Fréchet distance of two sets of features: mean and covariance of each in f64, and the
-    /// distance. The peer does what pytorch-fid does, with NumPy and SciPy's `sqrtm`.
+    /// Fréchet distance of two sets of features: mean and covariance of each in f64, and the
+    /// distance. The peer computes as pytorch-fid does, with NumPy and SciPy's `sqrtm`.
     Frechet {
         /// Rows of a set.
         rows: usize,
@@ -91,62 +91,63 @@ pub enum Work {
     },
 }
 
-/// What a network does in one iteration.
+/// Task of a network in one iteration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Act {
-    /// Denoises, without gradients.
+pub enum Task {
+    /// Denoising without gradients.
     Forward,
-    /// Denoises, and the gradient of all weights.
+    /// Denoising, and the gradient with respect to all weights.
     Weights,
-    /// Denoises with frozen weights, and the gradient of the input.
+    /// Denoising with frozen weights, and the gradient with respect to the images.
     Input,
     /// One update of a distillation: of the fake score, then of the generator.
     Step {
-        /// A method without discriminator, by its name in `divergence::presets`.
+        /// Name of a method without discriminator in `divergence::presets`.
         preset: String,
     },
-    /// Makes samples in one evaluation.
+    /// Sampling in one evaluation.
     Generate,
-    /// Makes samples with EDM's deterministic Heun sampler.
+    /// Sampling with EDM's deterministic Heun sampler.
     Heun {
         /// Steps: `2 · steps − 1` evaluations.
         steps: usize,
     },
 }
 
-/// Rows and columns at which a matrix product is at its peak on the machines that were tried.
+/// Rows and columns at which a matrix product reaches its peak on the tested machines.
 const PEAK_SIZE: usize = 2048;
 
-/// Images of a batch for features: an evaluation has thousands.
+/// Images in a batch for features; an evaluation has thousands.
 const FEATURE_IMAGES: usize = 16;
-/// Rows of each of two sets of features: more than features, for covariances of full rank.
+/// Rows of each set of features: more than features, so that the covariances have full rank.
 const FEATURE_ROWS: usize = 5000;
-/// Features of the network of FID.
+/// Number of features of FID's network.
 const INCEPTION_FEATURES: usize = 2048;
 
-/// Of what the scaling plots vary one quantity at a time: channels, resolution, batch.
+/// Point at which the plots of scaling vary one quantity at a time: channels, resolution, batch.
 const SCALING_ORIGIN: (usize, usize, usize) = (32, 32, 16);
 
-/// All cases: the machine's peak, what has targets, what has none yet, the points of the plots.
+/// Lists all cases: the machine's peak, whole networks with and without targets, the points of the
+/// plots.
 pub fn cases() -> Vec<Case> {
     let quick = true;
     let mut cases = vec![row("sgemm", Work::Product { size: PEAK_SIZE }, quick, None)];
-    let small = |act| network(networks::small(3, 32), 32, act);
-    let cifar10 = |act| network(networks::cifar10(), 4, act);
+    let small = |task| network(networks::small(3, 32), 32, task);
+    let cifar10 = |task| network(networks::cifar10(), 4, task);
     let step = |resolution, preset: &str| {
-        network(networks::small(1, resolution), 64, Act::Step { preset: preset.into() })
+        network(networks::small(1, resolution), 64, Task::Step { preset: preset.into() })
     };
-    let adm = |act| network(networks::imagenet64_shallow(), 2, act);
+    let adm = |task| network(networks::imagenet64_shallow(), 2, task);
     let rows = [
-        row("small-forward", small(Act::Forward), quick, target(0.50, 0.40)),
-        row("small-weights", small(Act::Weights), quick, target(0.72, 0.60)),
-        row("small-input", small(Act::Input), quick, target(0.75, 0.60)),
-        row("cifar10-forward", cifar10(Act::Forward), quick, target(0.55, 0.48)),
-        row("cifar10-weights", cifar10(Act::Weights), false, target(0.70, 0.60)),
-        row("cifar10-input", cifar10(Act::Input), false, target(0.65, 0.55)),
-        row("imagenet64-forward", adm(Act::Forward), false, None),
-        row("imagenet64-weights", adm(Act::Weights), false, target(0.75, 0.60)),
+        row("small-forward", small(Task::Forward), quick, target(0.50, 0.40)),
+        row("small-weights", small(Task::Weights), quick, target(0.72, 0.60)),
+        row("small-input", small(Task::Input), quick, target(0.75, 0.60)),
+        row("cifar10-forward", cifar10(Task::Forward), quick, target(0.55, 0.48)),
+        row("cifar10-weights", cifar10(Task::Weights), false, target(0.70, 0.60)),
+        row("cifar10-input", cifar10(Task::Input), false, target(0.65, 0.55)),
+        row("imagenet64-forward", adm(Task::Forward), false, None),
+        row("imagenet64-weights", adm(Task::Weights), false, target(0.75, 0.60)),
         Case {
             memory: target(0.90, 0.65),
             ..row("step-sid-32", step(32, "sid"), false, target(0.70, 0.57))
@@ -156,11 +157,11 @@ pub fn cases() -> Vec<Case> {
         row("step-diff-instruct-16", step(16, "diff-instruct"), false, None),
         row(
             "generate-64",
-            network(networks::small(3, 32), 64, Act::Generate),
+            network(networks::small(3, 32), 64, Task::Generate),
             quick,
             target(0.50, 0.40),
         ),
-        row("heun-18", network(networks::small(3, 32), 8, Act::Heun { steps: 18 }), false, None),
+        row("heun-18", network(networks::small(3, 32), 8, Task::Heun { steps: 18 }), false, None),
     ];
     cases.extend(rows);
     let features = Work::Features { images: FEATURE_IMAGES };
@@ -171,13 +172,13 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// One plot an axis: forward and backward by weights of the small network.
+/// Lists the points of one plot for each axis: forward and backward passes of the small network.
 fn scaling() -> Vec<Case> {
     let (channels, resolution, batch) = SCALING_ORIGIN;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let powers = |from: usize, to: usize| (from..=to).filter(|it| it.is_power_of_two());
     let point = |axis, at, name: &str, [channels, resolution, batch]: [usize; 3]| {
-        let network = network(networks::ddpmpp(3, resolution, channels), batch, Act::Weights);
+        let network = network(networks::ddpmpp(3, resolution, channels), batch, Task::Weights);
         let scaling = Some(Scaling { axis, at });
         Case { scaling, ..row(&format!("{name}-{at}"), network, false, None) }
     };
@@ -201,22 +202,22 @@ fn row(name: &str, work: Work, quick: bool, time: Option<Target>) -> Case {
     Case { name: name.into(), work, quick, time, memory: None, scaling: None }
 }
 
-fn network(network: NetworkConfig, batch: usize, act: Act) -> Work {
-    Work::Network { network, batch, act }
+fn network(network: NetworkConfig, batch: usize, task: Task) -> Work {
+    Work::Network { network, batch, task }
 }
 
 fn target(floor: f64, goal: f64) -> Option<Target> {
     Some(Target { floor, goal })
 }
 
-/// The case of this name.
+/// Finds the case with this name.
 ///
 /// # Errors
 ///
-/// If there is none.
+/// If no case has this name.
 pub fn find(name: &str) -> crate::Result<Case> {
     let found = cases().into_iter().find(|case| case.name == name);
-    found.ok_or_else(|| format!("no case `{name}`; `subject list` names all").into())
+    found.ok_or_else(|| format!("no case `{name}`; run `subject list` for all names").into())
 }
 
 #[cfg(test)]
@@ -240,9 +241,9 @@ mod tests {
     }
 
     #[test]
-    fn a_step_needs_no_images() {
+    fn steps_need_no_images() {
         for case in cases() {
-            if let Work::Network { act: Act::Step { preset }, .. } = &case.work {
+            if let Work::Network { task: Task::Step { preset }, .. } = &case.work {
                 let method = &divergence::preset(preset).expect("a known preset").method;
                 assert!(!method.needs_discriminator() && method.regression.is_none(), "{preset}");
             }

@@ -1,30 +1,30 @@
-//! Inception's features of images, and the Fréchet distance of two sets of features: what an
-//! evaluation by FID takes.
+//! Inception's features of images, and the Fréchet distance of two sets of features: the cost of
+//! FID.
 
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use kernels::noise::NoiseStream;
-use metrics::{FeatureExtractor, Inception, Moments, Rows, frechet_distance};
+use metrics::{FeatureExtractor, Inception, Matrix, Moments, frechet_distance};
 
 use crate::Result;
 
-/// Where `uni-instruct dataset fetch inception`, run in the workspace, leaves the network.
+/// Path of the network after `uni-instruct dataset fetch inception` in the workspace.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data-cache/inception/default_1.pt");
-/// Channels, height and width of the images that are looked at.
+/// Channels, height and width of the images.
 const IMAGE: [usize; 3] = [3, 32, 32];
-/// Seed of images, features and, where the file is missing, weights.
+/// Seed of images, features and, without the file, weights.
 const SEED: u64 = 17;
-/// Scatter of features that all images share, relative to that of each alone: covariances whose
-/// eigenvalues differ, as those of a network's features do.
+/// Scale of the correlated part of the features, relative to the independent part. It gives the
+/// covariances different eigenvalues, as in a network's features.
 const SHARED: f64 = 0.1;
 
-/// Kernel and bias of every convolution: those of the file, or random ones of the same shapes, so that
-/// nothing here needs the network. The time is the same.
+/// Reads kernel and bias of every convolution from the file. Without the file, makes random ones of
+/// the same shapes, which take the same time.
 ///
 /// # Errors
 ///
-/// If the file is there and not readable.
+/// If the file exists and is not readable.
 pub fn weights() -> Result<Vec<[Tensor; 2]>> {
     if Path::new(FILE).exists() {
         return Ok(Inception::weights_of(FILE)?);
@@ -41,31 +41,31 @@ pub fn weights() -> Result<Vec<[Tensor; 2]>> {
     random.collect()
 }
 
-/// So many images `[N, 3, 32, 32]` in [-1, 1].
+/// Makes images `[N, 3, 32, 32]` in [-1, 1].
 ///
 /// # Errors
 ///
-/// If memory is short.
+/// If a tensor operation fails.
 pub fn images(count: usize) -> Result<Tensor> {
     let shape = [count, IMAGE[0], IMAGE[1], IMAGE[2]];
     let normal = NoiseStream::new(SEED, u32::MAX).normal_tensor(0, &shape, &Device::Cpu)?;
     Ok((normal * 0.5)?.clamp(-1f32, 1f32)?)
 }
 
-/// From images to features `[N, 2048]`: rounding to bytes, resize and network.
+/// Computes features `[N, 2048]` of images: rounding to bytes, resize and network.
 ///
 /// # Errors
 ///
-/// If memory is short.
+/// If a tensor operation fails.
 pub fn extract(network: &Inception, images: &Tensor) -> Result<Tensor> {
     Ok(network.extract(images)?.features)
 }
 
-/// Two sets of so many rows of features, `[N, D]`.
+/// Makes two sets of features, `[N, D]`.
 ///
 /// # Errors
 ///
-/// If memory is short.
+/// If a tensor operation fails.
 pub fn sets(count: usize, dim: usize) -> Result<[Tensor; 2]> {
     let set = |which: u32| -> Result<Tensor> {
         let stream = |part| NoiseStream::new(SEED, 4 * which + part);
@@ -77,24 +77,25 @@ pub fn sets(count: usize, dim: usize) -> Result<[Tensor; 2]> {
     Ok([set(0)?, set(1)?])
 }
 
-/// The same as rows.
+/// Converts the sets to matrices of `metrics`.
 ///
 /// # Errors
 ///
 /// If they are not finite.
-pub fn rows(sets: &[Tensor; 2]) -> Result<[Rows; 2]> {
-    let rows = |set: &Tensor| -> Result<Rows> {
-        Ok(Rows::new("features", set.flatten_all()?.to_vec1()?, set.dim(1)?)?)
+pub fn rows(sets: &[Tensor; 2]) -> Result<[Matrix; 2]> {
+    let rows = |set: &Tensor| -> Result<Matrix> {
+        Ok(Matrix::new("features", set.flatten_all()?.to_vec1()?, set.dim(1)?)?)
     };
     Ok([rows(&sets[0])?, rows(&sets[1])?])
 }
 
-/// The Fréchet distance of two sets of features: mean and covariance of both, then the distance.
+/// Computes the Fréchet distance of two sets of features: mean and covariance of both, then the
+/// distance.
 ///
 /// # Errors
 ///
 /// If there are fewer than two rows.
-pub fn distance([a, b]: &[Rows; 2]) -> Result<f64> {
+pub fn distance([a, b]: &[Matrix; 2]) -> Result<f64> {
     Ok(frechet_distance(&Moments::of(a).gaussian()?, &Moments::of(b).gaussian()?)?)
 }
 
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_are_within_their_range_and_features_have_full_rank() {
+    fn images_are_in_range_and_features_have_full_rank() {
         let images = images(2).unwrap();
         assert_eq!(images.dims(), [2, 3, 32, 32]);
         let largest = images.abs().unwrap().flatten_all().unwrap().max(0).unwrap();

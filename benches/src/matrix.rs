@@ -1,4 +1,4 @@
-//! A product of two square matrices: what this machine's cores can do at best.
+//! Product of two square matrices: the peak of this machine's cores.
 
 use std::hint::black_box;
 
@@ -8,21 +8,21 @@ use kernels::noise::NoiseStream;
 /// Seed and streams of the factors.
 const FACTORS: [NoiseStream; 2] = [NoiseStream::new(7, 1), NoiseStream::new(7, 2)];
 
-/// Two factors of standard normal numbers, `[size, size]`.
+/// Makes two factors of standard normal values, `[size, size]`.
 ///
 /// # Errors
 ///
-/// If memory is short.
+/// If a tensor operation fails.
 pub fn factors(size: usize) -> Result<[Tensor; 2]> {
     let [a, b] = FACTORS.map(|it| it.normal_tensor(0, (size, size), &Device::Cpu));
     Ok([a?, b?])
 }
 
-/// Multiplies them once, by the `gemm` crate under candle.
+/// Multiplies the factors once, by candle's `gemm` crate.
 ///
 /// # Errors
 ///
-/// If memory is short.
+/// If a tensor operation fails.
 pub fn run([a, b]: &[Tensor; 2]) -> Result<()> {
     black_box(a.matmul(b)?);
     Ok(())

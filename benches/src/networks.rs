@@ -3,12 +3,12 @@
 use models::unet::config::{DhariwalConfig, SongConfig};
 use models::{Architecture, NetworkConfig};
 
-/// The small DDPM++ of a CPU user: 32 channels, 1.75 M parameters.
+/// A small DDPM++ for CPUs: 32 channels, 1.75 M parameters.
 pub fn small(img_channels: usize, resolution: usize) -> NetworkConfig {
     ddpmpp(img_channels, resolution, 32)
 }
 
-/// DDPM++ of three levels, two blocks each, attention where sixteen pixels make a row.
+/// DDPM++ of three levels with two blocks each, and attention at 16×16.
 pub fn ddpmpp(img_channels: usize, resolution: usize, model_channels: usize) -> NetworkConfig {
     let song = SongConfig {
         model_channels,
@@ -27,7 +27,7 @@ pub fn cifar10() -> NetworkConfig {
     NetworkConfig::new(Architecture::Song(song), 32, 3)
 }
 
-/// EDM's ADM for ImageNet at 64×64 with one block a level instead of three, without labels.
+/// EDM's ADM for ImageNet at 64×64, with one block per level instead of three, without labels.
 pub fn imagenet64_shallow() -> NetworkConfig {
     let adm = DhariwalConfig { num_blocks: 1, dropout: 0.0, ..DhariwalConfig::default() };
     NetworkConfig::new(Architecture::Dhariwal(adm), 64, 3)

@@ -8,23 +8,23 @@ use models::DropoutKey;
 
 /// Seed of all operands.
 const SEED: u64 = 5;
-/// EDM's.
+/// Value that EDM's norms add to the variance.
 const EPS: f64 = 1e-6;
 const KEY: DropoutKey = DropoutKey { seed: SEED, position: 0 };
 
-/// What is computed from the operands.
+/// Function of the operands.
 pub type Op = fn(&[Tensor]) -> Result<Tensor>;
 
 /// One operation at one shape.
 #[derive(Clone, Copy)]
 pub struct Operation {
-    /// Which network has it.
+    /// Recipe whose network has the operation.
     pub recipe: &'static str,
-    /// What it is called in tables.
+    /// Name in tables.
     pub name: &'static str,
     /// Shapes of the operands.
     pub shapes: &'static [&'static [usize]],
-    /// How many operands, from the first, have a part for each sample.
+    /// Number of operands, from the first, whose first axis is the batch.
     pub per_sample: usize,
     /// The call.
     pub op: Op,
@@ -40,7 +40,7 @@ const fn row(
     Operation { recipe, name, shapes, per_sample, op }
 }
 
-/// All rows, a recipe after the other, at the batch that its whole network is measured with.
+/// All operations by recipe, at the batch size of the recipe's network.
 #[rustfmt::skip]
 pub const OPERATIONS: &[Operation] = &[
     row("small", "conv2d 3x3, first", &[&[32, 3, 32, 32], &[32, 3, 3, 3], &[32]], 1, conv),
@@ -89,11 +89,11 @@ pub const OPERATIONS: &[Operation] = &[
     row("imagenet64", "linear", &[&[2, 768], &[768, 768], &[768]], 1, linear),
 ];
 
-/// Numbers of each recipe's largest weight: what one update of the optimiser goes over at once.
+/// Number of elements of each recipe's largest weight, which one call of the optimizer updates.
 pub const WEIGHTS: [(&str, usize); 3] =
     [("small", 64 * 128 * 9), ("cifar10", 256 * 512 * 9), ("imagenet64", 768 * 1536 * 9)];
 
-/// The batch of noise of each recipe, `[B, C, H, W]`.
+/// Shape of each recipe's noise, `[B, C, H, W]`.
 pub const NOISES: [(&str, [usize; 4]); 3] =
     [("small", [32, 3, 32, 32]), ("cifar10", [4, 3, 32, 32]), ("imagenet64", [2, 3, 64, 64])];
 
@@ -131,11 +131,11 @@ fn linear(it: &[Tensor]) -> Result<Tensor> {
 }
 
 impl Operation {
-    /// Operands of standard normal numbers in f32, of at most `batch` samples.
+    /// Makes standard normal operands in f32, with at most `batch` samples.
     ///
     /// # Errors
     ///
-    /// If memory is short.
+    /// If a tensor operation fails.
     pub fn operands(&self, batch: usize) -> Result<Vec<Tensor>> {
         let operand = |(index, shape): (usize, &&[usize])| {
             let mut shape = shape.to_vec();
@@ -147,8 +147,8 @@ impl Operation {
         self.shapes.iter().enumerate().map(operand).collect()
     }
 
-    /// Multiplications and additions of the forward pass where they are most of its work: of
-    /// convolutions, linear maps and attention.
+    /// Counts multiplications and additions of the forward pass of convolutions, linear maps and
+    /// attention; `None` for other operations.
     pub fn flop(&self) -> Option<usize> {
         let product = |shape: &[usize]| shape.iter().product::<usize>();
         match (self.name.split([' ', ',']).next(), self.shapes) {
@@ -163,17 +163,17 @@ impl Operation {
         }
     }
 
-    /// Bytes of the operands in f32.
+    /// Counts the bytes of the operands in f32.
     pub fn bytes(&self) -> usize {
         size_of::<f32>() * self.shapes.iter().map(|it| it.iter().product::<usize>()).sum::<usize>()
     }
 }
 
-/// Standard normal numbers.
+/// Makes a tensor of standard normal values.
 ///
 /// # Errors
 ///
-/// If memory is short.
+/// If a tensor operation fails.
 pub fn normal(stream: u32, shape: &[usize]) -> Result<Tensor> {
     NoiseStream::new(SEED, stream).normal_tensor(0, shape, &Device::Cpu)
 }
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_runs_and_has_a_name_of_its_own() {
+    fn every_operation_runs_and_has_a_unique_name() {
         let mut names = BTreeSet::new();
         for row in OPERATIONS {
             let name = format!("{}/{}", row.recipe, row.name);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_are_counted_where_products_are_most_of_the_work() {
+    fn flop_counts_convolutions_linear_maps_and_attention() {
         let flop = |recipe, name| {
             let row = OPERATIONS.iter().find(|it| it.recipe == recipe && it.name == name);
             row.unwrap().flop()

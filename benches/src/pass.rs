@@ -1,10 +1,10 @@
-//! One pass through a network: forward, and backward by weights or by the input.
+//! One pass through a network: forward, and backward to the weights or to the images.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use candle_core::{DType, Device, Result, Tensor, Var, backprop::GradStore};
-use divergence::SigmaLaw;
+use divergence::SigmaDistribution;
 use kernels::noise::NoiseStream;
 use models::{Conditioning, Denoiser, Network, NetworkConfig, ParamSet};
 
@@ -12,34 +12,35 @@ use models::{Conditioning, Denoiser, Network, NetworkConfig, ParamSet};
 const SEED: u64 = 11;
 /// Seed of the weights.
 const WEIGHT_SEED: u64 = 1;
-/// What is added to every initial weight, as a standard deviation: layers that start at zero would
-/// hide a wrong gradient.
+/// Standard deviation of the noise added to every initial weight, because layers that start at zero
+/// would hide a wrong gradient.
 const JITTER: f64 = 0.02;
 
 /// Inputs of a pass.
 pub struct Inputs {
     /// Noised images, `[B, C, H, W]`.
     pub x: Tensor,
-    /// Their levels, `[B]`.
+    /// Noise levels, `[B]`.
     pub sigma: Tensor,
-    /// The gradient of a loss by the output, so that nothing but the network is differentiated.
+    /// Gradient of a loss with respect to the output, `[B, C, H, W]`, so that only the network is
+    /// differentiated.
     pub cotangent: Tensor,
 }
 
-/// A network, its weights and its inputs.
+/// A network with weights and inputs.
 pub struct Pass {
     /// All weights.
     pub params: ParamSet,
-    /// Passes gradients to its weights.
+    /// Network that passes gradients to its weights.
     pub trained: Network,
-    /// Passes gradients to its input alone.
+    /// Network that passes gradients to its input alone.
     pub frozen: Network,
-    /// What it is given.
+    /// Inputs of the network.
     pub inputs: Inputs,
 }
 
 impl Pass {
-    /// The network with weights and inputs that are a function of the configuration.
+    /// Builds a network with weights and inputs that are a function of the configuration.
     ///
     /// # Errors
     ///
@@ -48,7 +49,7 @@ impl Pass {
         Self::on(config, batch, &Device::Cpu, DType::F32)
     }
 
-    /// [`Self::new`] on another device, in another type.
+    /// Builds a pass on a device, in an element type: see [`Self::new`].
     ///
     /// # Errors
     ///
@@ -68,7 +69,7 @@ impl Pass {
         Ok(Self { params, trained, frozen, inputs })
     }
 
-    /// The denoised images, `[B, C, H, W]`.
+    /// Computes the denoised images, `[B, C, H, W]`.
     ///
     /// # Errors
     ///
@@ -77,7 +78,7 @@ impl Pass {
         self.frozen.denoise(&self.inputs.x, &self.inputs.sigma, &Conditioning::default())
     }
 
-    /// The gradient of every weight.
+    /// Computes the gradient with respect to every weight.
     ///
     /// # Errors
     ///
@@ -88,7 +89,7 @@ impl Pass {
         models::backward(&(y * cotangent)?.sum_all()?)
     }
 
-    /// The gradient of the input, `[B, C, H, W]`.
+    /// Computes the gradient with respect to the images, `[B, C, H, W]`.
     ///
     /// # Errors
     ///
@@ -115,7 +116,7 @@ pub fn discard<T>(result: Result<T>) -> Result<()> {
     Ok(())
 }
 
-/// Initial weights of a seed, each moved a little.
+/// Makes initial weights of a seed, with noise added.
 ///
 /// # Errors
 ///
@@ -137,12 +138,12 @@ fn inputs(config: &NetworkConfig, batch: usize) -> crate::Result<Inputs> {
     let shape = [batch, config.img_channels, config.img_resolution, config.img_resolution];
     let draw = |stream| NoiseStream::new(SEED, stream).normal_tensor(0, &shape, &Device::Cpu);
     let levels = NoiseStream::new(SEED, 0);
-    // EDM's training law (Karras et al. 2022, arXiv:2206.00364, Table 1).
-    let law = SigmaLaw::LogNormal { mean: -1.2, std: 1.2 };
+    // EDM's training distribution (Karras et al. 2022, arXiv:2206.00364, Table 1).
+    let distribution = SigmaDistribution::LogNormal { mean: -1.2, std: 1.2 };
     let sigma: Vec<f32> =
-        (0..batch as u64).map(|row| law.sigma(levels.uniform(row, 0)) as f32).collect();
+        (0..batch as u64).map(|row| distribution.sigma(levels.uniform(row, 0)) as f32).collect();
     let sigma = Tensor::from_vec(sigma, batch, &Device::Cpu)?;
     let deviation = (sigma.sqr()? + config.sigma_data.powi(2))?.sqrt()?;
-    let x = draw(1)?.broadcast_mul(&deviation.reshape((batch, 1, 1, 1))?)?;
+    let x = draw(1)?.broadcast_mul(&kernels::per_sample(&deviation, 4)?)?;
     Ok(Inputs { x, sigma, cotangent: draw(2)? })
 }

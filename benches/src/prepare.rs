@@ -1,23 +1,23 @@
-//! A case made ready: all that is left is to run it.
+//! Preparation of a case, so that only the run is timed.
 
 use std::hint::black_box;
 
 use metrics::Inception;
 
-use crate::case::{Act, Case, Work};
+use crate::case::{Case, Task, Work};
 use crate::pass::{Pass, discard};
 use crate::{Result, features, matrix, sampling, step};
 
-/// One iteration.
+/// One iteration of a case.
 pub type Iteration = Box<dyn FnMut() -> Result<()>>;
 
-/// Builds networks and inputs.
+/// Builds networks and inputs of a case.
 ///
 /// # Errors
 ///
 /// If the case cannot be built.
 pub fn prepare(case: &Case) -> Result<Iteration> {
-    let (network, batch, act) = match &case.work {
+    let (network, batch, task) = match &case.work {
         Work::Product { size } => {
             let factors = matrix::factors(*size)?;
             return Ok(Box::new(move || Ok(matrix::run(&factors)?)));
@@ -37,21 +37,21 @@ pub fn prepare(case: &Case) -> Result<Iteration> {
                 Ok(())
             }));
         }
-        Work::Network { network, batch, act } => (network, *batch, act),
+        Work::Network { network, batch, task } => (network, *batch, task),
     };
-    if let Act::Step { preset } = act {
+    if let Task::Step { preset } = task {
         let mut engine = step::engine(network, batch, preset)?;
         return Ok(Box::new(move || step::run(&mut engine)));
     }
-    let (pass, act) = (Pass::new(network, batch)?, act.clone());
+    let (pass, task) = (Pass::new(network, batch)?, task.clone());
     Ok(Box::new(move || {
-        Ok(match &act {
-            Act::Forward => discard(pass.forward()),
-            Act::Weights => discard(pass.grad_weights()),
-            Act::Input => discard(pass.grad_input()),
-            Act::Generate => discard(sampling::one_step(&pass)),
-            Act::Heun { steps } => discard(sampling::heun(&pass, *steps)),
-            Act::Step { .. } => unreachable!("taken above"),
+        Ok(match &task {
+            Task::Forward => discard(pass.forward()),
+            Task::Weights => discard(pass.grad_weights()),
+            Task::Input => discard(pass.grad_input()),
+            Task::Generate => discard(sampling::one_step(&pass)),
+            Task::Heun { steps } => discard(sampling::heun(&pass, *steps)),
+            Task::Step { .. } => unreachable!("handled above"),
         }?)
     }))
 }

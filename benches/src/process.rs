@@ -1,8 +1,8 @@
-//! Time and memory of this process, as the kernel counts them.
+//! Time and memory of this process, as the operating system counts them.
 
 use std::fs;
 
-/// Processor time of all threads so far, in seconds; `None` where the kernel does not tell.
+/// Processor time of all threads so far, in seconds; `None` if the system does not report it.
 pub fn cpu_seconds() -> Option<f64> {
     const NANO: f64 = 1e-9;
     let threads = fs::read_dir("/proc/self/task").ok()?;
@@ -14,7 +14,7 @@ pub fn cpu_seconds() -> Option<f64> {
     Some(total)
 }
 
-/// Largest resident memory so far, in bytes; `None` where the kernel does not tell.
+/// Largest resident memory so far, in bytes; `None` if the system does not report it.
 pub fn peak_memory() -> Option<u64> {
     const KIBI: u64 = 1024;
     let status = fs::read_to_string("/proc/self/status").ok()?;

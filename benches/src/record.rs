@@ -1,8 +1,8 @@
-//! What a peer is given, and what it must find: two files a case.
+//! Inputs and expected results for the peer: two files for each case.
 //!
-//! `inputs.safetensors` holds weights and inputs, with the case and the configuration of its step as
-//! JSON in the metadata; `expected.safetensors` holds what this workspace computes from them. They
-//! are two, so that a peer that is timed does not carry the second in its memory.
+//! `inputs.safetensors` has weights and inputs, with the case and the configuration of its step as
+//! JSON in the metadata; `expected.safetensors` has the results of this workspace. The files are
+//! separate, so that a timed peer does not hold the results in memory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use metrics::Inception;
 use models::{ParamSet, TensorFile};
 
-use crate::case::{Act, Case, Work};
+use crate::case::{Case, Task, Work};
 use crate::pass::Pass;
 use crate::{Result, features, matrix, sampling, step};
 
@@ -55,25 +55,25 @@ pub fn record(case: &Case, folder: &Path) -> Result<()> {
             let [a, b] = sets;
             inputs.tensors = [("input/a".to_owned(), a), ("input/b".to_owned(), b)].into();
         }
-        Work::Network { network, batch, act: Act::Step { preset } } => {
+        Work::Network { network, batch, task: Task::Step { preset } } => {
             let mut engine = step::engine(network, *batch, preset)?;
             let config = serde_json::to_string(&engine.config)?;
             inputs.metadata.insert("config".into(), config);
             let draws = step::first_draws(&engine)?.into_iter();
             inputs.tensors.extend(draws.map(|(name, it)| (format!("input/{name}"), it)));
             record_step(&mut engine, &mut inputs.tensors, &mut expected.tensors)?;
-            // The teacher is in no state: it is made anew as the engine made it.
+            // The engine's state does not include the teacher, which is a function of its seed.
             let teacher = crate::pass::weights(network, step::TEACHER_SEED)?;
             insert("weight/teacher", &teacher, &mut inputs.tensors)?;
         }
-        Work::Network { network, batch, act } => {
+        Work::Network { network, batch, task } => {
             let pass = Pass::new(network, *batch)?;
             insert("weight/network", &pass.params, &mut inputs.tensors)?;
             let crate::pass::Inputs { x, sigma, cotangent } = &pass.inputs;
             for (name, tensor) in [("x", x), ("sigma", sigma), ("cotangent", cotangent)] {
                 inputs.tensors.insert(format!("input/{name}"), tensor.clone());
             }
-            record_pass(&pass, act, &mut expected.tensors)?;
+            record_pass(&pass, task, &mut expected.tensors)?;
         }
     }
     inputs.save(folder.join(INPUTS))?;
@@ -81,22 +81,22 @@ pub fn record(case: &Case, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn record_pass(pass: &Pass, act: &Act, expected: &mut Tensors) -> Result<()> {
-    match act {
-        Act::Generate => {
+fn record_pass(pass: &Pass, task: &Task, expected: &mut Tensors) -> Result<()> {
+    match task {
+        Task::Generate => {
             expected.insert("output".into(), sampling::one_step(pass)?);
         }
-        Act::Heun { steps } => {
+        Task::Heun { steps } => {
             expected.insert("output".into(), sampling::heun(pass, *steps)?);
         }
-        Act::Forward | Act::Weights | Act::Input | Act::Step { .. } => {
+        Task::Forward | Task::Weights | Task::Input | Task::Step { .. } => {
             expected.insert("output".into(), pass.forward()?);
         }
     }
-    if *act == Act::Input {
+    if *task == Task::Input {
         expected.insert("gradient/x".into(), pass.grad_input()?);
     }
-    if *act == Act::Weights {
+    if *task == Task::Weights {
         let store = pass.grad_weights()?;
         for (name, var) in pass.params.vars() {
             let gradient = store.get(var).ok_or_else(|| format!("`{name}` has no gradient"))?;
@@ -106,10 +106,9 @@ fn record_pass(pass: &Pass, act: &Act, expected: &mut Tensors) -> Result<()> {
     Ok(())
 }
 
-/// Weights before an update, gradients and weights after it.
+/// Records weights before an update, and gradients and weights after it.
 ///
-/// The methods' Adam has no first moment to speak of (β₁ = 0), so that after one update it *is* the
-/// gradient.
+/// The methods' Adam has β₁ = 0, so that its first moment is the gradient.
 fn record_step(
     engine: &mut train::Engine,
     inputs: &mut Tensors,
@@ -129,7 +128,7 @@ fn record_step(
     insert("updated/average", &state.ema, expected)
 }
 
-/// Copies, for what is recorded before an update must not follow it.
+/// Inserts copies of the parameters, which an update does not change.
 fn insert(place: &str, params: &ParamSet, into: &mut Tensors) -> Result<()> {
     let copies = params.deep_copy()?.tensors();
     into.extend(copies.into_iter().map(|(name, tensor)| (format!("{place}/{name}"), tensor)));

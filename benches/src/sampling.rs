@@ -1,4 +1,4 @@
-//! Samples from latents: in one evaluation, and by EDM's deterministic sampler.
+//! Sampling from latents: in one evaluation, and by EDM's deterministic sampler.
 
 use candle_core::{Result, Tensor};
 use models::Conditioning;
@@ -7,10 +7,11 @@ use models::generator::generate;
 
 use crate::pass::Pass;
 
-/// Level of the one-step generator's input (SiD, arXiv:2404.04057).
+/// Noise level of the one-step generator's input (SiD, arXiv:2404.04057).
 pub const SIGMA_INIT: f64 = 2.5;
 
-/// One evaluation; the pass's cotangent serves as latents, for it is standard normal.
+/// Samples in one evaluation. The pass's cotangent serves as latents, because it is standard
+/// normal.
 ///
 /// # Errors
 ///
@@ -19,7 +20,7 @@ pub fn one_step(pass: &Pass) -> Result<Tensor> {
     generate(&pass.frozen, &pass.inputs.cotangent, SIGMA_INIT, &Conditioning::default())
 }
 
-/// EDM's deterministic Heun sampler (Karras et al. 2022, arXiv:2206.00364, Algorithm 1).
+/// Samples by EDM's deterministic Heun sampler (Karras et al. 2022, arXiv:2206.00364, Algorithm 1).
 ///
 /// # Errors
 ///

@@ -1,14 +1,14 @@
 //! Compiles the CUDA kernels to PTX, if the feature `cuda` is on.
 //!
-//! PTX is for a virtual architecture: the driver compiles it for the GPU that is there when the
-//! program first needs it. The compiler is `$NVCC`, or `nvcc` on the path, or that of `$CUDA_HOME`.
+//! PTX is for a virtual architecture. The driver compiles it for the GPU of the machine on first
+//! use. The compiler is `$NVCC`, or `nvcc` on the path, or `nvcc` of `$CUDA_HOME`.
 
 use std::env;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The oldest GPUs that kernels are compiled for: those with arithmetic in bf16.
+/// Oldest supported GPUs: the first with arithmetic in bf16.
 const ARCHITECTURE: &str = "compute_80";
 
 const OPERATIONS: &str = "src";
@@ -41,7 +41,7 @@ fn compiler() -> PathBuf {
     found.or_else(toolkit).unwrap_or_else(|| "nvcc".into())
 }
 
-/// The `.cu` files: one, with the folder's name, beside each operation that has kernels.
+/// The `.cu` files. Each operation with kernels has one with the name of its folder.
 fn sources() -> std::io::Result<Vec<PathBuf>> {
     let mut sources = Vec::new();
     for entry in Path::new(OPERATIONS).read_dir()? {
@@ -61,8 +61,5 @@ fn compile(nvcc: &Path, source: &Path, target: &Path) -> Result<(), Box<dyn Erro
     let status = command.arg(target).arg(source).status().map_err(|error| {
         format!("cannot start `{}`: {error}; set NVCC to the CUDA compiler", nvcc.display())
     })?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(format!("`{command:?}` failed ({status})").into()),
-    }
+    if status.success() { Ok(()) } else { Err(format!("`{command:?}` failed ({status})").into()) }
 }

@@ -1,4 +1,4 @@
-//! What must hold of a pickle or PyTorch file that was accepted.
+//! Properties of an accepted pickle or PyTorch file.
 
 use std::io::Cursor;
 
@@ -8,10 +8,10 @@ use models::{Architecture, NetworkConfig, NetworkFile};
 use pickle::writer::{Pickler, Protocol, StateDictWriter, TensorSpec, legacy_state_dict};
 use pickle::{Contents, Dtype, FileBytes, Kind, Limits, Plain, StoredTensor, kind, open, scan};
 
-/// More bytes than this are not written again: it would tell no more, and take long.
+/// Largest number of bytes that are written again: more would test the same code, slowly.
 const MAX_REWRITTEN: usize = 1 << 20;
 
-/// The network that state dicts are imported as: the smallest there is.
+/// Configuration of the smallest network, as which state dicts are imported.
 pub fn network_config() -> NetworkConfig {
     let song = SongConfig {
         model_channels: 4,
@@ -24,19 +24,19 @@ pub fn network_config() -> NetworkConfig {
     NetworkConfig::new(Architecture::Song(song), 4, 1)
 }
 
-/// Reads a file of any kind that [`open`] takes.
+/// Checks a file of any kind that [`open`] accepts.
 pub fn check(bytes: Vec<u8>) {
     let file = FileBytes::new("input", bytes);
-    // Steps of looking are what takes seconds once it is instrumented.
+    // Instrumented, the default number of steps takes seconds.
     let limits = Limits { walk: 1 << 22, ..Limits::default() };
     let report = scan(&file, &limits);
     let Ok(contents) = open(&file, &limits) else { return };
-    assert_eq!(kind(&file, &limits).expect("it was opened"), contents.kind);
+    assert_eq!(kind(&file, &limits).expect("the file was opened"), contents.kind);
     assert!(!format!("{contents:?}").is_empty());
     let is_one_file = matches!(contents.kind, Kind::Pickle | Kind::Legacy);
     if is_one_file {
-        let report = report.expect("what is opened can be looked into");
-        // Pickles inside others are read only where they stand for a storage.
+        let report = report.expect("an accepted file can be scanned");
+        // Nested pickles are read only in place of a storage.
         let whole = if contents.kind == Kind::Pickle { 1 } else { 5 };
         assert!(report.pickles != whole || report.is_allowed(), "{report:?}");
     }
@@ -64,7 +64,7 @@ pub fn check(bytes: Vec<u8>) {
     check_imports(&contents);
 }
 
-/// Bytes that the shape stands for.
+/// Number of bytes of the shape.
 fn bytes_of(tensor: &StoredTensor) -> usize {
     tensor.count() * tensor.dtype().bytes()
 }
@@ -77,8 +77,8 @@ fn check_tensors(tensors: &[StoredTensor]) {
             return;
         };
         assert_eq!(bytes.len(), bytes_of(tensor), "{tensor:?}");
-        if let Ok(numbers) = tensor.to_f32() {
-            assert_eq!(numbers.len(), tensor.count(), "{tensor:?}");
+        if let Ok(values) = tensor.to_f32() {
+            assert_eq!(values.len(), tensor.count(), "{tensor:?}");
         }
         if MAX_REWRITTEN < bytes.len() {
             return;
@@ -94,19 +94,19 @@ fn check_tensors(tensors: &[StoredTensor]) {
     for (name, it) in &written {
         zip.tensor(name, it.dtype, &it.shape, &it.storage).expect("what was read can be written");
     }
-    assert_same(&written, zip.finish().expect("memory takes all bytes").into_inner());
+    assert_same(&written, zip.finish().expect("a vector accepts all bytes").into_inner());
     assert_same(&written, legacy_state_dict(&written).expect("what was read can be written"));
 }
 
-/// Whether the file holds these tensors and no others.
+/// Checks that the file holds these tensors and no others.
 fn assert_same(written: &[(String, TensorSpec)], bytes: Vec<u8>) {
     let contents = open(&FileBytes::new("written", bytes), &raised()).expect("we wrote it");
     let [dict] = &contents.state_dicts[..] else { panic!("not one state dict: {contents:?}") };
     let read: Vec<_> = dict.tensors.iter().map(parts).collect();
-    let wanted = written
+    let expected = written
         .iter()
         .map(|(name, it)| (name.as_str(), it.dtype, it.shape.as_slice(), it.storage.to_vec()));
-    assert_eq!(read, wanted.collect::<Vec<_>>());
+    assert_eq!(read, expected.collect::<Vec<_>>());
 }
 
 fn parts(tensor: &StoredTensor) -> (&str, Dtype, &[usize], Vec<u8>) {
@@ -114,7 +114,7 @@ fn parts(tensor: &StoredTensor) -> (&str, Dtype, &[usize], Vec<u8>) {
     (&tensor.name, tensor.dtype(), tensor.shape(), bytes)
 }
 
-/// What was read under the usual limits may be a level deeper once it is wrapped.
+/// Limits for a wrapped value, which is a level deeper than a value read under the default limits.
 fn raised() -> Limits {
     let usual = Limits::default();
     Limits { depth: 2 * usual.depth, walk: 4 * usual.walk, ..usual }
@@ -139,7 +139,7 @@ fn check_plain(value: &Plain) {
         pickler.text("value");
         pickler.plain(value)
     });
-    // Only what is no plain value has no form.
+    // Only objects cannot be written.
     if written.is_err() {
         assert!(text.contains('<'), "{text}");
         return;
@@ -148,7 +148,7 @@ fn check_plain(value: &Plain) {
     let contents = open(&FileBytes::new("written", bytes), &raised()).expect("we wrote it");
     let [(name, read)] = &contents.values[..] else { panic!("not one value: {contents:?}") };
     assert_eq!(name, "value");
-    // As text, for NaN is not equal to itself.
+    // Text is compared, because NaN is not equal to itself.
     assert_eq!(format!("{read:?}"), format!("{value:?}"));
 }
 
@@ -157,9 +157,9 @@ fn check_imports(contents: &Contents) {
     let config = network_config();
     let dicts = contents.state_dicts.iter().map(|it| Import::of_state_dict(it, config.clone()));
     for import in networks.chain(dicts).flatten() {
-        // Numbers that are not finite are refused only now.
+        // Values that are not finite are rejected only here.
         let Ok(file) = import.to_file() else { continue };
-        let bytes = file.to_bytes().expect("our own network can be written");
+        let bytes = file.to_bytes().expect("a network can be written");
         let read = NetworkFile::from_bytes("written", &bytes).expect("we wrote it");
         assert_eq!(read.config, file.config);
         assert!(read.to_bytes().expect("it was written before") == bytes, "other bytes");

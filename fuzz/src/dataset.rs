@@ -7,15 +7,15 @@ use data::png::{Image, encode};
 
 use crate::around::zip;
 
-/// The most bytes of pixels that a file of this size may become; `data` has the same bound.
+/// Largest number of bytes of pixels from a file of this size; `data` has the same bound.
 fn expanded(size: usize) -> usize {
     (64 << 20) + 1000 * size
 }
 
-/// Zip files of data sets, and the JSON of labels, of which a file with two images is made.
+/// Target for zip files of data sets, and for the JSON of labels, in a zip file with two images.
 ///
-/// Of a file that is accepted: its pixels are no more than a bound that grows with the file, and
-/// written again it is read as the same data set.
+/// Properties of an accepted file: its pixels are within a bound that grows with the file, and it
+/// is the same data set after it is written and read again.
 pub fn dataset(data: &[u8]) {
     static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
     let image = IMAGE.get_or_init(|| {

@@ -1,18 +1,18 @@
-//! The files of MNIST and its relatives.
+//! IDX files of MNIST and its relatives.
 
 use data::{Dataset, Labels, idx::encode};
 
-/// The most bytes that one byte of gzip becomes (RFC 1951: a match of 258 bytes in two bits).
+/// Largest expansion of one byte of gzip (RFC 1951: a match of 258 bytes in two bits).
 const MAX_RATIO: usize = 1032;
 
-/// Bytes that say how long the image file is.
+/// Bytes of the length of the image file.
 const HEAD: usize = 2;
 
-/// Two IDX files, plain or gzipped: two bytes that give the length of the first, big-endian, the
-/// images, the labels.
+/// Target for two IDX files, plain or gzipped. The input is two bytes with the length of the first
+/// file, big-endian, then the images, then the labels.
 ///
-/// Of files that are accepted: there is a label for each image, the pixels are no more than the
-/// bytes can stand for, and written again they are read as the same data set.
+/// Properties of accepted files: there is a label for each image, the pixels are within the largest
+/// expansion, and the data set is the same after it is written and read again.
 pub fn idx(data: &[u8]) {
     let Some((&[high, low], files)) = data.split_first_chunk::<HEAD>() else { return };
     let length = usize::from(u16::from_be_bytes([high, low]));

@@ -1,13 +1,12 @@
-//! What must hold of every reader of untrusted files, whatever the file.
+//! Fuzz targets: properties that hold for every file given to a reader of untrusted files.
 //!
-//! A target is a function of bytes that panics if a reader panics, or if what it read is not what
-//! it says: more bytes than the file can stand for, or something else once it has been written and
-//! read again. `fuzz_targets/` gives each to libFuzzer, `tests/replay.rs` gives each the files of
-//! `corpus/`. How to run them is in the book, in the page on fuzzing.
+//! A target is a function of bytes that panics if a property is violated: the reader does not
+//! panic, its result is no larger than the file allows, and the result is the same after it is
+//! written and read again. `fuzz_targets/` runs each target in libFuzzer, `tests/replay.rs` runs it
+//! on the files of `corpus/`. The page on fuzzing in `docs/` gives the commands.
 //!
-//! Formats with checksums hide what is inside them from mutation: whatever libFuzzer changes, the
-//! checksum does not match. Such a target reads its input twice: as a file, and as the content of
-//! a file that is made around it.
+//! A checksum rejects nearly every mutation of a file. For a format with checksums, the target
+//! reads its input twice: as a file, and as the content of a file that is made around it.
 
 mod around;
 mod contents;
@@ -26,7 +25,7 @@ pub use pickle::{archive, pickle};
 pub use png::png;
 pub use safetensors::safetensors;
 
-/// A target: bytes in, a panic if something does not hold.
+/// A target: a function of bytes that panics if a property is violated.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.

@@ -4,10 +4,11 @@ use metrics::npz::{Arrays, Values, from_bytes, to_bytes};
 
 use crate::around::zip;
 
-/// `.npz` files, and `.npy` arrays, of which a file is made.
+/// Target for `.npz` files, and for `.npy` arrays in an `.npz` file.
 ///
-/// Of a file that is accepted: its arrays have as many numbers as their shapes say and all of them
-/// together no more bytes than the file; written again, it is read as the same arrays.
+/// Properties of an accepted file: the number of values of each array matches its shape, all arrays
+/// together have at most the bytes of the file, and they are the same after they are written and
+/// read again.
 pub fn npz(data: &[u8]) {
     check(data);
     check(&zip(&[("array.npy", data)]));
@@ -30,7 +31,7 @@ fn check(bytes: &[u8]) {
     assert_eq!(bits(&read), bits(&arrays));
 }
 
-/// Names, shapes and bits, for NaN is not equal to itself.
+/// Lists names, shapes and bits, because NaN is not equal to itself.
 fn bits(arrays: &Arrays) -> Vec<(&str, &[usize], Vec<u64>)> {
     let parts = arrays.iter().map(|(name, array)| {
         let bits = match &array.values {

@@ -1,15 +1,15 @@
-//! Pickles, PyTorch's files, and the zip files of either.
+//! Pickles and PyTorch's files.
 
 use crate::around::zip;
 use crate::contents::check;
 
-/// A storage of 16 numbers of f32, for the pickles that refer to one.
+/// A storage of 16 f32 values, for pickles that refer to a storage.
 const STORAGE: [u8; 64] = [1; 64];
 
-/// Pickles by themselves and legacy files, which are read as they are, and as the object of a zip
-/// file of PyTorch with storages `0` and `1` of 64 bytes.
+/// Target for pickles and PyTorch's legacy files, which are read directly and as the object of a
+/// PyTorch zip file with storages `0` and `1` of 64 bytes.
 ///
-/// See [`archive`] for what must hold.
+/// Properties: see [`archive`].
 pub fn pickle(data: &[u8]) {
     check(data.to_vec());
     check(zip(&[
@@ -20,12 +20,12 @@ pub fn pickle(data: &[u8]) {
     ]));
 }
 
-/// Zip files of PyTorch.
+/// Target for PyTorch's zip files.
 ///
-/// Of a file that is accepted: it names nothing that is not on the list of harmless names; its
-/// tensors have as many bytes as their shapes say, and all of them together no more than the
-/// limits allow; tensors and plain values come back the same from the files that our writers make
-/// of them; and a network that is imported comes back the same from our own file.
+/// Properties of an accepted file: every global name is on the list of harmless names; the bytes of
+/// each tensor match its shape, and all tensors together are within the limits; tensors and plain
+/// values are the same after they are written by our writers and read again; an imported network is
+/// the same after it is written to our format and read again.
 pub fn archive(data: &[u8]) {
     check(data.to_vec());
 }

@@ -1,14 +1,15 @@
-//! Pictures.
+//! PNG images.
 
 use data::png::{Image, decode, encode};
 
-/// The most pixels that are asked for: enough for every kind of row, and quick.
+/// Largest number of pixels accepted: enough for every kind of row, and fast.
 const MAX_PIXELS: usize = 1 << 16;
 
-/// PNG files.
+/// Target for PNG files.
 ///
-/// Of a file that is accepted: it has no more pixels than were asked for and as many bytes as its
-/// shape says; as planes and back it is the same; encoded again, it is decoded as the same picture.
+/// Properties of an accepted file: it has at most the accepted pixels, its bytes match its shape,
+/// and the image is the same after conversion to planes and back and after it is encoded and
+/// decoded again.
 pub fn png(data: &[u8]) {
     let Ok(image) = decode(data, MAX_PIXELS, "input") else { return };
     let [channels, height, width] = image.shape();

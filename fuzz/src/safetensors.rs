@@ -1,30 +1,30 @@
-//! Files of tensors and metadata: networks, feature networks, checkpoints.
+//! Safetensors files: networks, feature networks, checkpoints.
 
 use metrics::FeatureNetFile;
 use models::{NetworkFile, TensorFile};
 
-/// Bytes of a number of the smallest type.
+/// Bytes of a value of the smallest type.
 const MIN_WIDTH: usize = 1;
 
-/// Safetensors files.
+/// Target for safetensors files.
 ///
-/// Of a file that is accepted: its tensors have no more bytes than the file; written again, unless
-/// it has half-precision numbers, which are not written, it is read as the same tensors and
-/// metadata. A network comes back the same from the bytes that are made of it.
+/// Properties of an accepted file: its tensors have at most the bytes of the file, and tensors and
+/// metadata are the same after they are written and read again, unless they have half-precision
+/// values, which are not written. A network is the same after it is written and read again.
 pub fn safetensors(data: &[u8]) {
     if let Ok(file) = TensorFile::from_bytes("input", data) {
-        let numbers = file.tensors.values().map(|it| it.elem_count()).sum::<usize>();
-        assert!(numbers * MIN_WIDTH <= data.len(), "{numbers} numbers");
+        let values = file.tensors.values().map(|it| it.elem_count()).sum::<usize>();
+        assert!(values * MIN_WIDTH <= data.len(), "{values} values");
         if let Ok(written) = file.to_bytes() {
             let read = TensorFile::from_bytes("written", &written).expect("we wrote it");
             assert_eq!(read.metadata, file.metadata);
             assert!(read.tensors.keys().eq(file.tensors.keys()));
-            // Bytes, for NaN is not equal to itself.
+            // Bytes are compared, because NaN is not equal to itself.
             assert!(read.to_bytes().expect("it was written before") == written, "other bytes");
         }
     }
     if let Ok(file) = NetworkFile::from_bytes("input", data) {
-        let written = file.to_bytes().expect("our own network can be written");
+        let written = file.to_bytes().expect("a network can be written");
         let read = NetworkFile::from_bytes("written", &written).expect("we wrote it");
         assert_eq!((&read.config, &read.provenance), (&file.config, &file.provenance));
         assert!(read.to_bytes().expect("it was written before") == written, "other bytes");

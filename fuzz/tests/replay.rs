@@ -1,4 +1,4 @@
-//! Every file of the corpus, given to its target once.
+//! Runs each target on the files of its corpus.
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -10,7 +10,7 @@ fn folder(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
 }
 
-/// The files of a folder by name.
+/// Lists the files of a folder by name.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
     let mut files: Vec<_> = entries.map(|it| it.unwrap().path()).collect();
@@ -50,7 +50,7 @@ fn arrays() {
 }
 
 #[test]
-fn pictures() {
+fn png_files() {
     replay("png");
 }
 
@@ -60,13 +60,13 @@ fn idx_files() {
 }
 
 #[test]
-fn data_sets() {
+fn datasets() {
     replay("dataset");
 }
 
-/// Nothing is replayed that is not fuzzed, nor fuzzed that is not replayed.
+/// Every target is both fuzzed and replayed.
 #[test]
-fn programs_and_folders_are_those_of_the_targets() {
+fn each_target_has_a_program_and_a_corpus() {
     let stems = |folder: &Path| -> Vec<String> {
         let stem = |it: &PathBuf| it.file_stem().unwrap().to_str().unwrap().to_owned();
         files(folder).iter().map(stem).collect()

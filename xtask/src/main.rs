@@ -1,11 +1,16 @@
-//! Development tasks: `cargo xtask ci`, `tidy`, `sanitize`, `check-gpu`, `bench` and `convert`.
+//! Development tasks: `cargo xtask ci`, `tidy`, `deny`, `msrv`, `sanitize`, `fuzz`, `check-gpu`,
+//! `bench` and `convert`.
 //!
-//! This crate depends on no other crate of the workspace, so that its checks are built in seconds
-//! and still run when the rest does not compile.
+//! This crate depends on no other crate of the workspace. Its checks therefore build in seconds and
+//! still run when the rest does not compile.
 
 mod bench;
 mod ci;
+mod deny;
+mod fuzz;
 mod gpu;
+mod msrv;
+mod outside;
 mod sanitize;
 mod tidy;
 
@@ -17,30 +22,44 @@ use anyhow::{Context, ensure};
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  ci [stage...]  all checks, cheapest first: format, tidy, clippy, f64, doc, test, count,
-                 gpu
-                 (or only the named stages, in that order)
-  tidy           the workspace's own rules: layers, file length, module docs, wording, links
+  ci [stage...]  runs all checks, cheapest first, or only the named ones: format, tidy, deny,
+                 clippy, features, doc, test, outside, package, count, gpu
+  tidy           checks the rules of this workspace: layers, file length, module docs,
+                 wording, links
+      --bless-language   lower the counts in xtask/language-debt.toml to the present ones
+  deny [check...]
+                 checks licenses, advisories, duplicates and sources of third-party crates
+                 with cargo-deny; advisories require the network
+  msrv [--install] [stage...]
+                 compiles everything with the oldest supported Rust, or runs stages of
+                 `ci` with it; --install lets rustup download that version
   sanitize [address] [memcheck] [miri]
-                 the operations' tests under tools that see wrong accesses to memory
+                 runs the operations' tests under tools that detect invalid memory accesses
+  fuzz [target...] [--minutes N]
+                 runs every fuzz target, or the named ones, under libFuzzer for N minutes each
+                 (default: 10)
+  outside        builds and runs the crates in ci/outside, each of which uses one crate of the
+                 workspace
   check-gpu [step...]
-                 the kernels for GPUs and their host code, on a machine without one; needs the
-                 network once (`cuda` or `metal`: the steps of one kind)
+                 checks GPU kernels and their host code on a machine without a GPU; requires
+                 the network once (`cuda` or `metal`: all steps of that kind)
   bench [case...] [option...]
-                 this workspace against PyTorch, in turn; without names, the whole table
-      --quick            a subset of some five minutes
-      --check            fail when a ratio is over its floor
-      --write            put the result into docs/
-      --scaling          the points of the scaling plots instead of the table
-      --instructions     instruction counts of the kernels, under valgrind, against
-                         benches/instructions.txt (--write renews it)
-      --accuracy         the error of every kernel against f64 instead of times
-      --variants A,B     only these: kernels, avx2, candle, eager, tcmalloc, channels_last,
-                         compile
-      --threads N        threads of every variant (2)
+                 compares this workspace with PyTorch; without names, measures the whole table
+      --quick            measure a subset that takes about five minutes
+      --check            fail if a ratio exceeds its limit
+      --write            write the result into docs/
+      --scaling          measure the points of the scaling plots instead of the table
+      --instructions     count the instructions of the kernels under valgrind and compare
+                         with benches/instructions.txt (--write replaces that file)
+      --accuracy         measure the errors of the kernels with respect to f64 instead of
+                         times
+      --variants A,B     measure only these: kernels, avx2, candle, eager, tcmalloc,
+                         channels_last, compile
+      --threads N        threads of every variant (default: 2)
   convert FILE --out FILE [option...]
-                 networks of other programs to ours, and back: `uni-instruct convert`
-  help           this text
+                 converts networks of other programs to ours and back, like
+                 `uni-instruct convert`
+  help           prints this text
 ";
 
 fn main() -> ExitCode {
@@ -49,11 +68,18 @@ fn main() -> ExitCode {
     let root = root();
     let outcome = match words.as_slice() {
         ["ci", stages @ ..] => ci::run(&root, stages),
+        ["deny", checks @ ..] => deny::run(&root, checks),
+        ["msrv", words @ ..] => msrv::run(&root, words),
+        ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["sanitize", tools @ ..] => sanitize::run(&root, tools),
+        ["outside"] => outside::run(&root),
         ["check-gpu", steps @ ..] => gpu::run(&root, steps),
         ["bench", words @ ..] => bench::run(&root, words),
         ["convert", words @ ..] => convert(&root, words),
-        ["tidy"] => tidy::run(&root).map(|files| println!("tidy: {files} files, no faults")),
+        ["tidy", "--bless-language"] => bless_language(&root),
+        ["tidy"] => {
+            tidy::run(&root).map(|files| println!("tidy: checked {files} files, found no faults"))
+        }
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
@@ -72,7 +98,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the program's own verb, built with optimisations.
+/// Lowers the counts in the list of wording that remains to be corrected.
+fn bless_language(root: &Path) -> anyhow::Result<()> {
+    let left = tidy::bless_language(root)?;
+    println!("tidy: {}", if left { "wrote xtask/language-debt.toml" } else { "nothing to list" });
+    Ok(())
+}
+
+/// Runs `uni-instruct convert`, built with optimizations.
 fn convert(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
@@ -85,10 +118,10 @@ fn convert(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The workspace's root: the parent of this crate's folder.
+/// Returns the workspace's root, the parent of this crate's folder.
 ///
-/// Cargo states the folder when it runs the program, so a binary that was built elsewhere and
-/// restored from a cache still checks the tree it is called in.
+/// Cargo sets the variable when it runs the program. A binary that was built elsewhere and restored
+/// from a cache therefore still checks the tree in which it is called.
 fn root() -> PathBuf {
     let own = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);

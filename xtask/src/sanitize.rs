@@ -1,25 +1,26 @@
-//! `cargo xtask sanitize`: the operations' tests under tools that see what tests alone do not.
+//! `cargo xtask sanitize`: the tests of the operations under tools that detect invalid memory
+//! accesses.
 //!
-//! A kernel that reads past its operand may well compute the right numbers. Each tool sees another
-//! part of that, so there are three; `docs/extending.md` says which sees what.
+//! A kernel that reads past its operand may still compute the right values. Each of the three tools
+//! detects a different kind of fault; `docs/extending.md` describes them.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
-/// A tool and what it is run on.
+/// A tool and its runs.
 struct Tool {
     name: &'static str,
-    /// What must be there, and how one gets it.
+    /// Requirements of the tool.
     needs: Need,
-    /// Arguments to cargo, one list a run. `HOST` stands for this machine's target.
+    /// Arguments of cargo, one list per run. `HOST` stands for this machine's target.
     runs: &'static [&'static [&'static str]],
     /// Environment of the runs.
     env: &'static [(&'static str, &'static str)],
 }
 
-/// What a tool needs besides the ordinary toolchain.
+/// A requirement besides the default toolchain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
     /// A nightly toolchain with these components.
@@ -28,7 +29,7 @@ enum Need {
     Program(&'static str),
 }
 
-/// Stands for this machine's target, in arguments as it is and in variables in capitals.
+/// Placeholder for this machine's target: used unchanged in arguments, in upper case in variables.
 const HOST: &str = "HOST";
 
 const TOOLS: [Tool; 3] = [
@@ -48,8 +49,8 @@ const TOOLS: [Tool; 3] = [
         name: "memcheck",
         needs: Need::Program("valgrind"),
         runs: &[
-            // One at a time: valgrind runs one thread at a time anyway, and the tests wait for the
-            // limit on the kernels.
+            // Valgrind runs one thread at a time anyway, and the tests wait for each other to set
+            // the limit on the kernels.
             &[
                 "test",
                 "--package",
@@ -59,7 +60,7 @@ const TOOLS: [Tool; 3] = [
                 "--",
                 "--test-threads",
                 "1",
-                // Runs everything at every size twice over: half an hour.
+                // This test runs every operation at every size twice, which takes half an hour.
                 "--skip",
                 "scratch",
             ],
@@ -69,7 +70,8 @@ const TOOLS: [Tool; 3] = [
     Tool {
         name: "miri",
         needs: Need::Nightly(&["miri", "rust-src"]),
-        // What all kernels stand on; a kernel itself, through a tensor, takes Miri an hour.
+        // Miri tests the code that all kernels share. A kernel itself, called on a tensor, takes an
+        // hour.
         runs: &[&[
             "miri",
             "test",
@@ -83,7 +85,7 @@ const TOOLS: [Tool; 3] = [
         ]],
         env: &[
             ("CARGO_TARGET_DIR", "target/sanitize/miri"),
-            // rayon's queues break the stacked borrows, and its threads end with the process.
+            // rayon's queues violate stacked borrows, and its threads end with the process.
             ("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-tree-borrows -Zmiri-ignore-leaks"),
         ],
     },
@@ -107,29 +109,29 @@ pub fn run(root: &Path, names: &[&str]) -> anyhow::Result<()> {
                 .current_dir(root)
                 .status()
                 .with_context(|| format!("cannot start {program}"))?;
-            ensure!(status.success(), "`{}` found a fault, or could not run ({status})", tool.name);
+            ensure!(status.success(), "`{}` found a fault or could not run ({status})", tool.name);
         }
     }
     Ok(())
 }
 
-/// The tools of these names in the table's order; all of them for an empty list.
+/// Returns the tools of these names in the table's order, or all of them for an empty list.
 fn select(names: &[&str]) -> anyhow::Result<Vec<&'static Tool>> {
     if let Some(name) = names.iter().find(|name| TOOLS.iter().all(|it| it.name != **name)) {
-        bail!("no tool `{name}`; there are: {}", TOOLS.map(|it| it.name).join(", "));
+        bail!("unknown tool `{name}`; expected one of {}", TOOLS.map(|it| it.name).join(", "));
     }
     Ok(TOOLS.iter().filter(|it| names.is_empty() || names.contains(&it.name)).collect())
 }
 
-/// This machine's target.
+/// Returns this machine's target.
 fn host() -> anyhow::Result<String> {
     let output = Command::new("rustc").arg("-vV").output().context("cannot start rustc")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).context("`rustc -vV` names no host")
+    host.map(str::to_owned).context("`rustc -vV` does not print the host")
 }
 
-/// Program and arguments of a run.
+/// Returns the program and the arguments of a run.
 fn command(tool: &Tool, arguments: &[&str], host: &str) -> (String, Vec<String>) {
     let arguments = arguments.iter().map(|it| if *it == HOST { host } else { it }.to_owned());
     match tool.needs {
@@ -146,7 +148,7 @@ fn environment(tool: &Tool, host: &str) -> Vec<(String, &'static str)> {
     tool.env.iter().map(|(key, value)| (key.replace(HOST, &capitals), *value)).collect()
 }
 
-/// Says what to install where something is missing.
+/// Returns an error with the install command if a requirement is missing.
 fn check_need(tool: &Tool) -> anyhow::Result<()> {
     let works = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output();
@@ -162,11 +164,12 @@ fn check_need(tool: &Tool) -> anyhow::Result<()> {
                 install += &format!(" --component {component}");
             }
             let has_miri = || works("rustup", &["run", "nightly", "cargo", "miri", "--version"]);
-            let is_there = match components.contains(&"miri") {
-                true => has_miri(),
-                false => works("rustup", &["run", "nightly", "rustc", "--version"]),
+            let is_there = if components.contains(&"miri") {
+                has_miri()
+            } else {
+                works("rustup", &["run", "nightly", "rustc", "--version"])
             };
-            ensure!(is_there, "{}: `{install}` gets what it needs", tool.name);
+            ensure!(is_there, "{}: a component is missing; run `{install}`", tool.name);
         }
     }
     Ok(())
@@ -177,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_tool_is_named_with_what_exists() {
+    fn rejects_unknown_tool() {
         let error = select(&["thread"]).err().unwrap().to_string();
         assert!(error.contains("`thread`") && error.contains("memcheck"), "{error}");
         assert_eq!(select(&[]).unwrap().len(), TOOLS.len());
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_stands_in_arguments_and_variables() {
+    fn replaces_host_in_arguments_and_variables() {
         let host = "x86_64-unknown-linux-gnu";
         let (program, arguments) = command(&TOOLS[0], TOOLS[0].runs[0], host);
         assert_eq!(program, "rustup");
@@ -201,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_a_target() {
+    fn finds_target_of_this_machine() {
         assert!(host().unwrap().split('-').count() >= 3);
     }
 }

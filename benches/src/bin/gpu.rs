@@ -1,5 +1,5 @@
-//! Times of operations and networks on a CUDA device: by the kernels of this workspace, and composed
-//! of candle's. Prints one line each; nothing is compared with another program.
+//! Times of operations and networks on a CUDA device, with the kernels of this workspace and
+//! composed of candle's operations. Prints one line for each; compares with no other program.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -9,10 +9,11 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use kernels::noise::NoiseStream;
 use kernels::runtime::{Kernels, limit_kernels};
 
-/// Time that a measurement may take, beside its first run.
+/// Largest time of a measurement, without its first run.
 const BUDGET: Duration = Duration::from_millis(700);
 
-/// Median time of `f`, in milliseconds. The first run loads modules and is not counted.
+/// Measures the median time of `f`, in milliseconds. The first run loads modules and is not
+/// counted.
 fn time(device: &Device, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
     f()?;
     device.synchronize()?;
@@ -35,7 +36,7 @@ fn normal(device: &Device, dtype: DType, shape: &[usize]) -> Result<Tensor> {
     NoiseStream::new(1, 1).normal_tensor(0, shape, device)?.to_dtype(dtype)
 }
 
-/// Forward, and forward and backward, of `f` at the inputs.
+/// Prints the times of the forward pass, and of forward and backward pass, of `f` at the inputs.
 fn report(
     device: &Device,
     what: &str,
@@ -107,7 +108,7 @@ fn others(device: &Device, dtype: DType) -> Result<()> {
     }
     let what = format!("down, 64x256x32x32 {dtype:?}");
     let one = [x.clone()];
-    report(device, &what, 0.0, &one, |it| kernels::downsample2(&it[0], ops::Filter::Tent))?;
+    report(device, &what, 0.0, &one, |it| kernels::downsample2(&it[0], kernels::Filter::Tent))?;
     let what = format!("silu, 64x256x32x32 {dtype:?}");
     report(device, &what, 0.0, &one, |it| kernels::silu(&it[0]))?;
     let what = format!("add_scaled, 64x256x32x32 {dtype:?}");
@@ -129,7 +130,7 @@ fn network(
         let input = time(device, || pass.grad_input().map(|it| drop(black_box(it))))?;
         println!(
             "DDPM++ for CIFAR-10, batch {batch} {dtype:?} {name:<7} forward {forward:9.2} ms, \
-             with backward by weights {weights:9.2} ms, by input {input:9.2} ms"
+             with gradients of weights {weights:9.2} ms, of the images {input:9.2} ms"
         );
     }
     Ok(())
@@ -153,7 +154,7 @@ fn main() -> benches::Result<()> {
                 others(&device, dtype)?;
             }
         }
-        _ => return Err("say `network <batch>` or `operations`".into()),
+        _ => return Err("expected `network <batch>` or `operations`".into()),
     }
     Ok(())
 }

@@ -10,7 +10,7 @@
 //! subject kernel NAME TIMES     runs one kernel so many times and prints nothing
 //! ```
 //!
-//! Peers speak the same three lines, so that whoever times them need not know which is which.
+//! Peers use the same protocol, so that the timing program treats all alike.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -21,15 +21,15 @@ use benches::case::{Case, cases, find};
 use benches::prepare::prepare;
 use benches::process::{cpu_seconds, peak_memory};
 use benches::record::record;
-use benches::{Result, accuracy, flop, kernels};
+use benches::{Result, accuracy, flop, hot_kernels};
 use serde_json::json;
 
 const USAGE: &str =
     "usage: subject list | record CASE FOLDER | run CASE | accuracy | kernels | kernel NAME TIMES";
 
 fn main() -> ExitCode {
-    kernels::runtime::configure();
-    if let Err(error) = kernels::runtime::limit_kernels_from_environment() {
+    ::kernels::runtime::configure();
+    if let Err(error) = ::kernels::runtime::limit_kernels_from_environment() {
         eprintln!("error: {error}");
         return ExitCode::FAILURE;
     }
@@ -39,8 +39,8 @@ fn main() -> ExitCode {
         ["list"] => list(),
         ["record", name, folder] => find(name).and_then(|case| record(&case, Path::new(folder))),
         ["run", name] => find(name).and_then(|case| serve(&case)),
-        ["accuracy"] => accuracy::rows().map_err(Into::into).and_then(|rows| tell(&json!(rows))),
-        ["kernels"] => tell(&json!(kernels::names())),
+        ["accuracy"] => accuracy::rows().map_err(Into::into).and_then(|rows| print(&json!(rows))),
+        ["kernels"] => print(&json!(hot_kernels::names())),
         ["kernel", name, times] => repeat(name, times),
         _ => {
             eprintln!("{USAGE}");
@@ -67,18 +67,19 @@ fn list() -> Result<()> {
     Ok(())
 }
 
-/// Runs a kernel on this thread alone: a worker that waits takes instructions that differ from run to
-/// run.
+/// Runs a kernel on this thread alone, because the instructions of a waiting worker vary between
+/// runs.
 fn repeat(name: &str, times: &str) -> Result<()> {
     rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()?;
-    let times: usize = times.parse().map_err(|_| format!("`{times}` is no number of times"))?;
-    let mut iteration = kernels::prepare(name)?;
+    let times: usize =
+        times.parse().map_err(|_| format!("TIMES is `{times}`, expected a number"))?;
+    let mut iteration = hot_kernels::prepare(name)?;
     (0..times).try_for_each(|_| iteration())
 }
 
 fn serve(case: &Case) -> Result<()> {
     let mut iteration = prepare(case)?;
-    tell(&json!({"ready": true}))?;
+    print(&json!({"ready": true}))?;
     for line in std::io::stdin().lock().lines() {
         match line?.as_str() {
             "go" => {
@@ -86,17 +87,19 @@ fn serve(case: &Case) -> Result<()> {
                 iteration()?;
                 let wall = start.elapsed().as_secs_f64();
                 let cpu = cpu_seconds().zip(cpu).map(|(after, before)| after - before);
-                tell(&json!({"wall": wall, "cpu": cpu}))?;
+                print(&json!({"wall": wall, "cpu": cpu}))?;
             }
-            "end" => return tell(&json!({"peak": peak_memory()})),
-            other => return Err(format!("`{other}` is neither `go` nor `end`").into()),
+            "end" => return print(&json!({"peak": peak_memory()})),
+            other => {
+                return Err(format!("`{other}` is not a command; expected `go` or `end`").into());
+            }
         }
     }
     Ok(())
 }
 
-/// A line that is not kept back in a buffer.
-fn tell(value: &serde_json::Value) -> Result<()> {
+/// Prints a line and flushes it.
+fn print(value: &serde_json::Value) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{value}")?;
     Ok(out.flush()?)

@@ -1,12 +1,12 @@
-// What candle's own kernels need beyond `cuda_cpu.h`: they are compiled as for a GPU with bf16.
+// Additions to `cuda_cpu.h` for candle's kernels, which are compiled as for a GPU with bf16.
 #pragma once
 #include "cuda_cpu.h"
 
-// Functions of half numbers that NVIDIA's headers have for GPUs only.
-#define GPU_HALF_FUNCTION(name, of)                                                                \
-    static inline __half name(__half x) { return __float2half(of(__half2float(x))); }              \
+// Functions on half-precision values that NVIDIA's headers define for GPUs only.
+#define GPU_HALF_FUNCTION(name, function)                                                          \
+    static inline __half name(__half x) { return __float2half(function(__half2float(x))); }              \
     static inline __nv_bfloat16 name(__nv_bfloat16 x) {                                            \
-        return __float2bfloat16(of(__bfloat162float(x)));                                          \
+        return __float2bfloat16(function(__bfloat162float(x)));                                          \
     }
 GPU_HALF_FUNCTION(hsqrt, std::sqrt)
 GPU_HALF_FUNCTION(hcos, std::cos)

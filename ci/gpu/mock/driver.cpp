@@ -1,11 +1,12 @@
-// A CUDA driver whose device is this CPU: what candle 0.11.1 calls of it through cudarc 0.19.
+// The part of the CUDA driver that candle 0.11.1 calls through cudarc 0.19, with this CPU as the
+// device.
 //
-// Memory is memory of the process, full of NaN at first and with a canary behind every buffer;
-// kernels are looked up by name among those compiled for the CPU, and must also be in the PTX that
-// the real compiler made, with as many parameters; pointers must lie in live buffers. Everything is
-// done when a call returns.
+// Device memory is memory of the process, filled with NaN at first and with a canary behind every
+// buffer. A kernel is looked up by name among those compiled for the CPU. It must also be in the
+// PTX from the real compiler, with as many parameters. Pointers must point into live buffers. Every
+// call completes before it returns.
 //
-// CUDAMOCK_SCHEDULE=n sets the order of the threads (see gpu_rt.h), CUDAMOCK_TRACE=1 prints every
+// CUDAMOCK_SCHEDULE=n sets the order of the threads (see gpu_rt.h). CUDAMOCK_TRACE=1 prints every
 // launch.
 #include "gpu_rt.h"
 #include "registry.h"
@@ -33,7 +34,7 @@ enum : Result {
 
 constexpr size_t CANARY = 256;
 constexpr unsigned char CANARY_BYTE = 0xA5;
-// Shared memory that a kernel gets without asking for more.
+// Shared memory available to a kernel by default.
 constexpr size_t SHARED_MEMORY = 48 * 1024;
 
 std::mutex g_mutex;
@@ -45,7 +46,7 @@ Result fail(Result code, const std::string& reason) {
     return code;
 }
 
-// The buffer that an address is in, or one past the end of: views may be empty.
+// Returns the buffer that contains an address or ends at it, because views may be empty.
 std::map<Address, size_t>::iterator buffer_of(Address address) {
     auto it = g_buffers.upper_bound(address);
     if (it == g_buffers.begin()) return g_buffers.end();
@@ -79,7 +80,7 @@ bool traces() {
     return on;
 }
 
-// Parameters of a kernel in PTX text, or -1 if it is not there.
+// Returns the number of a kernel's parameters in PTX text, or -1 if the kernel is missing.
 int parameters_in(const std::string& ptx, const std::string& name) {
     const size_t begin = ptx.find(".entry " + name + "(");
     if (begin == std::string::npos) return -1;
@@ -172,7 +173,7 @@ Result cuEventSynchronize(void*) { return SUCCESS; }
 // ---- memory ----
 
 Result cuMemAlloc_v2(Address* address, size_t size) {
-    if (size == 0) return fail(INVALID_VALUE, "allocation of nothing");
+    if (size == 0) return fail(INVALID_VALUE, "allocation of zero bytes");
     auto* memory = static_cast<char*>(aligned_alloc(256, (size + CANARY + 255) / 256 * 256));
     if (!memory) return fail(OUT_OF_MEMORY, "out of memory");
     memset(memory, 0xff, size);
@@ -188,9 +189,9 @@ Result cuMemAllocAsync(Address* address, size_t size, void*) {
 Result cuMemFree_v2(Address address) {
     std::lock_guard<std::mutex> lock(g_mutex);
     const auto it = g_buffers.find(address);
-    if (it == g_buffers.end()) return fail(INVALID_VALUE, "free of an unknown pointer");
+    if (it == g_buffers.end()) return fail(INVALID_VALUE, "free of a pointer that was not allocated");
     if (!is_intact(it->first, it->second)) {
-        fprintf(stderr, "mock driver: a write past the end of a buffer of %zu bytes\n", it->second);
+        fprintf(stderr, "mock driver: write past the end of a buffer of %zu bytes\n", it->second);
         abort();
     }
     g_buffers.erase(it);
@@ -227,7 +228,7 @@ Result cuModuleLoadData(void** module, const void* image) {
     *module = new Module{static_cast<const char*>(image)};
     return SUCCESS;
 }
-Result cuModuleLoad(void**, const char*) { return fail(NOT_FOUND, "modules come from memory"); }
+Result cuModuleLoad(void**, const char*) { return fail(NOT_FOUND, "the mock driver loads modules from memory only"); }
 Result cuModuleUnload(void* module) {
     delete static_cast<Module*>(module);
     return SUCCESS;
@@ -237,9 +238,9 @@ Result cuModuleGetFunction(void** function, void* module, const char* name) {
     if (parameters < 0) return fail(NOT_FOUND, std::string("no kernel ") + name + " in the PTX");
     const auto it = kernels().find(name);
     if (it == kernels().end())
-        return fail(NOT_FOUND, std::string("not compiled for the CPU: ") + name);
+        return fail(NOT_FOUND, std::string("kernel not compiled for the CPU: ") + name);
     if (parameters != (int)it->second.parameters)
-        return fail(INVALID_VALUE, std::string("PTX and CPU differ in the parameters of ") + name);
+        return fail(INVALID_VALUE, std::string("PTX and CPU version have different parameters: ") + name);
     *function = new Function{name, it->second};
     return SUCCESS;
 }
@@ -250,14 +251,14 @@ Result cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, unsig
     if (traces())
         fprintf(stderr, "%s<<<(%u,%u,%u), (%u,%u,%u), %u>>>\n", function.name.c_str(), gx, gy, gz,
                 bx, by, bz, shared);
-    if (shared > SHARED_MEMORY) return fail(INVALID_VALUE, "too much shared memory");
+    if (shared > SHARED_MEMORY) return fail(INVALID_VALUE, "too much shared memory: more than 48 KiB");
     for (size_t i = 0; i < kernel.parameters; i++) {
         if (!kernel.is_pointer[i]) continue;
         const Address address = *static_cast<Address*>(arguments[i]);
         std::lock_guard<std::mutex> lock(g_mutex);
         if (address != 0 && buffer_of(address) == g_buffers.end())
             return fail(ILLEGAL_ADDRESS, function.name + ": argument " + std::to_string(i) +
-                                             " is no pointer into a buffer");
+                                             " does not point into a buffer");
     }
     const unsigned grid[3] = {gx, gy, gz}, block[3] = {bx, by, bz};
     if (kernel.run(arguments, grid, block, shared, schedule()))
@@ -267,7 +268,7 @@ Result cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, unsig
         std::lock_guard<std::mutex> lock(g_mutex);
         const auto it = buffer_of(*static_cast<Address*>(arguments[i]));
         if (it != g_buffers.end() && !is_intact(it->first, it->second))
-            return fail(ILLEGAL_ADDRESS, function.name + ": a write past the end of argument " +
+            return fail(ILLEGAL_ADDRESS, function.name + ": write past the end of argument " +
                                              std::to_string(i));
     }
     return SUCCESS;

@@ -1,4 +1,4 @@
-// What candle calls of cuBLAS and cuRAND, for the mock driver. Matrices are column by column.
+// The parts of cuBLAS and cuRAND that candle calls, for the mock driver. Matrices are column-major.
 #include <cstddef>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -13,7 +13,7 @@ enum : Status { SUCCESS = 0, NOT_SUPPORTED = 15 };
 enum { R_32F = 0, R_64F = 1, R_16F = 2, R_16BF = 14 };
 
 struct Matrix {
-    const void* numbers;
+    const void* elements;
     int stride;      // between columns
     long long batch; // between matrices
     bool transposed;
@@ -22,7 +22,7 @@ struct Matrix {
 template <class T, class Sum> Sum load(const Matrix& m, int batch, int row, int column) {
     const long long place = m.transposed ? column + (long long)row * m.stride
                                          : row + (long long)column * m.stride;
-    return (Sum)static_cast<const T*>(m.numbers)[batch * m.batch + place];
+    return (Sum)static_cast<const T*>(m.elements)[batch * m.batch + place];
 }
 
 template <class T, class Sum>
@@ -35,7 +35,7 @@ Status product(int rows, int columns, int length, Sum alpha, Matrix a, Matrix b,
                 for (int k = 0; k < length; k++)
                     sum += load<T, Sum>(a, n, i, k) * load<T, Sum>(b, n, k, j);
                 T& out = static_cast<T*>(c)[n * c_batch + i + (long long)j * c_stride];
-                // What is multiplied by zero need not be a number.
+                // With beta = 0, the previous output is ignored even if it is NaN.
                 out = (T)(alpha * sum + (beta == 0 ? (Sum)0 : beta * (Sum)out));
             }
     return SUCCESS;
@@ -45,8 +45,10 @@ struct Generator {
     std::mt19937_64 random;
 };
 
-template <class T, class Law> Status draw(void* generator, T* out, size_t count, Law law) {
-    for (size_t i = 0; i < count; i++) out[i] = law(static_cast<Generator*>(generator)->random);
+template <class T, class Distribution>
+Status sample(void* generator, T* out, size_t count, Distribution distribution) {
+    for (size_t i = 0; i < count; i++) 
+        out[i] = distribution(static_cast<Generator*>(generator)->random);
     return SUCCESS;
 }
 
@@ -98,19 +100,19 @@ Status curandSetPseudoRandomGeneratorSeed(void* generator, unsigned long long se
     return SUCCESS;
 }
 Status curandGenerateNormal(void* generator, float* out, size_t count, float mean, float deviation) {
-    return draw(generator, out, count, std::normal_distribution<float>(mean, deviation));
+    return sample(generator, out, count, std::normal_distribution<float>(mean, deviation));
 }
 Status curandGenerateNormalDouble(void* generator, double* out, size_t count, double mean,
                                   double deviation) {
-    return draw(generator, out, count, std::normal_distribution<double>(mean, deviation));
+    return sample(generator, out, count, std::normal_distribution<double>(mean, deviation));
 }
 Status curandGenerateUniform(void* generator, float* out, size_t count) {
-    std::uniform_real_distribution<float> law(0, 1);
-    return draw(generator, out, count, [&](auto& random) { return 1 - law(random); });
+    std::uniform_real_distribution<float> uniform(0, 1);
+    return sample(generator, out, count, [&](auto& random) { return 1 - uniform(random); });
 }
 Status curandGenerateUniformDouble(void* generator, double* out, size_t count) {
-    std::uniform_real_distribution<double> law(0, 1);
-    return draw(generator, out, count, [&](auto& random) { return 1 - law(random); });
+    std::uniform_real_distribution<double> uniform(0, 1);
+    return sample(generator, out, count, [&](auto& random) { return 1 - uniform(random); });
 }
 
 } // extern "C"

@@ -1,4 +1,4 @@
-// The kernels that are compiled for the CPU, by name.
+// Kernels that are compiled for the CPU, by name.
 #pragma once
 #include "gpu_rt.h"
 #include <string>
@@ -14,7 +14,7 @@ struct Kernel {
 
 std::unordered_map<std::string, Kernel>& kernels();
 
-// Registered<&kernel>::entry() reads the parameters off the kernel's type.
+// Registered<&kernel>::entry() derives the parameters from the kernel's type.
 template <auto F> struct Registered;
 template <class... A, void (*F)(A...)> struct Registered<F> {
     static int run(void** arguments, const unsigned* grid, const unsigned* block, size_t shared,

@@ -1,8 +1,8 @@
 // Lets a C++ compiler build a .cu file for the CPU: c++ -std=c++17 -include cuda_cpu.h -x c++ f.cu
 //
-// Needs the headers of the CUDA toolkit, whose host versions of __half and __nv_bfloat16 are used.
-// Shared memory is the one thing that cannot be expressed: our kernels say SHARED(T, name, [n]) and
-// DYNAMIC_SHARED(T, name), which are defined here and, for nvcc, in the kernels' own header.
+// Requires the headers of the CUDA toolkit for the host versions of __half and __nv_bfloat16. Only
+// shared memory cannot be expressed: our kernels use SHARED(T, name, [n]) and DYNAMIC_SHARED(T,
+// name), which are defined here and, for nvcc, in the kernels' own header.
 #pragma once
 #define GPU_CPU_SHIM 1
 #include "gpu_rt.h"
@@ -33,7 +33,7 @@
 #define __launch_bounds__(...)
 #define __shared__ static thread_local // in candle's kernels: all fibers of a block are one thread
 
-// An address of its own for every call site.
+// A distinct address for every call site.
 #define GPU_SITE ([]() -> const void* { static const char here = 0; return &here; }())
 #define SHARED(T, name, ...)                                                                       \
     auto& name = *reinterpret_cast<std::remove_reference_t<T __VA_ARGS__>*>(                       \
@@ -58,7 +58,7 @@ static inline unsigned gpu_lane_down(unsigned by) {
     gpurt::exchange((mask), (v), gpu_lane_down((unsigned)(d)), GPU_SITE)
 #define __shfl_sync(mask, v, s, ...) gpurt::exchange((mask), (v), (unsigned)(s), GPU_SITE)
 
-// The C library declares some of these names, hence macros.
+// These are macros because the C library declares some of the names.
 #define __expf(x) ::expf(x)
 #define __logf(x) ::logf(x)
 #define __powf(x, y) ::powf(x, y)
@@ -79,7 +79,7 @@ template <class T> static inline T min(T a, T b) { return b < a ? b : a; }
 template <class T> static inline T max(T a, T b) { return a < b ? b : a; }
 template <class T> static inline T __ldg(const T* p) { return *p; }
 
-// No other fiber runs inside these. Only candle's kernels use them.
+// Only candle's kernels use these. No other fiber runs inside them.
 template <class T, class U> static inline T atomicAdd(T* p, U v) {
     T old = *p;
     *p = old + (T)v;
@@ -102,7 +102,7 @@ template <class T, class U, class V> static inline T atomicCAS(T* p, U expected,
 }
 
 template <class To, class From> static inline To gpu_bits(From from) {
-    static_assert(sizeof(To) == sizeof(From), "a change of type, not of size");
+    static_assert(sizeof(To) == sizeof(From), "both types must have the same size");
     To to;
     std::memcpy(&to, &from, sizeof to);
     return to;

@@ -1,4 +1,4 @@
-// What the two ways to run a kernel share: sizes, errors, shared memory.
+// Code shared by both implementations: sizes, errors, shared memory.
 #include "gpu_rt.h"
 #include <cstdlib>
 #include <string>
@@ -11,8 +11,8 @@ static thread_local std::string t_error;
 
 const char* last_error() { return t_error.c_str(); }
 
-int fail(Outcome outcome, const char* words) {
-    t_error = words;
+int fail(Outcome outcome, const char* message) {
+    t_error = message;
     return outcome;
 }
 
@@ -21,7 +21,7 @@ bool is_valid_launch(Dim3 grid, Dim3 block) {
     const bool fits = threads >= 1 && threads <= 1024 && block.z <= 64 && grid.x >= 1 &&
                       grid.x <= 0x7fffffffu && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 &&
                       grid.z <= 65535;
-    fail(fits ? OK : BAD_LAUNCH, fits ? "" : "grid or block beyond the limits of a GPU");
+    fail(fits ? OK : BAD_LAUNCH, fits ? "" : "grid or block exceeds the limits of a GPU");
     return fits;
 }
 
@@ -41,8 +41,8 @@ Dim3 block_at(uint64_t index, Dim3 grid) {
     return Dim3(index % grid.x, index / grid.x % grid.y, index / ((uint64_t)grid.x * grid.y));
 }
 
-// An array with a canary of the same bytes behind it: all ones are a NaN in every float format, so
-// a read of memory that nobody wrote shows in the result.
+// An array with a canary behind it. All ones are NaN in every floating-point format, so a read of
+// uninitialized memory shows in the result.
 struct Array {
     const void* site;
     size_t bytes;

@@ -1,8 +1,8 @@
-// Runs GPU kernels on the CPU: one block at a time, every thread of the block in turn.
+// Runs GPU kernels on the CPU: one block at a time, with all threads of the block interleaved.
 //
-// Two implementations: `gpu_rt_fibers.cpp` switches between the threads of a block at barriers
-// only, in an order that the caller chooses, and finds barriers that not all threads reach;
-// `gpu_rt_threads.cpp` makes them threads of the operating system, for the thread sanitizer.
+// There are two implementations. `gpu_rt_fibers.cpp` switches between the threads of a block at
+// barriers only, in an order that the caller chooses, and detects barriers that not all threads
+// reach. `gpu_rt_threads.cpp` uses threads of the operating system, for the thread sanitizer.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -20,43 +20,43 @@ struct Dim3 {
 // Threads of a warp (CUDA) or a SIMD group (Metal).
 constexpr unsigned WARP = 32;
 
-// What launch() returns. last_error() has the words.
+// Result of launch(). last_error() returns the message.
 enum Outcome { OK = 0, DIVERGENT_BARRIER = 1, WRONG_MASK = 2, BAD_LAUNCH = 3, SHARED_OVERRUN = 4 };
 
-// One thread of a kernel.
+// A thread of a kernel.
 struct Thread {
     Dim3 tid, bid, bdim, gdim;
-    unsigned linear;      // its number within the block
-    void* dynamic_shared; // shared memory whose size the launch states
-    unsigned exchanges;   // so far; the parity chooses the buffer of the next
+    unsigned linear;      // index within the block
+    void* dynamic_shared; // shared memory of the size that the launch sets
+    unsigned exchanges;   // so far; the parity selects the next buffer
 };
 extern thread_local Thread* self;
 
-// Waits for all threads of the block. `site` tells barriers in different places apart.
+// Waits for all threads of the block. `site` identifies the barrier's position in the source.
 void block_barrier(const void* site);
-// Waits for the threads of the warp that `mask` names.
+// Waits for the threads of the warp that are in `mask`.
 void warp_barrier(uint32_t mask, const void* site);
-// 32 slots of 8 bytes for values that the threads of a warp exchange.
+// Returns 32 slots of 8 bytes for values that the threads of a warp exchange.
 uint64_t* warp_slots(unsigned parity);
-// Shared memory of the block, the same for all who ask with one `site`: NaN at first, and with a
-// canary behind it.
+// Returns shared memory of the block, the same for all calls with one `site`. It contains NaN at
+// first and has a canary behind it.
 void* shared_memory(const void* site, size_t bytes);
 
 using Entry = void (*)(void*);
 
 // Runs `entry(context)` for every thread of the grid.
 //
-// Schedule 0 takes the warps in ascending order and lets each run ahead as far as it can; 1 does
-// the same in descending order, blocks too; odd numbers from 3 on in a random order, drawn anew
-// between barriers; even numbers from 2 on keep all warps in step, in a random order.
+// Schedule 0 runs the warps in ascending order, each as far as it can. Schedule 1 does the same in
+// descending order, also for blocks. Odd schedules from 3 on use random orders, redrawn between
+// barriers. Even schedules from 2 on keep all warps in step, in a random order.
 int launch(Entry entry, void* context, Dim3 grid, Dim3 block, size_t dynamic_shared,
            uint64_t schedule);
-// Why the last launch of this thread failed.
+// Returns the message of this thread's last failed launch.
 const char* last_error();
 
-// The value that the thread `source` of the warp has given.
+// Returns the value from thread `source` of the warp.
 template <class T> inline T exchange(uint32_t mask, T value, unsigned source, const void* site) {
-    static_assert(sizeof(T) <= 8 && std::is_trivially_copyable<T>::value, "one slot");
+    static_assert(sizeof(T) <= 8 && std::is_trivially_copyable<T>::value, "must fit into one slot");
     Thread* thread = self;
     uint64_t* slots = warp_slots(thread->exchanges++ & 1);
     std::memcpy(&slots[thread->linear % WARP], &value, sizeof(T));
@@ -66,7 +66,7 @@ template <class T> inline T exchange(uint32_t mask, T value, unsigned source, co
     return result;
 }
 
-// A kernel and pointers to its arguments, as a driver's launch function takes them.
+// A kernel and pointers to its arguments, in the form of a driver's launch function.
 template <class... A> struct Call {
     void (*kernel)(A...);
     void** arguments;
@@ -90,10 +90,10 @@ inline int launch_kernel(void (*kernel)(A...), void** arguments, const unsigned*
 // ---- for the two implementations ----
 
 Thread make_thread(unsigned index, Dim3 bid, Dim3 block, Dim3 grid, void* dynamic_shared);
-// Whether a GPU would take these sizes; if not, the error is set.
+// Tests whether a GPU accepts these sizes; sets the error if not.
 bool is_valid_launch(Dim3 grid, Dim3 block);
-int fail(Outcome outcome, const char* words);
-// Block number `index` of the grid.
+int fail(Outcome outcome, const char* message);
+// Returns block number `index` of the grid.
 Dim3 block_at(uint64_t index, Dim3 grid);
 
 // Shared memory of one block.
@@ -104,11 +104,11 @@ class SharedMemory {
     SharedMemory(const SharedMemory&) = delete;
     SharedMemory& operator=(const SharedMemory&) = delete;
     void* dynamic();
-    // The array of this site.
+    // Returns the array of this site.
     void* array(const void* site, size_t bytes);
-    // As new, for the next block.
+    // Restores the initial state for the next block.
     void reset();
-    // Whether nobody wrote past the end of an array.
+    // Tests whether all canaries are unchanged.
     bool is_intact() const;
 
   private:

@@ -1,4 +1,4 @@
-// The threads of a block as fibers of one thread: they change over at barriers only.
+// The threads of a block as fibers of one thread, which switch at barriers only.
 #include "gpu_rt.h"
 #include <algorithm>
 #include <cstdio>
@@ -10,7 +10,7 @@
 #error "the context switch below is for x86-64 Linux; elsewhere, use gpu_rt_threads.cpp"
 #endif
 
-// Saves the registers that a call must keep on this stack, and takes up the other one.
+// Saves the callee-saved registers on this stack and switches to the other one.
 extern "C" void gpurt_switch(void** save, void* load);
 asm(R"(
 .text
@@ -44,8 +44,8 @@ enum State : uint8_t { READY, AT_BLOCK_BARRIER, AT_WARP_BARRIER, DONE };
 struct Fiber {
     void* stack_pointer;
     State state;
-    uint32_t mask;    // of the warp barrier that it waits at
-    const void* site; // of the barrier
+    uint32_t mask;    // mask of the warp barrier at which it waits
+    const void* site; // position of the barrier
     Thread thread;
 };
 
@@ -55,7 +55,7 @@ struct Slots {
 
 constexpr size_t STACK = 64 * 1024;
 
-// Stacks, kept as long as the thread lives.
+// Stacks, which are kept as long as the thread lives.
 struct Stacks {
     std::vector<char*> all;
     char* at(size_t index) {
@@ -79,7 +79,7 @@ void fiber_main() {
     t_entry(t_context);
     t_current->state = DONE;
     gpurt_switch(&t_current->stack_pointer, t_scheduler);
-    abort(); // nobody resumes a fiber that is done
+    abort(); // a finished fiber is never resumed
 }
 
 void wait_as(State state, uint32_t mask, const void* site) {
@@ -94,25 +94,25 @@ void start(Fiber& fiber, unsigned index, const Thread& thread) {
     fiber.state = READY;
     fiber.thread = thread;
     void** top = (void**)(t_stacks.at(index) + STACK);
-    *--top = nullptr;            // keeps the alignment that a call would leave
-    *--top = (void*)&fiber_main; // where the first switch returns to
+    *--top = nullptr;            // alignment as after a call
+    *--top = (void*)&fiber_main; // return address of the first switch
     for (int saved = 0; saved < 6; saved++) *--top = nullptr;
     fiber.stack_pointer = top;
 }
 
-// Lets the warp barriers go that all their threads have reached; `released` tells whether any.
+// Releases the warp barriers that all their threads have reached; sets `released` if there are any.
 int release_warp(std::vector<Fiber>& fibers, unsigned low, unsigned high, bool& released) {
     for (unsigned i = low; i < high; i++) {
         if (fibers[i].state != AT_WARP_BARRIER) continue;
         const uint32_t mask = fibers[i].mask;
         if (!(mask >> (i - low) & 1))
-            return fail(WRONG_MASK, "warp operation: the calling lane is not in its own mask");
+            return fail(WRONG_MASK, "warp operation: the mask does not contain the calling lane");
         bool complete = true;
         for (unsigned j = low; j < high; j++) {
             if (!(mask >> (j - low) & 1)) continue;
             const Fiber& other = fibers[j];
             if (other.state == DONE)
-                return fail(WRONG_MASK, "warp operation: the mask names a lane that has exited");
+                return fail(WRONG_MASK, "warp operation: the mask contains a lane that has exited");
             complete &= other.state == AT_WARP_BARRIER && other.mask == mask &&
                         other.site == fibers[i].site;
         }
@@ -124,7 +124,7 @@ int release_warp(std::vector<Fiber>& fibers, unsigned low, unsigned high, bool& 
     return OK;
 }
 
-// Lets the block barrier go, once nothing else can move.
+// Releases the block barrier once no thread can continue.
 int release_block(std::vector<Fiber>& fibers, Dim3 bid, unsigned done) {
     unsigned waiting = 0;
     const void* site = nullptr;
@@ -138,15 +138,15 @@ int release_block(std::vector<Fiber>& fibers, Dim3 bid, unsigned done) {
         for (Fiber& fiber : fibers) fiber.state = READY;
         return OK;
     }
-    char words[200];
-    snprintf(words, sizeof words,
+    char message[200];
+    snprintf(message, sizeof message,
              "block (%u,%u,%u): %u of %zu threads at a block barrier%s, %u have exited, the rest "
              "wait for their warps",
-             bid.x, bid.y, bid.z, waiting, fibers.size(), same ? "" : ", not all at the same", done);
-    return fail(DIVERGENT_BARRIER, words);
+             bid.x, bid.y, bid.z, waiting, fibers.size(), same ? "" : ", not all at the same one", done);
+    return fail(DIVERGENT_BARRIER, message);
 }
 
-// The orders in which warps and lanes take their turns.
+// Orders in which warps and lanes run.
 struct Order {
     uint64_t schedule;
     std::vector<unsigned> warps, lanes;
@@ -220,7 +220,7 @@ int launch(Entry entry, void* context, Dim3 grid, Dim3 block, size_t dynamic_sha
             start(fibers[i], i, make_thread(i, bid, block, grid, shared.dynamic()));
         if (int outcome = run_block(fibers, order, bid)) return outcome;
         if (!shared.is_intact())
-            return fail(SHARED_OVERRUN, "a write past the end of shared memory");
+            return fail(SHARED_OVERRUN, "write past the end of shared memory");
     }
     return OK;
 }

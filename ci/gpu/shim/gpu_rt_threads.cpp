@@ -1,5 +1,6 @@
-// The threads of a block as threads of the operating system, for the thread sanitizer: it names the
-// lines of two accesses that no barrier orders. Warp operations must name the whole warp here.
+// The threads of a block as threads of the operating system, for the thread sanitizer, which
+// reports pairs of accesses that no barrier orders. Warp operations must use the mask of the whole
+// warp here.
 #include "gpu_rt.h"
 #include <algorithm>
 #include <condition_variable>
@@ -31,7 +32,7 @@ class Barrier {
     unsigned count, arrived = 0, generation = 0;
 };
 
-// What the threads of the running block share.
+// State shared by the threads of the running block.
 struct Block {
     Barrier barrier;
     std::vector<Barrier*> warps;
@@ -71,7 +72,8 @@ int launch(Entry entry, void* context, Dim3 grid, Dim3 block, size_t dynamic_sha
     for (uint64_t number = 0; number < (uint64_t)grid.x * grid.y * grid.z; number++) {
         Block running(threads, dynamic_shared);
         g_block = &running;
-        // Asked for once: threads that ask for arrays may move the list that it is in.
+        // Called once, because threads that request arrays may move the list that contains this
+        // one.
         void* dynamic = running.shared.dynamic();
         std::vector<std::thread> all;
         for (unsigned i = 0; i < threads; i++)
@@ -82,7 +84,7 @@ int launch(Entry entry, void* context, Dim3 grid, Dim3 block, size_t dynamic_sha
             });
         for (std::thread& thread : all) thread.join();
         if (!running.shared.is_intact())
-            return fail(SHARED_OVERRUN, "a write past the end of shared memory");
+            return fail(SHARED_OVERRUN, "write past the end of shared memory");
     }
     return OK;
 }

@@ -8,7 +8,7 @@ use metrics::FeatureExtractor;
 use models::sampling::{SampleSpec, Sampler};
 use train::{
     Config, Engine,
-    assemble::{Parts, check_data, needs_samples},
+    assemble::{RunInputs, check_data, needs_samples},
 };
 
 use crate::{
@@ -46,7 +46,7 @@ impl<'a> Comparison<'a> {
     pub fn resolve(
         options: Options<'a>,
         config: &Config,
-        parts: &Parts,
+        parts: &RunInputs,
     ) -> anyhow::Result<Option<Self>> {
         let Options { images, data, features, smoke, .. } = options;
         if images == 0 {
@@ -94,7 +94,7 @@ impl<'a> Comparison<'a> {
     pub fn run(&self, engine: &Engine, folder: &Path) -> anyhow::Result<()> {
         let begun = Instant::now();
         let samples;
-        let own = engine.source.dataset.as_ref().map(|it| (engine.config.data.as_str(), it));
+        let own = engine.source.dataset().map(|it| (engine.config.data.as_str(), it));
         let given = self.options.data.zip(self.reference.as_ref());
         let (name, dataset) = match (given.or(own), &engine.source.samples) {
             (Some(named), _) => named,

@@ -99,10 +99,10 @@ fn of_cause(err: &(dyn Error + 'static)) -> Option<u8> {
     if let Some(err) = err.downcast_ref() {
         return of_metrics(err);
     }
-    let file = err.is::<data::Error>()
-        || err.is::<models::Error>()
-        || err.is::<std::io::Error>()
-        || err.is::<ForeignRun>();
+    if let Some(err) = err.downcast_ref() {
+        return of_data(err);
+    }
+    let file = err.is::<models::Error>() || err.is::<std::io::Error>() || err.is::<ForeignRun>();
     file.then_some(INPUT)
 }
 
@@ -114,9 +114,9 @@ fn of_train(err: &train::Error) -> Option<u8> {
         train::Error::Checkpoint { .. }
         | train::Error::ForeignCheckpoint { .. }
         | train::Error::Io { .. }
-        | train::Error::Model(_)
-        | train::Error::Data(_) => Some(INPUT),
+        | train::Error::Model(_) => Some(INPUT),
         train::Error::NonFinite { .. } | train::Error::NonFiniteState { .. } => Some(NUMERIC),
+        train::Error::Data(err) => of_data(err),
         _ => None,
     }
 }
@@ -127,9 +127,17 @@ fn of_eval(err: &eval::Error) -> Option<u8> {
         | eval::Error::TooFew { .. }
         | eval::Error::ImageShape { .. } => Some(CONFIGURATION),
         eval::Error::Features { source, .. } => of_eval(source),
-        eval::Error::Io { .. } | eval::Error::Model(_) | eval::Error::Data(_) => Some(INPUT),
+        eval::Error::Io { .. } | eval::Error::Model(_) => Some(INPUT),
+        eval::Error::Data(err) => of_data(err),
         eval::Error::Metric(err) => of_metrics(err),
         _ => None,
+    }
+}
+
+fn of_data(err: &data::Error) -> Option<u8> {
+    match err {
+        data::Error::NotANumber { .. } => Some(NUMERIC),
+        _ => Some(INPUT),
     }
 }
 
@@ -138,7 +146,7 @@ fn of_metrics(err: &metrics::Error) -> Option<u8> {
         metrics::Error::File { .. }
         | metrics::Error::Io { .. }
         | metrics::Error::Network(_)
-        | metrics::Error::Foreign { .. }
+        | metrics::Error::Mismatch { .. }
         | metrics::Error::Label { .. } => Some(INPUT),
         metrics::Error::NonFinite { .. } => Some(NUMERIC),
         _ => None,
@@ -165,6 +173,10 @@ mod tests {
             (features(few()).into(), 3),
             (features(file().into()).into(), 4),
             (eval::Error::Metric(metrics::Error::NonFinite { what: "features", row: 1 }).into(), 5),
+            (train::Error::Data(data::Error::NotANumber { image: 1 }).into(), 5),
+            (train::Error::Data(data::Error::EmptySelection).into(), 4),
+            (data::Error::NotANumber { image: 1 }.into(), 5),
+            (features(data::Error::NotANumber { image: 1 }.into()).into(), 5),
             (eval::GateNotMet { gate, measured: None }.into(), 6),
             (Interrupted { signal: 15, advice: String::new() }.into(), 143),
             (GateNotMet("fd<1".into()).into(), 6),

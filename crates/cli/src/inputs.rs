@@ -6,7 +6,7 @@ use anyhow::Context;
 use candle_core::Device;
 use data::Dataset;
 use metrics::{FeatureExtractor, FeatureNetFile, Inception};
-use models::{NetworkConfig, NetworkFile, sampling, sampling::Model};
+use models::{NetworkConfig, NetworkFile, Role, sampling::Model};
 use pickle::FileBytes;
 
 use crate::{
@@ -84,7 +84,7 @@ pub fn network(name: &str) -> anyhow::Result<(NetworkFile, String)> {
 /// If the file cannot be read, or holds a one-step generator.
 pub fn teacher(name: &str) -> anyhow::Result<(NetworkFile, String)> {
     let (file, hash) = network(name)?;
-    if file.provenance.entries.contains_key(sampling::SIGMA_INIT) {
+    if file.role != Role::Teacher {
         let reason =
             "is a one-step generator, which denoises at a single noise level; give a teacher";
         return Err(Usage::new(name, reason).into());

@@ -8,9 +8,9 @@ use data::Dataset;
 use models::{NetworkConfig, NetworkFile};
 use train::{
     Config,
-    assemble::{Parts, TEACHER_SAMPLES, check},
+    assemble::{RunInputs, TEACHER_SAMPLES, check},
     estimate::{Estimate, estimate},
-    stand_in,
+    placeholder,
 };
 
 use crate::{embedded, inputs, output::note};
@@ -29,7 +29,7 @@ pub enum Absent {
 /// # Errors
 ///
 /// If a file is damaged, missing where that is an error, or does not fit the others.
-pub fn open(config: &Config, device: Device, absent: Absent) -> anyhow::Result<Parts> {
+pub fn open(config: &Config, device: Device, absent: Absent) -> anyhow::Result<RunInputs> {
     let (teacher, teacher_hash) = teacher(config, absent)?;
     let network = &teacher.config;
     let dataset = match dataset(config, network)? {
@@ -37,12 +37,12 @@ pub fn open(config: &Config, device: Device, absent: Absent) -> anyhow::Result<P
         Found::None => None,
         Found::Absent(_) if absent == Absent::StandIn => {
             note!("data `{}`: not found; using images of noise instead", config.data);
-            Some(stand_in::images(network, config.seed)?)
+            Some(placeholder::images(network, config.seed)?)
         }
         Found::Absent(err) => return Err(err),
     };
     check(config, network, dataset.as_ref())?;
-    Ok(Parts { teacher, teacher_hash, dataset, device })
+    Ok(RunInputs { teacher, teacher_hash, dataset, device })
 }
 
 /// Estimated size of a run. Existing files are checked against each other.
@@ -79,7 +79,10 @@ fn teacher(config: &Config, absent: Absent) -> anyhow::Result<(NetworkFile, Stri
                 "teacher `{name}`: not found; using random weights of the network {} instead",
                 architecture.name()
             );
-            Ok((stand_in::teacher(architecture.network(), config.seed)?, "random weights".into()))
+            Ok((
+                placeholder::teacher(architecture.network(), config.seed)?,
+                "random weights".into(),
+            ))
         }
         Some(architecture) if !exists(name) => {
             let source = Path::new(name).with_extension("pkl");

@@ -64,9 +64,10 @@ pub fn claim(folder: &Path, config: &str, provenance: &Provenance) -> anyhow::Re
         replace(&path, serde_json::to_string_pretty(&provenance.entries)?.as_bytes())?;
     }
     let path = folder.join("config.resolved.toml");
-    match std::fs::read(&path).is_ok_and(|found| found == config.as_bytes()) {
-        true => Ok(()),
-        false => replace(&path, config.as_bytes()),
+    if std::fs::read(&path).is_ok_and(|found| found == config.as_bytes()) {
+        Ok(())
+    } else {
+        replace(&path, config.as_bytes())
     }
 }
 

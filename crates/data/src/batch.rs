@@ -1,11 +1,9 @@
-//! From bytes to tensors and back: batches of a data set by index or by position in its stream.
+//! Batches of a data set, by index or by position in its stream.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
+use crate::byte::from_byte;
 use crate::{Dataset, Error, Labels, order};
-
-/// Half of the range of a byte: `x = byte / 127.5 - 1` maps 0..=255 to [-1, 1].
-const HALF_RANGE: f32 = 127.5;
 
 /// Images ready for a network, with their labels.
 #[derive(Clone, Debug)]
@@ -19,17 +17,17 @@ pub struct Batch {
 }
 
 impl Dataset {
-    /// The images of these indices, in this order; an index may occur more than once.
+    /// Returns the images of these indices, in this order; an index may occur more than once.
     ///
     /// # Errors
     ///
-    /// If an index is beyond the end, or the device cannot hold the batch.
+    /// If an index is beyond the last image, or the device cannot hold the batch.
     pub fn batch(&self, indices: &[usize], device: &Device) -> Result<Batch, Error> {
         let [channels, height, width] = self.shape();
         let mut images = Vec::with_capacity(indices.len() * self.image_len());
         for &index in indices {
             let pixels = self.image_u8(index)?;
-            images.extend(pixels.iter().map(|&byte| f32::from(byte) / HALF_RANGE - 1.0));
+            images.extend(pixels.iter().map(|&byte| from_byte(byte)));
         }
         let images = Tensor::from_vec(images, (indices.len(), channels, height, width), device)?;
         let classes = match self.labels() {
@@ -41,7 +39,7 @@ impl Dataset {
         Ok(Batch { images, labels: self.label_rows(indices, device)?, classes })
     }
 
-    /// Label rows `[B, K]`. The indices have been checked.
+    /// Labels `[B, K]`. The indices have been checked.
     fn label_rows(&self, indices: &[usize], device: &Device) -> Result<Option<Tensor>, Error> {
         let width = self.classes();
         let rows = match self.labels() {
@@ -63,24 +61,24 @@ impl Dataset {
     }
 }
 
-/// The endless, shuffled stream of a data set's images: a pure function of seed and position.
+/// Endless, shuffled stream of a data set's images: a pure function of seed and position.
 #[derive(Clone, Copy, Debug)]
 pub struct Stream<'a> {
-    /// What is streamed.
+    /// The data set.
     pub dataset: &'a Dataset,
     /// Seed of the run.
     pub seed: u64,
 }
 
 impl Stream<'_> {
-    /// The image shown at `position`: see [`order::index_at`].
+    /// Returns the index of the image at `position`: see [`order::index_at`].
     pub fn index_at(&self, position: u64) -> usize {
         order::index_at(self.seed, position, self.dataset.len())
     }
 
-    /// The images shown at positions `start..start + count`.
+    /// Returns the images at positions `start..start + count`.
     ///
-    /// However positions are split into batches, or batches among ranks, each shows the same.
+    /// A position has the same image however positions are split into batches or among ranks.
     ///
     /// # Errors
     ///
@@ -89,17 +87,4 @@ impl Stream<'_> {
         let indices: Vec<usize> = (start..).take(count).map(|it| self.index_at(it)).collect();
         self.dataset.batch(&indices, device)
     }
-}
-
-/// Images as bytes, `round((x + 1) · 127.5)` clamped to 0..=255, in the tensor's own order.
-///
-/// NaN becomes 0, so that a broken sample can still be looked at.
-///
-/// # Errors
-///
-/// If the tensor cannot be brought to the host.
-pub fn to_u8(images: &Tensor) -> Result<Vec<u8>, Error> {
-    let values = images.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    // `as u8` saturates, and takes NaN to 0.
-    Ok(values.into_iter().map(|x| ((x + 1.0) * HALF_RANGE).round() as u8).collect())
 }

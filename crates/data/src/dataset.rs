@@ -1,26 +1,26 @@
-//! Images in memory, with their labels: what every reader makes and every batch is cut from.
+//! Images in memory, with their labels.
 
 use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::bounded::MAX_PIXELS;
 
-/// The most classes that labels may name; a one-hot label is a row of that many numbers.
+/// Largest number of classes; a one-hot label is a row of that many values.
 pub(crate) const MAX_CLASSES: usize = 1 << 16;
 
-/// What is known of each image beside its pixels.
+/// Labels of the images.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Labels {
-    /// Nothing.
+    /// No labels.
     None,
-    /// One class of each image, in `0..classes`.
+    /// One class for each image, in `0..classes`.
     Classes {
         /// Number of classes, `K`.
         classes: usize,
         /// Class of each image.
         of_image: Vec<u32>,
     },
-    /// A vector of each image, used as it is in place of a one-hot label.
+    /// One vector for each image, used in place of a one-hot label.
     Soft {
         /// Length of a vector, `K`.
         width: usize,
@@ -39,14 +39,13 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// A data set of `pixels` `[N, C, H, W]` of `shape` `[C, H, W]`, and one label an image.
-    ///
-    /// `origin` is the file that errors name.
+    /// Makes a data set of `pixels` `[N, C, H, W]` of `shape` `[C, H, W]`, and one label for each
+    /// image. `origin` names the data in errors.
     ///
     /// # Errors
     ///
     /// If there are no images, if they are not square with 1 or 3 channels, or if the labels do
-    /// not fit: one for each image, classes below their count, finite numbers.
+    /// not fit: one for each image, classes below their count, finite values.
     pub fn new(
         origin: &str,
         shape: [usize; 3],
@@ -70,7 +69,7 @@ impl Dataset {
         Ok(Self { shape, pixels, labels, class_names: Vec::new() })
     }
 
-    /// The same images, their classes named. Names that do not match the count are dropped.
+    /// Names the classes. Names that do not match their count are dropped.
     #[must_use]
     pub fn with_class_names<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
         let mut class_names: Vec<String> = names.into_iter().map(Into::into).collect();
@@ -100,7 +99,7 @@ impl Dataset {
         }
     }
 
-    /// Names of the classes; empty if they have none.
+    /// Names of the classes; empty if they have no names.
     pub fn class_names(&self) -> &[String] {
         &self.class_names
     }
@@ -110,7 +109,7 @@ impl Dataset {
         &self.labels
     }
 
-    /// The class of image `index`; `None` without class labels or beyond the end.
+    /// Class of image `index`; `None` without class labels or beyond the last image.
     pub fn label(&self, index: usize) -> Option<u32> {
         match &self.labels {
             Labels::Classes { of_image, .. } => of_image.get(index).copied(),
@@ -123,7 +122,7 @@ impl Dataset {
         &self.pixels
     }
 
-    /// The pixels of image `index`, `[C, H, W]`.
+    /// Pixels of image `index`, `[C, H, W]`.
     ///
     /// # Errors
     ///
@@ -135,15 +134,16 @@ impl Dataset {
         }
     }
 
-    /// The same images with `margin` black pixels (value 0, which a batch maps to -1) around each.
+    /// Pads each image with `margin` black pixels on every side. Black is 0, which a batch maps to
+    /// -1.
     ///
     /// # Errors
     ///
-    /// If the result would be larger than a data set may be.
+    /// If the result would exceed the largest data set.
     pub fn pad(&self, margin: usize) -> Result<Self, Error> {
         let [channels, height, width] = self.shape;
         let padded = |side: usize| margin.checked_mul(2).and_then(|it| it.checked_add(side));
-        let too_large = || Error::TooLarge { file: "padding".to_owned(), limit: MAX_PIXELS };
+        let too_large = || Error::Padding { margin, limit: MAX_PIXELS };
         let (new_height, new_width) = padded(height).zip(padded(width)).ok_or_else(too_large)?;
         let rows = self.len() * channels;
         let size = new_height.checked_mul(new_width).and_then(|it| it.checked_mul(rows));
@@ -164,8 +164,8 @@ impl Dataset {
         })
     }
 
-    /// The first `len` images, at least one; all of them if there are no more. Classes stay as
-    /// they are, though some may have no image left.
+    /// Keeps the first `len` images, at least one and at most all. The number of classes stays,
+    /// even if a class has no image left.
     #[must_use]
     pub fn truncate(mut self, len: usize) -> Self {
         let len = len.clamp(1, self.len());
@@ -178,18 +178,19 @@ impl Dataset {
         self
     }
 
-    /// Images `indices`, in that order. Classes stay as they are, though some may have no image left.
+    /// Selects images by index, in this order. The number of classes stays, even if a class has no
+    /// image left.
     ///
     /// # Errors
     ///
-    /// If there is no index, or no such image.
+    /// If `indices` is empty or an index is beyond the last image.
     pub fn select(&self, indices: &[usize]) -> Result<Self, Error> {
         let mut pixels = Vec::with_capacity(indices.len() * self.image_len());
         for &index in indices {
             pixels.extend_from_slice(self.image_u8(index)?);
         }
         if pixels.is_empty() {
-            return Err(Error::Empty { file: "an empty selection of images".to_owned() });
+            return Err(Error::EmptySelection);
         }
         let labels = match &self.labels {
             Labels::None => Labels::None,
@@ -206,18 +207,18 @@ impl Dataset {
         Ok(Self { shape, pixels, labels, class_names })
     }
 
-    /// `len` images from all over the set, at least one; all of them if there are no more.
+    /// Selects `len` images at equal distances, at least one and at most all.
     ///
     /// # Errors
     ///
-    /// None that a data set can give rise to.
+    /// Never; the signature is shared with [`Self::select`].
     pub fn thin(&self, len: usize) -> Result<Self, Error> {
         let len = len.clamp(1, self.len());
         self.select(&(0..len).map(|i| i * self.len() / len).collect::<Vec<_>>())
     }
 
-    /// SHA-256 of shape, pixels and labels, in hexadecimal: equal data, however stored, hashes
-    /// equally. Names of classes do not enter.
+    /// SHA-256 of shape, pixels and labels, in hexadecimal, without the names of classes. The hash
+    /// does not depend on how the data set is stored.
     pub fn content_hash(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(b"images u8 NCHW v1");
@@ -245,7 +246,7 @@ impl Dataset {
     }
 }
 
-/// Bytes of an image of this shape, if it is one that networks take.
+/// Bytes of an image of this shape; an error if networks do not accept the shape.
 pub(crate) fn image_size(file: &str, shape: [usize; 3]) -> Result<usize, Error> {
     let [channels, height, width] = shape;
     if height != width || height == 0 || !matches!(channels, 1 | 3) {
@@ -256,7 +257,7 @@ pub(crate) fn image_size(file: &str, shape: [usize; 3]) -> Result<usize, Error> 
         .ok_or_else(|| Error::TooLarge { file: file.to_owned(), limit: MAX_PIXELS })
 }
 
-/// Labels from class numbers, the number of classes being the largest plus one.
+/// Makes labels of class indices; the number of classes is the largest index plus one.
 pub(crate) fn classes_up_to_largest(of_image: Vec<u32>) -> Labels {
     let classes = of_image.iter().max().map_or(0, |&largest| largest as usize + 1);
     Labels::Classes { classes, of_image }
@@ -264,16 +265,15 @@ pub(crate) fn classes_up_to_largest(of_image: Vec<u32>) -> Labels {
 
 fn check_labels(origin: &str, images: usize, labels: &Labels) -> Result<(), Error> {
     let file = || origin.to_owned();
-    let count = |labels: usize| match labels == images {
-        true => Ok(()),
-        false => Err(Error::Count { file: file(), images, labels }),
+    let count = |labels: usize| {
+        if labels == images { Ok(()) } else { Err(Error::Count { file: file(), images, labels }) }
     };
     match labels {
         Labels::None => Ok(()),
         Labels::Classes { classes, of_image } => {
             count(of_image.len())?;
             let bound = (*classes).min(MAX_CLASSES);
-            // More classes than the bound are refused through a label that needs them, or as such.
+            // Too many classes are an error of the first label beyond the bound, if there is one.
             let bad = of_image.iter().position(|&label| bound <= label as usize);
             match bad {
                 Some(index) => Err(Error::LabelRange {
@@ -313,12 +313,12 @@ fn check_labels(origin: &str, images: usize, labels: &Labels) -> Result<(), Erro
 fn too_many_classes(file: String, classes: usize) -> Error {
     Error::Malformed {
         file,
-        problem: format!("labels of {classes} numbers, where 1 to {MAX_CLASSES} are possible"),
+        problem: format!("labels of {classes} values, where 1 to {MAX_CLASSES} are possible"),
         remedy: "repair the labels",
     }
 }
 
-/// Lower-case hexadecimal digits.
+/// Converts bytes to lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,35 +1,35 @@
 //! EDM's and StyleGAN's data sets: PNG files in a zip or a folder, with `dataset.json`.
 //!
-//! Images are taken in the order of their names. `dataset.json` is
-//! `{"labels": [["00000/img00000000.png", 6], ...]}`, a class or a vector for each image, or
-//! `{"labels": null}`.
+//! Images are read in the order of their names. `dataset.json` is
+//! `{"labels": [["00000/img00000000.png", 6], ...]}`, with a class or a vector for each image, or
+//! `{"labels": null}`. Zip files need the feature `archives`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
+use crate::archive::{self, ZipFiles};
 use crate::bounded::{self, is_safe_name};
 use crate::dataset::{MAX_CLASSES, classes_up_to_largest};
 use crate::folder::{self, Images};
 use crate::{Dataset, Error, Labels, png};
 
-/// The file of labels.
+/// File of the labels.
 const INDEX: &str = "dataset.json";
-/// The most bytes that it may have: ImageNet's has about 50 million.
+/// Largest size of the labels' file, in bytes: ImageNet's has about 50 million.
 const MAX_INDEX: u64 = 1 << 28;
-/// Bytes that it may have beyond those of the zip file that it is in. It is smaller than its images,
-/// and what is read from a label can be sixteen times as long as its text.
+/// Bytes that the labels' file may have in addition to the size of its zip file. The file is
+/// smaller than its images, and a label in memory can be sixteen times as long as its text.
 const INDEX_FLOOR: u64 = 1 << 22;
-/// Images in one folder, as EDM's tool writes them.
+/// Images in one folder, as in the output of EDM's tool.
 const PER_FOLDER: usize = 1000;
+/// Remedy for a malformed data set.
 const REMEDY: &str = "build the data set again";
 
-/// `dataset.json`; other keys are passed over, as EDM does.
+/// Content of `dataset.json`. Other keys are ignored, as in EDM.
 #[derive(Deserialize, Serialize)]
 struct Index {
     labels: Option<Vec<(String, Label)>>,
@@ -42,7 +42,7 @@ enum Label {
     Soft(Vec<f32>),
 }
 
-/// Whether a folder holds such a data set.
+/// Tests whether a folder has a file of labels.
 pub(crate) fn is_folder(folder: &Path) -> bool {
     folder.join(INDEX).is_file()
 }
@@ -61,7 +61,7 @@ pub(crate) fn open_folder(path: &Path) -> Result<Dataset, Error> {
     let index_file = index_path.display().to_string();
     let json = bounded::read_all(bounded::open(&index_path)?, MAX_INDEX, &index_file)?;
     let labels = labels(&json, &files.into_keys().collect::<Vec<_>>(), &origin, &index_file)?;
-    images.labelled(&origin, labels)
+    images.labeled(&origin, labels)
 }
 
 /// Reads a zip file.
@@ -69,7 +69,7 @@ pub(crate) fn open_zip(path: &Path) -> Result<Dataset, Error> {
     read_zip(bounded::open(path)?, &path.display().to_string())
 }
 
-/// A data set from the content of a zip file; `origin` is what errors name.
+/// Reads a data set from the content of a zip file; `origin` names it in errors.
 ///
 /// # Errors
 ///
@@ -78,58 +78,30 @@ pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Dataset, Error> {
     read_zip(Cursor::new(bytes), origin)
 }
 
-fn read_zip(mut reader: impl Read + Seek, origin: &str) -> Result<Dataset, Error> {
-    let broken =
-        |error: zip::result::ZipError| malformed(origin, format!("not a whole zip file ({error})"));
-    let unreadable = |source| Error::Unreadable { file: origin.to_owned(), source };
-    let size = reader.seek(SeekFrom::End(0)).map_err(unreadable)?;
-    let mut archive = ZipArchive::new(reader).map_err(broken)?;
-    // The reader keeps one entry of each name: whose pixels they are would be up to it.
-    if archive.has_duplicate_names() {
-        return Err(malformed(origin, "two entries have the same name".to_owned()));
-    }
-    let mut names = BTreeMap::new();
-    for at in 0..archive.len() {
-        let entry = archive.by_index_raw(at).map_err(broken)?;
-        if entry.is_dir() {
-            continue;
-        }
-        let name = entry.name().map_err(broken)?.into_owned();
-        if !is_safe_name(&name) {
-            return Err(Error::UnsafeName { archive: origin.to_owned(), name });
-        }
-        names.insert(name, at);
-    }
-    let mut read = |name: &str, at: usize, limit: u64| -> Result<Vec<u8>, Error> {
-        let file = format!("{origin}: {name}");
-        let fault =
-            |error: zip::result::ZipError| malformed(&file, format!("unreadable ({error})"));
-        let entry = archive.by_index(at).map_err(fault)?;
-        if limit < entry.size() {
-            return Err(Error::TooLarge { file, limit });
-        }
-        bounded::read_all(entry, limit, &file)
-    };
-    let index_name = format!("{origin}: {INDEX}");
-    let max_index = size.saturating_add(INDEX_FLOOR).min(MAX_INDEX);
-    let json = names.get(INDEX).map(|&at| read(INDEX, at, max_index)).transpose()?;
+fn read_zip(reader: impl Read + Seek, origin: &str) -> Result<Dataset, Error> {
+    let mut files = ZipFiles::open(reader, origin)?;
+    let size = files.size();
+    let index_limit = size.saturating_add(INDEX_FLOOR).min(MAX_INDEX);
+    let json = files.read(INDEX, index_limit)?;
     let mut images = Images::at_most(bounded::expanded(size));
     let mut image_names = Vec::new();
-    for (name, at) in names {
-        if folder::is_png(&name)? {
-            let bytes = read(&name, at, images.largest_file())?;
+    for name in files.names() {
+        if !folder::is_png(&name)? {
+            continue;
+        }
+        if let Some(bytes) = files.read(&name, images.largest_file())? {
             images.push(&bytes, &format!("{origin}: {name}"))?;
             image_names.push(name);
         }
     }
     let labels = match json {
         None => Labels::None,
-        Some(json) => labels(&json, &image_names, origin, &index_name)?,
+        Some(json) => labels(&json, &image_names, origin, &format!("{origin}: {INDEX}"))?,
     };
-    images.labelled(origin, labels)
+    images.labeled(origin, labels)
 }
 
-/// The labels of these images, in their order.
+/// Parses the labels of these images, in their order.
 fn labels(json: &[u8], images: &[String], origin: &str, file: &str) -> Result<Labels, Error> {
     let index: Index = serde_json::from_slice(json)
         .map_err(|error| malformed(file, format!("not labels of images ({error})")))?;
@@ -176,13 +148,14 @@ fn labels(json: &[u8], images: &[String], origin: &str, file: &str) -> Result<La
     }
 }
 
-/// Writes a data set as EDM's tool would: a stored zip if `path` ends in `.zip`, else a folder.
+/// Writes a data set in the form of EDM's tool: a stored zip if `path` ends in `.zip`, else a
+/// folder.
 ///
-/// The file or folder appears whole or not at all: it is written beside its place and renamed.
+/// The file or folder is complete or absent: it is written next to its place and renamed.
 ///
 /// # Errors
 ///
-/// If there is something at `path` already, or the disk fails.
+/// If `path` exists already, the disk fails, or a zip is requested without the feature `archives`.
 pub fn write(dataset: &Dataset, path: &Path) -> Result<(), Error> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     if path.exists() {
@@ -192,10 +165,7 @@ pub fn write(dataset: &Dataset, path: &Path) -> Result<(), Error> {
     partial.push(format!(".partial-{}", std::process::id()));
     let partial = Path::new(&partial);
     let is_zip = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("zip"));
-    let written = match is_zip {
-        true => write_zip(dataset, partial),
-        false => write_folder(dataset, partial),
-    };
+    let written = if is_zip { write_zip(dataset, partial) } else { write_folder(dataset, partial) };
     let renamed = written.and_then(|()| fs::rename(partial, path).map_err(io));
     if renamed.is_err() {
         // The first error is the one to report.
@@ -204,37 +174,21 @@ pub fn write(dataset: &Dataset, path: &Path) -> Result<(), Error> {
     renamed
 }
 
-/// The content of the zip file that [`write()`] makes.
+/// Encodes the zip file that [`write()`] writes.
 ///
 /// # Errors
 ///
-/// If an image or the labels cannot be encoded.
+/// If an image or the labels cannot be encoded, or without the feature `archives`.
 pub fn to_bytes(dataset: &Dataset) -> Result<Vec<u8>, Error> {
     let memory = |source| Error::Io { path: "the data set to write".into(), source };
-    Ok(zip_to(Cursor::new(Vec::new()), dataset, memory)?.into_inner())
+    Ok(archive::write_zip(Cursor::new(Vec::new()), entries(dataset), memory)?.into_inner())
 }
 
 fn write_zip(dataset: &Dataset, path: &Path) -> Result<(), Error> {
     let io = |source: std::io::Error| Error::Io { path: path.to_owned(), source };
     let file = std::io::BufWriter::new(File::create(path).map_err(io)?);
-    let file = zip_to(file, dataset, io)?;
+    let file = archive::write_zip(file, entries(dataset), io)?;
     file.into_inner().map_err(|error| io(error.into_error()))?.sync_all().map_err(io)
-}
-
-/// Writes a stored zip; `io` says what could not be written.
-fn zip_to<W: Write + Seek>(
-    out: W,
-    dataset: &Dataset,
-    io: impl Fn(std::io::Error) -> Error,
-) -> Result<W, Error> {
-    let mut zip = ZipWriter::new(out);
-    // PNG is compressed already.
-    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    for (name, bytes) in entries(dataset) {
-        zip.start_file(name, options).map_err(|error| io(error.into()))?;
-        zip.write_all(&bytes?).map_err(&io)?;
-    }
-    zip.finish().map_err(|error| io(error.into()))
 }
 
 fn write_folder(dataset: &Dataset, path: &Path) -> Result<(), Error> {
@@ -247,7 +201,7 @@ fn write_folder(dataset: &Dataset, path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Name and content of each file of the data set, `dataset.json` last.
+/// Encodes each file of the data set, by name, `dataset.json` last.
 fn entries(dataset: &Dataset) -> impl Iterator<Item = (String, Result<Vec<u8>, Error>)> {
     let [_, height, width] = dataset.shape();
     let name = |index: usize| format!("{:05}/img{index:08}.png", index / PER_FOLDER);

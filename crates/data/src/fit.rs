@@ -8,18 +8,19 @@ impl Dataset {
     pub fn misfit(&self, shape: [usize; 3], classes: usize) -> Option<String> {
         if self.shape() != shape {
             return Some(format!(
-                "its images are {:?}, the network requires {shape:?} (channels, height, width)",
+                "its images are {:?}, the network requires {shape:?} (channels, height, width); resize \
+                 or pad them, or choose another data set",
                 self.shape()
             ));
         }
         match (classes, self.classes()) {
             (0, _) => None,
-            (k, 0) => {
-                Some(format!("it has no labels, and the network requires labels of {k} classes"))
-            }
-            (k, found) if found != k => {
-                Some(format!("its labels have {found} classes, the network requires {k}"))
-            }
+            (k, 0) => Some(format!(
+                "it has no labels, the network requires labels of {k} classes; choose a labeled set"
+            )),
+            (k, found) if found != k => Some(format!(
+                "its labels have {found} classes, the network requires {k}; choose another data set"
+            )),
             _ => None,
         }
     }

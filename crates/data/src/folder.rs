@@ -1,4 +1,4 @@
-//! Folders of PNG files: a sub-folder is a class, or there is none and nothing is labelled.
+//! Folders of PNG files: one subfolder for each class, or no subfolder and no labels.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,32 +7,34 @@ use crate::bounded::{self, MAX_PIXELS};
 use crate::dataset::image_size;
 use crate::{Dataset, Error, Labels, png};
 
-/// The longest side of an image that is decoded.
+/// Longest side of an image that is decoded.
 const MAX_SIDE: usize = 4096;
-/// Folders in folders are followed so far and no further.
+/// Largest depth of nested folders.
 const MAX_DEPTH: usize = 16;
-/// Images that are not PNG. Leaving them out in silence would leave out a part of the data.
+/// Extensions of other images. They are errors, because skipping them would drop a part of the
+/// data.
 const OTHER_IMAGES: [&str; 8] = ["jpg", "jpeg", "bmp", "webp", "gif", "tif", "tiff", "avif"];
 
-/// Reads a folder: one class for each sub-folder, in the order of their names, with every PNG
-/// below it; or, if there are no sub-folders, unlabelled images.
+/// Reads a folder: one class for each subfolder, in the order of their names, with every PNG
+/// below it; or, if there are no subfolders, unlabeled images.
 ///
-/// A tree named as EDM's tool names its files is not classes but one unlabelled set.
+/// A tree with the file names of EDM's tool is one unlabeled set.
 pub(crate) fn open(folder: &Path) -> Result<Dataset, Error> {
     let (classes, flat) = list(folder)?;
     let origin = folder.display().to_string();
     if classes.is_empty() || is_edm_tree(&classes)? {
         let mut files = pngs(folder)?;
         files.sort();
-        return match files.is_empty() {
-            true => Err(Error::Unrecognized { path: folder.to_owned() }),
-            false => Images::of_files(&files)?.labelled(&origin, Labels::None),
+        return if files.is_empty() {
+            Err(Error::Unrecognized { path: folder.to_owned() })
+        } else {
+            Images::of_files(&files)?.labeled(&origin, Labels::None)
         };
     }
     if let Some(stray) = flat.first() {
         return Err(Error::Malformed {
             file: stray.display().to_string(),
-            problem: "an image beside the folders of the classes".to_owned(),
+            problem: "an image next to the folders of the classes".to_owned(),
             remedy: "move it into the folder of its class",
         });
     }
@@ -49,10 +51,10 @@ pub(crate) fn open(folder: &Path) -> Result<Dataset, Error> {
     let names = classes.iter().filter_map(|it| it.file_name());
     let names: Vec<_> = names.map(|it| it.to_string_lossy().into_owned()).collect();
     let labels = Labels::Classes { classes: classes.len(), of_image };
-    Ok(Images::of_files(&files)?.labelled(&origin, labels)?.with_class_names(names))
+    Ok(Images::of_files(&files)?.labeled(&origin, labels)?.with_class_names(names))
 }
 
-/// Every PNG below a folder, in no particular order.
+/// Lists every PNG below a folder, in no particular order.
 pub(crate) fn pngs(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let (mut found, mut pending) = (Vec::new(), vec![(folder.to_owned(), 0)]);
     while let Some((folder, depth)) = pending.pop() {
@@ -60,7 +62,7 @@ pub(crate) fn pngs(folder: &Path) -> Result<Vec<PathBuf>, Error> {
             return Err(Error::Malformed {
                 file: folder.display().to_string(),
                 problem: format!("more than {MAX_DEPTH} folders deep"),
-                remedy: "look for a link that leads back up",
+                remedy: "remove the link that leads back up, or move the images",
             });
         }
         let (folders, files) = list(&folder)?;
@@ -70,7 +72,7 @@ pub(crate) fn pngs(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// Sub-folders and PNG files of a folder, each sorted by name. Hidden ones are passed over.
+/// Lists subfolders and PNG files of a folder, each sorted by name, without hidden ones.
 fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
     let unlisted = |source| Error::Io { path: folder.to_owned(), source };
     let (mut folders, mut files) = (Vec::new(), Vec::new());
@@ -91,7 +93,7 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
     Ok((folders, files))
 }
 
-/// Whether a name is of a PNG file; other kinds of images are refused.
+/// Tests whether a name is a PNG file's; an error for other kinds of images.
 pub(crate) fn is_png(name: &str) -> Result<bool, Error> {
     let extension = Path::new(name).extension().map(|it| it.to_string_lossy().to_lowercase());
     match extension.as_deref() {
@@ -105,7 +107,7 @@ pub(crate) fn is_png(name: &str) -> Result<bool, Error> {
     }
 }
 
-/// Whether these folders and their files are named `00000/img00000000.png`.
+/// Tests whether these folders and their files are named like `00000/img00000000.png`.
 fn is_edm_tree(folders: &[PathBuf]) -> Result<bool, Error> {
     let numbered = |path: &Path, prefix: &str, digits: usize| {
         let stem = path.file_stem().map(|it| it.to_string_lossy().into_owned());
@@ -125,17 +127,17 @@ fn is_edm_tree(folders: &[PathBuf]) -> Result<bool, Error> {
 pub(crate) struct Images {
     shape: Option<[usize; 3]>,
     pixels: Vec<u8>,
-    /// The most bytes of pixels.
+    /// Largest number of bytes of pixels.
     limit: u64,
 }
 
 impl Images {
-    /// None yet, and at most so many bytes of pixels.
+    /// Starts without images; at most `limit` bytes of pixels will be accepted.
     pub(crate) fn at_most(limit: u64) -> Self {
         Self { shape: None, pixels: Vec::new(), limit }
     }
 
-    /// The images of these files.
+    /// Decodes these files.
     pub(crate) fn of_files<'a>(
         files: impl IntoIterator<Item = &'a PathBuf>,
     ) -> Result<Self, Error> {
@@ -148,8 +150,8 @@ impl Images {
         Ok(images)
     }
 
-    /// The most bytes that the next PNG may have: twice its pixels, which no encoder needs, and
-    /// room for text. Until the shape is known, those of the largest image that is decoded.
+    /// Largest size of the next PNG in bytes: twice its pixels, which no encoder needs, and room
+    /// for text. Until the shape is known, the largest image that is decoded sets the limit.
     pub(crate) fn largest_file(&self) -> u64 {
         const ROOM: u64 = 1 << 16;
         let pixels = self.shape.map_or(3 * MAX_SIDE * MAX_SIDE, |it| it.iter().product());
@@ -158,7 +160,7 @@ impl Images {
 
     /// Decodes one more image.
     pub(crate) fn push(&mut self, bytes: &[u8], file: &str) -> Result<(), Error> {
-        // An image larger than the others is decoded as far as its size, then refused by shape.
+        // A larger image than the others is decoded up to its size, then rejected by its shape.
         let image = png::decode(bytes, MAX_SIDE * MAX_SIDE, file)?;
         let (found, expected) = (image.shape(), *self.shape.get_or_insert(image.shape()));
         if found != expected {
@@ -166,14 +168,15 @@ impl Images {
         }
         image_size(file, found)?;
         self.pixels.extend(image.planar());
-        match self.pixels.len() as u64 <= self.limit {
-            true => Ok(()),
-            false => Err(Error::TooLarge { file: file.to_owned(), limit: self.limit }),
+        if self.pixels.len() as u64 <= self.limit {
+            Ok(())
+        } else {
+            Err(Error::TooLarge { file: file.to_owned(), limit: self.limit })
         }
     }
 
-    /// The data set of these images; an error if there are none.
-    pub(crate) fn labelled(self, origin: &str, labels: Labels) -> Result<Dataset, Error> {
+    /// Makes the data set of these images; an error without images.
+    pub(crate) fn labeled(self, origin: &str, labels: Labels) -> Result<Dataset, Error> {
         match self.shape {
             None => Err(Error::Empty { file: origin.to_owned() }),
             Some(shape) => Dataset::new(origin, shape, self.pixels, labels),

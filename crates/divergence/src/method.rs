@@ -4,56 +4,73 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Divergence, Error, SigmaLaw, unbounded};
+use crate::written::WrittenMethod;
+use crate::{Divergence, Error, SigmaDistribution};
 
-/// A distillation method: which objective it descends, on which divergence, at which noise levels,
-/// with which weights, and with which terms beside.
+/// A distillation method: its objective, divergence, noise levels, weights and auxiliary terms.
 ///
 /// No code anywhere is specific to one published method: each is a value of this type
 /// ([`crate::presets`]). Keys that a file leaves out keep the values of [`Method::default`], the
 /// exact Uni-Instruct with forward KL.
+///
+/// Files use these field names in kebab-case variants, with one exception: the clip of
+/// [`Objective::Exact`] is written as `ratio.correction_clip`. Reading accepts both.
+///
+/// ```
+/// use uni_instruct_divergence::{Method, Objective};
+///
+/// let old: Method = toml::from_str("objective = \"exact\"\nratio.correction_clip = 0.5").unwrap();
+/// let new: Method = toml::from_str("objective.exact.clip = 0.5").unwrap();
+/// assert_eq!(old.objective, Objective::Exact { clip: 0.5 });
+/// assert_eq!(old, new);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(try_from = "WrittenMethod", into = "WrittenMethod")]
 pub struct Method {
-    /// Which gradient is descended.
+    /// Gradient that the generator descends.
     pub objective: Objective,
-    /// Between student and teacher.
+    /// Divergence between student and teacher.
     pub divergence: Divergence,
-    /// How the gap between the two denoisers is measured.
+    /// Measure of the gap between the two denoisers.
     pub distance: Distance,
-    /// What stands for the student's denoiser.
-    pub fake_score: FakeScore,
+    /// Source of the student's denoiser.
+    pub fake_score: FakeScoreSource,
     /// Noise levels at which the generator is trained.
-    pub sigma_law: SigmaLaw,
+    pub sigma_law: SigmaDistribution,
     /// Noise levels at which the student's denoiser is trained.
-    pub fake_sigma_law: SigmaLaw,
+    pub fake_sigma_law: SigmaDistribution,
     /// Weight of a noise level in the denoising loss of the student's denoiser.
-    #[serde(skip_serializing_if = "FakeWeighting::is_edm")]
     pub fake_weighting: FakeWeighting,
-    /// Weight of a noise level.
+    /// Weight of a noise level in the generator's loss.
     pub weighting: Weighting,
     /// From a discriminator's logits to weights; read only if [`Method::needs_ratio`].
     pub ratio: RatioConfig,
-    /// A GAN term beside.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// An additional GAN term.
     pub adversarial: Option<Adversarial>,
-    /// A regression on the teacher's own noise-image pairs beside.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// An additional regression on the teacher's own pairs of noise and image.
     pub regression: Option<Regression>,
     /// Updates of the student's denoiser (and discriminator) for each update of the generator.
     pub fake_updates: NonZeroU32,
-    /// Level of the noise that the generator maps to samples, in data units.
+    /// Noise level of the generator's input, in data units.
     pub sigma_init: f64,
 }
 
-/// Which gradient a method descends at a noise level. With `A = Δ·(D_q - x₀)`, `B = |Δ|²`,
-/// `Δ = D_q - D_p` (theory of the three parts: [`crate::surrogate`]).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+/// Gradient that a method descends at a noise level, with `A = Δ·(D_q - x₀)`, `B = |Δ|²`,
+/// `Δ = D_q - D_p`. [`crate::surrogate`] derives the three parts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Objective {
-    /// The expanded divergence `E_q[h |δ|²]`, exactly: score matching, squared gap and the
-    /// correction with its cross term (Uni-Instruct, arXiv:2505.20755, Theorem 3.2, completed).
-    Exact,
+    /// The exact gradient of the expanded divergence `E_q[h |δ|²]`: score matching, squared gap and
+    /// the correction with its cross term (Uni-Instruct, arXiv:2505.20755, Theorem 3.2, completed).
+    Exact {
+        /// The correction is clipped to `±clip` times the gap; infinity for no clip.
+        ///
+        /// The correction mostly has the sign of `A`, whose mean given `x` is zero: relative to its
+        /// signal it is noise of the order of `|Δ|/σ`. Without a clip it is exact, and
+        /// useful where `|Δ| < σ`; on Fashion-MNIST 0.1 trained well and 1 did not
+        /// (docs/theory.md, "The clip").
+        clip: f64,
+    },
     /// `h (-A + (1-alpha) B)`, no correction: SiD (arXiv:2404.04057). With `alpha` 1 it is score
     /// implicit matching; with `alpha` 1/2 and reverse KL it is [`Objective::Exact`].
     Sid {
@@ -66,8 +83,20 @@ pub enum Objective {
     Integral,
 }
 
-/// How the score-matching part measures the gap `Δ` between the denoisers.
+impl Objective {
+    pub(crate) const DEFAULT_CLIP: f64 = 0.1;
+}
+
+impl Default for Objective {
+    /// The exact one, clipped at 0.1.
+    fn default() -> Self {
+        Self::Exact { clip: Self::DEFAULT_CLIP }
+    }
+}
+
+/// Measure of the gap `Δ` between the denoisers in the score-matching part.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Distance {
     /// `|Δ|²`.
@@ -75,22 +104,22 @@ pub enum Distance {
     /// `√(|Δ|² + c²) - c` of the whole sample, so `Δ/√(|Δ|² + c²)` stands for `Δ` in `A`
     /// (SIM, arXiv:2410.16794). Defined for `sid` with `alpha` 1 alone.
     PseudoHuber {
-        /// Where the distance turns from squared to linear, in data units, positive.
+        /// Gap at which the distance turns from squared to linear, in data units, positive.
         c: f64,
     },
 }
 
-/// What stands for the student's denoiser `D_q`.
+/// Source of the student's denoiser `D_q`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FakeScore {
+pub enum FakeScoreSource {
     /// A network trained on the student's samples.
     Trained,
-    /// The sample itself, `D_q = x₀`: a student that is one point (SDS). Nothing is trained.
+    /// The sample itself, `D_q = x₀`: a student that is one point (SDS). No network is trained.
     Instance,
 }
 
-/// Weight of a noise level in the loss that the student's denoiser is trained by,
+/// Weight of a noise level in the training loss of the student's denoiser,
 /// `weight(σ) |D(x; σ) - x₀|²`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -103,69 +132,60 @@ pub enum FakeWeighting {
 }
 
 impl FakeWeighting {
-    /// Whether it is the usual one, which needs no mention.
-    fn is_edm(&self) -> bool {
+    /// True for the default, which files leave out.
+    pub(crate) fn is_edm(&self) -> bool {
         *self == Self::Edm
     }
 }
 
 /// Weight of a noise level: the factor before the surrogate in denoiser form.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Weighting {
     /// `1/ω`, `ω = sg(mean|x₀ - D_p|)` of each sample, at least 1e-5 (DMD, SiD).
     PerSample,
     /// `1/ω(σ)` with `ω(σ) = √(2/π) √(v σ²/(σ²+v))`: the expectation of [`Weighting::PerSample`]
-    /// when `D_p` is right and the data are normal. A function of σ alone, as the theory asks.
+    /// when `D_p` is right and the data are normal. A function of σ alone, as the theory requires.
     Gaussian {
         /// The variance `v` of the data, positive.
         variance: f64,
     },
     /// 1.
     Uniform,
-    /// `σ⁻³/π(σ)` with `π` the density of the law of σ: the surrogate's gradient is then half that
-    /// of the divergence at σ = 0. Not for [`Objective::Integral`], whose levels each are a
-    /// divergence of their own.
+    /// `σ⁻³/π(σ)` with `π` the density of the noise levels: the surrogate's gradient is then half the
+    /// gradient of the divergence at σ = 0. Not for [`Objective::Integral`], where each noise level is a
+    /// separate divergence.
     Theory,
 }
 
 /// From logits to weights: see [`crate::RatioState`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RatioConfig {
     /// The log-ratio is clamped to `±clamp`. 3 allows ratios from 0.05 to 20, as f-distill does.
-    #[serde(with = "unbounded")]
     pub clamp: f64,
     /// Exponent of the ratio, `l → temper·l` after the clamp; below 1 it evens out the weights
     /// (forward KL becomes `alpha(1-temper)`).
     pub temper: f64,
-    /// Number of bins in `ln σ`, in each of which the running mean of the weights is divided out;
+    /// Number of bins in `ln σ`, in each of which the weights are divided by their running mean;
     /// 0 for none.
     pub bins: usize,
-    /// What a sample leaves of its bin's past, in (0, 1): the memory is `1/(1-bin_decay)` samples.
+    /// Decay of a bin's mean for each new sample, in (0, 1): the memory is `1/(1-bin_decay)` samples.
     pub bin_decay: f64,
-    /// Whether the weights of a batch are made to have mean 1.
+    /// Divides the weights of a batch by their mean.
     pub normalize_batch: bool,
-    /// The correction of [`Objective::Exact`] is clipped to `±correction_clip` times the gap.
-    ///
-    /// Its sign is mostly that of `A`, whose mean given `x` is zero: beside its signal it is noise
-    /// of the order of `|Δ|/σ`. Unclipped it is exact, and of use where `|Δ| < σ`; on Fashion-MNIST
-    /// 0.1 trained well and 1 did not (docs/theory.md, "The clip").
-    #[serde(with = "unbounded")]
-    pub correction_clip: f64,
 }
 
 /// A non-saturating GAN term on the noised images, `softplus(-l)`.
 ///
 /// Both weights are per element: they multiply the term by the number of elements of a sample,
-/// because the losses beside it are sums over those.
+/// because the other losses are sums over elements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adversarial {
-    /// Weight in the generator's loss, at least 0: with 0 the discriminator is trained and the
-    /// generator does not follow it yet.
+    /// Weight in the generator's loss, at least 0: with 0 only the discriminator is trained.
     pub generator_weight: f64,
-    /// Weight of the discriminator's cross-entropy beside the denoising loss, positive.
+    /// Weight of the discriminator's cross-entropy relative to the denoising loss, positive.
     pub discriminator_weight: f64,
 }
 
@@ -181,12 +201,17 @@ pub struct Regression {
 impl Default for Method {
     fn default() -> Self {
         Self {
-            objective: Objective::Exact,
+            objective: Objective::default(),
             divergence: Divergence::ForwardKl,
             distance: Distance::Squared,
-            fake_score: FakeScore::Trained,
-            sigma_law: SigmaLaw::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 },
-            fake_sigma_law: SigmaLaw::LogNormal { mean: -1.2, std: 1.2 },
+            fake_score: FakeScoreSource::Trained,
+            sigma_law: SigmaDistribution::KarrasRamp {
+                min: 0.002,
+                max: 80.0,
+                rho: 7.0,
+                t_max: 0.8,
+            },
+            fake_sigma_law: SigmaDistribution::LogNormal { mean: -1.2, std: 1.2 },
             fake_weighting: FakeWeighting::Edm,
             weighting: Weighting::PerSample,
             ratio: RatioConfig::default(),
@@ -200,14 +225,7 @@ impl Default for Method {
 
 impl Default for RatioConfig {
     fn default() -> Self {
-        Self {
-            clamp: 3.0,
-            temper: 1.0,
-            bins: 10,
-            bin_decay: 0.999,
-            normalize_batch: true,
-            correction_clip: 0.1,
-        }
+        Self { clamp: 3.0, temper: 1.0, bins: 10, bin_decay: 0.999, normalize_batch: true }
     }
 }
 
@@ -217,32 +235,32 @@ impl Method {
     pub fn with_alpha(self, alpha: f64) -> Option<Self> {
         match self.objective {
             Objective::Sid { .. } => Some(Self { objective: Objective::Sid { alpha }, ..self }),
-            Objective::Exact | Objective::Integral => None,
+            Objective::Exact { .. } | Objective::Integral => None,
         }
     }
 
-    /// Whether the weights depend on the log-ratio: not so for reverse KL.
+    /// True if the weights depend on the log-ratio, as they do for all but reverse KL.
     pub fn needs_ratio(&self) -> bool {
         !self.divergence.profile().is_constant()
     }
 
-    /// Whether a discriminator must be trained, for the ratio or for the GAN term.
+    /// True if a discriminator must be trained, for the ratio or for the GAN term.
     pub fn needs_discriminator(&self) -> bool {
         self.needs_ratio() || self.adversarial.is_some()
     }
 
-    /// Whether a network for the student's denoiser must be trained.
+    /// True if a network for the student's denoiser must be trained.
     pub fn needs_fake_score(&self) -> bool {
-        self.fake_score == FakeScore::Trained
+        self.fake_score == FakeScoreSource::Trained
     }
 
-    /// Whether the loss has a gradient through the denoisers' input; if not, evaluate them
+    /// True if the loss has a gradient through the denoisers' input; otherwise evaluate them
     /// detached.
     pub fn needs_input_gradient(&self) -> bool {
         self.objective != Objective::Integral
     }
 
-    /// Whether the method means something: every field, and the fields beside each other.
+    /// Checks every field, and the combination of fields.
     ///
     /// # Errors
     ///
@@ -254,10 +272,15 @@ impl Method {
         self.fake_sigma_law.validate("fake_sigma_law")?;
         self.ratio.validate()?;
         positive("sigma_init", self.sigma_init)?;
-        if let Objective::Sid { alpha } = self.objective
-            && !alpha.is_finite()
-        {
-            return at_fault("objective.sid.alpha", "must be finite");
+        match self.objective {
+            Objective::Sid { alpha } if !alpha.is_finite() => {
+                return at_fault("objective.sid.alpha", "must be finite");
+            }
+            // Infinity switches the clip off.
+            Objective::Exact { clip } if clip.is_nan() || clip <= 0.0 => {
+                return at_fault("objective.exact.clip", "must be positive (\"inf\" for none)");
+            }
+            _ => {}
         }
         if let Distance::PseudoHuber { c } = self.distance {
             positive("distance.pseudo-huber.c", c)?;
@@ -274,13 +297,13 @@ impl Method {
             Weighting::Theory if self.objective == Objective::Integral => {
                 return at_fault(
                     "weighting",
-                    "theory is the weight of the expanded divergence, which the objective \
-                     integral is not; choose uniform, gaussian or per-sample",
+                    "theory is the weight of the expanded divergence, not of the objective integral; \
+                     choose uniform, gaussian or per-sample",
                 );
             }
             Weighting::PerSample | Weighting::Uniform | Weighting::Theory => {}
         }
-        if self.fake_score == FakeScore::Instance {
+        if self.fake_score == FakeScoreSource::Instance {
             if self.objective != Objective::Integral {
                 return at_fault(
                     "fake_score",
@@ -298,8 +321,8 @@ impl Method {
             if self.adversarial.is_some() {
                 return at_fault(
                     "adversarial",
-                    "beside a student that is one point nothing trains a discriminator; \
-                     switch it off, or choose the fake score trained",
+                    "nothing trains a discriminator for a student that is one point; switch it off, \
+                     or choose the fake score trained",
                 );
             }
         }
@@ -334,32 +357,30 @@ impl RatioConfig {
         if self.clamp.is_nan() || self.clamp <= 0.0 {
             return at_fault("ratio.clamp", "must be positive (\"inf\" for none)");
         }
-        if self.correction_clip.is_nan() || self.correction_clip <= 0.0 {
-            return at_fault("ratio.correction_clip", "must be positive (\"inf\" for none)");
-        }
         positive("ratio.temper", self.temper)?;
         if !(0.0 < self.bin_decay && self.bin_decay < 1.0) {
             return at_fault("ratio.bin_decay", "must be between 0 and 1");
         }
         if LARGEST_BINS < self.bins {
-            return at_fault("ratio.bins", "at most 10000 bins make sense");
+            return at_fault("ratio.bins", "must be at most 10000");
         }
         Ok(())
     }
 }
 
-/// `ln` of the largest weight that is let into an `f32` without normalisation, halfway to overflow.
+/// `ln` of the largest weight allowed in an `f32` without normalization, halfway to overflow.
 const LARGEST_LOG_WEIGHT: f64 = 40.0;
 
-/// Size of the logits that an unclamped ratio must stand.
+/// Largest logit for which unclamped weights must stay finite.
 const LARGEST_LOGIT: f64 = 1e4;
 
-/// More bins than samples in their memory would each know nothing.
+/// More bins than this would each hold no samples.
 const LARGEST_BINS: usize = 10_000;
 
 fn positive(field: &'static str, x: f64) -> Result<(), Error> {
-    match x.is_finite() && 0.0 < x {
-        true => Ok(()),
-        false => Err(Error::method(field, format!("{x} is not a positive number"))),
+    if x.is_finite() && 0.0 < x {
+        Ok(())
+    } else {
+        Err(Error::method(field, format!("{x} is not a positive number")))
     }
 }

@@ -1,8 +1,19 @@
 //! Gaussian mixtures under diffusion: densities, scores, denoisers and log-ratios in closed form.
 //!
-//! With `x₀` from `Σ wₖ N(mₖ, Cₖ)` and `x = x₀ + σ n`, the noised law is `Σ wₖ N(mₖ, Cₖ + σ² I)`:
-//! everything that a network has to learn is known here. Dimensions are small and covariances
-//! full; all is `f64`.
+//! With `x₀` from `Σ wₖ N(mₖ, Cₖ)` and `x = x₀ + σ n`, the distribution of `x` is
+//! `Σ wₖ N(mₖ, Cₖ + σ² I)`: everything that a network has to learn is known here. Dimensions are
+//! small and covariances full; all is `f64`.
+//!
+//! ```
+//! use uni_instruct_divergence::mixture::GaussianMixture;
+//!
+//! // Weight, mean and variance of each component.
+//! let teacher = GaussianMixture::on_line(&[(0.5, -1.0, 0.04), (0.5, 1.0, 0.04)])?;
+//! let noised = teacher.at(0.8)?;
+//! // Halfway between the modes the denoiser returns their mean.
+//! assert!(noised.denoised(&[0.0])[0].abs() < 1e-12);
+//! # Ok::<(), uni_instruct_divergence::Error>(())
+//! ```
 
 use crate::Error;
 use crate::profile::log_sum_exp;
@@ -13,7 +24,7 @@ pub struct GaussianMixture {
     components: Vec<Component>,
 }
 
-/// One normal distribution of a [`GaussianMixture`].
+/// A normal distribution of a [`GaussianMixture`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Component {
     /// Share of the mixture; all shares sum to 1.
@@ -24,13 +35,22 @@ pub struct Component {
     pub covariance: Vec<f64>,
 }
 
+impl Component {
+    /// A component with the same variance in every direction.
+    pub fn isotropic(weight: f64, mean: Vec<f64>, variance: f64) -> Self {
+        let dim = mean.len();
+        let element = |i: usize| if i % (dim + 1) == 0 { variance } else { 0.0 };
+        Self { weight, mean, covariance: (0..dim * dim).map(element).collect() }
+    }
+}
+
 impl GaussianMixture {
     /// The mixture of these components, their weights divided by their sum.
     ///
     /// # Errors
     ///
-    /// If there is none, a number is not finite, a weight is not positive, dimensions differ or a
-    /// covariance is not symmetric.
+    /// If there is no component, a value is not finite, a weight is not positive, dimensions differ
+    /// or a covariance is not symmetric.
     pub fn new(mut components: Vec<Component>) -> Result<Self, Error> {
         let Some(dim) = components.first().map(|it| it.mean.len()) else {
             return Err(Error::mixture("there must be at least one component"));
@@ -47,7 +67,8 @@ impl GaussianMixture {
                 return fault("its weight must be a positive number");
             }
             let mirrored = |i: usize| it.covariance[i % dim * dim + i / dim];
-            if !it.covariance.iter().enumerate().all(|(i, &c)| c == mirrored(i)) {
+            let close = |a: f64, b: f64| (a - b).abs() <= ROUNDING * (a.abs() + b.abs());
+            if !it.covariance.iter().enumerate().all(|(i, &c)| close(c, mirrored(i))) {
                 return fault("its covariance must be symmetric");
             }
         }
@@ -62,11 +83,8 @@ impl GaussianMixture {
     ///
     /// As [`GaussianMixture::new`].
     pub fn on_line(components: &[(f64, f64, f64)]) -> Result<Self, Error> {
-        let component = |&(weight, mean, variance): &_| Component {
-            weight,
-            mean: vec![mean],
-            covariance: vec![variance],
-        };
+        let component =
+            |&(weight, mean, variance): &_| Component::isotropic(weight, vec![mean], variance);
         Self::new(components.iter().map(component).collect())
     }
 
@@ -103,7 +121,7 @@ impl GaussianMixture {
         sum
     }
 
-    /// The law of `x₀ + σ n`.
+    /// The distribution of `x₀ + σ n`.
     ///
     /// # Errors
     ///
@@ -133,7 +151,10 @@ impl GaussianMixture {
     }
 }
 
-/// A Gaussian mixture with noise added: what stands at a noise level.
+/// Relative difference that rounding may leave between elements that should be equal.
+const ROUNDING: f64 = 1e-12;
+
+/// A Gaussian mixture with noise added: the distribution at a noise level.
 #[derive(Clone, Debug)]
 pub struct NoisedMixture {
     dim: usize,
@@ -198,7 +219,7 @@ impl NoisedMixture {
         x.iter().zip(self.score(x)).map(|(x, s)| x + variance * s).collect()
     }
 
-    /// `l(x) = ln(p_σ(x)/q_σ(x))`, this law being the teacher's.
+    /// `l(x) = ln(p_σ(x)/q_σ(x))`, with this distribution as the teacher's.
     pub fn log_ratio(&self, student: &Self, x: &[f64]) -> f64 {
         self.log_density(x) - student.log_density(x)
     }
@@ -229,10 +250,12 @@ fn cholesky(a: &[f64], dim: usize) -> Option<Vec<f64>> {
         for j in 0..=i {
             let done: f64 = (0..j).map(|k| l[i * dim + k] * l[j * dim + k]).sum();
             let rest = a[i * dim + j] - done;
-            l[i * dim + j] = match i == j {
-                true if 0.0 < rest => rest.sqrt(),
-                true => return None,
-                false => rest / l[j * dim + j],
+            l[i * dim + j] = if i != j {
+                rest / l[j * dim + j]
+            } else if 0.0 < rest {
+                rest.sqrt()
+            } else {
+                return None;
             };
         }
     }

@@ -1,20 +1,21 @@
-//! Divergences as text: names, aliases, formulas, and who calls them what.
+//! Divergences as text: names, aliases, formulas, and the names that papers use.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::{Divergence, Error};
+use crate::{Divergence, Error, Profile, Term};
 
-/// What there is to say of a row of the family, for listings and reports.
+/// Description of a divergence, for listings and reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct DivergenceInfo {
     /// The name, without parameters.
     pub name: &'static str,
-    /// Other names that are understood.
+    /// Other names that are accepted.
     pub aliases: &'static [&'static str],
-    /// Parameters, as they are written after the name; empty if there are none.
+    /// Parameters, as they are written after the name; empty for a divergence without parameters.
     pub parameters: &'static str,
     /// `f(r)`, `r` = student over teacher.
     pub f: &'static str,
@@ -22,12 +23,12 @@ pub struct DivergenceInfo {
     pub dual_f: &'static str,
     /// The weight `h`, with `s = ρ/(1+ρ)`.
     pub weight: &'static str,
-    /// What published papers and programs call it.
+    /// Names in published papers and programs.
     pub known_as: &'static str,
 }
 
 #[rustfmt::skip]
-const ROWS: [DivergenceInfo; 11] = [
+const ROWS: [DivergenceInfo; 12] = [
     DivergenceInfo {
         name: "reverse-kl", aliases: &["rkl", "reverse"], parameters: "",
         f: "r ln r", dual_f: "-ln ρ", weight: "1",
@@ -51,7 +52,7 @@ const ROWS: [DivergenceInfo; 11] = [
     DivergenceInfo {
         name: "softened-reverse-kl", aliases: &["sf", "srkl", "softened-rkl"], parameters: "",
         f: "(1+r) ln((1+r)/2)", dual_f: "(1+ρ) ln((1+ρ)/(2ρ))", weight: "1-s",
-        known_as: "sf in f-distill; what a non-saturating GAN descends",
+        known_as: "sf in f-distill; the objective of a non-saturating GAN",
     },
     DivergenceInfo {
         name: "pearson-chi2", aliases: &["pearson"], parameters: "",
@@ -83,10 +84,15 @@ const ROWS: [DivergenceInfo; 11] = [
         f: "Σ wᵢ fᵢ(r)", dual_f: "Σ wᵢ Fᵢ(ρ)", weight: "Σ wᵢ hᵢ",
         known_as: "any sum with positive weights, written as one",
     },
+    DivergenceInfo {
+        name: "profile", aliases: &[], parameters: "(c,a,m,n;...)",
+        f: "∫ (r-eᵘ) h(-u) du", dual_f: "∫ (ρ e⁻ᵘ-1) h(u) du", weight: "Σ c ρᵃ sᵐ (1-s)ⁿ",
+        known_as: "a divergence given by its weight, of positive coefficients c",
+    },
 ];
 
 impl Divergence {
-    /// Name, formulas and other people's names of this divergence.
+    /// Name, formulas and published names of this divergence.
     pub fn info(&self) -> DivergenceInfo {
         let row = match self {
             Self::ReverseKl => 0,
@@ -100,6 +106,7 @@ impl Divergence {
             Self::Alpha(_) => 8,
             Self::LeCam => 9,
             Self::Mixture(_) => 10,
+            Self::Custom(_) => 11,
         };
         ROWS[row]
     }
@@ -117,6 +124,14 @@ impl fmt::Display for Divergence {
                 }
                 Ok(())
             }
+            Self::Custom(weight) => {
+                for (i, term) in weight.terms().iter().enumerate() {
+                    let Term { coefficient, ratio_power, s_power, rest_power } = term;
+                    let before = if i == 0 { "profile(" } else { ";" };
+                    write!(out, "{before}{coefficient},{ratio_power},{s_power},{rest_power}")?;
+                }
+                out.write_str(if weight.terms().is_empty() { "profile()" } else { ")" })
+            }
             single => out.write_str(single.info().name),
         }
     }
@@ -127,9 +142,9 @@ impl FromStr for Divergence {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        let divergence = match text.contains(['+', '*']) {
-            true => Self::Mixture(text.split('+').map(weighted).collect::<Result<_, _>>()?),
-            false => single(text)?,
+        let divergence = match parts(text).as_slice() {
+            [one] if !one.contains('*') => single(one)?,
+            parts => Self::Mixture(parts.iter().map(|it| weighted(it)).collect::<Result<_, _>>()?),
         };
         divergence.validate()?;
         Ok(divergence)
@@ -148,6 +163,30 @@ impl From<Divergence> for String {
     fn from(divergence: Divergence) -> Self {
         divergence.to_string()
     }
+}
+
+/// The parts of a sum: split at each `+` that is neither in parentheses nor in a number as `1e+2`.
+fn parts(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0usize);
+    for (at, symbol) in text.char_indices() {
+        match symbol {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '+' if depth == 0 && !is_exponent(&text[start..at]) => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// True for a number up to the sign of its exponent, as `1e`.
+fn is_exponent(text: &str) -> bool {
+    let mantissa = text.trim_start().strip_suffix(['e', 'E']);
+    mantissa.is_some_and(|it| it.parse::<f64>().is_ok())
 }
 
 /// A part of a mixture: `0.5*forward-kl`, or a name alone, of weight 1.
@@ -169,6 +208,9 @@ fn single(text: &str) -> Result<Divergence, Error> {
         },
     };
     let canonical = name.to_ascii_lowercase().replace('_', "-");
+    if canonical == "profile" {
+        return Ok(Divergence::Custom(profile(text, arguments.unwrap_or_default())?));
+    }
     let row = ROWS
         .iter()
         .position(|row| row.name == canonical || row.aliases.contains(&canonical.as_str()));
@@ -193,6 +235,25 @@ fn single(text: &str) -> Result<Divergence, Error> {
     }
 }
 
+/// A weight from its terms, `c,a,m,n` each, separated by semicolons.
+fn profile(text: &str, terms: &str) -> Result<Profile, Error> {
+    let mut profile = Profile::default();
+    for term in terms.split(';') {
+        let [c, a, m, n] = term.split(',').collect::<Vec<_>>()[..] else {
+            let problem = "each term has four numbers: profile(c,a,m,n;...) for c ρᵃ sᵐ (1-s)ⁿ";
+            return Err(invalid(text, problem));
+        };
+        let power = |part: &str| {
+            let problem = || format!("\"{}\" is not a whole number from 0 on", part.trim());
+            part.trim().parse::<u32>().map_err(|_| invalid(text, &problem()))
+        };
+        let (coefficient, ratio_power) = (number(text, c)?, number(text, a)?);
+        let (s_power, rest_power) = (power(m)?, power(n)?);
+        profile = profile + Term { coefficient, ratio_power, s_power, rest_power };
+    }
+    Ok(profile)
+}
+
 /// A name alone: Jeffreys has usual weights, Amari's family no usual member.
 fn parameterless(text: &str, usual: &Divergence) -> Result<Divergence, Error> {
     match usual {
@@ -213,14 +274,18 @@ fn invalid(text: &str, problem: &str) -> Error {
 fn unknown(name: &str, canonical: &str) -> Error {
     let hint = match canonical {
         "chi2" | "chi-square" | "chi-squared" | "x2" => {
-            "the name is used for two: neyman-chi2 is E_student(ρ-1)², Uni-Instruct's Chi-Square; \
+            "two divergences have this name: neyman-chi2 is E_student(ρ-1)², Uni-Instruct's Chi-Square; \
              pearson-chi2 is E_teacher(r-1)²"
                 .into()
         }
         _ => {
             let names: Vec<_> =
                 ROWS.iter().take(10).map(|row| format!("{}{}", row.name, row.parameters)).collect();
-            format!("there are {}, and sums such as 0.5*rkl+0.5*fkl", names.join(", "))
+            format!(
+                "there are {}, sums such as 0.5*rkl+0.5*fkl, and profile(c,a,m,n;...) for a weight \
+                 of your own",
+                names.join(", ")
+            )
         }
     };
     Error::UnknownDivergence { name: name.into(), hint }

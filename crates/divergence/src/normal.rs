@@ -14,10 +14,8 @@ pub(crate) fn quantile(p: f64) -> f64 {
     if tail == f64::INFINITY {
         return q.signum() * f64::INFINITY;
     }
-    let x = match tail <= NEAR_TAIL {
-        true => ratio(&NEAR, tail - 1.6),
-        false => ratio(&FAR, tail - NEAR_TAIL),
-    };
+    let x =
+        if tail <= NEAR_TAIL { ratio(&NEAR, tail - 1.6) } else { ratio(&FAR, tail - NEAR_TAIL) };
     q.signum() * x
 }
 

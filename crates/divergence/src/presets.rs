@@ -6,27 +6,29 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use crate::{
-    Adversarial, Distance, Divergence, FakeScore, Method, Objective, Regression, SigmaLaw,
-    Weighting,
+    Adversarial, Distance, Divergence, FakeScoreSource, Method, Objective, Regression,
+    SigmaDistribution, Weighting,
 };
 
 /// A published method: a [`Method`] with a name and a source.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Preset {
-    /// What it is called on the command line.
+    /// Name on the command line.
     pub name: &'static str,
-    /// What is descended. Any divergence may be put into a method that weighs by `h`.
+    /// The method. A method that weighs by `h` accepts any divergence.
     pub method: Method,
-    /// In a sentence.
+    /// Description in one sentence.
     pub summary: &'static str,
     /// The loss of a sample, in the letters of [`crate::surrogate`].
     pub formula: &'static str,
-    /// Where it comes from.
+    /// Source.
     pub paper: Paper,
 }
 
 /// A paper on arXiv.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Paper {
     /// Title.
     pub title: &'static str,
@@ -44,19 +46,20 @@ pub fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|it| it.name == name)
 }
 
-/// EDM's training law (arXiv:2206.00364, Table 1).
-const EDM: SigmaLaw = SigmaLaw::LogNormal { mean: -1.2, std: 1.2 };
+/// EDM's distribution of noise levels in training (arXiv:2206.00364, Table 1).
+const EDM: SigmaDistribution = SigmaDistribution::LogNormal { mean: -1.2, std: 1.2 };
 
-/// SiD's law of the generator's levels, from 0.002 to 24.4 (arXiv:2404.04057).
-const SID_RAMP: SigmaLaw = SigmaLaw::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
+/// SiD's distribution of the generator's noise levels, from 0.002 to 24.4 (arXiv:2404.04057).
+const SID_RAMP: SigmaDistribution =
+    SigmaDistribution::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
 
-/// Karras' thousand levels, of which the indices `first..=last` are used.
-const fn thousand(first: u32, last: u32) -> SigmaLaw {
-    SigmaLaw::UniformIndex { steps: 1000, first, last, min: 0.002, max: 80.0, rho: 7.0 }
+/// The indices `first..=last` of Karras' thousand noise levels.
+const fn thousand(first: u32, last: u32) -> SigmaDistribution {
+    SigmaDistribution::UniformIndex { steps: 1000, first, last, min: 0.002, max: 80.0, rho: 7.0 }
 }
 
-/// SiDA's GAN term at the scale of its CIFAR-10 runs, an element: the generator's 0.01 beside 100
-/// times the matching loss, and the mean `λ(σ)/2 = 100` of 3072 elements on the discriminator.
+/// SiDA's GAN term at the scale of its CIFAR-10 runs, per element: the generator's 0.01 relative to
+/// 100 times the matching loss, and the mean `λ(σ)/2 = 100` of 3072 elements on the discriminator.
 const SIDA_GAN: Adversarial = Adversarial { generator_weight: 1e-4, discriminator_weight: 0.03 };
 
 const UNI_INSTRUCT: Paper = Paper {
@@ -64,8 +67,10 @@ const UNI_INSTRUCT: Paper = Paper {
     arxiv: "2505.20755",
 };
 
+/// DMD2's and f-distill's updates of the fake score for each of the generator.
+const FIVE: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
-    let five = NonZeroU32::MIN.saturating_add(4);
     let sid = |alpha| Method {
         objective: Objective::Sid { alpha },
         divergence: Divergence::ReverseKl,
@@ -136,7 +141,7 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
                     generator_weight: 3e-3,
                     discriminator_weight: 1e-2,
                 }),
-                fake_updates: five,
+                fake_updates: FIVE,
                 ..matching.clone()
             },
             summary: "integral reverse KL and a GAN term, five updates of the fake score for one",
@@ -155,7 +160,7 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
                     generator_weight: 1e-3,
                     discriminator_weight: 1e-2,
                 }),
-                fake_updates: five,
+                fake_updates: FIVE,
                 ..matching.clone()
             },
             summary: "integral f-divergence weighed by h of the discriminator's ratio, and a GAN \
@@ -206,7 +211,7 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         Preset {
             name: "sds",
             method: Method {
-                fake_score: FakeScore::Instance,
+                fake_score: FakeScoreSource::Instance,
                 weighting: Weighting::Uniform,
                 ..matching.clone()
             },

@@ -114,9 +114,9 @@ impl Profile {
         self.average(l, |slope, curvature| slope * slope + curvature)
     }
 
-    /// Whether the profile does not depend on `l`, so that no ratio need be known.
+    /// True if the profile does not depend on `l`, so that no ratio is needed.
     ///
-    /// Terms may cancel (`s + (1-s) = 1`), so the derivative is looked at, not the list.
+    /// Terms may cancel (`s + (1-s) = 1`), so the derivative is evaluated instead of the list.
     pub fn is_constant(&self) -> bool {
         let derivative = self.derivative();
         PROBES.iter().all(|&l| {
@@ -144,7 +144,7 @@ impl Profile {
     }
 }
 
-/// Where constancy is probed: no profile is flat at all of these and not everywhere.
+/// Points at which constancy is tested. A profile with zero slope at all of them is constant.
 const PROBES: [f64; 5] = [-2.7, -0.9, 0.1, 1.3, 3.1];
 
 /// Relative error below which a derivative counts as rounding.
@@ -183,7 +183,7 @@ pub(crate) fn sigmoid(l: f64) -> f64 {
     (-softplus(-l)).exp()
 }
 
-/// `ln Σ exp(xᵢ)` without overflow; -∞ of nothing, NaN if a number is.
+/// `ln Σ exp(xᵢ)` without overflow; -∞ of nothing, NaN if a value is.
 pub(crate) fn log_sum_exp(x: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = x.clone().fold(f64::NEG_INFINITY, f64::max);
     if largest.is_infinite() {

@@ -16,7 +16,7 @@ impl Profile {
     ///
     /// If the tensor is not of floating point.
     pub fn log_weight(&self, log_ratio: &Tensor) -> Result<Tensor> {
-        let Parts { sum, largest, .. } = self.parts(log_ratio)?;
+        let ScaledTerms { sum, largest, .. } = self.scaled_terms(log_ratio)?;
         sum.log()? + largest
     }
 
@@ -25,13 +25,14 @@ impl Profile {
     /// # Shapes
     ///
     /// - `log_ratio`: any, `f32` or `f64`
-    /// - returns: twice the same
+    /// - returns: two tensors of the same shape and type
     ///
     /// # Errors
     ///
     /// If the tensor is not of floating point.
     pub fn kappas(&self, log_ratio: &Tensor) -> Result<(Tensor, Tensor)> {
-        let Parts { scaled, sum, minus_log_s, minus_log_rest, .. } = self.parts(log_ratio)?;
+        let ScaledTerms { scaled, sum, minus_log_s, minus_log_rest, .. } =
+            self.scaled_terms(log_ratio)?;
         let s = minus_log_s.neg()?.exp()?;
         let rest = minus_log_rest.neg()?.exp()?;
         let mut kappa1 = log_ratio.zeros_like()?;
@@ -47,7 +48,7 @@ impl Profile {
         Ok((kappa1, kappa2))
     }
 
-    fn parts(&self, l: &Tensor) -> Result<Parts> {
+    fn scaled_terms(&self, l: &Tensor) -> Result<ScaledTerms> {
         let minus_log_s = softplus(&l.neg()?)?;
         let minus_log_rest = softplus(l)?;
         let log = |it: &Term| -> Result<Tensor> {
@@ -68,17 +69,17 @@ impl Profile {
             sum = (sum + &term)?;
             scaled.push(term);
         }
-        Ok(Parts { scaled, sum, largest, minus_log_s, minus_log_rest })
+        Ok(ScaledTerms { scaled, sum, largest, minus_log_s, minus_log_rest })
     }
 }
 
-/// What `ln h` and its slopes are made of.
-struct Parts {
+/// Intermediate tensors of `ln h` and its slopes.
+struct ScaledTerms {
     /// Each term over the largest, which is 1.
     scaled: Vec<Tensor>,
     /// Their sum: so shares add up to 1 however coarse the logarithms are.
     sum: Tensor,
-    /// `ln` of the largest term, a constant to the gradient.
+    /// `ln` of the largest term, without gradient.
     largest: Tensor,
     /// `-ln s`.
     minus_log_s: Tensor,

@@ -15,7 +15,7 @@ pub struct Grid {
 
 impl Grid {
     /// The integrals of `count` functions over the cube in `dim` dimensions: at each point, `f`
-    /// adds their values to the sums that it is handed.
+    /// adds their values to the sums that it is given.
     pub fn integrate(
         &self,
         dim: usize,
@@ -90,15 +90,16 @@ pub fn divergences(
         let (density_p, density_q) = (log_p.exp(), log_q.exp());
         for (sum, divergence) in sums.iter_mut().zip(family) {
             // p f(q/p) = q F(p/q): whichever ratio is below 1.
-            *sum += match log_q <= log_p {
-                true => density_p * divergence.f((log_q - log_p).exp()),
-                false => density_q * divergence.dual_f((log_p - log_q).exp()),
+            *sum += if log_q <= log_p {
+                density_p * divergence.f((log_q - log_p).exp())
+            } else {
+                density_q * divergence.dual_f((log_p - log_q).exp())
             };
         }
     }))
 }
 
-/// `E_q[h(l) |δ|²]` at σ, of each divergence: what the surrogate's gradient is the gradient of.
+/// `E_q[h(l) |δ|²]` at σ, of each divergence: the objective whose gradient the surrogate has.
 ///
 /// # Errors
 ///
@@ -145,7 +146,7 @@ pub fn expansions(
     Ok(sums)
 }
 
-/// Where a density is below `e^-300` its ratio is rounding, and nothing is lost without it.
+/// Points with a density below `e^-300` are skipped: their ratio is rounding, their share nothing.
 const SMALLEST_LOG_DENSITY: f64 = -300.0;
 
 fn noised(
@@ -153,12 +154,13 @@ fn noised(
     student: &GaussianMixture,
     sigma: f64,
 ) -> Result<(NoisedMixture, NoisedMixture), Error> {
-    match teacher.dim() == student.dim() {
-        true => Ok((teacher.at(sigma)?, student.at(sigma)?)),
-        false => Err(Error::mixture(format!(
+    if teacher.dim() == student.dim() {
+        Ok((teacher.at(sigma)?, student.at(sigma)?))
+    } else {
+        Err(Error::mixture(format!(
             "the teacher has {} dimensions, the student {}",
             teacher.dim(),
             student.dim()
-        ))),
+        )))
     }
 }

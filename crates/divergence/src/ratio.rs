@@ -1,28 +1,28 @@
 //! From a discriminator's logits to the weights of the surrogate.
 //!
-//! # Why so much care
+//! # Why weights are clamped and normalized
 //!
-//! With real = 1 a trained logit is `ln(p/q)` plus the log-odds of the batches it was shown, and
-//! forward KL weighs a sample by its exponential. In image dimension those weights degenerate: if
+//! With real = 1 a trained logit is `ln(p/q)` plus the log-odds of the training batches, and forward
+//! KL weighs a sample by its exponential. In image dimension those weights degenerate: if
 //! `l` is normal with variance `v` under the student, the effective share of a batch is
 //! `exp(-v)`. So the log-ratio is clamped, perhaps tempered, and the weights are made relative:
 //! to a running mean within a bin of `ln σ`, and to the mean of the batch. The first changes only
 //! how much a noise level counts, the second only the scale, which Adam ignores; the relative
 //! slopes κ₁ and κ₂ are bounded and need nothing.
 //!
-//! Weights are a few numbers a batch, and their statistics outlive it: so they are computed on the
-//! host, in `f64`, whatever the device and type of the logits.
+//! Weights are a few numbers per batch, and their statistics outlive it, so they are computed on the
+//! host in `f64`, whatever the device and type of the logits.
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::profile::log_sum_exp;
-use crate::{Method, SigmaLaw};
+use crate::{Method, SigmaDistribution};
 
-/// What the surrogate takes from the log-ratio. All `[B]`, without gradient.
+/// Weights that the surrogate reads from the log-ratio. All `[B]`, without gradient.
 #[derive(Clone, Debug)]
 pub struct RatioWeights {
-    /// `h(l)`, normalised.
+    /// `h(l)`, normalized.
     pub weight: Tensor,
     /// `κ₁ = (dh/du)/h` at `l`.
     pub kappa1: Tensor,
@@ -31,7 +31,7 @@ pub struct RatioWeights {
 }
 
 impl RatioWeights {
-    /// The same numbers, cut from any graph.
+    /// The same values without gradient.
     pub fn detach(&self) -> Self {
         Self {
             weight: self.weight.detach(),
@@ -52,8 +52,9 @@ pub fn constant_weights(batch: usize, device: &Device, dtype: DType) -> Result<R
     Ok(RatioWeights { weight: zeros.ones_like()?, kappa1: zeros.clone(), kappa2: zeros })
 }
 
-/// What a look at the log-ratios of a batch of *student* samples tells.
+/// Statistics of the log-ratios of a batch of *student* samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RatioMonitor {
     /// `ln mean(eˡ)` before clamping; 0 of a calibrated ratio, since `E_q[ρ] = 1`.
     pub log_mean_ratio: f64,
@@ -63,7 +64,8 @@ pub struct RatioMonitor {
     pub clamped: f64,
     /// Effective share of the batch, `(Σw)²/(B Σw²)`: 1 if all weigh the same.
     pub effective_share: f64,
-    /// How many logits were not finite. Their weights are NaN, so that the step is not applied.
+    /// Samples whose logit is not finite or whose noise level is not a positive number. Their weights
+    /// are NaN, so that the step is not applied.
     pub non_finite: usize,
 }
 
@@ -79,7 +81,7 @@ impl RatioMonitor {
 pub struct Bin {
     /// `ln` of the running mean of `h`.
     pub log_mean: f64,
-    /// How much of the mean's memory is filled, from 0 (nothing seen) to 1.
+    /// Share of the mean's memory that is filled, from 0 (no samples yet) to 1.
     pub fill: f64,
 }
 
@@ -87,12 +89,12 @@ pub struct Bin {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RatioState {
-    /// From the smallest σ of the generator's law to its largest.
+    /// In order of σ, over the range of the generator's noise levels.
     pub bins: Vec<Bin>,
 }
 
 impl RatioState {
-    /// The weights of a batch, and what it looked like. Takes note of the batch in the bins.
+    /// The weights and statistics of a batch. Updates the bins with it.
     ///
     /// ```text
     /// l = temper · clamp(logit - prior_log_odds, ±clamp)
@@ -100,7 +102,7 @@ impl RatioState {
     /// κ₁, κ₂ = temper κ₁(l), temper² κ₂(l)        derivatives of u ↦ h(temper·u)
     /// ```
     ///
-    /// A state with another number of bins than the method's starts afresh.
+    /// A state whose number of bins is not the method's starts anew.
     ///
     /// # Shapes
     ///
@@ -123,8 +125,12 @@ impl RatioState {
             bail!("ratio: logits are {:?}, sigma is {:?}", logits.shape(), sigma.shape());
         }
         let config = &method.ratio;
-        let raw: Vec<f64> = to_host(logits)?.iter().map(|logit| logit - prior_log_odds).collect();
         let sigma = to_host(sigma)?;
+        // A broken noise level has no bin and no ratio.
+        let shifted = |(logit, &sigma): (f64, &f64)| {
+            if is_level(sigma) { logit - prior_log_odds } else { f64::NAN }
+        };
+        let raw: Vec<f64> = to_host(logits)?.into_iter().zip(&sigma).map(shifted).collect();
         let log_ratio: Vec<f64> =
             raw.iter().map(|&l| config.temper * clamp(l, config.clamp)).collect();
 
@@ -161,7 +167,7 @@ impl RatioState {
         Ok((weights, monitor))
     }
 
-    /// Notes the batch in the bins, then takes each bin's mean from its samples.
+    /// Updates the bins with the batch, then divides each weight by its bin's mean.
     fn divide_by_bin_means(&mut self, method: &Method, sigma: &[f64], log_weight: &mut [f64]) {
         let count = method.ratio.bins;
         if self.bins.len() != count {
@@ -169,6 +175,7 @@ impl RatioState {
         }
         let bin_of: Vec<usize> = {
             let (low, high) = log_range(&method.sigma_law);
+            // Broken levels also fall into the first bin; their weights are NaN, which bins ignore.
             let place = |s: f64| count as f64 * (s.ln() - low) / (high - low);
             // The cast saturates, so levels beyond the range fall into the outermost bins.
             sigma.iter().map(|&s| (place(s) as usize).min(count - 1)).collect()
@@ -187,8 +194,8 @@ impl RatioState {
 }
 
 impl Bin {
-    /// Moves the mean towards that of new samples, so that each leaves the share `decay` of what
-    /// was before; the first ones set it.
+    /// Moves the mean toward the mean of new samples: each multiplies the weight of the past by
+    /// `decay`. The first samples set the mean.
     fn note(&mut self, log_weights: &[f64], decay: f64) {
         let kept = decay.powf(log_weights.len() as f64);
         let old = self.fill * kept;
@@ -201,29 +208,34 @@ impl Bin {
     }
 }
 
-/// `ln σ` over all but the outermost thousandths of a law's draws.
-fn log_range(law: &SigmaLaw) -> (f64, f64) {
+/// `ln σ` over all but the outermost thousandths of a distribution.
+fn log_range(levels: &SigmaDistribution) -> (f64, f64) {
     const TAIL: f64 = 1e-3;
-    (law.sigma(TAIL).ln(), law.sigma(1.0 - TAIL).ln())
+    (levels.sigma(TAIL).ln(), levels.sigma(1.0 - TAIL).ln())
 }
 
-/// `l` within `±bound`; NaN if it is not finite, for a broken discriminator must not pass for a
-/// confident one.
+/// True for a noise level: a positive number.
+fn is_level(sigma: f64) -> bool {
+    sigma.is_finite() && 0.0 < sigma
+}
+
+/// `l` within `±bound`; NaN if it is not finite, because a broken discriminator must not pass
+/// for a confident one.
 fn clamp(l: f64, bound: f64) -> f64 {
     if l.is_finite() { l.max(-bound).min(bound) } else { f64::NAN }
 }
 
-/// `ln` of the mean of `exp`; NaN if a number is.
+/// `ln` of the mean of `exp`; NaN if a value is.
 fn log_mean_exp(x: &[f64]) -> f64 {
     log_sum_exp(x.iter().copied()) - (x.len() as f64).ln()
 }
 
-/// A tensor of one dimension, as numbers.
+/// Values of a tensor of one dimension.
 pub(crate) fn to_host(x: &Tensor) -> Result<Vec<f64>> {
     x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1()
 }
 
-/// Numbers as a tensor of one dimension, of the type and on the device of another.
+/// Values as a tensor of one dimension, of the type and on the device of another.
 pub(crate) fn to_device(x: Vec<f64>, like: &Tensor) -> Result<Tensor> {
     Tensor::new(x, &Device::Cpu)?.to_dtype(like.dtype())?.to_device(like.device())
 }

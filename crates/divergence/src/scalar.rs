@@ -1,4 +1,4 @@
-//! What a number must offer for a divergence's generators to be evaluated in it.
+//! Numbers in which a divergence's generators can be evaluated.
 //!
 //! Generators are written once, over this trait: the program evaluates them in `f64`, the tests in
 //! truncated power series, which gives every derivative of `f` and `F` to machine precision.

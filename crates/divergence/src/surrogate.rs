@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor, bail};
 use crate::ratio::{to_device, to_host};
 use crate::{Distance, Method, Objective, RatioWeights, Weighting};
 
-/// What the loss of a batch is computed from.
+/// Inputs of the loss of a batch.
 ///
 /// Gradients must reach the generator through `x0`, through `x` (which is `x0 + σ n`), and, unless
 /// [`Method::needs_input_gradient`] is false, through both denoisers' *input*; their parameters
@@ -21,14 +21,14 @@ pub struct SurrogateInputs<'a> {
     /// The teacher's denoiser at `(x, sigma)`, the shape of `x`.
     pub teacher: &'a Tensor,
     /// The student's denoiser at `(x, sigma)`, the shape of `x`; `x0` itself under
-    /// [`crate::FakeScore::Instance`].
+    /// [`crate::FakeScoreSource::Instance`].
     pub fake: &'a Tensor,
 }
 
-/// The loss of each sample, `[B]`; its gradient, not its value, is what a method is about.
+/// The loss of each sample, `[B]`. Its gradient is the method's; its value has no meaning.
 ///
 /// With `Δ = D_q - D_p` (fake less teacher), `A = Δ·(D_q - x₀)`, `B = |Δ|²`, sums over a sample's
-/// elements, the weights `w = sg(h)`, `κ₁`, `κ₂` of [`RatioWeights`], and a level's weight `λ(σ)`
+/// elements, the weights `w = sg(h)`, `κ₁`, `κ₂` of [`RatioWeights`], and a noise level's weight `λ(σ)`
 /// of [`Weighting`]:
 ///
 /// ```text
@@ -44,19 +44,19 @@ pub struct SurrogateInputs<'a> {
 /// (h + h')(u(x)) |δ(x)|² - 2 h(u(x)) δ(x)·(s_q(x) - s_c),    s_c = (x₀ - x)/σ²,
 /// ```
 ///
-/// with primes for `d/du` and every function of `x` differentiated; and *its* expectation is the
-/// gradient of `E_q[h |δ|²]` in the student's parameters, student's density and score included
+/// with primes for `d/du` and every function of `x` differentiated. The expectation of that gradient is
+/// the gradient of `E_q[h |δ|²]` with respect to the student's parameters, student's density and score included
 /// (Uni-Instruct, arXiv:2505.20755, Theorem 3.2, with the cross term `-2 κ₁ A` and the squared-gap
 /// term, without which it holds for no divergence but to first order). For weights `h = ρᵃ` only
 /// the constants change; reverse KL (κ = 0) needs no ratio and is `Sid(1/2)`.
 ///
 /// **Sid(α).** `α = 1` is score implicit matching, whose distance may be pseudo-Huber: then
-/// `Δ/√(|Δ|² + c²)` stands for `Δ` in `A`.
+/// `Δ/√(|Δ|² + c²)` replaces `Δ` in `A`.
 ///
-/// **Integral.** `E[h Δ·dx₀]/σ²` is the gradient of `D_f(q‖p)` at the level, for the same `h`.
+/// **Integral.** `E[h Δ·dx₀]/σ²` is the gradient of `D_f(q‖p)` at the noise level, for the same `h`.
 ///
-/// The projection identity behind the first two asks that `λ` depend on σ alone;
-/// [`Weighting::PerSample`] does so only approximately, better in higher dimension.
+/// The projection identity behind the first two requires that `λ` depend on σ alone.
+/// [`Weighting::PerSample`] satisfies this approximately, and better in higher dimension.
 ///
 /// # Shapes
 ///
@@ -81,14 +81,14 @@ pub fn surrogate(
             let matching = row_dot(&direction(method.distance, &gap)?, &(fake - x0)?)?;
             ((row_dot(&gap, &gap)? * (1.0 - alpha))? - matching)?
         }
-        Objective::Exact => {
+        Objective::Exact { clip } => {
             let matching = row_dot(&gap, &(fake - x0)?)?;
             let squared = row_dot(&gap, &gap)?;
             let coefficient = {
                 let grad_gap = ((&kappa1 + &kappa2)? * squared.detach())?;
                 let cross = ((&kappa1 * matching.detach())? * 2.0)?;
                 let ratio = ((grad_gap - cross)? / (sigma.detach().sqr()? * 2.0)?)?;
-                clip(&ratio, method.ratio.correction_clip)?
+                clamp(&ratio, clip)?
             };
             let correction = (coefficient * row_dot(&gap.detach(), x)?)?;
             let fisher = (kappa1.affine(0.5, 0.5)? * squared)?;
@@ -98,10 +98,10 @@ pub fn surrogate(
     (loss * weight)? * level_weight(method, inputs)?
 }
 
-/// How large the gap is against the noise, `t = |Δ|/σ`, `[B]`, detached.
+/// Size of the gap relative to the noise, `t = |Δ|/σ`, `[B]`, detached.
 ///
-/// The correction of [`Objective::Exact`] is of the order of `t` and `t²` beside score matching;
-/// where `t` is far above 1 neither it nor the ratio deserves trust.
+/// The correction of [`Objective::Exact`] is of the order of `t` and `t²` relative to score matching.
+/// Where `t` is far above 1, neither the correction nor the ratio is reliable.
 ///
 /// # Errors
 ///
@@ -111,8 +111,8 @@ pub fn relative_gap(inputs: &SurrogateInputs<'_>) -> Result<Tensor> {
     row_dot(&gap, &gap)?.sqrt()? / inputs.sigma.detach()
 }
 
-/// What the score-matching part is projected on: half the gradient of the squared distance, or the
-/// gradient of the pseudo-Huber one.
+/// Direction on which the score-matching part is projected: half the gradient of the squared
+/// distance, or the gradient of the pseudo-Huber distance.
 fn direction(distance: Distance, gap: &Tensor) -> Result<Tensor> {
     match distance {
         Distance::Squared => Ok(gap.clone()),
@@ -138,7 +138,7 @@ fn level_weight(method: &Method, inputs: &SurrogateInputs<'_>) -> Result<Tensor>
         }
         Weighting::Uniform => sigma.ones_like(),
         Weighting::Theory => {
-            // A level at the end of the law's support may have been rounded beyond it.
+            // A noise level at the end of the support may have been rounded beyond it.
             let (low, high) = method.sigma_law.support();
             let weigh = |s: f64| s.powi(-3) / method.sigma_law.density(s.max(low).min(high));
             let weights = to_host(&sigma)?.into_iter().map(weigh).collect();
@@ -147,11 +147,11 @@ fn level_weight(method: &Method, inputs: &SurrogateInputs<'_>) -> Result<Tensor>
     }
 }
 
-/// Below it the per-sample normaliser is not trusted (DMD and SiD).
+/// Lower bound of the per-sample normalizer (DMD and SiD).
 const SMALLEST_OMEGA: f64 = 1e-5;
 
 /// `x` within `±bound`.
-fn clip(x: &Tensor, bound: f64) -> Result<Tensor> {
+fn clamp(x: &Tensor, bound: f64) -> Result<Tensor> {
     if bound.is_finite() { x.clamp(-bound, bound) } else { Ok(x.clone()) }
 }
 
@@ -160,7 +160,7 @@ fn row_dot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     (a * b)?.flatten_from(1)?.sum(1)
 }
 
-/// A row's number as a tensor that broadcasts over the row: `[B]` to `[B, 1, ...]`.
+/// One value per row, as a tensor that broadcasts over the row: `[B]` to `[B, 1, ...]`.
 fn per_row(x: &Tensor, like: &Tensor) -> Result<Tensor> {
     let mut shape = vec![1; like.rank()];
     shape[0] = x.elem_count();

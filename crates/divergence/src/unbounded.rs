@@ -1,18 +1,24 @@
-//! Numbers that may be infinite, in formats that have no infinity (JSON): the text "inf".
+//! A number that may be infinite, in formats that have no infinity (JSON): the text "inf".
 
 use std::fmt;
 
 use serde::de::{Error, Visitor};
-use serde::{Deserializer, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Writes a number; infinity as "inf".
-pub(crate) fn serialize<S: Serializer>(x: &f64, to: S) -> Result<S::Ok, S::Error> {
-    if *x == f64::INFINITY { to.serialize_str(INFINITY) } else { to.serialize_f64(*x) }
+/// A number; infinity is written as "inf".
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Unbounded(pub(crate) f64);
+
+impl Serialize for Unbounded {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if self.0 == f64::INFINITY { to.serialize_str(INFINITY) } else { to.serialize_f64(self.0) }
+    }
 }
 
-/// Reads a number or "inf".
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    from.deserialize_any(NumberOrInfinity)
+impl<'de> Deserialize<'de> for Unbounded {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(NumberOrInfinity).map(Self)
+    }
 }
 
 const INFINITY: &str = "inf";

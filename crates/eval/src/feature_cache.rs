@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use data::Dataset;
 use metrics::{
-    ExtractorId, FeatureExtractor, FeatureSet, Inception, Rows,
+    ExtractorId, FeatureExtractor, FeatureSet, Inception, Matrix,
     npz::{self, Array, Arrays, Values},
 };
 
@@ -83,7 +83,7 @@ fn read(
     let found = npz::read(path).and_then(|mut arrays| {
         let mut take = |key: &'static str| match arrays.remove(key) {
             Some(Array { shape, values: Values::F32(values) }) if shape.len() == 2 => {
-                Rows::new(key, values, shape[1]).map(Some)
+                Matrix::new(key, values, shape[1]).map(Some)
             }
             _ => Ok(None),
         };
@@ -104,7 +104,7 @@ fn read(
 fn arrays(set: &FeatureSet) -> Arrays {
     let sets = [("features", Some(&set.features)), ("spatial", set.spatial.as_ref())];
     let sets = sets.into_iter().chain([("logits", set.logits.as_ref())]);
-    let array = |rows: &Rows| Array {
+    let array = |rows: &Matrix| Array {
         shape: vec![rows.len(), rows.dim()],
         values: Values::F32(rows.values().to_vec()),
     };
@@ -126,7 +126,7 @@ mod tests {
         };
         let [name, hash, resize] = ["net", "1", "none"].map(str::to_owned);
         let id = ExtractorId { name, hash, resize };
-        let rows = |values: &[f32]| Rows::new("test", values.to_vec(), 3).unwrap();
+        let rows = |values: &[f32]| Matrix::new("test", values.to_vec(), 3).unwrap();
         let features = rows(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let spatial = Some(rows(&[0.5; 6]));
         let set = FeatureSet { features, spatial, logits: None, extractor: id.clone() };

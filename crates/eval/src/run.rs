@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use data::Dataset;
-use metrics::{Bootstrap, FeatureSet, NEIGHBORS, Reference, Rows, Wanted};
+use metrics::{Bootstrap, FeatureSet, Matrix, NEIGHBORS, Options, Reference};
 use models::sampling::{SampleSpec, Sampler};
 
-use crate::{Event, Plan, Progress, Result, Row, Subject, feature_cache::features};
+use crate::{Error, Event, Plan, Progress, Result, Row, Subject, feature_cache::features};
 
 /// Images in a subset for the kernel distance, as in public tools.
 const KID_SUBSET: usize = 1000;
@@ -106,7 +106,9 @@ impl Evaluator<'_> {
             seconds += started.elapsed().as_secs_f64();
             done += batch.as_ref().map_or(0, |batch| batch.dims()[0]) as u64;
             progress(done);
-            Some(batch.map_err(Into::into).and_then(|images| as_stored(&images)))
+            // As an 8-bit file would give them back: the evaluated images are those of a user.
+            let stored = |images: Tensor| Ok(data::round_to_bytes(&images)?);
+            Some(batch.map_err(Error::from).and_then(stored))
         });
         let features = FeatureSet::collect(self.plan.extractor, timed)?;
         let classes = spec.classes();
@@ -121,24 +123,19 @@ impl Evaluator<'_> {
         let &Plan { replicates, kid_subsets, .. } = self.plan;
         // A resample of fewer images may hold only one of them.
         let resampled = replicates != 0 && Bootstrap::FEWEST <= self.plan.subject.count();
-        let wanted = Wanted {
+        let options = Options {
             labels,
             neighbors: NEIGHBORS,
             kid_subsets: [kid_subsets, KID_SUBSET],
             training: self.training.as_ref(),
             bootstrap: resampled.then(|| Bootstrap { replicates, ..Default::default() }),
         };
-        let report = metrics::evaluate(features, &self.reference, &wanted)?;
+        let report = metrics::evaluate(features, &self.reference, &options)?;
         Ok(Row { name: name.to_owned(), evaluations: None, milliseconds: None, report })
     }
 }
 
 /// Number of classes of the feature network; 0 if it has none.
 fn known_classes(features: &FeatureSet) -> usize {
-    features.logits.as_ref().map_or(0, Rows::dim)
-}
-
-/// Images as an 8-bit file would give them back: the evaluated images are those that a user can keep.
-fn as_stored(images: &Tensor) -> Result<Tensor> {
-    Ok(((images.clamp(-1.0, 1.0)? + 1.0)? * 127.5)?.round()?.affine(1.0 / 127.5, -1.0)?)
+    features.logits.as_ref().map_or(0, Matrix::dim)
 }

@@ -1,5 +1,5 @@
-//! Images whose channels lie in one tensor or, one after the other, in two: what a decoder block
-//! reads, without joining them.
+//! Images whose channels are in one tensor or split over two. Decoder blocks read the two without
+//! concatenating them.
 
 use std::ops::Range;
 
@@ -12,17 +12,17 @@ pub(super) struct Channels<'a> {
 }
 
 impl<'a> Channels<'a> {
-    /// Those of one tensor.
+    /// Images in one tensor.
     pub(super) fn new(images: &'a [f32], channels: usize, pixels: usize) -> Self {
         Self { parts: [images, &[]], counts: [channels, 0], pixels }
     }
 
-    /// Those of two, each with its number of channels.
+    /// Images in two tensors, each with its number of channels.
     pub(super) fn joined(parts: [(&'a [f32], usize); 2], pixels: usize) -> Self {
         Self { parts: parts.map(|it| it.0), counts: parts.map(|it| it.1), pixels }
     }
 
-    /// How many channels an image has.
+    /// Number of channels of an image.
     pub(super) fn count(&self) -> usize {
         self.counts[0] + self.counts[1]
     }
@@ -40,19 +40,19 @@ impl<'a> Channels<'a> {
         &self.parts[self.locate(channel).0][self.range(sample, channel)]
     }
 
-    /// Where the pixels of one channel are in its tensor.
+    /// Position of one channel's pixels in its tensor.
     pub(super) fn range(&self, sample: usize, channel: usize) -> Range<usize> {
         let (part, channel) = self.locate(channel);
         let start = (sample * self.counts[part] + channel) * self.pixels;
         start..start + self.pixels
     }
 
-    /// The numbers of each tensor.
+    /// Number of elements of each tensor.
     pub(super) fn lens(&self) -> [usize; 2] {
         self.parts.map(<[f32]>::len)
     }
 
-    /// The tensor that has a channel, and its number there.
+    /// Index of the tensor with a channel, and index of the channel there.
     pub(super) fn locate(&self, channel: usize) -> (usize, usize) {
         match channel.checked_sub(self.counts[0]) {
             None => (0, channel),
@@ -60,7 +60,7 @@ impl<'a> Channels<'a> {
         }
     }
 
-    /// All numbers, if they are of one tensor.
+    /// All elements, if they are in one tensor.
     pub(super) fn as_one(&self) -> Option<&'a [f32]> {
         (self.counts[1] == 0).then_some(self.parts[0])
     }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_channel_is_found_in_its_tensor() {
+    fn finds_a_channel_in_its_tensor() {
         let (a, b) = ([0f32, 1.0, 2.0, 3.0], [4f32, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0]);
         let joined = Channels::joined([(&a, 1), (&b, 2)], 2);
         assert_eq!((joined.batch(), joined.count(), joined.pixels()), (2, 3, 2));

@@ -1,14 +1,14 @@
-//! A device from its name.
+//! Devices by name.
 
 use candle_core::{Device, Result, bail};
 
-/// The device called `cpu`, `cuda`, `cuda:<index>` or `metal`.
+/// Opens the device `cpu`, `cuda`, `cuda:<index>` or `metal`.
 ///
-/// A device that this build or this machine does not have is an error, never another device.
+/// There is no fallback: a device that this build or machine lacks is an error.
 ///
 /// # Errors
 ///
-/// If the name is none of these or the device is not there.
+/// If the name is unknown or the device is not available.
 ///
 /// ```
 /// assert!(uni_instruct_kernels::device::parse_device("cpu")?.is_cpu());
@@ -24,12 +24,12 @@ pub fn parse_device(name: &str) -> Result<Device> {
         ("cpu", None) => Ok(Device::Cpu),
         ("cuda", index) => {
             let Ok(index) = index.unwrap_or("0").parse::<usize>() else {
-                bail!("device `{name}`: after `cuda:` comes the number of a GPU, from 0")
+                bail!("device `{name}`: `cuda:` requires the number of a GPU, from 0")
             };
             super::gpu::open_cuda(name, index)
         }
         ("metal", None) => super::gpu::open_metal(),
-        _ => bail!("no device is called `{name}`: say `cpu`, `cuda`, `cuda:<index>` or `metal`"),
+        _ => bail!("unknown device `{name}`; use `cpu`, `cuda`, `cuda:<index>` or `metal`"),
     }
 }
 
@@ -38,16 +38,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_is_what_was_asked_for_or_an_error() {
+    fn opens_the_requested_device_or_fails() {
         assert!(parse_device("cpu").unwrap().is_cpu());
         #[rustfmt::skip]
         let table = [
             ("cuda:x",  "number of a GPU"),
             #[cfg(not(feature = "metal"))]
             ("metal",   "no Metal support"),
-            ("metal:0", "no device is called"),
-            ("cpu:0",   "no device is called"),
-            ("",        "no device is called"),
+            ("metal:0", "unknown device"),
+            ("cpu:0",   "unknown device"),
+            ("",        "unknown device"),
         ];
         for (name, expected) in table {
             let message = parse_device(name).unwrap_err().to_string();
@@ -57,7 +57,7 @@ mod tests {
 
     #[cfg(not(feature = "cuda"))]
     #[test]
-    fn a_gpu_that_the_build_does_not_know_is_an_error() {
+    fn rejects_a_gpu_without_its_feature() {
         for name in ["cuda", "cuda:1"] {
             let message = parse_device(name).unwrap_err().to_string();
             assert!(message.contains("no CUDA support"), "{name}: {message}");

@@ -1,38 +1,38 @@
-//! Which instructions the kernels may use, found out at run time.
+//! Instruction sets of the CPU kernels, detected at run time.
 
 use std::sync::OnceLock;
 
 use super::runtime::{Kernels, kernels};
 
-/// Proof that this processor has AVX2 and FMA: only [`Isa::detect`] and [`Isa::all`] make one.
+/// Proof that this processor has AVX2 and FMA. Only [`Isa::detect`] and [`Isa::all`] create it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx2Fma(());
 
-/// Proof that this processor has the foundation of AVX-512, beside AVX2 and FMA.
+/// Proof that this processor has AVX-512F, AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx512(());
 
 impl Avx512 {
-    /// Who has AVX-512 has AVX2 and FMA.
+    /// The proof for AVX2 and FMA, which is included.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn narrower(self) -> Avx2Fma {
         Avx2Fma(())
     }
 }
 
-/// The instructions that a kernel is compiled for.
+/// Instruction set that a kernel is compiled for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Isa {
-    /// What every processor has.
+    /// Instructions of every processor.
     Portable,
-    /// Vectors of eight.
+    /// Vectors of eight elements.
     Avx2Fma(Avx2Fma),
-    /// Vectors of sixteen.
+    /// Vectors of sixteen elements.
     Avx512(Avx512),
 }
 
 impl Isa {
-    /// The best that this processor has and [`Kernels`] allows.
+    /// The best instruction set of this processor that [`Kernels`] allows.
     pub(super) fn detect() -> Self {
         let best = Self::best();
         match (kernels(), best) {
@@ -43,7 +43,7 @@ impl Isa {
         }
     }
 
-    /// All that this processor has, for tests.
+    /// All instruction sets of this processor, for tests.
     #[cfg(test)]
     pub(super) fn all() -> Vec<Self> {
         match Self::best() {
@@ -58,9 +58,10 @@ impl Isa {
         *BEST.get_or_init(|| {
             #[cfg(target_arch = "x86_64")]
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return match is_x86_feature_detected!("avx512f") {
-                    true => Self::Avx512(Avx512(())),
-                    false => Self::Avx2Fma(Avx2Fma(())),
+                return if is_x86_feature_detected!("avx512f") {
+                    Self::Avx512(Avx512(()))
+                } else {
+                    Self::Avx2Fma(Avx2Fma(()))
                 };
             }
             Self::Portable
@@ -70,7 +71,7 @@ impl Isa {
 
 /// Defines `$name(isa, ...)`, which runs `$body::<FMA>(...)` compiled for the given [`Isa`].
 ///
-/// The body is written once, as plain loops that the compiler vectorises, and must be
+/// The body is written once, as plain loops that the compiler vectorizes, and must be
 /// `#[inline(always)]` to be compiled again with wider vectors and fused multiply-adds.
 macro_rules! compile_for_isa {
     ($(#[$meta:meta])* $vis:vis
@@ -90,7 +91,7 @@ macro_rules! compile_for_isa {
                 }
                 match isa {
                     $crate::isa::Isa::Avx512(_) => {
-                        // SAFETY: the proof in `isa` says that the processor has the features.
+                        // SAFETY: the proof in `isa` shows that the processor has the features.
                         return unsafe { compiled_for_avx512$(::<$n>)?($($arg),*) };
                     }
                     $crate::isa::Isa::Avx2Fma(_) => {

@@ -1,13 +1,5 @@
-//! Operations with kernels of their own, and the ones composed of them.
-//!
-//! Every function here takes tensors of any device and dtype. On the CPU in f32 it runs a kernel
-//! of this crate; elsewhere it is composed of plain candle operations, and the composed form is
-//! also what the kernels are tested against. Gradients are exact in both, and a frozen operand
-//! (one that no variable reaches) costs nothing in the backward pass of a kernel.
-//!
-//! Images are `[B, C, H, W]`, contiguous or not.
-
-// Some of what the kernels stand on serves those for x86-64 alone.
+#![doc = include_str!("../README.md")]
+// Some helpers serve only the kernels for x86-64.
 #![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 
 pub mod adam;
@@ -16,7 +8,6 @@ pub mod noise;
 pub mod runtime;
 pub mod tape;
 
-pub(crate) mod bare;
 mod buffer;
 mod channels;
 mod gpu;
@@ -25,6 +16,7 @@ mod math;
 mod operand;
 mod product;
 mod reduce;
+mod shape;
 mod storage;
 #[cfg(test)]
 mod testing;
@@ -49,5 +41,6 @@ pub use group_norm::{group_norm, group_norm_scale_shift_silu, group_norm_silu};
 pub use linear::linear;
 pub use pointwise::{add_channels, add_scaled, sigmoid, silu, softplus};
 pub use resample::{Filter, downsample2, downsample2_valid, upsample2};
-pub use tape::bridge::backward;
+pub use shape::per_sample;
+pub use tape::backward;
 pub use window::{ConvRelu, Joined, Window, mean_pixels};

@@ -38,7 +38,7 @@ mod tests {
     use crate::testing::{assert_agrees, normal};
 
     #[test]
-    fn it_is_a_product_and_a_sum() {
+    fn computes_a_product_and_a_sum() {
         let args = [normal(1, &[3, 4]), normal(2, &[5, 4]), normal(3, &[5])];
         assert_agrees(
             "linear",
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn misfits_are_errors() {
+    fn rejects_invalid_shapes() {
         let (x, weight) = (normal(1, &[3, 4]), normal(2, &[5, 4]));
         assert!(linear(&x, &weight.t().unwrap(), None).unwrap_err().to_string().contains("weight"));
         assert!(linear(&x, &weight, Some(&normal(3, &[4]))).is_err());

@@ -1,7 +1,7 @@
-//! Functions of one number, made of operations that the compiler vectorises.
+//! Scalar functions, composed of operations that the compiler vectorizes.
 //!
-//! `FMA` says whether the code is compiled for a processor with fused multiply-adds; without, they
-//! would be calls into the C library.
+//! `FMA` is true if the code is compiled for a processor with fused multiply-adds. On other
+//! processors, they would be calls of the C library.
 
 /// `a b + c`.
 #[inline(always)]
@@ -17,13 +17,13 @@ pub(super) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     const LOWEST: f32 = -87.3;
     const HIGHEST: f32 = 88.3;
-    /// Adding it rounds to an integer, which the low bits then hold.
+    /// Adding this constant rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     const COEFFICIENTS: [f32; 5] =
         [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
-    // Comparisons that are false for NaN, so that it stays.
+    // The comparisons are false for NaN, so NaN propagates.
     let clamped = if x < LOWEST { LOWEST } else { x };
     let clamped = if HIGHEST < clamped { HIGHEST } else { clamped };
     let shifted = mul_add::<FMA>(clamped, std::f32::consts::LOG2_E, ROUND);

@@ -13,7 +13,7 @@ pub(super) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Rows that begin `stride` numbers apart.
+    /// A matrix whose rows are at distances of `stride` elements.
     pub(super) fn rows(numbers: &'a [f32], stride: usize) -> Self {
         Self { numbers, row_stride: stride, column_stride: 1 }
     }
@@ -28,7 +28,8 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `c = scale · a b` for `a: [m, k]`, `b: [k, n]`; rows of `c` begin `stride` numbers apart.
+/// `c = scale · a b` for `a: [m, k]`, `b: [k, n]`; rows of `c` are at distances of `stride`
+/// elements.
 pub(super) fn product(
     c: &mut [MaybeUninit<f32>],
     stride: usize,
@@ -51,13 +52,13 @@ pub(super) fn add_product(
     b: Matrix<'_>,
 ) {
     assert!(reach(size[0], size[1], stride, 1) <= c.len(), "the product's buffer is too small");
-    // SAFETY: `c` holds the product by the check above, and is initialised.
+    // SAFETY: `c` holds the product by the check above, and is initialized.
     unsafe { run(c.as_mut_ptr(), stride, size, a, b, 1.0, true) }
 }
 
 /// # Safety
 ///
-/// `c` is valid for a matrix `[m, n]` with this stride, and initialised if `add`.
+/// `c` is valid for a matrix `[m, n]` with this stride, and initialized if `add`.
 unsafe fn run(
     c: *mut f32,
     stride: usize,
@@ -67,15 +68,15 @@ unsafe fn run(
     scale: f32,
     add: bool,
 ) {
-    /// Terms of a sum at a time where both factors are read along it: `gemm` copies them into
-    /// another order first, which takes longer, the further apart their rows are.
+    /// Terms of a sum at a time if both factors are contiguous along the sum. `gemm` reorders them
+    /// first, which takes longer for larger distances of their rows.
     const TERMS: usize = 256;
     assert!(a.holds(m, k) && b.holds(k, n), "a factor is smaller than the product needs");
     let terms = if a.column_stride == 1 && b.row_stride == 1 { TERMS } else { k.max(1) };
-    // An empty sum is written, too.
+    // An empty sum is written as well.
     for first in (0..k.max(1)).step_by(terms) {
-        // SAFETY: the factors are within their slices by the check above, `c` by the caller's
-        // word, and a unique borrow of it cannot overlap them.
+        // SAFETY: the factors are within their slices by the check above. The caller guarantees the
+        // size of `c`, and its unique borrow cannot overlap the factors.
         unsafe {
             gemm::gemm(
                 m,
@@ -102,7 +103,7 @@ unsafe fn run(
     }
 }
 
-/// Numbers from the first entry of a matrix to its last.
+/// Number of elements from the first entry of a matrix to its last.
 fn reach(rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> usize {
     match (rows.checked_sub(1), columns.checked_sub(1)) {
         (Some(i), Some(j)) => i * row_stride + j * column_stride + 1,

@@ -1,24 +1,24 @@
-//! Sums in a fixed order, so that they do not depend on the number of threads.
+//! Sums in a fixed order, which do not depend on the number of threads.
 
 use rayon::prelude::*;
 
 use super::buffer::Output;
 use super::isa::{Isa, compile_for_isa};
 
-/// Partial sums that are kept side by side: four vectors of eight.
+/// Number of parallel partial sums: four vectors of eight.
 pub(super) const LANES: usize = 32;
 
-/// The sums of every `pixels` numbers: `[B, C, H, W]` to `[B, C]`.
+/// The sums over pixels: `[B, C, H, W]` to `[B, C]`.
 pub(super) fn over_pixels(isa: Isa, x: &[f32], pixels: usize) -> Vec<f32> {
     let mut sums = Output::new(x.len() / pixels);
-    // A task of some thousand numbers is worth handing to a thread.
+    // A task needs some thousand elements to be worth a thread.
     let channels = 8192usize.div_ceil(pixels);
     sums.par_chunks(channels).zip(x.par_chunks(channels * pixels)).for_each(|(sums, x)| {
         for (total, x) in sums.iter_mut().zip(x.chunks_exact(pixels)) {
             total.write(sum(isa, x));
         }
     });
-    // SAFETY: there are as many sums as groups of pixels.
+    // SAFETY: there is one sum per group of pixels.
     unsafe { sums.assume_written() }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn over_batch(x: &[f32], batch: usize, channels: usize) -> Vec<f32> {
 }
 
 compile_for_isa! {
-    /// The sum of all numbers.
+    /// The sum of all elements.
     fn sum(x: &[f32]) -> f32 = sum_of
 }
 
@@ -54,7 +54,7 @@ pub(super) fn lanewise(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     fold(sums) + rest.iter().map(|x| f(*x)).sum::<f32>()
 }
 
-/// The sum of partial sums, halving their number each time.
+/// The sum of partial sums, by repeated halving.
 #[inline(always)]
 pub(super) fn fold(mut sums: [f32; LANES]) -> f32 {
     let mut len = LANES;

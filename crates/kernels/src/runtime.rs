@@ -1,20 +1,20 @@
-//! Settings of the process that must be made before the first tensor operation.
+//! Settings of the process, for use before the first tensor operation.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Which kernels the operations on the CPU may use.
+/// Limit on the kernels of operations on the CPU.
 ///
-/// For measurements and for tracking down a difference: the default is the fastest, and all give
-/// the same numbers to within rounding.
+/// For measurements and for locating differences. The default is the fastest; all give the same
+/// results up to rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernels {
-    /// The fastest that the processor has.
+    /// The fastest kernels of the processor.
     Best,
     /// At most AVX2 with fused multiply-adds.
     Avx2,
-    /// Those that any processor has.
+    /// Kernels for any processor.
     Portable,
-    /// None: every operation is composed of candle's own.
+    /// No kernels: every operation is composed of candle's operations.
     Off,
 }
 
@@ -32,14 +32,14 @@ static LIMIT: AtomicU8 = AtomicU8::new(0);
 impl std::str::FromStr for Kernels {
     type Err = String;
 
-    /// `best`, `avx2`, `portable` or `off`.
+    /// Parses `best`, `avx2`, `portable` or `off`.
     fn from_str(name: &str) -> Result<Self, String> {
         let found = KERNELS.iter().find(|it| it.0 == name).map(|it| it.1);
-        found.ok_or_else(|| format!("no kernels `{name}`: say best, avx2, portable or off"))
+        found.ok_or_else(|| format!("unknown kernels `{name}`; use best, avx2, portable or off"))
     }
 }
 
-/// Limits the kernels of every operation from here on, in all threads.
+/// Limits the kernels of all following operations, in all threads.
 ///
 /// ```
 /// use uni_instruct_kernels::runtime::{Kernels, kernels, limit_kernels};
@@ -52,7 +52,7 @@ pub fn limit_kernels(kernels: Kernels) {
     LIMIT.store(index as u8, Ordering::Relaxed);
 }
 
-/// The limit in force.
+/// The current limit.
 pub fn kernels() -> Kernels {
     KERNELS[usize::from(LIMIT.load(Ordering::Relaxed))].1
 }
@@ -60,11 +60,11 @@ pub fn kernels() -> Kernels {
 /// Environment variable with the name of a limit on the kernels.
 pub const KERNELS_VARIABLE: &str = "UNI_INSTRUCT_KERNELS";
 
-/// Takes the limit on the kernels from [`KERNELS_VARIABLE`], if it is set.
+/// Sets the limit on the kernels to the value of [`KERNELS_VARIABLE`], if it is set.
 ///
 /// # Errors
 ///
-/// Naming the variable, if its value is no name of [`Kernels`].
+/// If the value is not a name of [`Kernels`]. The error names the variable.
 pub fn limit_kernels_from_environment() -> Result<(), String> {
     if let Some(name) = std::env::var_os(KERNELS_VARIABLE) {
         let name = name.to_string_lossy();
@@ -73,22 +73,21 @@ pub fn limit_kernels_from_environment() -> Result<(), String> {
     Ok(())
 }
 
-/// Prepares this process; call it first thing in `main`.
+/// Prepares this process. Call it first in `main`.
 ///
-/// - glibc returns large blocks to the kernel on `free` and gets them back page by page. Tensors
-///   of a training step are large and short-lived, so page faults took 12 to 23 % of a step; the
-///   thresholds above which glibc does so are raised to their maximum.
-/// - candle's pool for element-wise operations spins before it sleeps, which takes the cores from
-///   the pool of everything else. Unless the user has set it, the limit is set to 1. That writes
-///   the environment, and is left out unless the process can be seen to have one thread (on
-///   Linux).
+/// - Raises the thresholds above which glibc returns blocks to the operating system on `free`.
+///   Tensors of a training step are large and short-lived, and page faults took 12 to 23 % of a
+///   step.
+/// - Sets the spin limit of candle's pool for element-wise operations to 1, unless the user has set
+///   it. The pool spins before it sleeps, which takes the cores from other threads. This writes to
+///   the environment, and is skipped unless the process has only one thread, as far as Linux shows.
 ///
 /// ```
 /// uni_instruct_kernels::runtime::configure();
 /// ```
 pub fn configure() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: `mallopt` takes any parameter and value; it reports what it does not know.
+    // SAFETY: `mallopt` accepts any parameter and value, and reports unknown ones.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, i32::MAX);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
@@ -100,9 +99,8 @@ pub fn configure() {
     }
 }
 
-/// Lets a write to a closed pipe end the process silently, as `program | head` expects of it,
-/// instead of failing with an error. For programs only, and only from where on nothing is lost by
-/// ending.
+/// Makes a write to a closed pipe end the process silently, as in `program | head`, instead of
+/// failing with an error. For programs only, once nothing is lost by ending.
 pub fn end_on_closed_pipe() {
     #[cfg(unix)]
     // SAFETY: the default action of a signal is always a valid handler.
@@ -111,7 +109,8 @@ pub fn end_on_closed_pipe() {
     }
 }
 
-/// Whether the kernel lists one thread of this process; false where it lists none at all.
+/// True if the operating system lists exactly one thread of this process; false without such a
+/// list.
 fn is_single_threaded() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }

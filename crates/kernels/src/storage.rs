@@ -1,4 +1,4 @@
-//! Between candle's tensors and slices of `f32`.
+//! Conversion between candle's tensors and slices of `f32`.
 
 use std::ops::{Deref, Range};
 
@@ -7,33 +7,33 @@ use parking_lot::RwLockReadGuard;
 
 use super::runtime::{Kernels, kernels};
 
-/// Whether the kernels of this crate take these operands: on the CPU, in f32, and not switched off.
+/// True if the kernels of this crate support these operands: on the CPU, in f32, and not disabled.
 pub(super) fn has_kernel(operands: &[&Tensor]) -> bool {
     kernels() != Kernels::Off
         && operands.iter().all(|it| it.device().is_cpu() && it.dtype() == DType::F32)
 }
 
-/// The numbers of a contiguous operand. Public functions make their operands so.
+/// The elements of a contiguous operand. Public functions make their operands contiguous.
 pub(super) fn dense<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => bail!("a kernel was given a tensor that is not contiguous"),
+        None => bail!("a kernel received a tensor that is not contiguous"),
     }
 }
 
-/// The numbers of a contiguous tensor, while they are borrowed.
+/// The borrowed elements of a contiguous tensor.
 pub(super) struct Dense<'a> {
     storage: RwLockReadGuard<'a, Storage>,
     range: Range<usize>,
 }
 
 impl<'a> Dense<'a> {
-    /// Those of a contiguous f32 tensor on the CPU; any other is an error.
+    /// Borrows a contiguous f32 tensor on the CPU; any other is an error.
     pub(super) fn of(tensor: &'a Tensor) -> Result<Self> {
         let (storage, layout) = tensor.storage_and_layout();
         let (start, end) = match (&*storage, layout.contiguous_offsets()) {
             (Storage::Cpu(CpuStorage::F32(_)), Some(offsets)) => offsets,
-            _ => bail!("a CPU kernel was given a tensor that is not contiguous f32 on the CPU"),
+            _ => bail!("a CPU kernel received a tensor that is not contiguous f32 on the CPU"),
         };
         Ok(Self { storage, range: start..end })
     }
@@ -45,23 +45,23 @@ impl Deref for Dense<'_> {
     fn deref(&self) -> &[f32] {
         match &*self.storage {
             Storage::Cpu(CpuStorage::F32(numbers)) => &numbers[self.range.clone()],
-            // `of` has refused any other.
+            // `of` has rejected any other.
             _ => &[],
         }
     }
 }
 
-/// Runs `f` on the numbers of `tensor`, in row-major order.
+/// Calls `f` with the elements of `tensor`, in row-major order.
 pub(super) fn with_dense<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cpu(storage) => f(dense(storage, layout)?),
-        _ => bail!("a CPU kernel was given a tensor of another device"),
+        _ => bail!("a CPU kernel received a tensor on another device"),
     }
 }
 
-/// A CPU tensor of these numbers.
+/// A CPU tensor of these elements.
 pub(super) fn tensor(numbers: Vec<f32>, shape: &Shape) -> Result<Tensor> {
     Tensor::from_vec(numbers, shape, &Device::Cpu)
 }

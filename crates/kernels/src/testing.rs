@@ -1,16 +1,16 @@
-//! What the tests of the operations share: comparing a kernel with the composed form.
+//! Comparison of a kernel with the composed form, for the tests of the operations.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::noise::NoiseStream;
 
-/// Standard normal numbers of this shape, f32, which depend on `seed` alone.
+/// Standard normal values of this shape in f32, which depend only on `seed`.
 pub(super) fn normal(seed: u64, shape: &[usize]) -> Tensor {
     NoiseStream::new(seed, 7).normal_tensor(0, shape, &Device::Cpu).unwrap()
 }
 
-/// What a difference is relative to where all of `expected` is smaller: the numbers here are sums of
-/// terms of size one, and a sum that happens to cancel is no more exact than its terms.
+/// Smallest magnitude that differences are relative to. Results are sums of terms of size one, and
+/// a sum that cancels is no more exact than its terms.
 const SMALLEST_SCALE: f64 = 0.5;
 
 /// The largest difference, relative to the largest magnitude of `expected`.
@@ -28,8 +28,8 @@ pub(super) fn error(got: &Tensor, expected: &Tensor) -> f64 {
     })
 }
 
-/// Output of `f` and its gradients by every argument, for the loss `Σ grad · f(args)` with fixed
-/// random `grad`. Arguments are cast to `dtype` and tracked.
+/// Output of `f` and its gradients with respect to all arguments, for the loss `Σ grad · f(args)`
+/// with fixed random `grad`. Arguments are cast to `dtype` and tracked.
 pub(super) fn run(
     dtype: DType,
     args: &[Tensor],
@@ -61,7 +61,7 @@ pub(super) fn assert_agrees(
     assert!(e < tolerance, "{what}: output is off by {e:.1e}");
     for (i, (grad, expected)) in grads.iter().zip(&grads_expected).enumerate() {
         let e = error(grad, expected);
-        assert!(e < tolerance, "{what}: gradient by argument {i} is off by {e:.1e}");
+        assert!(e < tolerance, "{what}: gradient with respect to argument {i} is off by {e:.1e}");
     }
 }
 
@@ -85,8 +85,8 @@ pub(super) fn assert_thread_invariant(
     }
 }
 
-/// Asserts that with each argument frozen in turn it gets no gradient, and the others the same
-/// as if all were tracked.
+/// Freezes one argument at a time. Asserts that it gets no gradient, and that the others get the
+/// same as if all were tracked.
 #[track_caller]
 pub(super) fn assert_frozen_arguments_get_no_gradient(
     args: &[Tensor],
@@ -99,7 +99,7 @@ pub(super) fn assert_frozen_arguments_get_no_gradient(
         mixed[frozen] = vars[frozen].as_detached_tensor();
         let y = f(&mixed).unwrap();
         if args.len() == 1 {
-            assert!(!y.track_op(), "nothing to differentiate, and yet tracked");
+            assert!(!y.track_op(), "tracked without a tracked argument");
             continue;
         }
         let grads = (&y * normal(99, y.dims())).unwrap().sum_all().unwrap().backward().unwrap();
@@ -113,7 +113,7 @@ pub(super) fn assert_frozen_arguments_get_no_gradient(
     }
 }
 
-/// Non-contiguous and offset views with the numbers of `x: [B, C, H, W]`.
+/// Non-contiguous and offset views with the elements of `x: [B, C, H, W]`.
 pub(super) fn views(x: &Tensor) -> [Tensor; 3] {
     let (batch, _, _, width) = x.dims4().unwrap();
     let transposed = x.transpose(2, 3).unwrap().contiguous().unwrap().transpose(2, 3).unwrap();

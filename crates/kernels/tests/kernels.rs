@@ -1,4 +1,4 @@
-//! The limit on the kernels: a program of its own, because it holds for the whole process.
+//! The limit on the kernels, in a separate test program because it applies to the whole process.
 
 use candle_core::{Device, Tensor};
 use uni_instruct_kernels::noise::NoiseStream;
@@ -10,7 +10,7 @@ fn difference(a: &Tensor, b: &Tensor) -> f32 {
 }
 
 #[test]
-fn every_limit_computes_the_same_and_off_is_candles_own() {
+fn every_limit_agrees_with_candle_and_off_equals_it() {
     let normal = |stream, shape: &[usize]| {
         NoiseStream::new(3, stream).normal_tensor(0, shape, &Device::Cpu).unwrap()
     };

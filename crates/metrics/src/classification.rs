@@ -1,19 +1,21 @@
-//! Figures from the class logits of a feature network: class accuracy and the Inception score.
+//! Metrics of the class logits of a feature network: class accuracy and the Inception score.
 
-use crate::rows::at_least;
-use crate::{Error, Result, Rows};
+use crate::matrix::at_least;
+use crate::{Error, Matrix, Result};
 
-/// Share of images whose largest logit is that of the class they were asked for, in [0, 1].
+/// Share of images whose largest logit belongs to the class they are conditioned on, in [0, 1].
 ///
 /// # Errors
 ///
-/// If there is no image, not one label an image, or a label that the network does not know.
-pub fn class_accuracy(logits: &Rows, labels: &[u32]) -> Result<f64> {
+/// If there is no image, the number of labels is not the number of images, or a label is not a
+/// class of the network.
+pub fn class_accuracy(logits: &Matrix, labels: &[u32]) -> Result<f64> {
     Ok(share(&class_hits(logits, labels)?))
 }
 
-/// For each image, whether its largest logit is that of its label; ties go to the lower class.
-pub(crate) fn class_hits(logits: &Rows, labels: &[u32]) -> Result<Vec<bool>> {
+/// Tests for each image that its largest logit belongs to its label; of equal logits, the lower
+/// class counts as the largest.
+pub(crate) fn class_hits(logits: &Matrix, labels: &[u32]) -> Result<Vec<bool>> {
     at_least("class accuracy", 1, logits.len())?;
     if logits.len() != labels.len() {
         return Err(Error::Size {
@@ -38,15 +40,15 @@ fn largest(row: &[f32]) -> usize {
     row.iter().enumerate().fold(0, |best, (i, value)| if row[best] < *value { i } else { best })
 }
 
-/// Inception score `exp(E_x KL(p(c|x) ‖ p(c)))`, over all images at once: in [1, K].
+/// Inception score `exp(E_x KL(p(c|x) ‖ p(c)))` over all images, in [1, K].
 ///
-/// The score of the original code (Salimans et al. 2016, arXiv:1606.03498) averages ten splits and
-/// is lower for it; this one uses no split.
+/// The original code (Salimans et al. 2016, arXiv:1606.03498) averages ten splits, which gives a
+/// lower score; this function does not split.
 ///
 /// # Errors
 ///
 /// If there is no image.
-pub fn inception_score(logits: &Rows) -> Result<f64> {
+pub fn inception_score(logits: &Matrix) -> Result<f64> {
     at_least("Inception score", 1, logits.len())?;
     Ok(Classes::of(logits).score(&vec![1; logits.len()]))
 }
@@ -58,11 +60,11 @@ pub(crate) struct Classes {
 }
 
 impl Classes {
-    pub(crate) fn of(logits: &Rows) -> Self {
+    pub(crate) fn of(logits: &Matrix) -> Self {
         Self { log_p: logits.iter().flat_map(log_softmax).collect(), classes: logits.dim() }
     }
 
-    /// The Inception score of the set in which image `i` occurs `weights[i]` times.
+    /// Computes the Inception score of the set in which image `i` occurs `weights[i]` times.
     pub(crate) fn score(&self, weights: &[u32]) -> f64 {
         let count: f64 = weights.iter().map(|&w| f64::from(w)).sum();
         let mut marginal = vec![0.0; self.classes];
@@ -72,7 +74,7 @@ impl Classes {
             for (sum, log_p) in marginal.iter_mut().zip(row) {
                 let p = log_p.exp();
                 *sum += share * p;
-                // `p ln p` → 0 with p, where the product of an underflowed p is already 0.
+                // `p ln p` → 0 with p; for an underflowed p the product is 0.
                 negative_entropy += share * p * log_p;
             }
         }

@@ -1,15 +1,15 @@
-//! The loss of a classifier, for training the feature networks.
+//! Loss of a classifier, for training feature networks.
 
 use candle_core::{D, DType, Result, Tensor, bail};
 
-/// `−ln softmax(logits)[label]` of each image.
+/// Computes `−ln softmax(logits)[label]` of each image.
 ///
 /// ```text
 /// L = ln Σ_c exp(z_c − m) − (z_label − m),  m = sg[max_c z_c],    ∂L/∂z = softmax(z) − onehot
 /// ```
 ///
-/// Every exponential is at most 1 and one of them is 1, so logits of any finite size give a finite
-/// loss with the right gradient.
+/// Every exponential is at most 1 and one of them is 1, so the loss is finite and its gradient
+/// exact for all finite logits.
 ///
 /// # Shapes
 ///

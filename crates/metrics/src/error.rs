@@ -1,44 +1,43 @@
-//! What can go wrong with samples, features and reference files.
+//! Errors of samples, features and reference files.
 
 use std::path::PathBuf;
 
-/// An error of a measurement. Variants name the input at fault.
+/// Error of a metric. Variants name the input at fault.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A value is NaN or infinite. Nothing is skipped: a figure without some of its samples is
-    /// another figure.
+    /// A value is NaN or infinite. No sample is skipped, because that would change the metric.
     #[error("{what}: row {row} is not finite; the network or the sampler that made it diverged")]
     NonFinite {
-        /// Which array.
+        /// Name of the array.
         what: &'static str,
-        /// Which sample, counted from 0.
+        /// Index of the sample, from 0.
         row: usize,
     },
     /// A statistic is undefined for so few samples.
-    #[error("{what}: {found} samples, at least {needed} needed")]
+    #[error("{what}: {found} samples, at least {needed} needed; give more samples")]
     TooFew {
-        /// Which statistic or array.
+        /// Name of the statistic or array.
         what: &'static str,
-        /// The least number.
+        /// Smallest number.
         needed: usize,
-        /// The number at hand.
+        /// Number of samples given.
         found: usize,
     },
     /// Two arrays that belong together differ in size.
     #[error("{what}: expected {expected}, found {found}")]
     Size {
-        /// Which size.
+        /// Name of the size.
         what: &'static str,
-        /// What the other input asks for.
+        /// Size that the other input requires.
         expected: usize,
-        /// What was found.
+        /// Size found.
         found: usize,
     },
-    /// A number of neighbours, subsets or replicates, or a level, is out of its range.
-    #[error("{what} is {found}, allowed is {allowed}")]
+    /// A number of neighbors, subsets or replicates, or a level, is out of range.
+    #[error("{what} is {found}, must be {allowed}")]
     Setting {
-        /// Which setting.
+        /// Name of the setting.
         what: &'static str,
         /// The value.
         found: String,
@@ -46,35 +45,37 @@ pub enum Error {
         allowed: String,
     },
     /// A class label does not exist in the network's output.
-    #[error("label {label} of image {image}: the feature network knows classes 0 to {last}")]
+    #[error(
+        "label {label} of image {image}: the feature network has classes 0 to {last}; give labels of its classes"
+    )]
     Label {
-        /// Which image, counted from 0.
+        /// Index of the image, from 0.
         image: usize,
         /// Its label.
         label: u32,
-        /// The largest label of the network.
+        /// Largest label of the network.
         last: usize,
     },
-    /// A matrix that should be a covariance is none.
+    /// A matrix is not a covariance.
     #[error("covariance: {reason}")]
     Covariance {
-        /// What is wrong with it.
+        /// Property that is violated.
         reason: String,
     },
     /// A matrix decomposition did not converge.
     #[error("{what} did not converge; the features may span too many orders of magnitude")]
     NoConvergence {
-        /// Which decomposition.
+        /// Name of the decomposition.
         what: &'static str,
     },
-    /// Statistics of another extractor or data set than the one at hand.
-    #[error("{what} differs: expected {expected}, found {found}; make the reference anew")]
-    Foreign {
-        /// What differs.
+    /// Statistics belong to another extractor or data set.
+    #[error("{what} differs: expected {expected}, found {found}; make the reference again")]
+    Mismatch {
+        /// Name of the property that differs.
         what: &'static str,
-        /// This side's value.
+        /// Value on this side.
         expected: String,
-        /// The other side's value.
+        /// Value on the other side.
         found: String,
     },
     /// A file is truncated, corrupt, or of another kind.
@@ -82,7 +83,7 @@ pub enum Error {
     File {
         /// The file, or the name of the bytes.
         name: String,
-        /// What is wrong with it.
+        /// Rule that is broken, with the remedy if it is not obvious.
         reason: String,
     },
     /// A file cannot be read or written.
@@ -90,7 +91,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Cause reported by the operating system.
         source: std::io::Error,
     },
     /// A feature network or a file of tensors is not usable.
@@ -102,17 +103,17 @@ pub enum Error {
 }
 
 impl Error {
-    /// An [`Error::File`] about `name`.
+    /// Makes an [`Error::File`] for `name`.
     pub(crate) fn file(name: &str, reason: impl Into<String>) -> Self {
         Self::File { name: name.to_owned(), reason: reason.into() }
     }
 
-    /// An [`Error::Io`] about `path`, for `map_err`.
+    /// Makes an [`Error::Io`] for `path`, for use with `map_err`.
     pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }
 }
 
-/// The result of a measurement.
+/// Result of a metric.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,35 +1,35 @@
-//! From images to features, once, for every figure.
+//! Features of images, computed once for all metrics.
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::rows::at_least;
-use crate::{Error, Result, Rows};
+use crate::matrix::at_least;
+use crate::{Error, Matrix, Result};
 
-/// A network that turns images into features.
+/// A network that maps images to features.
 ///
-/// An implementor gives a row of numbers an image, always the same for the same image, and tells
-/// who it is: figures of extractors with different hashes are never compared.
+/// An implementation returns one row for each image, a function of the image alone, and identifies
+/// itself by a hash: metrics of extractors with different hashes are never compared.
 pub trait FeatureExtractor {
-    /// Its name, as reports print it.
+    /// Name, as in reports.
     fn name(&self) -> &str;
 
-    /// A hash of everything that its features depend on, weights above all.
+    /// Hash of everything that the features depend on, weights above all.
     fn hash(&self) -> &str;
 
-    /// Features an image, `D`.
+    /// Number of features, `D`.
     fn dim(&self) -> usize;
 
-    /// The images that it takes, `[C, H, W]`; `None` if it takes any.
+    /// Shape of accepted images, `[C, H, W]`; `None` if any shape is accepted.
     fn image_shape(&self) -> Option<[usize; 3]>;
 
-    /// How it brings images to the size that it works at, in words; figures of the same network under
-    /// another way of resizing are other figures.
+    /// Description of the resize to the network's input, or `none`. Another resize changes the
+    /// metrics.
     fn resize(&self) -> &str {
         "none"
     }
 
-    /// The features of a batch.
+    /// Computes the features of a batch.
     ///
     /// # Shapes
     ///
@@ -37,22 +37,22 @@ pub trait FeatureExtractor {
     ///
     /// # Errors
     ///
-    /// If the images are not of the shape that the network takes.
+    /// If the network does not accept the shape of the images.
     fn extract(&self, images: &Tensor) -> Result<Extracted>;
 }
 
-/// What an extractor gives for a batch.
+/// Output of an extractor for a batch.
 #[derive(Clone, Debug)]
 pub struct Extracted {
     /// Features, `[B, D]`.
     pub features: Tensor,
-    /// Features that still know where in the image they are, `[B, S]`, where the extractor has them.
+    /// Features that depend on the position in the image, `[B, S]`, if the extractor has them.
     pub spatial: Option<Tensor>,
-    /// Class logits `[B, K]`, where the extractor is a classifier.
+    /// Class logits `[B, K]`, if the extractor is a classifier.
     pub logits: Option<Tensor>,
 }
 
-/// Who made features.
+/// Identity of an extractor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtractorId {
     /// [`FeatureExtractor::name`].
@@ -64,7 +64,7 @@ pub struct ExtractorId {
 }
 
 impl ExtractorId {
-    /// The identity of an extractor.
+    /// Reads the identity of an extractor.
     pub fn of(extractor: &dyn FeatureExtractor) -> Self {
         let [name, hash, resize] =
             [extractor.name(), extractor.hash(), extractor.resize()].map(str::to_owned);
@@ -75,7 +75,7 @@ impl ExtractorId {
     ///
     /// # Errors
     ///
-    /// If name, hash or way of resizing differ, saying which.
+    /// If name, hash or resize differ; the error names which.
     pub fn check(&self, found: &Self) -> Result<()> {
         let pairs = [
             ("feature extractor", &self.name, &found.name),
@@ -84,30 +84,30 @@ impl ExtractorId {
         ];
         match pairs.into_iter().find(|(_, expected, found)| expected != found) {
             Some((what, expected, found)) => {
-                Err(Error::Foreign { what, expected: expected.clone(), found: found.clone() })
+                Err(Error::Mismatch { what, expected: expected.clone(), found: found.clone() })
             }
             None => Ok(()),
         }
     }
 }
 
-/// The features of a whole set of images, and who made them.
+/// Features of a set of images, and their extractor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeatureSet {
     /// Features, `[N, D]`, in the order of the images.
-    pub features: Rows,
-    /// Spatial features, `[N, S]`, where the extractor has them.
-    pub spatial: Option<Rows>,
-    /// Class logits, `[N, K]`, where the extractor is a classifier.
-    pub logits: Option<Rows>,
-    /// Who made them.
+    pub features: Matrix,
+    /// Spatial features, `[N, S]`, if the extractor has them.
+    pub spatial: Option<Matrix>,
+    /// Class logits, `[N, K]`, if the extractor is a classifier.
+    pub logits: Option<Matrix>,
+    /// Extractor of the features.
     pub extractor: ExtractorId,
 }
 
 impl FeatureSet {
     /// Runs the extractor over batches of images `[B, C, H, W]` in [-1, 1].
     ///
-    /// The batches may come from anything that can fail with the caller's own error.
+    /// The batches may come from an iterator that fails with the caller's error type.
     ///
     /// # Errors
     ///
@@ -141,7 +141,7 @@ impl FeatureSet {
     }
 }
 
-/// One output of an extractor, batch after batch.
+/// One output of an extractor, joined over batches.
 struct Column {
     what: &'static str,
     values: Vec<f32>,
@@ -162,20 +162,17 @@ impl Column {
         Ok(())
     }
 
-    /// A row for each image; `None` if there is none at all.
-    fn rows(self, images: usize) -> Result<Option<Rows>> {
+    /// Returns one row for each image; `None` if the extractor has no such output.
+    fn rows(self, images: usize) -> Result<Option<Matrix>> {
         if self.dim == 0 {
             return Ok(None);
         }
-        let rows = Rows::new(self.what, self.values, self.dim)?;
+        let rows = Matrix::new(self.what, self.values, self.dim)?;
         size(self.what, images, rows.len())?;
         Ok(Some(rows))
     }
 }
 
 fn size(what: &'static str, expected: usize, found: usize) -> Result<()> {
-    match expected == found {
-        true => Ok(()),
-        false => Err(Error::Size { what, expected, found }),
-    }
+    if expected == found { Ok(()) } else { Err(Error::Size { what, expected, found }) }
 }

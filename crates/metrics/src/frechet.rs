@@ -9,13 +9,12 @@
 //!
 //! # Why not a matrix square root
 //!
-//! `S₁ S₂` is not symmetric, and a Schur square root of it breaks down when a covariance is
-//! singular, as it is with fewer images than features. Here each covariance is split as `S = L Lᵀ`
-//! with `L = U Λ^½` from its symmetric eigenvalues, and
-//! `tr (S₁^½ S₂ S₁^½)^½ = ‖L₁ᵀ L₂‖_*`, the sum of the singular values of a product of the factors.
-//! Taking singular values of the factors, rather than eigenvalues of `S₁^½ S₂ S₁^½` and then their
-//! roots, keeps all digits: the root of an eigenvalue that should be 0 and is 1e-16 would count
-//! 1e-8, a thousand times over.
+//! `S₁ S₂` is not symmetric, and its Schur square root breaks down if a covariance is singular, as
+//! it is for fewer images than features. Here each covariance is factored as `S = L Lᵀ` with
+//! `L = U Λ^½` from its symmetric eigenvalues, and `tr (S₁^½ S₂ S₁^½)^½ = ‖L₁ᵀ L₂‖_*`, the sum of
+//! the singular values of a product of the factors. Square roots of the eigenvalues of
+//! `S₁^½ S₂ S₁^½` would be less accurate: an eigenvalue that is 1e-16 in place of 0 has the root
+//! 1e-8, and there are up to a thousand of them.
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::matmul::matmul;
@@ -24,13 +23,13 @@ use faer::{Accum, Mat, MatRef, Par};
 
 use crate::{Error, Result};
 
-/// Asymmetry that is taken for rounding, relative to the largest entry of a covariance.
+/// Largest asymmetry attributed to rounding, relative to the largest entry of a covariance.
 const SYMMETRY: f64 = 1e-6;
 
-/// Negative eigenvalue that is taken for rounding, relative to the largest one.
+/// Largest negative eigenvalue attributed to rounding, relative to the largest eigenvalue.
 const DEFINITENESS: f64 = 1e-6;
 
-/// Mean `[D]` and covariance `[D, D]`, row by row, of features; finite and symmetric.
+/// Mean `[D]` and covariance `[D, D]` of features, finite and symmetric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gaussian {
     mean: Vec<f64>,
@@ -38,12 +37,12 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// Takes a mean and a covariance.
+    /// Makes a Gaussian of a mean and a covariance, row by row.
     ///
     /// # Errors
     ///
-    /// If the sizes do not agree, a number is not finite, or the covariance is not symmetric
-    /// (asymmetry of rounding is averaged away).
+    /// If the sizes do not agree, a value is not finite, or the covariance is not symmetric. An
+    /// asymmetry from rounding is averaged out.
     pub fn new(mean: Vec<f64>, mut covariance: Vec<f64>) -> Result<Self> {
         let dim = mean.len();
         let expected = dim * dim;
@@ -89,7 +88,8 @@ impl Gaussian {
     }
 }
 
-/// The Fréchet distance (see the module) of two Gaussians. Non-negative; 0 only for equal ones.
+/// Computes the Fréchet distance of two Gaussians. It is not negative, and 0 only for equal
+/// Gaussians.
 ///
 /// ```
 /// # use uni_instruct_metrics::{Gaussian, frechet_distance};
@@ -109,7 +109,7 @@ pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> Result<f64> {
     reference?.distance_to(a, &factor?)
 }
 
-/// One side of the distance, decomposed once to be compared with many.
+/// Reference side of the distance, decomposed once for many comparisons.
 #[derive(Debug)]
 pub struct FrechetReference {
     gaussian: Gaussian,
@@ -127,7 +127,7 @@ impl FrechetReference {
         Ok(Self { gaussian, factor })
     }
 
-    /// The Fréchet distance of `other` from this.
+    /// Computes the Fréchet distance of `other` from the reference.
     ///
     /// # Errors
     ///
@@ -142,17 +142,18 @@ impl FrechetReference {
         Ok(self.of_parts(&other.mean, trace(other), overlap))
     }
 
-    /// The distance of a Gaussian with this mean, trace of its covariance, and `tr (Lᵀ S L)^½`.
+    /// Computes the distance of a Gaussian from its mean, the trace of its covariance, and
+    /// `tr (Lᵀ S L)^½`.
     pub(crate) fn of_parts(&self, mean: &[f64], trace_of_other: f64, overlap: f64) -> f64 {
         let means = self.gaussian.mean.iter().zip(mean);
         let between: f64 = means.map(|(a, b)| (a - b).powi(2)).sum();
         let spread = trace(&self.gaussian) + trace_of_other;
-        // The true value is not negative; rounding may leave the last digit of `spread` below 0.
+        // The exact value is not negative; rounding can make the last digit of `spread` negative.
         (between + spread - 2.0 * overlap).max(0.0)
     }
 
-    /// `rows · L` for rows `[N, D]`, turned so that it has no more than N columns: `[N, ≤ N]`. Inner
-    /// products of the rows stay.
+    /// Computes `rows · L` for rows `[N, D]`, rotated to at most N columns: `[N, ≤ N]`. The inner
+    /// products of the rows are preserved.
     pub(crate) fn project(&self, rows: &Mat<f64>) -> Result<Mat<f64>> {
         let mut projected = Mat::zeros(rows.nrows(), self.factor.ncols());
         matmul(&mut projected, Accum::Replace, rows, &self.factor, 1.0, Par::rayon(0));
@@ -176,9 +177,10 @@ impl FrechetReference {
 
 fn same_dim(expected: &Gaussian, found: &Gaussian) -> Result<()> {
     let (expected, found) = (expected.dim(), found.dim());
-    match expected == found {
-        true => Ok(()),
-        false => Err(Error::Size { what: "feature dimension", expected, found }),
+    if expected == found {
+        Ok(())
+    } else {
+        Err(Error::Size { what: "feature dimension", expected, found })
     }
 }
 
@@ -186,7 +188,7 @@ fn trace(gaussian: &Gaussian) -> f64 {
     gaussian.covariance.iter().step_by(gaussian.dim() + 1).sum()
 }
 
-/// `L` `[D, r]` with `L Lᵀ` the covariance and `r` its numerical rank.
+/// Computes `L` `[D, r]` such that `L Lᵀ` is the covariance; `r` is its numerical rank.
 fn factor(gaussian: &Gaussian) -> Result<Mat<f64>> {
     let dim = gaussian.dim();
     let (values, vectors) =
@@ -198,20 +200,20 @@ fn factor(gaussian: &Gaussian) -> Result<Mat<f64>> {
             format!("has a negative eigenvalue, {smallest:e} (the largest is {largest:e})");
         return Err(Error::Covariance { reason });
     }
-    // What rounding leaves of an eigenvalue 0: the same threshold as for a matrix rank.
+    // Rounding error of an eigenvalue 0: the usual threshold of a matrix rank.
     let noise = dim as f64 * f64::EPSILON * largest;
     let kept: Vec<usize> = (0..dim).filter(|&i| noise < values[i]).collect();
     Ok(Mat::from_fn(dim, kept.len(), |row, i| vectors[(row, kept[i])] * values[kept[i]].sqrt()))
 }
 
-/// Eigenvalues, ascending, and eigenvectors, in columns, of a symmetric matrix.
+/// Computes the ascending eigenvalues and the eigenvectors, in columns, of a symmetric matrix.
 fn symmetric_eigen(matrix: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>)> {
     let mut vectors = Mat::<f64>::zeros(matrix.nrows(), matrix.nrows());
     let values = decompose(matrix, Some(&mut vectors))?;
     Ok((values, vectors))
 }
 
-/// Eigenvalues, ascending, of a symmetric matrix `[D, D]`.
+/// Computes the ascending eigenvalues of a symmetric matrix `[D, D]`.
 pub(crate) fn eigenvalues(matrix: &[f64], dim: usize) -> Result<Vec<f64>> {
     decompose(MatRef::from_row_major_slice(matrix, dim, dim), None)
 }
@@ -220,11 +222,11 @@ fn decompose(matrix: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Result<
     let dim = matrix.nrows();
     let mut values = vec![0.0; dim];
     let params = faer::Spec::default();
-    let wanted = match vectors {
+    let compute = match vectors {
         Some(_) => evd::ComputeEigenvectors::Yes,
         None => evd::ComputeEigenvectors::No,
     };
-    let scratch = evd::self_adjoint_evd_scratch::<f64>(dim, wanted, Par::Seq, params);
+    let scratch = evd::self_adjoint_evd_scratch::<f64>(dim, compute, Par::Seq, params);
     evd::self_adjoint_evd(
         matrix,
         faer::diag::DiagMut::from_slice_mut(&mut values),
@@ -237,7 +239,7 @@ fn decompose(matrix: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Result<
     Ok(values)
 }
 
-/// `‖Aᵀ B‖_*`, the sum of the singular values of the product.
+/// Computes `‖Aᵀ B‖_*`, the sum of the singular values of the product.
 fn nuclear_norm_of_product(a: &Mat<f64>, b: &Mat<f64>) -> Result<f64> {
     let (rows, columns) = (a.ncols(), b.ncols());
     if rows == 0 || columns == 0 {

@@ -5,26 +5,27 @@
 //! KID = Σ_{i≠j} k(xᵢ, xⱼ) / (n(n−1)) + Σ_{i≠j} k(yᵢ, yⱼ) / (m(m−1)) − 2 Σᵢⱼ k(xᵢ, yⱼ) / (nm)
 //! ```
 //!
-//! (Bińkowski et al. 2018, arXiv:1801.01401, Eq. 4.) Unbiased, so that it can be negative for equal
-//! laws, and, unlike the Fréchet distance, comparable between sets of different sizes.
+//! (Bińkowski et al. 2018, arXiv:1801.01401, Eq. 4.) The estimate is unbiased. It can be negative
+//! for equal distributions, and is comparable between sets of different sizes, unlike the Fréchet
+//! distance.
 
 use kernels::noise::NoiseStream;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::rows::{at_least, same_dim};
+use crate::matrix::{at_least, same_dim};
 use crate::tiles::{block, products, ranges};
-use crate::{Error, Result, Rows};
+use crate::{Error, Matrix, Result};
 
-/// Stream of the draws of subsets, apart from every stream of a run.
+/// Noise stream of the subsets, different from every stream of a run.
 const SUBSET_STREAM: u32 = 0x4b49_4400;
 
-/// KID over whole sets.
+/// Computes KID over whole sets.
 ///
 /// # Errors
 ///
 /// If the dimensions differ or a set has fewer than two rows.
-pub fn kid(x: &Rows, y: &Rows) -> Result<f64> {
+pub fn kid(x: &Matrix, y: &Matrix) -> Result<f64> {
     same_dim(x, y)?;
     at_least("KID", 2, x.len().min(y.len()))?;
     let (n, m) = (x.len() as f64, y.len() as f64);
@@ -33,28 +34,28 @@ pub fn kid(x: &Rows, y: &Rows) -> Result<f64> {
     Ok(within_x + within_y - 2.0 * across(x, y) / (n * m))
 }
 
-/// KID as older tables give it: mean and spread over random subsets.
+/// KID over random subsets, as in older tables.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KidSubsets {
     /// Mean over the subsets: an estimate of the same quantity as [`kid`], with more variance.
     pub mean: f64,
-    /// Standard deviation over the subsets (divided by their number, not one less). It shrinks
-    /// with the subsets' size and not with their number: not an error bar of the mean.
+    /// Standard deviation over the subsets, with their number as divisor. It depends on the size of
+    /// the subsets and not on their number, so it is not the standard error of the mean.
     pub std: f64,
-    /// How many subsets of each set.
+    /// Number of subsets of each set.
     pub subsets: usize,
     /// Rows in a subset.
     pub size: usize,
 }
 
-/// KID over `subsets` pairs of subsets of `size` rows, drawn without repetition within a subset.
+/// Computes KID over `subsets` pairs of random subsets of `size` distinct rows.
 ///
 /// # Errors
 ///
-/// If there is no subset, a set is smaller than `size`, or as [`kid`].
+/// If `subsets` is 0, a set is smaller than `size`, or as [`kid`].
 pub fn kid_subsets(
-    x: &Rows,
-    y: &Rows,
+    x: &Matrix,
+    y: &Matrix,
     subsets: usize,
     size: usize,
     seed: u64,
@@ -65,10 +66,10 @@ pub fn kid_subsets(
     kid_of_subsets(x, y, (0..subsets).map(|i| [draw(2 * i, x.len()), draw(2 * i + 1, y.len())]))
 }
 
-/// KID over the given pairs of subsets.
+/// Computes KID over the given pairs of subsets.
 pub(crate) fn kid_of_subsets(
-    x: &Rows,
-    y: &Rows,
+    x: &Matrix,
+    y: &Matrix,
     subsets: impl Iterator<Item = [Vec<usize>; 2]>,
 ) -> Result<KidSubsets> {
     let mut size = 0;
@@ -86,7 +87,7 @@ pub(crate) fn kid_of_subsets(
     Ok(KidSubsets { mean, std: variance.sqrt(), subsets: values.len(), size })
 }
 
-/// `size` different indices below `len`, by the first steps of Fisher and Yates' shuffle.
+/// Draws `size` distinct indices below `len` by the first steps of Fisher and Yates' shuffle.
 fn subset(stream: NoiseStream, position: u64, len: usize, size: usize) -> Vec<usize> {
     let mut indices: Vec<usize> = (0..len).collect();
     for i in 0..size {
@@ -97,22 +98,22 @@ fn subset(stream: NoiseStream, position: u64, len: usize, size: usize) -> Vec<us
     indices
 }
 
-/// `Σ_{i≠j} k(xᵢ, xⱼ)`.
-fn within(x: &Rows) -> f64 {
+/// Computes `Σ_{i≠j} k(xᵢ, xⱼ)`.
+fn within(x: &Matrix) -> f64 {
     within_tiles(x, |_, _, kernel| kernel.iter().sum::<f64>()).into_iter().sum()
 }
 
-/// `Σᵢⱼ k(xᵢ, yⱼ)`.
-fn across(x: &Rows, y: &Rows) -> f64 {
+/// Computes `Σᵢⱼ k(xᵢ, yⱼ)`.
+fn across(x: &Matrix, y: &Matrix) -> f64 {
     across_tiles(x, y, |_, _, kernel| kernel.iter().sum::<f64>()).into_iter().sum()
 }
 
 /// Calls `f(i, j, kernel)` for tiles that cover all pairs (i, j) with `i ≠ j` of rows of `x`.
 ///
-/// `i` and `j` are the first rows of the tile, `kernel` its values row by row. A tile off the
-/// diagonal stands for its mirror image too and comes doubled; on the diagonal `k(xᵢ, xᵢ)` is 0.
+/// `i` and `j` are the first rows of the tile, `kernel` has its values row by row. A tile off the
+/// diagonal is doubled and includes its transpose; on the diagonal `k(xᵢ, xᵢ)` is 0.
 pub(crate) fn within_tiles<R: Send>(
-    x: &Rows,
+    x: &Matrix,
     f: impl Fn(usize, usize, &[f64]) -> R + Sync,
 ) -> Vec<R> {
     let ranges = ranges(x.len());
@@ -120,9 +121,10 @@ pub(crate) fn within_tiles<R: Send>(
         (0..ranges.len()).flat_map(|i| (i..ranges.len()).map(move |j| (i, j))).collect();
     let tile = |&(i, j): &(usize, usize)| {
         let mut kernel = kernel(x, &ranges[i], x, &ranges[j]);
-        match i == j {
-            true => kernel.iter_mut().step_by(ranges[i].len() + 1).for_each(|k| *k = 0.0),
-            false => kernel.iter_mut().for_each(|k| *k *= 2.0),
+        if i == j {
+            kernel.iter_mut().step_by(ranges[i].len() + 1).for_each(|k| *k = 0.0)
+        } else {
+            kernel.iter_mut().for_each(|k| *k *= 2.0)
         }
         f(ranges[i].start, ranges[j].start, &kernel)
     };
@@ -131,8 +133,8 @@ pub(crate) fn within_tiles<R: Send>(
 
 /// Calls `f(i, j, kernel)` for tiles that cover all pairs of a row of `x` and a row of `y`.
 pub(crate) fn across_tiles<R: Send>(
-    x: &Rows,
-    y: &Rows,
+    x: &Matrix,
+    y: &Matrix,
     f: impl Fn(usize, usize, &[f64]) -> R + Sync,
 ) -> Vec<R> {
     let (rows, columns) = (ranges(x.len()), ranges(y.len()));
@@ -140,7 +142,12 @@ pub(crate) fn across_tiles<R: Send>(
     pairs.par_iter().map(|&(i, j)| f(i.start, j.start, &kernel(x, i, y, j))).collect()
 }
 
-fn kernel(x: &Rows, i: &std::ops::Range<usize>, y: &Rows, j: &std::ops::Range<usize>) -> Vec<f64> {
+fn kernel(
+    x: &Matrix,
+    i: &std::ops::Range<usize>,
+    y: &Matrix,
+    j: &std::ops::Range<usize>,
+) -> Vec<f64> {
     let dim = x.dim();
     let origin = vec![0.0; dim];
     let mut kernel = products(&block(x, i, &origin), &block(y, j, &origin), dim);

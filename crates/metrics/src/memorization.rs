@@ -1,64 +1,65 @@
-//! Whether a generator repeats its training images, from nearest neighbours in feature space.
+//! Test for copies of training images, from nearest neighbors in feature space.
 //!
-//! For every generated `y`, with the nearest training image at distance `t(y)` and the nearest of as
-//! many held-out images at `h(y)`:
+//! Let `t(y)` be the distance of a generated `y` to the nearest training image, and `h(y)` its
+//! distance to the nearest of as many held-out images:
 //!
 //! ```text
 //! share = share of y with t(y) < h(y), equal distances counting half
 //! ratio = median over y of t(y) / h(y)
 //! ```
 //!
-//! Held-out images come from the same source, so a generator that has learnt and not copied is as
-//! near to them as to those that it was trained on: half, and 1 (the test of Meehan et al. 2020,
-//! arXiv:2004.05675, without its cells). Copies give 1, and 0. The sets must be of one size, for the
-//! nearest of more images is nearer.
+//! Training and held-out images have the same distribution. A generator that does not copy is
+//! equally near to both: its share is 1/2 and its ratio 1. This is the test of Meehan et al. 2020
+//! (arXiv:2004.05675) without its cells. A generator that only copies has share 1 and ratio 0. Both
+//! sets must have the same size, because the nearest of more images is nearer.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::matrix::{at_least, same_dim};
 use crate::prdc::{Points, mean};
-use crate::rows::{at_least, same_dim};
 use crate::tiles::ranges;
-use crate::{Error, Result, Rows};
+use crate::{Error, Matrix, Result};
 
-/// How near generated images are to training images, against held-out ones.
+/// Distances of generated images to training images, compared with held-out images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memorization {
-    /// Share of the generated images that are nearer to a training image; 0.5 is none the wiser.
+    /// Share of the generated images that are nearer to a training image; 0.5 without copies.
     pub share: f64,
     /// Median of the ratio of the two distances.
     pub ratio: f64,
-    /// Training images, and held-out images, that were compared with.
+    /// Number of training images, and of held-out images.
     pub images: usize,
     /// The generated images with the smallest ratios, the smallest first.
     pub nearest: Vec<NearestPair>,
-    /// What each generated image counts for in the share: 1, ½ or 0.
+    /// Contribution of each generated image to the share: 1, ½ or 0.
     #[serde(skip)]
     pub(crate) wins: Vec<f64>,
 }
 
-/// A generated image and the training image that it is nearest to.
+/// A generated image and its nearest training image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NearestPair {
     /// Row of the generated image.
     pub generated: usize,
     /// Row of the training image.
     pub training: usize,
-    /// Its distance, over that of the nearest held-out image.
+    /// Distance to it, divided by the distance to the nearest held-out image.
     pub ratio: f64,
 }
 
-/// The figures of the module, and the `pairs` generated images with the smallest ratios.
+/// Computes share and ratio (see the module), and lists the `pairs` generated images with the
+/// smallest ratios.
 ///
 /// # Errors
 ///
 /// If the dimensions differ, a set is empty, or training and held-out sets differ in size.
 pub fn memorization(
-    generated: &Rows,
-    training: &Rows,
-    held_out: &Rows,
+    generated: &Matrix,
+    training: &Matrix,
+    held_out: &Matrix,
     pairs: usize,
 ) -> Result<Memorization> {
     same_dim(training, generated)?;
@@ -99,7 +100,7 @@ pub fn memorization(
     })
 }
 
-/// What a ratio counts for.
+/// Contribution of a ratio to the share.
 fn win(ratio: f64) -> f64 {
     match ratio.total_cmp(&1.0) {
         std::cmp::Ordering::Less => 1.0,
@@ -108,14 +109,14 @@ fn win(ratio: f64) -> f64 {
     }
 }
 
-/// Of two squared distances; of two equal ones 1, 0 included.
+/// Ratio of two distances from their squares; 1 if they are equal, even if both are 0.
 fn ratio(near: f64, far: f64) -> f64 {
     if near == far { 1.0 } else { (near / far).sqrt() }
 }
 
-/// For each row of `x` the squared distance to the nearest row of `y`, and which that is.
-fn nearest(x: &Rows, y: &Rows) -> Vec<(f64, usize)> {
-    // Distances do not see a translation; products lose fewer digits near the origin.
+/// Finds for each row of `x` the nearest row of `y`: squared distance and index.
+fn nearest(x: &Matrix, y: &Matrix) -> Vec<(f64, usize)> {
+    // Distances are invariant to translation; products lose fewer digits near the origin.
     let origin = mean(y);
     let (left, right) = (Points::new(x, &origin), Points::new(y, &origin));
     let of_rows = |rows: &Range<usize>| {

@@ -2,19 +2,19 @@
 //!
 //! # Why not sums of squares
 //!
-//! `E[x xᵀ] − E[x] E[x]ᵀ` cancels when the mean is large beside the spread, and pooled activations
-//! are like that. Each block is centred on its own mean and joined to the running moments by
+//! `E[x xᵀ] − E[x] E[x]ᵀ` loses digits if the mean is large compared with the spread, as it is for
+//! pooled activations. Each block is centered on its mean and merged into the running moments by
 //! Chan, Golub and LeVeque's update (1983, "Algorithms for computing the sample variance",
-//! doi:10.1080/00031305.1983.10483115), which adds only what is positive.
+//! doi:10.1080/00031305.1983.10483115), which adds positive terms only.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use crate::rows::at_least;
-use crate::{Error, Gaussian, Result, Rows};
+use crate::matrix::at_least;
+use crate::{Error, Gaussian, Matrix, Result};
 
-/// Rows centred together; the scatter of a block is one matrix product.
+/// Rows centered together; the scatter of a block is one matrix product.
 const BLOCK: usize = 256;
 
 /// Columns of the scatter matrix that one task computes.
@@ -29,24 +29,24 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// No rows yet, of `dim` features each.
+    /// Starts without rows, of `dim` features each.
     pub fn new(dim: usize) -> Self {
         Self { count: 0, mean: vec![0.0; dim], scatter: vec![0.0; dim * dim] }
     }
 
-    /// The moments of a whole set.
-    pub fn of(rows: &Rows) -> Self {
+    /// Computes the moments of a set.
+    pub fn of(rows: &Matrix) -> Self {
         let mut moments = Self::new(rows.dim());
         moments.add_checked(rows);
         moments
     }
 
-    /// The moments of a set in which row `i` occurs `weights[i]` times.
+    /// Computes the moments of a set in which row `i` occurs `weights[i]` times.
     ///
     /// # Errors
     ///
-    /// If there is not one weight a row.
-    pub fn of_weighted(rows: &Rows, weights: &[u32]) -> Result<Self> {
+    /// If the number of weights is not the number of rows.
+    pub fn of_weighted(rows: &Matrix, weights: &[u32]) -> Result<Self> {
         let (expected, found) = (rows.len(), weights.len());
         if expected != found {
             return Err(Error::Size { what: "weights", expected, found });
@@ -63,25 +63,25 @@ impl Moments {
     ///
     /// # Errors
     ///
-    /// If their dimension is another one.
-    pub fn add(&mut self, rows: &Rows) -> Result<()> {
+    /// If their dimension differs.
+    pub fn add(&mut self, rows: &Matrix) -> Result<()> {
         self.check_dim(rows.dim())?;
         self.add_checked(rows);
         Ok(())
     }
 
-    /// Adds the rows that `other` has seen.
+    /// Merges the moments of other rows.
     ///
     /// # Errors
     ///
-    /// If their dimension is another one.
+    /// If their dimension differs.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         self.check_dim(other.dim())?;
         self.merge_unchecked(other);
         Ok(())
     }
 
-    /// Rows seen.
+    /// Number of rows.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -91,11 +91,11 @@ impl Moments {
         self.mean.len()
     }
 
-    /// Mean and unbiased covariance `S / (N − 1)`.
+    /// Computes mean and unbiased covariance `S / (N − 1)`.
     ///
     /// # Errors
     ///
-    /// If fewer than two rows were seen: one sample has no covariance.
+    /// If there are fewer than two rows: one sample has no covariance.
     pub fn gaussian(&self) -> Result<Gaussian> {
         at_least("covariance", 2, usize::try_from(self.count).unwrap_or(usize::MAX))?;
         let degrees = (self.count - 1) as f64;
@@ -104,13 +104,14 @@ impl Moments {
     }
 
     fn check_dim(&self, found: usize) -> Result<()> {
-        match self.dim() == found {
-            true => Ok(()),
-            false => Err(Error::Size { what: "feature dimension", expected: self.dim(), found }),
+        if self.dim() == found {
+            Ok(())
+        } else {
+            Err(Error::Size { what: "feature dimension", expected: self.dim(), found })
         }
     }
 
-    fn add_checked(&mut self, rows: &Rows) {
+    fn add_checked(&mut self, rows: &Matrix) {
         for values in rows.values().chunks(BLOCK * rows.dim()) {
             self.merge_unchecked(&Self::of_block(values, rows.dim(), |_| 1));
         }
@@ -131,22 +132,22 @@ impl Moments {
                 *mean += f64::from(weight) * f64::from(x) / count as f64;
             }
         }
-        let centred: Vec<f64> = weighted()
+        let centered: Vec<f64> = weighted()
             .flat_map(|(weight, row)| {
                 let root = f64::from(weight).sqrt();
                 row.iter().zip(&block.mean).map(move |(&x, mean)| root * (f64::from(x) - mean))
             })
             .collect();
-        let rows = centred.len() / dim;
+        let rows = centered.len() / dim;
         block.scatter.par_chunks_mut(STRIPE * dim).enumerate().for_each(|(stripe, out)| {
-            let centred = MatRef::from_row_major_slice(&centred, rows, dim);
+            let centered = MatRef::from_row_major_slice(&centered, rows, dim);
             let columns = out.len() / dim;
             // The matrix is symmetric, so its columns may be stored as rows.
             matmul(
                 MatMut::from_column_major_slice_mut(out, dim, columns),
                 Accum::Replace,
-                centred.transpose(),
-                centred.subcols(stripe * STRIPE, columns),
+                centered.transpose(),
+                centered.subcols(stripe * STRIPE, columns),
                 1.0,
                 Par::Seq,
             );

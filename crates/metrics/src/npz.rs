@@ -1,9 +1,9 @@
-//! NumPy's `.npz`: the form in which this field exchanges reference statistics.
+//! NumPy's `.npz`: the field's format of reference statistics.
 //!
-//! An `.npz` is a zip of `.npy` arrays. Read and written is what `numpy.savez` makes: entries that
-//! are stored and not compressed, arrays `<f4` or `<f8` of at most [`MAX_AXES`] axes. Whatever
-//! else a file holds is refused by name. Nothing is allocated from a size that a file merely
-//! claims, every entry's CRC-32 is checked, and pickled (object) arrays are refused.
+//! An `.npz` is a zip of `.npy` arrays. This module reads and writes the output of `numpy.savez`:
+//! stored entries, arrays `<f4` or `<f8` of at most [`MAX_AXES`] axes. Other content, such as
+//! pickled object arrays, is an error that names it. No memory is allocated for a size that a file
+//! only claims, and every entry's CRC-32 is checked.
 
 mod npy;
 mod zip;
@@ -18,13 +18,13 @@ use crate::{Error, Result, files};
 /// An array of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// Sizes of the axes, slowest first; empty for a single number.
+    /// Sizes of the axes, slowest first; empty for a scalar.
     pub shape: Vec<usize>,
-    /// The numbers, last axis fastest (NumPy's C order).
+    /// Values, last axis fastest (NumPy's C order).
     pub values: Values,
 }
 
-/// The numbers of an array, in the precision of the file.
+/// Values of an array, in the precision of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Little-endian f32, `<f4`.
@@ -34,7 +34,7 @@ pub enum Values {
 }
 
 impl Values {
-    /// The numbers in f64.
+    /// Converts the values to f64.
     pub fn to_f64(&self) -> Vec<f64> {
         match self {
             Self::F32(values) => values.iter().map(|&x| f64::from(x)).collect(),
@@ -43,7 +43,7 @@ impl Values {
     }
 }
 
-/// The arrays of a file by name, without the `.npy`.
+/// Arrays of a file by name, without `.npy`.
 pub type Arrays = BTreeMap<String, Array>;
 
 /// Reads a file.
@@ -55,7 +55,7 @@ pub fn read(path: &Path) -> Result<Arrays> {
     from_bytes(&path.display().to_string(), &files::read(path)?)
 }
 
-/// Reads a file's content; `name` names it in errors.
+/// Decodes a file's content; `name` names it in errors.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Arrays> {
     Ok(arrays)
 }
 
-/// Writes a file, which appears whole or not at all.
+/// Writes a file that is complete or absent.
 ///
 /// # Errors
 ///
@@ -81,7 +81,7 @@ pub fn write(path: &Path, arrays: &Arrays) -> Result<()> {
     files::write(path, &to_bytes(&path.display().to_string(), arrays)?)
 }
 
-/// A file's content; `name` names it in errors.
+/// Encodes a file's content; `name` names it in errors.
 ///
 /// # Errors
 ///

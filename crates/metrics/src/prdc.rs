@@ -1,6 +1,6 @@
-//! Precision, recall, density and coverage, from nearest neighbours in feature space.
+//! Precision, recall, density and coverage, from nearest neighbors in feature space.
 //!
-//! With `r(x)` the distance of a sample to its `k`-th nearest neighbour within its own set, for
+//! Let `r(x)` be the distance of a sample to its `k`-th nearest neighbor within its set. For
 //! references `x` and generated `y`:
 //!
 //! ```text
@@ -10,56 +10,63 @@
 //! coverage  = share of x with |x − y| < r(x) for some y           (Naeem et al., arXiv:2002.09797)
 //! ```
 //!
-//! Precision and recall count one far-off reference as much as a hundred close ones; density and
-//! coverage do not, and are the pair to trust where the reference has outliers.
+//! In precision and recall, one outlier of the reference counts as much as a hundred typical
+//! images. Density and coverage are robust to outliers.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::rows::{at_least, same_dim};
+use crate::matrix::{at_least, same_dim};
 use crate::tiles::{block, products, ranges};
-use crate::{Error, Result, Rows};
+use crate::{Error, Matrix, Result};
 
-/// Squared distances below this share of the squared norms are rounding, and taken for 0.
+/// Default number of neighbors of the four metrics, `k`: the choice of Naeem et al. 2020
+/// (arXiv:2002.09797).
 ///
-/// They come from `|x|² + |y|² − 2 x·y` in f64, which leaves some ε (|x|² + |y|²) of equal rows.
+/// Each set needs at least `NEIGHBORS + 1` images.
+pub const NEIGHBORS: usize = 5;
+
+/// Squared distances below this share of the squared norms are rounding errors, and set to 0.
+///
+/// They are computed as `|x|² + |y|² − 2 x·y` in f64, which is some ε (|x|² + |y|²) for equal rows.
 const RESOLUTION: f64 = 64.0 * f64::EPSILON;
 
-/// How well generated samples and references cover each other.
+/// Precision, recall, density and coverage.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prdc {
     /// Share of the generated samples within the references' manifold, in [0, 1].
     pub precision: f64,
     /// Share of the references within the generated samples' manifold, in [0, 1].
     pub recall: f64,
-    /// Neighbourhoods of references around a generated sample, over `k`; about 1, may exceed it.
+    /// Mean number of reference neighborhoods around a generated sample, over `k`; about 1, can
+    /// exceed it.
     pub density: f64,
-    /// Share of the references with a generated sample in their neighbourhood, in [0, 1].
+    /// Share of the references with a generated sample in their neighborhood, in [0, 1].
     pub coverage: f64,
 }
 
-/// The four figures (see the module) with the `k`-th nearest neighbour.
+/// Computes the four metrics with the `k`-th nearest neighbor: see [`NEIGHBORS`].
 ///
 /// # Errors
 ///
-/// If the dimensions differ, `k` is 0, or a set has not more than `k` rows.
-pub fn prdc(generated: &Rows, reference: &Rows, k: usize) -> Result<Prdc> {
-    Ok(Neighborhoods::new(generated, reference, k, k)?.figures(&vec![1; generated.len()]))
+/// If the dimensions differ, `k` is 0, or a set has at most `k` rows.
+pub fn prdc(generated: &Matrix, reference: &Matrix, k: usize) -> Result<Prdc> {
+    Ok(Neighborhoods::new(generated, reference, k, k)?.metrics(&vec![1; generated.len()]))
 }
 
-/// Who is whose neighbour: all that the figures of a resample need.
+/// Neighbor relations, from which the metrics of any resample follow.
 pub(crate) struct Neighborhoods {
     k: usize,
-    /// For each generated sample, the number of references whose neighbourhood it is in.
+    /// For each generated sample, the number of references whose neighborhood it is in.
     covering: Vec<u32>,
-    /// For each generated sample, the others that are nearest to it, the nearest first.
+    /// For each generated sample, its nearest others, the nearest first.
     nearest: Vec<Vec<Neighbor>>,
-    /// For each reference, the generated samples in its neighbourhood.
+    /// For each reference, the generated samples in its neighborhood.
     covered_by: Vec<Vec<u32>>,
-    /// For each reference, the generated samples `j` that it is nearer to than their neighbour number
-    /// `rank`, counted from 0, for the smallest such `rank`.
+    /// For each reference, pairs `(j, rank)`: it is nearer to generated sample `j` than `j`'s
+    /// neighbor number `rank`, from 0, for the smallest such `rank`.
     recalled_by: Vec<Vec<(u32, u32)>>,
 }
 
@@ -67,21 +74,26 @@ pub(crate) struct Neighborhoods {
 type Neighbor = (f64, u32);
 
 impl Neighborhoods {
-    /// Neighbourhoods of `k` neighbours; of generated samples `depth` are kept, `k` or more.
+    /// Finds neighborhoods of `k` neighbors; keeps `depth >= k` neighbors of generated samples.
     ///
     /// # Errors
     ///
     /// As [`prdc`].
-    pub(crate) fn new(generated: &Rows, reference: &Rows, k: usize, depth: usize) -> Result<Self> {
+    pub(crate) fn new(
+        generated: &Matrix,
+        reference: &Matrix,
+        k: usize,
+        depth: usize,
+    ) -> Result<Self> {
         same_dim(reference, generated)?;
         if k == 0 {
             let (found, allowed) = ("0".to_owned(), "1 or more".to_owned());
-            return Err(Error::Setting { what: "number of neighbours k", found, allowed });
+            return Err(Error::Setting { what: "number of neighbors k", found, allowed });
         }
-        at_least("neighbours among generated images", k + 1, generated.len())?;
-        at_least("neighbours among reference images", k + 1, reference.len())?;
+        at_least("neighbors among generated images", k + 1, generated.len())?;
+        at_least("neighbors among reference images", k + 1, reference.len())?;
 
-        // Distances do not see a translation; products lose fewer digits near the origin.
+        // Distances are invariant to translation; products lose fewer digits near the origin.
         let origin = mean(reference);
         let reference = Points::new(reference, &origin);
         let generated = Points::new(generated, &origin);
@@ -111,10 +123,10 @@ impl Neighborhoods {
         Ok(Self { k, covering, nearest, covered_by, recalled_by })
     }
 
-    /// The figures of the set in which generated sample `j` occurs `weights[j]` times.
+    /// Computes the metrics of the set in which generated sample `j` occurs `weights[j]` times.
     ///
-    /// A copy is nobody's neighbour: a generator does not make an image twice.
-    pub(crate) fn figures(&self, weights: &[u32]) -> Prdc {
+    /// Copies are not neighbors of each other, because a generator does not make an image twice.
+    pub(crate) fn metrics(&self, weights: &[u32]) -> Prdc {
         let last: Vec<u32> = self.nearest.iter().map(|it| self.last(it, weights)).collect();
         let occurs = |j: u32| weights[j as usize] != 0;
         let share = |hits: usize| hits as f64 / self.covered_by.len() as f64;
@@ -136,7 +148,7 @@ impl Neighborhoods {
         }
     }
 
-    /// Which of the nearest is the `k`-th that occurs; the last that is known if fewer do.
+    /// Rank of the `k`-th neighbor that occurs in the resample; the last rank kept if fewer occur.
     fn last(&self, nearest: &[Neighbor], weights: &[u32]) -> u32 {
         let mut occurring =
             nearest.iter().enumerate().filter(|(_, (_, j))| weights[*j as usize] != 0);
@@ -144,15 +156,15 @@ impl Neighborhoods {
     }
 }
 
-/// A set moved to an origin, with the squared norms of its rows.
+/// A set relative to an origin, with the squared norms of its rows.
 pub(crate) struct Points<'a> {
-    rows: &'a Rows,
+    rows: &'a Matrix,
     origin: &'a [f64],
     norms: Vec<f64>,
 }
 
 impl<'a> Points<'a> {
-    pub(crate) fn new(rows: &'a Rows, origin: &'a [f64]) -> Self {
+    pub(crate) fn new(rows: &'a Matrix, origin: &'a [f64]) -> Self {
         let norm = |row: &[f32]| {
             row.iter().zip(origin).map(|(&x, o)| (f64::from(x) - o).powi(2)).sum::<f64>()
         };
@@ -181,7 +193,7 @@ impl<'a> Points<'a> {
         }
     }
 
-    /// The `count` nearest others of each row, or all if there are fewer, the nearest first.
+    /// Finds the `count` nearest others of each row, or all if there are fewer, the nearest first.
     fn nearest(&self, count: usize) -> Vec<Vec<Neighbor>> {
         let of_tile = |rows: &Range<usize>| {
             let mut nearest = vec![Vec::with_capacity(count + 1); rows.len()];
@@ -196,13 +208,13 @@ impl<'a> Points<'a> {
     }
 }
 
-/// `|x − y|²` from the squared norms and the product, 0 where only rounding is left of it.
+/// Computes `|x − y|²` from the squared norms and the product; 0 if only a rounding error is left.
 pub(crate) fn squared_distance(norm_x: f64, norm_y: f64, product: f64) -> f64 {
     let squared = norm_x + norm_y - 2.0 * product;
     if squared < RESOLUTION * (norm_x + norm_y) { 0.0 } else { squared }
 }
 
-/// Inserts a neighbour into a list of at most `count`, the nearest first.
+/// Inserts a neighbor into a list of at most `count`, the nearest first.
 fn keep_smallest(smallest: &mut Vec<Neighbor>, new: Neighbor, count: usize) {
     if smallest.len() == count && smallest.last().is_some_and(|last| last.0 <= new.0) {
         return;
@@ -212,8 +224,8 @@ fn keep_smallest(smallest: &mut Vec<Neighbor>, new: Neighbor, count: usize) {
     smallest.truncate(count);
 }
 
-/// The mean row.
-pub(crate) fn mean(rows: &Rows) -> Vec<f64> {
+/// Computes the mean row.
+pub(crate) fn mean(rows: &Matrix) -> Vec<f64> {
     let mut mean = vec![0.0; rows.dim()];
     for row in rows.iter() {
         mean.iter_mut().zip(row).for_each(|(mean, &x)| *mean += f64::from(x));

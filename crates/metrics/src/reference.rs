@@ -1,14 +1,14 @@
-//! Statistics of a reference set, made once and kept: an `.npz` that the field's other tools read,
-//! and beside it what it is of.
+//! Statistics of a reference set: an `.npz` that the field's other tools read, and a sidecar with
+//! its origin.
 //!
-//! | array | shape | |
+//! | array | shape | content |
 //! |---|---|---|
-//! | `mu`, `sigma` | `[D]`, `[D, D]` | of the features, as in EDM's and StyleGAN's files |
-//! | `mu_s`, `sigma_s` | `[S]`, `[S, S]` | of the spatial features, as in guided-diffusion's files |
+//! | `mu`, `sigma` | `[D]`, `[D, D]` | mean and covariance of the features, as in EDM's and StyleGAN's files |
+//! | `mu_s`, `sigma_s` | `[S]`, `[S, S]` | the same of the spatial features, as in guided-diffusion's files |
 //!
-//! An `.npz` does not say which images or which network it is of, and a distance from the wrong ones
-//! looks like any other. So `stats.npz` has a `stats.npz.json` beside it, which says both, and the
-//! hash of the `.npz` that it belongs to. Files from elsewhere have none: then only sizes are checked.
+//! An `.npz` names neither its images nor its network, and a distance from the wrong reference
+//! looks plausible. The sidecar `stats.npz.json` of `stats.npz` has both, and the hash of the
+//! `.npz`. Files of other tools have no sidecar; for them only sizes are checked.
 
 use std::path::{Path, PathBuf};
 
@@ -17,41 +17,41 @@ use serde::{Deserialize, Serialize};
 use crate::npz::{self, Array, Arrays, Values};
 use crate::{Error, ExtractorId, FeatureSet, Gaussian, Moments, Result, files};
 
-/// What the file beside says that it is. Raise its number with the format.
+/// Kind and version of the sidecar. Increase the version with the format.
 const KIND: &str = "reference-statistics-v1";
 
 /// A set of images, by name and content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetId {
-    /// What people call it, with the split.
+    /// Name, with the split.
     pub name: String,
-    /// Hash of the images in their order, as the data set gives it.
+    /// Hash of the images in their order, from the data set.
     pub hash: String,
-    /// How many images.
+    /// Number of images.
     pub images: u64,
 }
 
-/// What statistics are of.
+/// Origin of statistics: data set and extractor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The images.
     pub dataset: DatasetId,
-    /// What made features of them.
+    /// Extractor of their features.
     pub extractor: ExtractorId,
 }
 
 /// Means and covariances of a reference set's features.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReferenceStats {
-    /// The Gaussian fitted to the features.
+    /// Gaussian fitted to the features.
     pub gaussian: Gaussian,
-    /// The one fitted to the spatial features, where there are any.
+    /// Gaussian fitted to the spatial features, if there are any.
     pub spatial: Option<Gaussian>,
-    /// What they are of; `None` for a file from elsewhere, which does not say.
+    /// Origin; `None` for a file without a sidecar.
     pub origin: Option<Origin>,
 }
 
-/// The file beside.
+/// Content of the sidecar.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sidecar {
@@ -63,7 +63,7 @@ struct Sidecar {
 }
 
 impl ReferenceStats {
-    /// The statistics of a set of features.
+    /// Computes the statistics of a set of features.
     ///
     /// # Errors
     ///
@@ -78,12 +78,12 @@ impl ReferenceStats {
         })
     }
 
-    /// Reads an `.npz`, and the file beside it if there is one.
+    /// Reads an `.npz`, and its sidecar if there is one.
     ///
     /// # Errors
     ///
-    /// Naming the file: if it cannot be read or holds no mean and covariance, or if the file beside
-    /// it is of another kind or of another `.npz`.
+    /// Naming the file: if it cannot be read or has no mean and covariance, or if the sidecar is of
+    /// another kind or belongs to another `.npz`.
     pub fn read(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let bytes = files::read(path)?;
@@ -105,12 +105,12 @@ impl ReferenceStats {
         Ok(Self { gaussian, spatial, origin })
     }
 
-    /// Writes the `.npz` and, where it is known what the statistics are of, the file beside it. Each
-    /// appears whole or not at all, the `.npz` last.
+    /// Writes the `.npz` and, if the origin is known, its sidecar. Each file is complete or absent;
+    /// the `.npz` is written last.
     ///
     /// # Errors
     ///
-    /// If a file cannot be written.
+    /// If a file cannot be written, or the origin is unknown and there is a sidecar.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut arrays = Arrays::new();
         put(&mut arrays, ["mu", "sigma"], &self.gaussian);
@@ -118,7 +118,7 @@ impl ReferenceStats {
             put(&mut arrays, ["mu_s", "sigma_s"], spatial);
         }
         let bytes = npz::to_bytes(&path.display().to_string(), &arrays)?;
-        let beside = sidecar_path(path);
+        let sidecar_path = sidecar_path(path);
         match &self.origin {
             Some(Origin { dataset, extractor }) => {
                 let sidecar = Sidecar {
@@ -127,69 +127,69 @@ impl ReferenceStats {
                     dataset: dataset.clone(),
                     extractor: extractor.clone(),
                 };
-                let json = serde_json::to_vec_pretty(&sidecar)
-                    .map_err(|err| Error::file(&beside.display().to_string(), err.to_string()))?;
-                files::write(&beside, &json)?;
+                let json = serde_json::to_vec_pretty(&sidecar).map_err(|err| {
+                    Error::file(&sidecar_path.display().to_string(), err.to_string())
+                })?;
+                files::write(&sidecar_path, &json)?;
             }
-            None if beside.exists() => {
-                let reason = "it is beside a file of unknown origin: move it away";
-                return Err(Error::file(&beside.display().to_string(), reason));
+            None if sidecar_path.exists() => {
+                let reason = "sidecar of another `.npz`, whose place is taken; move it away";
+                return Err(Error::file(&sidecar_path.display().to_string(), reason));
             }
             None => (),
         }
         files::write(path, &bytes)
     }
 
-    /// Checks that these are of features of `extractor`, as far as the statistics say.
+    /// Checks the extractor, if the origin is known, and the number of features.
     ///
     /// # Errors
     ///
-    /// If not, naming what differs.
+    /// If they differ, naming the property.
     pub fn check_extractor(&self, extractor: &ExtractorId, dim: usize) -> Result<()> {
         if let Some(origin) = &self.origin {
             extractor.check(&origin.extractor)?;
         }
-        match dim == self.gaussian.dim() {
-            true => Ok(()),
-            false => Err(Error::Size {
+        if dim == self.gaussian.dim() {
+            Ok(())
+        } else {
+            Err(Error::Size {
                 what: "features of the reference statistics",
                 expected: dim,
                 found: self.gaussian.dim(),
-            }),
+            })
         }
     }
 
-    /// Checks that these are of the images of `dataset`, as far as the statistics say.
+    /// Checks the data set, if the origin is known.
     ///
     /// # Errors
     ///
-    /// If not, naming what differs.
+    /// If it differs, naming the property.
     pub fn check_dataset(&self, dataset: &DatasetId) -> Result<()> {
         let Some(Origin { dataset: found, .. }) = &self.origin else { return Ok(()) };
         let differs =
-            |what, expected: String, found: String| Err(Error::Foreign { what, expected, found });
-        match () {
-            () if dataset.images != found.images => {
-                let (ours, theirs) = (dataset.images.to_string(), found.images.to_string());
-                differs("number of reference images", ours, theirs)
-            }
-            () if dataset.hash != found.hash => {
-                let say = |it: &DatasetId| format!("{} ({})", it.name, it.hash);
-                differs("reference data set", say(dataset), say(found))
-            }
-            () => Ok(()),
+            |what, expected: String, found: String| Err(Error::Mismatch { what, expected, found });
+        if dataset.images != found.images {
+            let [expected, found] = [dataset, found].map(|it| it.images.to_string());
+            return differs("number of reference images", expected, found);
         }
+        if dataset.hash != found.hash {
+            let [expected, found] = [dataset, found].map(|it| format!("{} ({})", it.name, it.hash));
+            return differs("reference data set", expected, found);
+        }
+        Ok(())
     }
 }
 
-/// Where the file beside an `.npz` is: the same name with `.json` after it.
+/// Path of an `.npz`'s sidecar: the same name with `.json` appended.
 fn sidecar_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".json");
     name.into()
 }
 
-/// What the file beside says; `None` if there is no such file.
+/// Reads the origin from the sidecar; `None` if there is no sidecar.
 fn origin(path: &Path, statistics: &[u8]) -> Result<Option<Origin>> {
     let bytes = match files::read(path) {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -203,16 +203,21 @@ fn origin(path: &Path, statistics: &[u8]) -> Result<Option<Origin>> {
         return Err(fault(format!("its kind is `{}`, expected `{KIND}`", sidecar.kind)));
     }
     if sidecar.statistics != blake3::hash(statistics).to_hex().as_str() {
-        let reason = "it belongs to another .npz than the one beside it; make the two anew";
+        let reason = "it belongs to another `.npz`; make both files again";
         return Err(fault(reason.to_owned()));
     }
     Ok(Some(Origin { dataset: sidecar.dataset, extractor: sidecar.extractor }))
 }
 
-type Taken = (Option<Vec<f64>>, Option<Vec<f64>>);
+/// Values of a mean and of a covariance, each if the file has it.
+type MeanAndCovariance = (Option<Vec<f64>>, Option<Vec<f64>>);
 
-/// A mean and a covariance, whose shapes are checked.
-fn take(name: &str, arrays: &mut Arrays, [mean, covariance]: [&str; 2]) -> Result<Taken> {
+/// Removes a mean and a covariance from the arrays of a file, and checks their number of axes.
+fn take(
+    name: &str,
+    arrays: &mut Arrays,
+    [mean, covariance]: [&str; 2],
+) -> Result<MeanAndCovariance> {
     let mut one = |key: &str, axes: usize| match arrays.remove(key) {
         Some(array) if array.shape.len() != axes => {
             let reason = format!("`{key}` has shape {:?}, expected {axes} axes", array.shape);

@@ -1,23 +1,23 @@
-//! All figures of one set of generated images, to be printed or kept.
+//! All metrics of one set of generated images, in a form that serializes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::kid::KidSubsets;
-use crate::prdc::Neighborhoods;
+use crate::prdc::{NEIGHBORS, Neighborhoods};
 use crate::{
-    Bootstrap, Error, ExtractorId, FeatureSet, FrechetReference, Interval, Memorization, Moments,
-    ReferenceStats, Result, Rows, class_accuracy, inception_score, kid, kid_subsets, memorization,
+    Bootstrap, Error, ExtractorId, FeatureSet, FrechetReference, Interval, Matrix, Memorization,
+    Moments, ReferenceStats, Result, class_accuracy, inception_score, kid, kid_subsets,
+    memorization,
 };
 
-/// What generated images are compared with: images, or statistics of images, or both. Its covariances
-/// are decomposed once, for any number of sets.
+/// Reference for generated images: features of images, statistics of features, or both. Its
+/// covariances are decomposed once, for any number of generated sets.
 ///
-/// The Fréchet distances are taken from the statistics where there are any; all other figures need
-/// the images.
+/// Statistics, if given, determine the Fréchet distances; all other metrics need the images.
 #[derive(Debug)]
 pub struct Reference {
     images: Option<FeatureSet>,
-    /// Number of images, where it is known.
+    /// Number of images, if known.
     count: Option<u64>,
     extractor: Option<ExtractorId>,
     features: FrechetReference,
@@ -25,15 +25,15 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Features of images, and statistics of a file. Whether the statistics are of the same images is
-    /// the caller's to check ([`ReferenceStats::check_dataset`]).
+    /// Makes a reference from features of images and statistics of a file. The caller checks that
+    /// both belong to the same images ([`ReferenceStats::check_dataset`]).
     ///
     /// # Errors
     ///
-    /// If there is neither, there are fewer than two images, the two are of different extractors, or a
-    /// covariance has a clearly negative eigenvalue.
+    /// If neither is given, there are fewer than two images, the two belong to different
+    /// extractors, or a covariance has a clearly negative eigenvalue.
     pub fn new(images: Option<FeatureSet>, statistics: Option<ReferenceStats>) -> Result<Self> {
-        let of = |rows: &Rows| Moments::of(rows).gaussian();
+        let of = |rows: &Matrix| Moments::of(rows).gaussian();
         if let (Some(images), Some(known)) = (&images, &statistics) {
             known.check_extractor(&images.extractor, images.features.dim())?;
         }
@@ -59,27 +59,24 @@ impl Reference {
     }
 }
 
-/// Which figures are wanted, beside those that are always made.
+/// Options of [`evaluate`]: labels, settings, and metrics that are computed on request.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// Classes that the generated images were asked for.
+pub struct Options<'a> {
+    /// Class that each generated image is conditioned on.
     pub labels: Option<&'a [u32]>,
-    /// Which neighbour precision, recall, density and coverage look at.
+    /// Neighbors of precision, recall, density and coverage, `k`: see [`NEIGHBORS`].
     pub neighbors: usize,
-    /// Number and largest size of the subsets for [`Report::kid_subsets`]; 0 subsets for none.
+    /// Number and largest size of the subsets for [`Report::kid_subsets`]; no subsets leave it out.
     pub kid_subsets: [usize; 2],
-    /// Features of training images, no more than there are references: how near the generated images
-    /// are to them, against the references, which must not have been trained on.
+    /// Features of training images for [`Report::memorization`], at most as many as references. The
+    /// references must not have been used for training.
     pub training: Option<&'a FeatureSet>,
-    /// Intervals of the figures.
+    /// Settings of confidence intervals; `None` leaves them out.
     pub bootstrap: Option<Bootstrap>,
 }
 
-/// Neighbor that precision, recall, density and coverage look at: prdc's usual choice.
-pub const NEIGHBORS: usize = 5;
-
-impl Default for Wanted<'_> {
-    /// Five neighbours, and nothing that is left out by nothing being said.
+impl Default for Options<'_> {
+    /// [`NEIGHBORS`], and no metric on request.
     fn default() -> Self {
         Self {
             labels: None,
@@ -91,31 +88,31 @@ impl Default for Wanted<'_> {
     }
 }
 
-/// Nearest pairs that a report keeps of [`Report::memorization`].
+/// Number of nearest pairs in [`Report::memorization`].
 const PAIRS: usize = 10;
 
-/// The figures of a set of generated images against a set of references. What could not be made from
-/// what was at hand is absent.
+/// Metrics of a set of generated images against a reference. A metric whose input was not given is
+/// absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Whose features they are statistics of.
+    /// Extractor of the features.
     pub extractor: ExtractorId,
-    /// Generated images.
+    /// Number of generated images.
     pub images: usize,
-    /// Reference images, where their number is known.
+    /// Number of reference images, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub references: Option<u64>,
-    /// Which neighbour `precision`, `recall`, `density` and `coverage` look at.
+    /// Neighbors of `precision`, `recall`, `density` and `coverage`, `k`.
     pub neighbors: usize,
     /// Fréchet distance; 0 is best. Compare at equal numbers of images.
     pub fd: f64,
-    /// Fréchet distance of the spatial features: the field's sFID, if they are Inception's.
+    /// Fréchet distance of the spatial features: sFID, if they are Inception's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spatial_fd: Option<f64>,
-    /// Kernel distance over the whole sets; 0 is best, and may be undershot by chance.
+    /// KID over the whole sets; 0 is best. The estimate is unbiased and can be negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kid: Option<f64>,
-    /// Kernel distance over subsets, as older tables have it.
+    /// KID over subsets, as in older tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kid_subsets: Option<KidSubsets>,
     /// See [`crate::Prdc::precision`].
@@ -130,22 +127,23 @@ pub struct Report {
     /// See [`crate::Prdc::coverage`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<f64>,
-    /// Share of images classified as the class asked for; absent without labels or logits.
+    /// Share of images classified as the class they are conditioned on; absent without labels or
+    /// logits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
-    /// Inception score by the extractor's own classes; absent without logits.
+    /// Inception score with the extractor's classes; absent without logits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inception_score: Option<f64>,
-    /// Whether training images are repeated; absent unless they are given.
+    /// Test for copies of training images; absent without training images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memorization: Option<Memorization>,
-    /// How far the figures could move; absent unless asked for.
+    /// Confidence intervals; absent unless requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intervals: Option<Intervals>,
 }
 
 impl Report {
-    /// A report of the one figure that is never absent.
+    /// Makes a report of the Fréchet distance, the only metric that is never absent.
     pub fn new(extractor: ExtractorId, images: usize, fd: f64) -> Self {
         Self {
             extractor,
@@ -168,32 +166,32 @@ impl Report {
     }
 }
 
-/// Confidence intervals of a [`Report`]'s figures over other generated images, under their names.
+/// Confidence intervals of a [`Report`]'s metrics over other generated images, by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intervals {
     /// Share of the resamples inside.
     pub level: f64,
-    /// Resamples.
+    /// Number of resamples.
     pub replicates: usize,
-    /// Intervals by the name of the figure; `memorization` is its share.
+    /// Intervals by the name of the metric; `memorization` is the interval of its share.
     #[serde(flatten)]
     pub of: std::collections::BTreeMap<String, Interval>,
 }
 
-/// All figures of `generated` against `reference`.
+/// Computes all metrics of `generated` against `reference`.
 ///
 /// # Errors
 ///
-/// If the sets are of different extractors, there is nothing to compare with, the neighbour is not
-/// below the size of each set, there are labels and they do not fit the images or the extractor's
-/// classes, or there are fewer than 10 images and intervals are wanted.
+/// If the sets belong to different extractors, the number of neighbors is not below the size of
+/// each set, labels do not fit the images or the extractor's classes, or intervals are requested of
+/// fewer than 10 images.
 pub fn evaluate(
     generated: &FeatureSet,
     reference: &Reference,
-    wanted: &Wanted<'_>,
+    options: &Options<'_>,
 ) -> Result<Report> {
     let x = &generated.features;
-    let mut intervals = Collected { bootstrap: wanted.bootstrap, of: Default::default() };
+    let mut intervals = Collected { bootstrap: options.bootstrap, of: Default::default() };
     if let Some(extractor) = &reference.extractor {
         extractor.check(&generated.extractor)?;
     }
@@ -204,69 +202,69 @@ pub fn evaluate(
     let logits = generated.logits.as_ref();
     let mut report = Report {
         references: reference.count,
-        neighbors: wanted.neighbors,
+        neighbors: options.neighbors,
         spatial_fd,
         inception_score: logits.map(|it| intervals.inception_score(it)).transpose()?,
         ..Report::new(generated.extractor.clone(), x.len(), fd)
     };
-    if let Some((logits, labels)) = logits.zip(wanted.labels) {
+    if let Some((logits, labels)) = logits.zip(options.labels) {
         report.accuracy = Some(intervals.accuracy(logits, labels)?);
     }
     if let Some(images) = &reference.images {
-        against_images(&mut report, &mut intervals, x, images, wanted)?;
+        add_image_metrics(&mut report, &mut intervals, x, images, options)?;
     }
     report.intervals = intervals.finish();
     Ok(report)
 }
 
-/// The figures that need the references one by one.
-fn against_images(
+/// Adds the metrics that need the features of each reference image.
+fn add_image_metrics(
     report: &mut Report,
     intervals: &mut Collected,
-    x: &Rows,
+    x: &Matrix,
     images: &FeatureSet,
-    wanted: &Wanted<'_>,
+    options: &Options<'_>,
 ) -> Result<()> {
     let y = &images.features;
     report.kid = Some(intervals.kid(x, y)?);
-    let [subsets, largest] = wanted.kid_subsets;
+    let [subsets, largest] = options.kid_subsets;
     if subsets != 0 {
-        // Of a subset that is nearly the whole set the spread says nothing.
+        // Subsets of more than half of a set overlap, so that their spread is too small.
         let size = largest.min(x.len().min(y.len()) / 2);
         report.kid_subsets = Some(kid_subsets(x, y, subsets, size, 0)?);
     }
-    let k = wanted.neighbors;
+    let k = options.neighbors;
     let depth = Bootstrap::depth(k);
     let neighborhoods = Neighborhoods::new(x, y, k, depth)?;
-    let neighbors = neighborhoods.figures(&vec![1; x.len()]);
+    let neighbors = neighborhoods.metrics(&vec![1; x.len()]);
     report.precision = Some(neighbors.precision);
     report.recall = Some(neighbors.recall);
     report.density = Some(neighbors.density);
     report.coverage = Some(neighbors.coverage);
     intervals.neighbors(&neighborhoods, x.len())?;
-    if let Some(training) = wanted.training {
+    if let Some(training) = options.training {
         images.extractor.check(&training.extractor)?;
-        // The nearest of more images is nearer: as many are held out as were trained on.
+        // Equal numbers, because the nearest of more images is nearer.
         let held_out = evenly(y, training.features.len());
         report.memorization = Some(intervals.memorization(x, &training.features, &held_out)?);
     }
     Ok(())
 }
 
-/// `count` rows from all over the set, or all if there are no more.
-fn evenly(rows: &Rows, count: usize) -> Rows {
+/// Selects `count` rows at equal distances, or all if there are fewer.
+fn evenly(rows: &Matrix, count: usize) -> Matrix {
     let count = count.min(rows.len());
     rows.select(&(0..count).map(|i| i * rows.len() / count).collect::<Vec<_>>())
 }
 
-/// Figures with, where wanted, their intervals.
+/// Computes metrics and, if requested, collects their intervals.
 struct Collected {
     bootstrap: Option<Bootstrap>,
     of: std::collections::BTreeMap<String, Interval>,
 }
 
 impl Collected {
-    /// Keeps the interval that `make` gives, if intervals are wanted.
+    /// Keeps the interval that `make` returns, if intervals are requested.
     fn keep(
         &mut self,
         name: &str,
@@ -278,14 +276,14 @@ impl Collected {
         Ok(())
     }
 
-    fn frechet(&mut self, name: &str, x: &Rows, reference: &FrechetReference) -> Result<f64> {
+    fn frechet(&mut self, name: &str, x: &Matrix, reference: &FrechetReference) -> Result<f64> {
         let gaussian = Moments::of(x).gaussian()?;
         let fd = reference.distance(&gaussian)?;
         self.keep(name, |it| it.frechet_around(fd, x, &gaussian, reference))?;
         Ok(fd)
     }
 
-    fn kid(&mut self, x: &Rows, y: &Rows) -> Result<f64> {
+    fn kid(&mut self, x: &Matrix, y: &Matrix) -> Result<f64> {
         let found = kid(x, y)?;
         self.keep("kid", |it| it.kid_around(found, x, y))?;
         Ok(found)
@@ -303,17 +301,22 @@ impl Collected {
         Ok(())
     }
 
-    fn accuracy(&mut self, logits: &Rows, labels: &[u32]) -> Result<f64> {
+    fn accuracy(&mut self, logits: &Matrix, labels: &[u32]) -> Result<f64> {
         self.keep("accuracy", |it| it.class_accuracy(logits, labels))?;
         class_accuracy(logits, labels)
     }
 
-    fn inception_score(&mut self, logits: &Rows) -> Result<f64> {
+    fn inception_score(&mut self, logits: &Matrix) -> Result<f64> {
         self.keep("inception_score", |it| it.inception_score(logits))?;
         inception_score(logits)
     }
 
-    fn memorization(&mut self, x: &Rows, training: &Rows, held_out: &Rows) -> Result<Memorization> {
+    fn memorization(
+        &mut self,
+        x: &Matrix,
+        training: &Matrix,
+        held_out: &Matrix,
+    ) -> Result<Memorization> {
         let found = memorization(x, training, held_out, PAIRS)?;
         self.keep("memorization", |it| it.mean(&found.wins))?;
         Ok(found)

@@ -1,4 +1,4 @@
-//! The network of FID against features that another program computed with it. Needs its file:
+//! The network of FID against reference features. Needs the network's file:
 //! `cargo run --release -- dataset fetch inception`.
 
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ fn largest(tensor: &Tensor) -> f32 {
 }
 
 #[test]
-fn features_are_the_references() {
+fn features_agree_with_the_reference() {
     let network = Inception::load(root().join("data-cache/inception/default_1.pt"))
         .expect("cargo run --release -- dataset fetch inception");
     let golden =
@@ -27,7 +27,7 @@ fn features_are_the_references() {
     for images in [&images, &images.narrow(1, 0, 1).unwrap()] {
         let found = network.extract(images).unwrap();
         let error = largest(&(found.features - expected).unwrap()) / largest(expected);
-        // Seen: 2.5e-6.
+        // Measured: 2.5e-6.
         assert!(error < 1e-5, "{error:.2e}");
         let (spatial, expected) = (found.spatial.unwrap(), &golden.tensors["spatial"]);
         let spatial = spatial.narrow(0, 0, expected.dim(0).unwrap()).unwrap();

@@ -1,12 +1,12 @@
-//! The two seams of this workspace: what denoises, and what tells teacher from student.
+//! The two interfaces of this workspace: denoisers, and estimates of the log-ratio.
 //!
-//! Everything that a distillation step asks of a network goes through these traits, so that
-//! closed-form worlds run through the very step that trains images.
+//! A distillation step calls networks through these traits alone, so that closed-form toy problems run
+//! through the same step that trains images.
 
 use candle_core::{Device, Result, Tensor};
 use kernels::DropoutKey;
 
-/// What a network is told beside the noised image and its level.
+/// Inputs of a network in addition to the noised image and its noise level.
 #[derive(Clone, Debug, Default)]
 pub struct Conditioning {
     /// Class labels, one-hot or soft, `[B, K]`. `None` on an unconditional network.
@@ -26,7 +26,7 @@ impl Conditioning {
 
 /// A denoiser `D(x; σ) = E[x₀ | x = x₀ + σ n]` (Karras et al. 2022, arXiv:2206.00364, Eq. 3).
 ///
-/// A one-step generator is one too: called at `(σ_init z, σ_init)` it returns its sample.
+/// A one-step generator is a denoiser too: called at `(σ_init z, σ_init)` it returns its sample.
 pub trait Denoiser {
     /// The denoised images.
     ///
@@ -40,15 +40,13 @@ pub trait Denoiser {
     /// If shapes or conditioning do not fit the network.
     fn denoise(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor>;
 
-    /// Least and greatest level that the denoiser may be asked for: any, unless it says otherwise.
-    fn sigma_range(&self) -> [f64; 2] {
-        [0.0, f64::INFINITY]
-    }
+    /// Smallest and largest noise level that the denoiser accepts: `[0.0, f64::INFINITY]` if it
+    /// accepts any. A denoiser that wraps another must forward it.
+    fn sigma_range(&self) -> [f64; 2];
 
-    /// The nearest level that the denoiser knows: `sigma` itself, unless it knows a table only.
-    fn round_sigma(&self, sigma: f64) -> f64 {
-        sigma
-    }
+    /// The nearest noise level that the denoiser was trained at: `sigma` itself, unless its levels
+    /// are a table. A denoiser that wraps another must forward it.
+    fn round_sigma(&self, sigma: f64) -> f64;
 }
 
 /// An estimate of `l(x, σ) = ln(p_σ(x) / q_σ(x))`, teacher over student.
@@ -67,7 +65,7 @@ pub trait LogRatio {
 ///
 /// If the device fails.
 pub fn level_like(sigma: f64, x: &Tensor) -> Result<Tensor> {
-    // Made on the CPU, as not every device knows f64.
+    // Created on the CPU, because not every device has f64.
     let level = Tensor::full(sigma, x.dim(0)?, &Device::Cpu)?;
     level.to_dtype(x.dtype())?.to_device(x.device())
 }

@@ -1,11 +1,11 @@
-//! Discriminators on the features of a network: what tells teacher (real) from student (fake).
+//! Discriminators on the features of a network, which separate teacher (real) from student (fake).
 //!
 //! The logit of a discriminator trained with label 1 on the teacher's side is the log-ratio
 //! `l = ln(p_σ/q_σ)` itself. Both heads read the bottleneck of a network that exists anyway (the
-//! fake score's), so that a ratio costs half a forward pass, or nothing where the network is
+//! fake score), so that a ratio costs half a forward pass, or nothing if the network is also
 //! evaluated at the same point ([`Network::denoise_and_encode`]).
 //!
-//! A head makes one logit a patch; a sample's logit is their mean. A mean of patch logits is a
+//! A head outputs one logit per patch; a sample's logit is their mean. A mean of patch logits is a
 //! *tempered* log-ratio: right in sign and order, not in scale.
 
 use candle_core::{Result, Tensor, bail};
@@ -20,17 +20,16 @@ use crate::unet::config::check_positive;
 use crate::unet::conv::{Conv, Linear, Norm, Resample, Start};
 use crate::unet::embedding::Waves;
 use kernels::Filter;
-use kernels::tape::norm::normalise;
-use kernels::tape::norm_conv::Plus;
-use kernels::tape::{Value, bridge, layers};
+use kernels::tape::{self, Plus, Value, layers};
 
-/// What turns features into a logit.
+/// Map from features to a logit.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Head {
-    /// The mean over channels and positions: no parameters, the network learns to say it (SiDA,
-    /// Zhou et al. 2025, arXiv:2410.14919).
+    /// The mean over channels and positions, without parameters; the network learns it (SiDA, Zhou et
+    /// al. 2025, arXiv:2410.14919).
     Bottleneck,
-    /// A small network of its own, told the level and the class.
+    /// A small network, conditioned on noise level and class.
     Learned(Box<LearnedHead>),
 }
 
@@ -55,14 +54,14 @@ impl Head {
 
 /// A head on the features of a network.
 #[derive(Clone, Copy, Debug)]
-pub struct Discriminator<'a> {
-    /// Whose bottleneck is read.
+pub struct FeatureDiscriminator<'a> {
+    /// Network whose bottleneck is read.
     pub network: &'a Network,
-    /// What makes a logit of it.
+    /// Head on its features.
     pub head: &'a Head,
 }
 
-impl LogRatio for Discriminator<'_> {
+impl LogRatio for FeatureDiscriminator<'_> {
     fn log_ratio(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
         self.head.logits(&self.network.encode(x, sigma, cond)?, sigma, cond)
     }
@@ -74,20 +73,20 @@ impl LogRatio for Discriminator<'_> {
 pub struct HeadConfig {
     /// Channels of the features.
     pub features: usize,
-    /// Classes; zero means that the head is told none.
+    /// Classes; zero means a head without labels.
     pub label_dim: usize,
     /// Channels of the head.
     pub width: usize,
 }
 
 impl HeadConfig {
-    /// Of this width, for the features of this network.
+    /// A head of this width on the features of this network.
     pub fn new(network: &NetworkConfig, width: usize) -> Self {
         let features = network.bottleneck_channels();
         Self { features, label_dim: network.label_dim, width }
     }
 
-    /// Initial weights, a function of the seed. Logits start near zero: no opinion.
+    /// Initial weights, a function of the seed. Logits start near zero.
     ///
     /// # Errors
     ///
@@ -96,7 +95,7 @@ impl HeadConfig {
         Layout::of(|scope| self.head(scope))?.init(seed)
     }
 
-    /// How many numbers are trained.
+    /// Number of trained parameters.
     ///
     /// # Errors
     ///
@@ -178,24 +177,23 @@ impl LearnedHead {
             );
         }
         let halve = 4 <= height.min(width) && height.is_multiple_of(2) && width.is_multiple_of(2);
-        let patches = bridge::run(features, &[Some(sigma), cond.labels.as_ref()], |features| {
+        let patches = tape::run(features, &[Some(sigma), cond.labels.as_ref()], |features| {
             let emb = self.embed(features, sigma, cond)?;
             let params = self.affine.forward(&emb)?;
             let y = self.conv0.forward(features)?;
             let norm0 = self.norm0.modulated_silu(&params);
-            let y = match halve {
-                true => {
-                    let y = layers::downsample2(&normalise(&y, norm0)?, Filter::Box)?;
-                    self.conv1.forward(&y)?
-                }
-                false => self.conv1.after(&[&y], Some(norm0), Plus::Nothing)?,
+            let y = if halve {
+                let y = layers::downsample2(&layers::normalize(&y, norm0)?, Filter::Box)?;
+                self.conv1.forward(&y)?
+            } else {
+                self.conv1.after(&[&y], Some(norm0), Plus::Nothing)?
             };
             self.out.after(&[&y], Some(self.norm1.silu()), Plus::Nothing)
         })?;
         patches.flatten_from(1)?.mean(1)
     }
 
-    /// The level and the class, `[B, width]`. Without labels, the level alone.
+    /// Embedding of noise level and class, `[B, width]`. Without labels, of the level alone.
     fn embed(&self, features: &Value, sigma: &Tensor, cond: &Conditioning) -> Result<Value> {
         let like = features.tensor();
         let noise = (sigma.to_dtype(like.dtype())?.log()? * 0.25)?;

@@ -1,19 +1,19 @@
-//! What can go wrong with a network outside a tensor operation: its file, its shape, its options.
+//! Errors of a network outside tensor operations: in its file, its shapes, its options.
 
 use std::fmt;
 
 /// An error of building, loading or saving a network.
 ///
-/// Variants name the input at fault. Messages never repeat their source's text: print the chain.
+/// Variants name the input at fault. A message does not repeat its source's text, so print the chain.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file does not hold what was asked of it; the source says what is wrong.
+    /// A file is not usable; the source says why.
     #[error("{file}: not usable")]
     File {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// Reason.
         source: Box<Error>,
     },
     /// A file cannot be read or written.
@@ -22,12 +22,12 @@ pub enum Error {
     /// Bytes are not in the safetensors format, or are cut short.
     #[error("not a complete safetensors file")]
     Format(#[from] safetensors::SafeTensorError),
-    /// A tensor of a kind that no network holds.
+    /// A tensor of a type that no network uses.
     #[error("tensor `{key}` is of type {dtype}: convert it to F32")]
     Dtype {
         /// Name of the tensor.
         key: String,
-        /// Its type, in the format's words.
+        /// Its type, as the format names it.
         dtype: String,
     },
     /// An entry of the file's metadata is missing.
@@ -36,25 +36,25 @@ pub enum Error {
         /// Name of the entry.
         key: &'static str,
     },
-    /// The file's metadata is that of something else, or of another version.
+    /// An entry of the file's metadata has another value than expected.
     #[error("metadata `{key}` is `{found}`, expected `{expected}`")]
     Metadata {
         /// Name of the entry.
         key: &'static str,
-        /// What it should be.
+        /// Expected value.
         expected: String,
-        /// What it is.
+        /// Value in the file.
         found: String,
     },
-    /// An entry of the file's metadata is not what its name promises.
+    /// An entry of the file's metadata cannot be parsed.
     #[error("metadata `{key}` cannot be read")]
     Json {
         /// Name of the entry.
         key: &'static str,
-        /// Where and why.
+        /// Position and reason.
         source: serde_json::Error,
     },
-    /// A tensor that the network needs is not there.
+    /// A tensor of the network is missing.
     #[error("no tensor `{key}`, which should be {}", Dims(expected))]
     Missing {
         /// Name of the tensor.
@@ -62,7 +62,7 @@ pub enum Error {
         /// Its shape.
         expected: Vec<usize>,
     },
-    /// A tensor that the network has no use for: weights of another architecture.
+    /// A tensor that is not part of the network: weights of another architecture.
     #[error("tensor `{key}` {} is no part of this network", Dims(found))]
     Unexpected {
         /// Name of the tensor.
@@ -70,17 +70,17 @@ pub enum Error {
         /// Its shape.
         found: Vec<usize>,
     },
-    /// A tensor is of another shape than the network's.
+    /// A tensor has another shape than the network's.
     #[error("tensor `{key}` is {}, expected {}", Dims(found), Dims(expected))]
     Shape {
         /// Name of the tensor.
         key: String,
-        /// The shape that the network has.
+        /// Shape in the network.
         expected: Vec<usize>,
-        /// The shape that was found.
+        /// Shape in the file.
         found: Vec<usize>,
     },
-    /// A tensor whose axes, empty ones apart, make more numbers than there are addresses.
+    /// A tensor whose nonempty axes have more elements than there are addresses.
     #[error("tensor `{key}` {} is beyond memory: fetch the file again", Dims(found))]
     TooLarge {
         /// Name of the tensor.
@@ -105,7 +105,7 @@ pub enum Error {
     Option {
         /// Path of the option.
         option: &'static str,
-        /// What is wrong, and what would be right.
+        /// Problem, and the allowed values.
         reason: String,
     },
     /// A file of another program cannot be read.
@@ -120,7 +120,7 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// The same error, told of a file.
+    /// The same error, with the name of the file.
     pub fn in_file(self, file: impl fmt::Display) -> Self {
         Self::File { file: file.to_string(), source: Box::new(self) }
     }

@@ -1,4 +1,4 @@
-//! Our networks as files of other programs: tensors keep their names, which are EDM's.
+//! Networks as files for other programs. Tensors keep their names, which are EDM's.
 
 use std::fs;
 use std::path::Path;
@@ -62,7 +62,7 @@ fn config_json(file: &NetworkFile) -> Result<String> {
     let json = |source| Error::Json { key: "config", source };
     let mut entries = Map::new();
     entries.insert("_class_name".to_owned(), json!(class_name(&file.config)));
-    entries.insert("_provenance".to_owned(), json!(file.provenance));
+    entries.insert("_provenance".to_owned(), json!(file.role.stated_in(&file.provenance)));
     if let Value::Object(options) = serde_json::to_value(&file.config).map_err(json)? {
         entries.extend(options);
     }

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_write_that_fails_leaves_what_was_there() {
+    fn a_failed_write_keeps_the_old_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         replace(&path, |out| out.write_all(b"first")).unwrap();

@@ -11,7 +11,7 @@ use crate::denoiser::{Conditioning, Denoiser, level_like};
 /// ```
 ///
 /// (Zhou et al. 2024, "Score identity Distillation", arXiv:2404.04057.) A teacher's weights are a
-/// good start: they return the mean of the data given very noisy images.
+/// good start: given very noisy images they return the mean of the data.
 ///
 /// # Shapes
 ///

@@ -1,12 +1,11 @@
-//! The layout of a network: which tensors it owns, how they are called and how they start.
+//! The layout of a network: names, shapes and initial values of its tensors.
 //!
-//! # Why one walk serves three ends
+//! # Why the constructor serves three purposes
 //!
-//! A network's constructor asks a [`Scope`] for each tensor by name, shape and initialisation.
-//! Behind the scope stand either real tensors ([`Params`]) or a recorder, which only writes
-//! down what it is asked for. So shapes, initial weights and the network itself come from one
-//! walk and cannot disagree, and an architecture of 300 M parameters can be listed without
-//! allocating it.
+//! A network's constructor requests each tensor from a [`Scope`] by name, shape and initialization.
+//! The scope holds either real tensors ([`Params`]) or a recorder of the requests. So shapes, initial
+//! weights and the network itself come from one constructor and cannot disagree, and an architecture
+//! of 300 M parameters can be listed without allocating it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,7 +19,7 @@ use kernels::noise::NoiseStream;
 /// Noise stream of initial weights; the position within it is the hash of the tensor's name.
 const INIT_STREAM: u32 = 0x494e_4954;
 
-/// How a tensor starts.
+/// Initial value of a tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Init {
     /// All entries the same.
@@ -29,22 +28,22 @@ pub(crate) enum Init {
     Uniform(f64),
     /// Normal with mean zero and this standard deviation.
     Normal(f64),
-    /// These very numbers.
+    /// These values.
     Values(Vec<f64>),
 }
 
 impl Init {
-    /// Glorot's uniform law times `gain`: bound `gain · √(6 / (fan_in + fan_out))`.
+    /// Glorot's uniform distribution times `gain`: bound `gain · √(6 / (fan_in + fan_out))`.
     pub fn xavier_uniform(fan_in: usize, fan_out: usize, gain: f64) -> Self {
         Self::Uniform(gain * (6.0 / (fan_in + fan_out) as f64).sqrt())
     }
 
-    /// He's uniform law with unit gain, times `gain`: bound `gain · √(3 / fan_in)`.
+    /// He's uniform distribution with unit gain, times `gain`: bound `gain · √(3 / fan_in)`.
     pub fn kaiming_uniform(fan_in: usize, gain: f64) -> Self {
         Self::Uniform(gain * (3.0 / fan_in as f64).sqrt())
     }
 
-    /// He's normal law with unit gain, times `gain`: deviation `gain / √fan_in`.
+    /// He's normal distribution with unit gain, times `gain`: deviation `gain / √fan_in`.
     pub fn kaiming_normal(fan_in: usize, gain: f64) -> Self {
         Self::Normal(gain / (fan_in as f64).sqrt())
     }
@@ -74,7 +73,7 @@ impl Init {
 pub(crate) struct Spec {
     pub shape: Vec<usize>,
     pub init: Init,
-    /// Whether it is trained; the others (resampling filters, Fourier frequencies) are constants.
+    /// True if it is trained; resampling filters and Fourier frequencies are constants.
     pub trained: bool,
 }
 
@@ -83,7 +82,7 @@ pub(crate) struct Spec {
 pub(crate) struct Layout(pub BTreeMap<String, Spec>);
 
 impl Layout {
-    /// What `build` asks for.
+    /// The tensors that `build` requests.
     pub fn of<N>(build: impl FnOnce(&Scope<'_>) -> Result<N>) -> Result<Self> {
         let recorder = Recorder::default();
         build(&Scope { source: &recorder, prefix: String::new() })?;
@@ -100,9 +99,9 @@ impl Layout {
         Ok(set)
     }
 
-    /// A set made of the given tensors, in f32 on the CPU.
+    /// A set of the given tensors, in f32 on the CPU.
     ///
-    /// Constants that are missing are made anew.
+    /// Missing constants are recomputed.
     ///
     /// # Errors
     ///
@@ -121,7 +120,7 @@ impl Layout {
         Ok(set)
     }
 
-    /// Whether tensors of these shapes are those of the layout; constants may be missing.
+    /// Checks that tensors of these names and shapes fill the layout; constants may be missing.
     ///
     /// # Errors
     ///
@@ -159,11 +158,11 @@ impl Layout {
         Ok(tensor)
     }
 
-    /// The constant of this key, made anew.
+    /// The constant of this key, recomputed.
     ///
     /// # Errors
     ///
-    /// If it is none.
+    /// If the key is not a constant.
     pub fn constant(&self, key: &str) -> Result<Tensor> {
         match self.0.get(key) {
             Some(Spec { init: init @ Init::Values(_), shape, .. }) => init.tensor(key, shape, 0),
@@ -180,20 +179,21 @@ fn check_constant(key: &str, tensor: &Tensor, values: &[f64]) -> Result<()> {
     const TOLERANCE: f64 = 1e-3;
     let found = tensor.flatten_all()?.to_vec1::<f32>()?;
     let close = |(&a, &b): (&f32, &f64)| (f64::from(a) - b).abs() <= TOLERANCE * b.abs();
-    match found.iter().zip(values).all(close) {
-        true => Ok(()),
-        false => Err(Error::Constant { key: key.to_owned() }),
+    if found.iter().zip(values).all(close) {
+        Ok(())
+    } else {
+        Err(Error::Constant { key: key.to_owned() })
     }
 }
 
-/// FNV-1a, 64 bits: the same name starts with the same weights for ever.
+/// FNV-1a, 64 bits: a name has the same initial weights in every version.
 fn hash(key: &str) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
     key.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 
-/// Where a constructor gets its tensors from, under a prefix.
+/// Source of a constructor's tensors, under a prefix.
 #[derive(Clone)]
 pub(crate) struct Scope<'a> {
     source: &'a dyn Source,

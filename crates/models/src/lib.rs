@@ -1,9 +1,4 @@
-//! EDM diffusion networks, their samplers and their files.
-//!
-//! A network is a [`NetworkConfig`] (what it is), a [`ParamSet`] (its numbers) and the
-//! [`Network`] built from both (what it computes). The same numbers serve several networks at
-//! once: a trainable one and any number of frozen views. There is no loss and no optimiser here,
-//! and nothing tells a teacher from a student.
+#![doc = include_str!("../README.md")]
 
 pub mod analytic;
 pub mod denoiser;
@@ -26,6 +21,6 @@ pub mod unet;
 pub use denoiser::{Conditioning, Denoiser, LogRatio, level_like};
 pub use error::{Error, Result};
 pub use kernels::{DropoutKey, backward};
-pub use network::{Architecture, Network, NetworkConfig, NetworkFile, Provenance};
+pub use network::{Architecture, Network, NetworkConfig, NetworkFile, Provenance, Role};
 pub use params::{ParamSet, Params};
 pub use tensor_file::TensorFile;

@@ -1,6 +1,6 @@
-//! Networks on the plane: small perceptrons behind the same traits as the U-Nets.
+//! Small perceptrons behind the same traits as the U-Nets.
 //!
-//! For worlds of a few dimensions, where a run takes seconds: the quickstart and tests.
+//! For toy problems of a few dimensions, on which a run takes seconds: the quickstart and tests.
 
 use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::params::{ParamSet, Params};
 use crate::unet::config::check_positive;
 use crate::unet::conv::{Linear, Start};
 use crate::unet::embedding::Waves;
-use kernels::tape::{Value, bridge, layers};
+use kernels::tape::{self, Value, layers};
 
 /// Sizes of a perceptron.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,6 +94,14 @@ impl Denoiser for Mlp {
         let raw = self.0.forward(x, &sigma, cond)?;
         x.broadcast_mul(&c_skip?)? + raw.broadcast_mul(&c_out?)?
     }
+
+    fn sigma_range(&self) -> [f64; 2] {
+        [0.0, f64::INFINITY]
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
+    }
 }
 
 /// A discriminator of `[B, N]`.
@@ -164,7 +172,7 @@ impl Trunk {
         }
         let c = self.precond.coefficients(sigma)?;
         let input = x.broadcast_mul(&c.c_in.unsqueeze(1)?)?;
-        bridge::run(&input, &[Some(&c.c_noise), cond.labels.as_ref()], |input| {
+        tape::run(&input, &[Some(&c.c_noise), cond.labels.as_ref()], |input| {
             let emb = self.embed(input, &c.c_noise, cond)?;
             let mut h = self.input.forward(input)?;
             for [of_h, of_emb] in &self.hidden {
@@ -175,7 +183,7 @@ impl Trunk {
         })
     }
 
-    /// The level and the class, `[B, width]`.
+    /// Embedding of noise level and class, `[B, width]`.
     fn embed(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> Result<Value> {
         let [cos, sin] = self.waves.forward(noise)?;
         let mut emb = self.map_noise.forward(&x.constant(Tensor::cat(&[cos, sin], 1)?))?;

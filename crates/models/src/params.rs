@@ -1,4 +1,4 @@
-//! The tensors of a network by name, and the two ways of looking at them.
+//! The tensors of a network by name, with trainable and frozen views.
 //!
 //! A network is built from [`Params`], plain tensors by name. [`ParamSet::trainable`] gives the
 //! variables themselves, so that gradients reach them; [`ParamSet::frozen`] gives detached views of
@@ -44,7 +44,7 @@ impl ParamSet {
         }
     }
 
-    /// What is trained.
+    /// Trained tensors.
     pub fn vars(&self) -> &BTreeMap<String, Var> {
         &self.vars
     }
@@ -70,12 +70,12 @@ impl ParamSet {
         Params { tensors: Arc::new(vars.chain(buffers).collect()), prefix: String::new() }
     }
 
-    /// How many numbers are trained.
+    /// Number of trained parameters.
     pub fn parameter_count(&self) -> usize {
         self.vars.values().map(|var| var.elem_count()).sum()
     }
 
-    /// The same numbers in storage of their own.
+    /// A copy in separate storage.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl ParamSet {
         let mut set = Self::default();
         for (vars, trained) in [(&self.vars, true), (&self.constants, false)] {
             for (key, var) in vars {
-                // A variable has storage of its own whatever it is made from.
+                // A variable copies the tensor that it is created from.
                 let copy = Var::from_tensor(&of(&var.as_detached_tensor())?)?;
                 set.insert(key.clone(), copy, trained);
             }
@@ -121,7 +121,7 @@ impl ParamSet {
         vars.chain(buffers).collect()
     }
 
-    /// Takes the numbers of `tensors`; views follow. Constants may be left out.
+    /// Copies the values of `tensors`; views follow. Constants may be left out.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Params {
     ///
     /// # Errors
     ///
-    /// With the full name, if there is none or its shape is another.
+    /// With the full name, if the tensor is missing or has another shape.
     pub fn get(&self, name: &str, shape: impl Into<Shape>) -> Result<Tensor> {
         let (key, expected) = (format!("{}{name}", self.prefix), shape.into().into_dims());
         let Some(tensor) = self.tensors.get(&key) else {
@@ -184,7 +184,7 @@ impl Params {
     }
 }
 
-/// Whether every number of the tensor is finite.
+/// True if every element of the tensor is finite.
 ///
 /// # Errors
 ///

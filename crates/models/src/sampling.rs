@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use kernels::noise::NoiseStream;
 
 use crate::{
-    Conditioning, Denoiser, Error, Network, NetworkConfig, NetworkFile, Provenance, Result,
+    Conditioning, Denoiser, Network, NetworkConfig, NetworkFile, Result, Role,
     edm::sampler::{SamplerConfig, sample, stream_noise},
     generator::generate,
     labels::one_hot,
@@ -151,26 +151,6 @@ impl Sampler<'_> {
     }
 }
 
-/// Key of a generator's provenance that holds the noise level of its input.
-pub const SIGMA_INIT: &str = "sigma_init";
-
-/// The noise level of a generator's input; `None` for a teacher.
-///
-/// # Errors
-///
-/// If the entry [`SIGMA_INIT`] is not a positive number.
-pub fn sigma_init(provenance: &Provenance) -> Result<Option<f64>> {
-    let Some(text) = provenance.entries.get(SIGMA_INIT) else { return Ok(None) };
-    let number: Option<f64> = text.parse().ok().filter(|it: &f64| it.is_finite() && 0.0 < *it);
-    match number {
-        Some(number) => Ok(Some(number)),
-        None => {
-            let (expected, found) = ("a positive number".to_owned(), text.clone());
-            Err(Error::Metadata { key: SIGMA_INIT, expected, found })
-        }
-    }
-}
-
 /// A network of a file, ready to sample from.
 pub struct Model {
     /// Kind and sizes of the network.
@@ -178,8 +158,7 @@ pub struct Model {
     /// Steps of a teacher's sampler; without effect on a generator.
     pub steps: usize,
     network: Network,
-    /// Noise level of a generator's input; `None` for a teacher.
-    sigma_init: Option<f64>,
+    role: Role,
     device: Device,
 }
 
@@ -191,12 +170,11 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// If the configuration or the provenance is not valid, or the device cannot hold the weights.
+    /// If the configuration is not valid, or the device cannot hold the weights.
     pub fn new(file: NetworkFile, device: &Device) -> Result<Self> {
-        let sigma_init = sigma_init(&file.provenance)?;
         let network = file.config.build(&file.params.to_device(device)?.frozen())?;
         let device = device.clone();
-        Ok(Self { config: file.config, steps: DEFAULT_STEPS, network, sigma_init, device })
+        Ok(Self { config: file.config, steps: DEFAULT_STEPS, network, role: file.role, device })
     }
 
     /// The network itself.
@@ -206,7 +184,7 @@ impl Model {
 
     /// True for a one-step generator, false for a teacher.
     pub fn is_generator(&self) -> bool {
-        self.sigma_init.is_some()
+        self.role != Role::Teacher
     }
 
     /// Shape of one image, `[C, H, W]`.
@@ -216,9 +194,11 @@ impl Model {
 
     /// The network with its method of sampling.
     pub fn sampler(&self) -> Sampler<'_> {
-        match self.sigma_init {
-            Some(sigma_init) => Sampler::OneStep { generator: &self.network, sigma_init },
-            None => Sampler::Heun { teacher: &self.network, steps: self.steps },
+        match self.role {
+            Role::Generator { sigma_init } => {
+                Sampler::OneStep { generator: &self.network, sigma_init }
+            }
+            Role::Teacher => Sampler::Heun { teacher: &self.network, steps: self.steps },
         }
     }
 

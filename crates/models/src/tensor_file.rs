@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::files;
 
-/// Tensors by name, and what the file says about them.
+/// Tensors by name, with metadata.
 #[derive(Clone, Debug, Default)]
 pub struct TensorFile {
     /// The tensors, on the CPU.
@@ -38,7 +38,7 @@ impl TensorFile {
         Self::from_bytes(name, &bytes)
     }
 
-    /// Reads a file's bytes; `name` is what errors call it.
+    /// Reads a file's bytes; errors call the file `name`.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl TensorFile {
     ///
     /// # Errors
     ///
-    /// If a tensor is of a type that is not kept (f32, f64, u8, u32, i64 are).
+    /// If a tensor is not of type f32, f64, u8, u32 or i64.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.write(&mut bytes)?;
@@ -90,11 +90,11 @@ pub(crate) struct Entry<'a> {
     pub shape: &'a [usize],
 }
 
-/// Writes the beginning of a file, up to the numbers of its tensors, which follow in this order.
+/// Writes the beginning of a file; the elements of its tensors follow in this order.
 ///
 /// # Errors
 ///
-/// If a tensor is of a type that is not kept, or nothing can be written.
+/// If a tensor has a type without a name in the format, or writing fails.
 pub(crate) fn write_header<'a>(
     out: &mut dyn Write,
     metadata: &BTreeMap<String, String>,
@@ -111,7 +111,7 @@ pub(crate) fn write_header<'a>(
         offset = end;
     }
     let mut header = Value::Object(header).to_string().into_bytes();
-    // The format asks for data aligned to 8 bytes.
+    // The format requires data aligned to 8 bytes.
     header.resize(header.len().next_multiple_of(8), b' ');
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     Ok(out.write_all(&header)?)
@@ -128,7 +128,7 @@ fn parse(bytes: &[u8]) -> Result<TensorFile> {
         if !known.contains(&view.dtype()) {
             return Err(Error::Dtype { key, dtype: format!("{:?}", view.dtype()) });
         }
-        // One empty axis makes no numbers of any others, and strides are their products.
+        // A tensor with an empty axis has no elements, but its strides are products of the others.
         let strides = view.shape().iter().try_fold(1usize, |it, &n| it.checked_mul(n.max(1)));
         if strides.is_none() {
             return Err(Error::TooLarge { key, found: view.shape().to_vec() });
@@ -152,11 +152,11 @@ fn dtype_name(key: &str, dtype: DType) -> Result<&'static str> {
     })
 }
 
-/// Writes the numbers of a flat tensor on the CPU.
+/// Writes the elements of a flat tensor on the CPU.
 ///
 /// # Errors
 ///
-/// If it is of a type that is not kept, or nothing can be written.
+/// If its type has no name in the format, or writing fails.
 pub(crate) fn write_data(out: &mut dyn Write, flat: &Tensor) -> Result<()> {
     fn put<T: Copy, const N: usize>(
         out: &mut dyn Write,

@@ -1,8 +1,8 @@
 //! The zip files of `torch.save` since PyTorch 1.6, and of TorchScript.
 //!
-//! All entries are below one folder: `data.pkl` is the object, `data/0`, `data/1`, … its storages,
-//! `byteorder` says `little` or `big`. PyTorch stores entries uncompressed, so that a storage is a
-//! part of the file; a compressed one is inflated when it is needed.
+//! All entries are in one folder: the object is `data.pkl`, its storages are `data/0`, `data/1`, …,
+//! and `byteorder` contains `little` or `big`. PyTorch stores entries uncompressed, so a storage is
+//! a part of the file. A compressed storage is inflated on first use.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use super::file::FileBytes;
 use super::limits::Limits;
 use super::storage::{Storage, StorageId, inflate};
 
-/// The object's entry.
+/// Entry of the object.
 const OBJECT: &str = "data.pkl";
 
 /// A zip file whose directory has been checked.
@@ -34,18 +34,18 @@ struct Entry {
     index: usize,
     at: usize,
     size: usize,
-    /// Its place in the file, unless it is compressed.
+    /// Position in the file, unless compressed.
     stored: Option<Range<usize>>,
 }
 
 /// A storage of a TorchScript file, `data/N`.
 #[derive(Clone, Debug)]
 pub struct NumberedStorage {
-    /// The number `N`.
+    /// `N`.
     pub number: usize,
     /// Name of the entry.
     pub entry: String,
-    /// Its bytes; what they mean is up to the code in the file.
+    /// The bytes. Their meaning depends on the code in the file.
     pub storage: Arc<Storage>,
 }
 
@@ -54,11 +54,11 @@ impl Archive {
     pub(super) fn open(file: &FileBytes, limits: &Limits) -> Result<Self> {
         let broken = |source| PickleError::Zip { file: file.name().to_owned(), source };
         let mut zip = ZipArchive::new(Cursor::new(file.clone())).map_err(broken)?;
-        // The reader keeps one entry of each name: whose numbers they are would be up to it.
+        // The zip reader keeps one entry per name, so the content would depend on the reader.
         if zip.has_duplicate_names() {
             return Err(content(
                 file.name(),
-                "two entries have the same name: do not use the file",
+                "two entries have the same name; do not use this file",
             ));
         }
         let mut entries = BTreeMap::new();
@@ -74,13 +74,13 @@ impl Archive {
                 reason: reason.to_owned(),
             };
             if !is_safe_name(&name) {
-                return Err(fault("a name that leads out of its folder: do not unpack this file"));
+                return Err(fault("the name leads out of its folder; do not unpack this file"));
             }
             if raw.is_dir() {
                 continue;
             }
             if raw.encrypted() {
-                return Err(fault("encrypted: save it without a password"));
+                return Err(fault("encrypted; save it without a password"));
             }
             let too_large = || fault("larger than memory");
             let size = usize::try_from(raw.size()).map_err(|_| too_large())?;
@@ -90,12 +90,12 @@ impl Archive {
                     let place = start.and_then(|start| Some(start..start.checked_add(size)?));
                     let place = place.filter(|it| it.end <= file.bytes().len());
                     if place.is_none() || raw.compressed_size() != raw.size() {
-                        return Err(fault("cut short, or of two sizes: fetch the file again"));
+                        return Err(fault("cut short, or of two sizes; fetch the file again"));
                     }
-                    // A file that says the same bytes again and again would take any time to read.
+                    // Entries that share bytes would take unbounded time to read.
                     stored_bytes = stored_bytes.saturating_add(size);
                     if file.bytes().len() < stored_bytes {
-                        return Err(fault("lies over others: do not use this file"));
+                        return Err(fault("overlaps other entries; do not use this file"));
                     }
                     place
                 }
@@ -109,7 +109,7 @@ impl Archive {
                     }
                     None
                 }
-                _ => return Err(fault("of a compression that is not read: save it with PyTorch")),
+                _ => return Err(fault("unsupported compression; save the file with PyTorch")),
             };
             drop(raw);
             entries.insert(name, Entry { index, at, size, stored });
@@ -118,31 +118,31 @@ impl Archive {
         Ok(Self { file: file.clone(), zip, entries, prefix })
     }
 
-    /// What errors call an entry, below the common folder.
+    /// Name of an entry in errors; `entry` is relative to the common folder.
     pub(super) fn label(&self, entry: &str) -> String {
         format!("{}: {}{entry}", self.file.name(), self.prefix)
     }
 
-    /// Entries that end in `.pkl`, without the common folder.
+    /// Entries that end in `.pkl`, relative to the common folder.
     pub(super) fn pickles(&self) -> Vec<String> {
         let inside = |name: &String| Some(name.strip_prefix(&self.prefix)?.to_owned());
         self.entries.keys().filter(|it| it.ends_with(".pkl")).filter_map(inside).collect()
     }
 
-    /// Entries below a folder of the common folder.
+    /// Number of entries in a folder inside the common folder.
     pub(super) fn count_below(&self, folder: &str) -> usize {
         let start = format!("{}{folder}/", self.prefix);
         self.entries.keys().filter(|name| name.starts_with(&start)).count()
     }
 
-    /// Whether the file is a TorchScript program.
+    /// True if the file is a TorchScript program.
     pub(super) fn is_script(&self) -> bool {
         self.entries.contains_key(&format!("{}constants.pkl", self.prefix))
             || self.count_below("code") != 0
             || !self.entries.contains_key(&format!("{}{OBJECT}", self.prefix))
     }
 
-    /// The content of an entry below the common folder.
+    /// The content of an entry; `name` is relative to the common folder.
     pub(super) fn read(&self, name: &str) -> Result<Cow<'_, [u8]>> {
         let entry = self.entry(name)?;
         match &entry.stored {
@@ -156,12 +156,12 @@ impl Archive {
         self.read(OBJECT)
     }
 
-    /// What errors call the object's pickle.
+    /// Name of the object's pickle in errors.
     pub(super) fn object_label(&self) -> String {
         self.label(OBJECT)
     }
 
-    /// Refuses a file of a machine with another order of bytes.
+    /// Checks that the file is little-endian.
     pub(super) fn check_order(&self) -> Result<()> {
         let name = format!("{}byteorder", self.prefix);
         // Files before PyTorch 2.1 have no such entry, and are little-endian.
@@ -173,12 +173,12 @@ impl Archive {
                 file: self.file.name().to_owned(),
                 at: entry.at,
                 entry: name,
-                reason: "neither `little` nor `big`: fetch the file again".to_owned(),
+                reason: "neither `little` nor `big`; fetch the file again".to_owned(),
             }),
         }
     }
 
-    /// The storage that a pickle refers to.
+    /// The storage that a pickle references.
     pub(super) fn storage(&self, id: &StorageId<'_>) -> Result<Arc<Storage>> {
         let name = format!("data/{}", id.key);
         let entry = self.entry(&name)?;
@@ -188,7 +188,7 @@ impl Archive {
                 at: entry.at,
                 entry: quote(&name),
                 reason: format!(
-                    "{} bytes, the object says {}: fetch the file again",
+                    "{} bytes, but the object states {}; fetch the file again",
                     entry.size, id.bytes
                 ),
             });
@@ -196,7 +196,7 @@ impl Archive {
         Ok(self.storage_of(entry))
     }
 
-    /// The storages of a TorchScript file in the order of their numbers.
+    /// The storages of a TorchScript file, in order of their numbers.
     pub(super) fn numbered(&self) -> Vec<NumberedStorage> {
         let start = format!("{}data/", self.prefix);
         let numbered = self.entries.iter().filter_map(|(name, entry)| {
@@ -209,7 +209,9 @@ impl Archive {
     }
 
     fn entry(&self, name: &str) -> Result<&Entry> {
-        let missing = || content(self.file.name(), format!("no entry `{}`", quote(name)));
+        let missing = || {
+            content(self.file.name(), format!("no entry `{}`; fetch the file again", quote(name)))
+        };
         self.entries.get(&format!("{}{name}", self.prefix)).ok_or_else(missing)
     }
 
@@ -234,15 +236,17 @@ fn prefix(file: &FileBytes, entries: &BTreeMap<String, Entry>) -> Result<String>
             [] => (),
             [folder] => return Ok(folder.clone()),
             _ => {
-                let reason = format!("{} folders with a `{landmark}`", folders.len());
+                let reason =
+                    format!("{} folders contain `{landmark}`; expected one", folders.len());
                 return Err(content(file.name(), reason));
             }
         }
     }
-    Err(content(file.name(), "a zip file without `data.pkl`: not a file of PyTorch"))
+    Err(content(file.name(), "no `data.pkl` in this zip file; give a file of torch.save"))
 }
 
-/// Whether a name from an archive stays inside the folder that it is unpacked to, on any system.
+/// True if a name from an archive stays inside the target folder when it is unpacked, on any
+/// system.
 fn is_safe_name(name: &str) -> bool {
     let foreign = name.contains('\\') || name.contains('\0') || name.contains(':');
     !name.is_empty()

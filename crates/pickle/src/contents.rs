@@ -1,4 +1,4 @@
-//! What a file holds, whatever its kind.
+//! Content of a file of any kind.
 
 use super::archive::{Archive, NumberedStorage};
 use super::error::{PickleError, Result};
@@ -13,60 +13,63 @@ use super::tensors::{Outside, Tensors};
 use super::to_plain::to_plain;
 use super::walk::Walk;
 
-/// Where a tar file has its magic (POSIX.1-1988 ustar).
+/// Offset of a tar file's magic (POSIX.1-1988 ustar).
 const TAR_MAGIC_AT: usize = 257;
 
-/// The kinds of files, told by their content.
+/// Kind of a file, detected from its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A pickle by itself, as EDM and StyleGAN write them.
+    /// A single pickle, as EDM and StyleGAN write them.
     Pickle,
     /// A file of `torch.save` before PyTorch 1.6.
     Legacy,
-    /// A zip file of `torch.save` since then.
+    /// A zip file of `torch.save` since PyTorch 1.6.
     Archive,
     /// A zip file with a TorchScript program.
     Script,
 }
 
-/// What a file holds.
+/// Content of a file.
+///
+/// Lists that do not occur in a kind of file are empty.
 #[derive(Clone, Debug)]
 pub struct Contents {
-    /// What errors call the file.
+    /// Name of the file in errors.
     pub file: String,
-    /// The kind of file.
+    /// Kind of the file.
     pub kind: Kind,
     /// Networks that were pickled as objects.
     pub networks: Vec<PickledNetwork>,
-    /// Other objects with a class.
+    /// Other instances of a class, such as losses.
     pub objects: Vec<PickledObject>,
-    /// Dictionaries with tensors in them.
+    /// Dictionaries that contain tensors.
     pub state_dicts: Vec<StateDict>,
-    /// The other entries at the top.
+    /// The other entries of the outermost dictionary.
     pub values: Vec<(String, Plain)>,
-    /// Raw storages of a TorchScript file; nothing else of it is read.
+    /// Raw storages of a TorchScript file, the only part of it that is read.
     pub storages: Vec<NumberedStorage>,
 }
 
 impl Contents {
-    /// The network of this key; without one, the only network, or else the one with the first
-    /// usual name (`ema` first).
+    /// The network with this key. Without a key: the only network, or the one whose name is first
+    /// in the list of usual names (`ema` first).
     ///
     /// # Errors
     ///
-    /// If there is none, or which of several is not plain.
+    /// If there is no such network, or several and none has a usual name.
     pub fn network(&self, wanted: Option<&str>) -> Result<(&PickledNetwork, Choice)> {
         let names: Vec<&str> = self.networks.iter().map(|it| it.key.as_str()).collect();
         let (index, choice) = state_dict::choose(&self.file, "network", &names, wanted)?;
         Ok((&self.networks[index], choice))
     }
 
-    /// The state dict at this path; without one, the only one, or else the one with the first
-    /// usual name (`ema` first, then the top, then `state_dict`, `model` and the like).
+    /// The state dict at this path. Without a path: the only one, or the one whose name is first in
+    /// the list of usual names (`ema` first, then the outermost dictionary, then `state_dict`,
+    /// `model` and others).
     ///
     /// # Errors
     ///
-    /// If there is none, or which of several is not plain.
+    /// If there is no such state dict, or several and none has a usual name.
     pub fn state_dict(&self, wanted: Option<&str>) -> Result<(&StateDict, Choice)> {
         let names: Vec<&str> = self.state_dicts.iter().map(|it| it.path.as_str()).collect();
         let (index, choice) = state_dict::choose(&self.file, "state dict", &names, wanted)?;
@@ -74,11 +77,11 @@ impl Contents {
     }
 }
 
-/// The kind of a file, from its first bytes and, for a zip file, its directory.
+/// Detects the kind of a file from its first bytes and, for a zip file, its directory.
 ///
 /// # Errors
 ///
-/// If it is of no kind that is read here, or a zip file that is damaged or unsafe.
+/// If the kind is not supported, or a zip file is damaged or unsafe.
 pub fn kind(file: &FileBytes, limits: &Limits) -> Result<Kind> {
     let zip = |archive: Archive| if archive.is_script() { Kind::Script } else { Kind::Archive };
     match by_magic(file)? {
@@ -91,8 +94,8 @@ pub fn kind(file: &FileBytes, limits: &Limits) -> Result<Kind> {
 ///
 /// # Errors
 ///
-/// Naming the file and the byte: if it is damaged, names what is not on the list of harmless
-/// names, asks for more than the limits, or is of no kind that is read here.
+/// If the file is damaged, contains a name outside the list of harmless names, exceeds the limits,
+/// or is of a kind that is not supported. The error names the file and the byte.
 pub fn open(file: &FileBytes, limits: &Limits) -> Result<Contents> {
     let (name, bytes) = (file.name(), file.bytes());
     match by_magic(file)? {
@@ -121,7 +124,7 @@ pub fn open(file: &FileBytes, limits: &Limits) -> Result<Contents> {
     }
 }
 
-/// The kind as far as the first bytes tell; any zip file is an archive.
+/// The kind according to the first bytes; any zip file is an archive.
 pub(super) fn by_magic(file: &FileBytes) -> Result<Kind> {
     let bytes = file.bytes();
     let unknown = |found: &str| {
@@ -189,9 +192,10 @@ fn collect<'w>(
         let name = key.to_owned();
         if let Some(instance) = Instance::of(walk, id)? {
             let is_module = instance.is_module(walk)?;
-            match is_module {
-                true => contents.networks.push(networks.network(name, id)?),
-                false => contents.objects.push(networks.object(name, instance)?),
+            if is_module {
+                contents.networks.push(networks.network(name, id)?)
+            } else {
+                contents.objects.push(networks.object(name, instance)?)
             }
         } else if !leading.contains(key) && !networks.is_tensor(id) {
             contents.values.push((name, to_plain(walk, id)?));

@@ -1,6 +1,6 @@
-//! Types of numbers that tensors are made of.
+//! Element types of tensors.
 
-/// A type of number.
+/// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dtype {
     /// 64-bit floating point.
@@ -9,24 +9,24 @@ pub enum Dtype {
     F32,
     /// 16-bit floating point.
     F16,
-    /// The upper half of a 32-bit floating-point number.
+    /// bfloat16: the upper half of a 32-bit floating-point number.
     Bf16,
     /// 64-bit integer.
     I64,
     /// 32-bit integer.
     I32,
-    /// 8-bit integer without sign.
+    /// Unsigned 8-bit integer.
     U8,
-    /// A byte that is 0 or 1.
+    /// Boolean, one byte per element.
     Bool,
 }
 
 impl Dtype {
-    /// All of them.
+    /// All types.
     pub const ALL: [Self; 8] =
         [Self::F64, Self::F32, Self::F16, Self::Bf16, Self::I64, Self::I32, Self::U8, Self::Bool];
 
-    /// Bytes of one number.
+    /// Size of one element in bytes.
     pub fn bytes(self) -> usize {
         match self {
             Self::F64 | Self::I64 => 8,
@@ -36,7 +36,7 @@ impl Dtype {
         }
     }
 
-    /// PyTorch's name of it, after `torch.`.
+    /// PyTorch's name of the type, without `torch.`.
     pub fn torch_name(self) -> &'static str {
         match self {
             Self::F64 => "float64",
@@ -50,7 +50,7 @@ impl Dtype {
         }
     }
 
-    /// PyTorch's class of storages of it, after `torch.`.
+    /// PyTorch's class of storages with this type, without `torch.`.
     pub fn storage_class(self) -> &'static str {
         match self {
             Self::F64 => "DoubleStorage",

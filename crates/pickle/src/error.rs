@@ -1,4 +1,4 @@
-//! What can be wrong with a pickle, told with the file, the byte and what to do.
+//! Errors of reading and writing, with the file, the byte and the remedy.
 
 use std::io;
 
@@ -7,8 +7,8 @@ const MAX_QUOTE: usize = 120;
 
 /// An error of reading or writing a pickle.
 ///
-/// Messages never repeat their source's text: print the chain. Offsets count from the start of
-/// what `file` names: a file, or an entry of a zip file (`model.pt: archive/data.pkl`).
+/// Messages do not repeat their source's text: print the chain. Offsets count from the start of
+/// `file`, which is a file or an entry of a zip file (`model.pt: archive/data.pkl`).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PickleError {
@@ -17,87 +17,87 @@ pub enum PickleError {
     Io {
         /// The file.
         file: String,
-        /// Why not.
+        /// Cause.
         source: io::Error,
     },
-    /// The file's content is of no kind that is read here.
-    #[error("{file}: byte 0: {found}: give a pickle or PyTorch file (.pkl, .pt, .pth)")]
+    /// The file is of an unknown or unsupported kind.
+    #[error("{file}: byte 0: {found}; give a pickle or PyTorch file (.pkl, .pt, .pth)")]
     Kind {
         /// The file.
         file: String,
-        /// What it looks like.
+        /// Kind that the content resembles.
         found: String,
     },
-    /// The file ends inside something.
-    #[error("{file}: byte {at}: cut short inside {what}: fetch the file again")]
+    /// The file ends inside a value.
+    #[error("{file}: byte {at}: cut short inside {what}; fetch the file again")]
     Truncated {
         /// The file.
         file: String,
-        /// Where what is cut short starts.
+        /// Start of the value.
         at: usize,
-        /// What is cut short.
+        /// Description of the value.
         what: String,
     },
     /// An opcode that no network's file needs.
-    #[error("{file}: byte {at}: opcode {opcode} is refused: do not open this file with Python")]
+    #[error("{file}: byte {at}: opcode {opcode} is refused; do not open this file with Python")]
     Opcode {
         /// The file.
         file: String,
-        /// Where it stands.
+        /// Position of the opcode.
         at: usize,
-        /// Its name, or its byte if it has none.
+        /// Its name, or the byte if it has no name.
         opcode: String,
     },
-    /// A name that is not on the list of harmless ones; it was neither imported nor called.
-    #[error("{file}: byte {at}: global `{global}` is refused: do not open this file with Python")]
+    /// A name that is not on the list of harmless names. It was neither imported nor called.
+    #[error("{file}: byte {at}: global `{global}` is refused; do not open this file with Python")]
     Global {
         /// The file.
         file: String,
-        /// Where it is named.
+        /// Position of the name.
         at: usize,
         /// Module and name.
         global: String,
     },
-    /// Something that Python would read and this reader does not.
+    /// A value that Python reads and this reader does not.
     #[error(
-        "{file}: byte {at}: {what} is not read here: save the weights again as float32 with torch.save"
+        "{file}: byte {at}: {what} is not supported; save the weights again as float32 with torch.save"
     )]
     Unsupported {
         /// The file.
         file: String,
-        /// Where it stands.
+        /// Position of the value.
         at: usize,
-        /// What it is.
+        /// Description of the value.
         what: String,
     },
-    /// The bytes make no sense.
-    #[error("{file}: byte {at}: {reason}: the file is damaged or hostile, fetch it again")]
+    /// The bytes are not a valid pickle, or not one that PyTorch writes.
+    #[error("{file}: byte {at}: {reason}; the file is damaged or hostile, fetch it again")]
     Malformed {
         /// The file.
         file: String,
-        /// Where.
+        /// Position of the fault.
         at: usize,
-        /// What is wrong.
+        /// Description of the fault.
         reason: String,
     },
-    /// The file asks for more than its reader gives.
-    #[error("{file}: byte {at}: more than {limit} {what}: if you trust the file, raise the limit")]
+    /// The file exceeds one of the [`Limits`](crate::Limits).
+    #[error("{file}: byte {at}: more than {limit} {what}; if you trust the file, raise the limit")]
     Limit {
         /// The file.
         file: String,
-        /// Where the limit was passed.
+        /// Position at which the limit was exceeded.
         at: usize,
-        /// What there is too much of.
+        /// Counted unit.
         what: &'static str,
-        /// The most that is allowed.
+        /// The limit.
         limit: u64,
     },
-    /// A zip file's directory cannot be read.
-    #[error("{file}: no whole zip file: fetch it again")]
+    /// The directory of a zip file cannot be read.
+    #[error("{file}: not a complete zip file; fetch it again")]
     Zip {
         /// The file.
         file: String,
-        /// Why not.
+        /// Cause.
         source: zip::result::ZipError,
     },
     /// An entry of a zip file cannot be used.
@@ -105,19 +105,19 @@ pub enum PickleError {
     Entry {
         /// The file.
         file: String,
-        /// Where the entry starts.
+        /// Start of the entry.
         at: usize,
         /// Name of the entry.
         entry: String,
-        /// What is wrong, and what to do.
+        /// Description of the fault and the remedy.
         reason: String,
     },
-    /// Numbers are stored with their highest byte first.
-    #[error("{file}: byte {at}: big-endian numbers: save it again on a little-endian machine")]
+    /// Values are stored with their highest byte first.
+    #[error("{file}: byte {at}: big-endian values; save it again on a little-endian machine")]
     BigEndian {
         /// The file.
         file: String,
-        /// Where the file says so.
+        /// Position at which the file states its byte order.
         at: usize,
     },
     /// A tensor cannot be used.
@@ -125,30 +125,30 @@ pub enum PickleError {
     Tensor {
         /// The file.
         file: String,
-        /// Where the tensor is described.
+        /// Position of the tensor's description.
         at: usize,
         /// Its name.
         tensor: String,
-        /// What is wrong, and what to do.
+        /// Description of the fault and the remedy.
         reason: String,
     },
-    /// A whole file that does not hold what was asked of it.
+    /// A valid file lacks the requested content, or several parts of it match.
     #[error("{file}: {reason}")]
     Content {
         /// The file.
         file: String,
-        /// What is missing or ambiguous, and what to do.
+        /// Missing or ambiguous part, and the remedy.
         reason: String,
     },
-    /// A value that the writer has no form for.
+    /// A value that the writer cannot represent.
     #[error("cannot write {what}")]
     Unwritable {
-        /// What it is, and what can be written.
+        /// Description of the value.
         what: String,
     },
 }
 
-/// A result of this module.
+/// A result with a [`PickleError`].
 pub type Result<T> = std::result::Result<T, PickleError>;
 
 /// A piece of a file's own text, short and printable enough for a message.
@@ -160,12 +160,12 @@ pub(super) fn quote(text: &str) -> String {
     quoted
 }
 
-/// An error of bytes that make no sense.
+/// The error of invalid bytes.
 pub(super) fn malformed(file: &str, at: usize, reason: impl Into<String>) -> PickleError {
     PickleError::Malformed { file: file.to_owned(), at, reason: reason.into() }
 }
 
-/// An error of a file that does not hold what was asked of it.
+/// The error of missing or ambiguous content.
 pub(super) fn content(file: &str, reason: impl Into<String>) -> PickleError {
     PickleError::Content { file: file.to_owned(), reason: reason.into() }
 }

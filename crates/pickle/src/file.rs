@@ -1,4 +1,4 @@
-//! The bytes of a file, shared by all that is read from it.
+//! The bytes of a file, shared by everything read from it.
 
 use std::fmt;
 use std::fs;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::error::{PickleError, Result};
 
-/// A file's bytes and the name by which errors call it; a clone shares the bytes.
+/// The bytes of a file, with its name in errors. A clone shares the bytes.
 #[derive(Clone)]
 pub struct FileBytes {
     name: Arc<str>,
@@ -15,12 +15,12 @@ pub struct FileBytes {
 }
 
 impl FileBytes {
-    /// Takes bytes from wherever they are: a vector, a memory map. They must stay as they are.
+    /// Wraps bytes of any source: a vector, a memory map. They must not change.
     pub fn new(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self { name: name.into(), bytes: Arc::new(bytes) }
     }
 
-    /// Reads a file, once its size in memory.
+    /// Reads a file into memory.
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl FileBytes {
         }
     }
 
-    /// What errors call the file.
+    /// Name of the file in errors.
     pub fn name(&self) -> &str {
         &self.name
     }

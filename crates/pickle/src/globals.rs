@@ -1,14 +1,14 @@
 //! The names that a pickle may mention.
 //!
-//! Nothing here is ever imported: a name on the list becomes an inert value that the layers above
-//! know how to read. The list is what PyTorch, NumPy and EDM's own classes put into the files of
-//! networks; it is a list of exact names, for a rule would let something through.
+//! Nothing is ever imported: a name on the list becomes an inert value, which the rest of this
+//! crate interprets. The list contains the names that PyTorch, NumPy and EDM's classes write into
+//! files of networks. It lists exact names, because a pattern could admit more than intended.
 
-/// Calls of these, and instances of these, are dictionaries.
+/// Classes whose calls and instances are dictionaries.
 const MAPPINGS: [(&str, &str); 3] =
     [("collections", "OrderedDict"), ("collections", "defaultdict"), ("dnnlib.util", "EasyDict")];
 
-/// Module and names of it.
+/// Modules and their allowed names.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("torch_utils.persistence", &["_reconstruct_persistent_obj"]),
     ("dnnlib.util", &["EasyDict"]),
@@ -79,29 +79,29 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["SiLU", "ReLU", "ReLU6", "LeakyReLU", "GELU", "Sigmoid", "Tanh"],
     ),
     ("torch.nn.parameter", &["Parameter"]),
-    // Options of a program, beside the weights in its checkpoints.
+    // Options of a program, stored next to the weights in its checkpoints.
     ("argparse", &["Namespace"]),
     ("numpy", &["dtype", "ndarray"]),
     ("numpy.core.multiarray", &["scalar", "_reconstruct"]),
     ("numpy._core.multiarray", &["scalar", "_reconstruct"]),
 ];
 
-/// Whether a pickle may mention the name.
+/// True if a pickle may contain the name.
 pub(super) fn is_allowed(module: &str, name: &str) -> bool {
     ALLOWED.iter().any(|(it, names)| *it == module && names.contains(&name))
 }
 
-/// Whether instances of the class are read as dictionaries.
+/// True if instances of the class are read as dictionaries.
 pub(super) fn is_mapping(module: &str, name: &str) -> bool {
     MAPPINGS.contains(&(module, name)) || (is_builtin(module) && name == "dict")
 }
 
-/// Python's built-in names, under the module's name of Python 2 or 3.
+/// True for the module of Python's built-in names, in Python 2 or 3.
 pub(super) fn is_builtin(module: &str) -> bool {
     ["builtins", "__builtin__"].contains(&module)
 }
 
-/// Whether the class is a module of PyTorch's own.
+/// True if the class belongs to `torch.nn.modules`.
 pub(super) fn is_torch_module(module: &str) -> bool {
     module.starts_with("torch.nn.modules.")
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_names_of_the_list_are_allowed() {
+    fn only_listed_names_are_allowed() {
         assert!(is_allowed("torch._utils", "_rebuild_tensor_v2"));
         for (module, name) in [
             ("os", "system"),

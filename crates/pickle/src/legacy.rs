@@ -1,9 +1,8 @@
-//! Files of `torch.save` before PyTorch 1.6, and the storages inside EDM's pickles, which are such
-//! files too.
+//! Files of `torch.save` before PyTorch 1.6. Storages inside EDM's pickles have the same format.
 //!
-//! Five pickles stand one after another: a magic number, the version of the protocol, facts about
-//! the machine, the object, and the list of the keys of its storages. Then come the storages in
-//! the order of that list, each an `i64` count of its numbers and the numbers.
+//! A file starts with five pickles: a magic number, the version of the protocol, properties of the
+//! machine, the object, and the list of its storages' keys. The storages follow in the order of
+//! that list, each as an `i64` count of elements and the elements.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,23 +16,23 @@ use super::storage::StorageId;
 use super::value::Node;
 use super::walk::Walk;
 
-/// What the first pickle holds.
+/// Value of the first pickle.
 pub(super) const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 
-/// Bytes of it in a pickle.
+/// Length of the magic number in a pickle, in bytes.
 const MAGIC_BYTES: u8 = 10;
 
-/// What the second pickle holds.
+/// Value of the second pickle.
 pub(super) const PROTOCOL: i64 = 1001;
 
-/// The object of a file, and where its storages are.
+/// The object of a file, and the positions of its storages.
 pub(super) struct Legacy<'a> {
     pub(super) document: Document<'a>,
-    /// Places in the file by key.
+    /// Positions in the file by key.
     pub(super) storages: BTreeMap<String, Range<usize>>,
 }
 
-/// Whether the file starts with the magic number, as protocols 2 and up write it.
+/// True if the file starts with the magic number, in protocol 2 or newer.
 pub(super) fn is_legacy(bytes: &[u8]) -> bool {
     let magic = &MAGIC.to_le_bytes()[..usize::from(MAGIC_BYTES)];
     match bytes {
@@ -42,7 +41,7 @@ pub(super) fn is_legacy(bytes: &[u8]) -> bool {
     }
 }
 
-/// Reads a legacy file that is `part` of the file's bytes.
+/// Reads a legacy file from `part` of the bytes.
 pub(super) fn read<'a>(
     file: &'a str,
     bytes: &'a [u8],
@@ -59,11 +58,11 @@ pub(super) fn read<'a>(
 
     let start = part.start;
     if first(&next()?) != Node::Long(Box::new(MAGIC)) {
-        return Err(malformed(file, start, "no magic number of PyTorch"));
+        return Err(malformed(file, start, "PyTorch's magic number is missing"));
     }
     let version = next()?;
     if first(&version) != Node::Int(PROTOCOL) {
-        return Err(malformed(file, version.arena.offset(version.root), "no version 1001"));
+        return Err(malformed(file, version.arena.offset(version.root), "the version is not 1001"));
     }
     check_machine(&Walk::new(file, &next()?, bytes, limits))?;
     let document = next()?;
@@ -83,20 +82,21 @@ pub(super) fn read<'a>(
 
     let walk = Walk::new(file, &keys, bytes, limits);
     let list = walk.sequence(keys.root);
-    let list = list.ok_or_else(|| walk.malformed(keys.root, "no list of storages"))?;
+    let list = list.ok_or_else(|| walk.malformed(keys.root, "the list of storages is missing"))?;
     let mut cursor = Cursor::new(file, bytes, keys.end..part.end);
     let mut storages = BTreeMap::new();
     for &key in list {
         let found = walk.text(key).and_then(|text| Some((text, expected.get(text)?)));
         let Some((key, &(length, dtype, _))) = found else {
-            return Err(walk.malformed(key, "a storage that the object does not have"));
+            return Err(walk.malformed(key, "a storage that the object does not reference"));
         };
         let start = cursor.at();
         let count = i64::from_le_bytes(cursor.array("a storage's length")?);
         let counted = usize::try_from(count).ok();
         let counted = counted.and_then(|it| it.checked_mul(dtype.map_or(1, |it| it.bytes())));
         if counted != Some(length) {
-            let reason = format!("storage of {count} numbers, the object says {length} bytes");
+            let reason =
+                format!("storage of {count} elements, but the object states {length} bytes");
             return Err(malformed(file, start, reason));
         }
         let place = cursor.span(length as u64, "a storage")?;
@@ -105,7 +105,7 @@ pub(super) fn read<'a>(
     Ok(Legacy { document, storages })
 }
 
-/// Refuses a file of a machine with another order of bytes.
+/// Checks that the file is little-endian.
 fn check_machine(walk: &Walk<'_>) -> Result<()> {
     let root = walk.document.root;
     let little = walk.require(root, "little_endian")?;
@@ -114,15 +114,16 @@ fn check_machine(walk: &Walk<'_>) -> Result<()> {
         Node::Bool(false) => {
             Err(PickleError::BigEndian { file: walk.file.to_owned(), at: walk.at(little) })
         }
-        _ => Err(walk.malformed(little, "an order of bytes that is no truth value")),
+        _ => Err(walk.malformed(little, "the byte order is not a boolean")),
     }
 }
 
-/// The place of a storage by its key.
+/// The position of a storage in the file.
 pub(super) fn place(
     storages: &BTreeMap<String, Range<usize>>,
     storage: &StorageId<'_>,
 ) -> std::result::Result<Range<usize>, String> {
-    let missing = || format!("a storage `{}` that is not in the file", quote(storage.key));
+    let missing =
+        || format!("storage `{}` is not in the file; fetch the file again", quote(storage.key));
     storages.get(storage.key).cloned().ok_or_else(missing)
 }

@@ -1,25 +1,25 @@
-//! How much a file may ask for.
+//! Limits on time and memory.
 
-/// Limits of one reading.
+/// Limits on the time and memory of reading one file.
 ///
-/// The defaults leave a factor of at least ten to the largest networks of this field (about
-/// 100,000 opcodes and 20,000 memo entries), and bound what a hostile file costs to a few hundred
+/// The defaults are at least ten times what the largest networks of this field need (about 100,000
+/// opcodes and 20,000 memo entries). They bound the cost of a hostile file to a few hundred
 /// megabytes and a few seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Deepest nesting of values; a module costs about 5. Default 400.
+    /// Levels of nesting; a module needs about 5. Default 400.
     pub depth: usize,
-    /// Most memo entries, and the largest index of one. Default 2²⁰.
+    /// Memo entries, and their largest index. Default 2²⁰.
     pub memo: usize,
-    /// Most opcodes of one pickle. Default 2²³.
+    /// Opcodes per pickle. Default 2²³.
     pub opcodes: u64,
-    /// Most bytes that the values of one pickle take, without the file itself. Default 256 MiB.
+    /// Bytes of memory for the values of one pickle, without the file itself. Default 256 MiB.
     pub allocated: u64,
-    /// Most steps of looking through the values of one pickle: one for an entry looked at, one
-    /// for a byte that is made of it. It bounds what references can multiply. Default 2²⁶.
+    /// Steps while the values of one pickle are interpreted: one per visited entry and per byte
+    /// copied from it. Bounds the cost of values that are referenced many times. Default 2²⁶.
     pub walk: u64,
-    /// Most bytes that may come out of one file, inflated or as tensors of shared storages, as a
-    /// multiple of the file's size; [`Limits::FLOOR`] is always allowed. Default 20.
+    /// Bytes that one file may expand to, inflated or as tensors of shared storages, as a multiple
+    /// of the file's size. [`Limits::FLOOR`] bytes are always allowed. Default 20.
     pub expansion: u64,
 }
 
@@ -37,10 +37,10 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Bytes that may always come out of a file, however small it is.
+    /// Bytes that any file may expand to.
     pub const FLOOR: u64 = 64 << 20;
 
-    /// The most bytes that may come out of a file of `size` bytes.
+    /// Bytes that a file of `size` bytes may expand to.
     pub fn expanded(&self, size: usize) -> u64 {
         self.expansion.saturating_mul(size as u64).saturating_add(Self::FLOOR)
     }

@@ -1,8 +1,8 @@
 //! Networks pickled as objects: EDM's and StyleGAN's files, and PyTorch's own modules.
 //!
-//! A module of EDM's is a call of `_reconstruct_persistent_obj` with one dictionary: the text of
-//! the Python module that defines the class (`module_src`), the class's name, and the state.
-//! Python's loader runs that text. Here it is hashed and dropped.
+//! A module of EDM is a call of `_reconstruct_persistent_obj` with one dictionary: the text of the
+//! Python module that defines the class (`module_src`), the name of the class, and the state.
+//! Python's loader runs that text. This crate hashes and drops it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,58 +16,58 @@ use super::to_plain::to_plain;
 use super::value::{Id, Node};
 use super::walk::Walk;
 
-/// What a module costs of the budget of looking, beside its names and values.
+/// Steps charged for a module, in addition to its names and values.
 const MODULE_BYTES: usize = size_of::<PickledModule>();
 
 /// A network of a file.
 #[derive(Clone, Debug)]
 pub struct PickledNetwork {
-    /// The entry of the file that it is, such as `ema`; empty if it is the whole file.
+    /// Key of the network in the file, such as `ema`; empty if it is the whole file.
     pub key: String,
-    /// Its modules, each before those inside it; the first is the network itself.
+    /// Modules, each before its children. The first is the network itself.
     pub modules: Vec<PickledModule>,
-    /// Its parameters and persistent buffers, in the order of `state_dict()`.
+    /// Parameters and persistent buffers, in the order of `state_dict()`.
     pub tensors: Vec<StoredTensor>,
 }
 
 /// A module of a network.
 #[derive(Clone, Debug)]
 pub struct PickledModule {
-    /// Where in the network, as `model.enc.32x32_conv`; empty for the network itself.
+    /// Path in the network, such as `model.enc.32x32_conv`; empty for the network itself.
     pub path: String,
-    /// Name of its class; with its module's name for PyTorch's own.
+    /// Name of the class. PyTorch's own classes include the module's name.
     pub class_name: String,
     /// BLAKE3 of the Python text that defines the class, in hexadecimal digits.
     pub source_hash: Option<Arc<str>>,
-    /// Arguments that it was made with, a tuple.
+    /// Positional constructor arguments, a tuple.
     pub init_args: Plain,
-    /// Named arguments that it was made with, a dictionary.
+    /// Named constructor arguments, a dictionary.
     pub init_kwargs: Plain,
-    /// Its other values without a leading underscore, such as `sigma_data`, a dictionary.
+    /// Other attributes without a leading underscore, such as `sigma_data`; a dictionary.
     pub attributes: Plain,
 }
 
-/// An object of a file that is no network, such as a loss.
+/// An instance of a class other than a network, such as a loss.
 #[derive(Clone, Debug)]
 pub struct PickledObject {
-    /// The entry of the file that it is, such as `loss_fn`.
+    /// Key of the object in the file, such as `loss_fn`.
     pub key: String,
-    /// Name of its class.
+    /// Name of the class.
     pub class_name: String,
     /// BLAKE3 of the Python text that defines the class, in hexadecimal digits.
     pub source_hash: Option<Arc<str>>,
-    /// Its values, a dictionary.
+    /// Attributes, a dictionary.
     pub state: Plain,
 }
 
 impl PickledNetwork {
-    /// The network as a module: its class and the arguments that it was made with.
+    /// The network as a module: its class and constructor arguments.
     pub fn root(&self) -> &PickledModule {
         &self.modules[0]
     }
 }
 
-/// A class and a state, as far as they have been read.
+/// An instance of a class.
 pub(super) struct Instance {
     class_name: String,
     source: Option<Id>,
@@ -75,20 +75,21 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Reads the value, if it is an object of EDM's kind or a module of PyTorch's own.
+    /// Reads the value if it is a persistent object of EDM or a module of PyTorch.
     pub(super) fn of(walk: &Walk<'_>, id: Id) -> Result<Option<Self>> {
         let persistent = ("torch_utils.persistence", "_reconstruct_persistent_obj");
         if let Some(args) = walk.args_of(id, persistent.0, persistent.1) {
             let &[meta] = args else {
-                return Err(walk.malformed(id, "a persistent object with other arguments than one"));
+                return Err(walk.malformed(id, "a persistent object needs exactly one argument"));
             };
             let kind = walk.require(meta, "type")?;
             if walk.text(kind) != Some("class") {
-                return Err(walk.malformed(kind, "a persistent object that is of no class"));
+                return Err(walk.malformed(kind, "a persistent object whose type is not `class`"));
             }
             let name = walk.require(meta, "class_name")?;
             let class_name = walk.text(name);
-            let class_name = class_name.ok_or_else(|| walk.malformed(name, "no class's name"))?;
+            let class_name =
+                class_name.ok_or_else(|| walk.malformed(name, "a class name that is not text"))?;
             walk.spend(name, class_name.len())?;
             let source = Some(walk.require(meta, "module_src")?);
             let state = walk.require(meta, "state")?;
@@ -103,14 +104,14 @@ impl Instance {
         Ok(Some(Self { class_name: format!("{module}.{name}"), source: None, state }))
     }
 
-    /// Whether it has parameters and modules, as networks do and losses do not.
+    /// True if it has parameters and modules, as networks do and losses do not.
     pub(super) fn is_module(&self, walk: &Walk<'_>) -> Result<bool> {
         let parts = [walk.get(self.state, "_parameters")?, walk.get(self.state, "_modules")?];
         Ok(parts.iter().all(Option::is_some))
     }
 }
 
-/// Reads networks of one pickle; a text of Python is hashed once.
+/// Reads the networks of one pickle. Each Python source is hashed once.
 pub(super) struct Networks<'t, 'w> {
     walk: &'w Walk<'w>,
     tensors: &'t mut Tensors<'w>,
@@ -122,19 +123,19 @@ impl<'t, 'w> Networks<'t, 'w> {
         Self { walk, tensors, hashes: HashMap::new() }
     }
 
-    /// Whether the value is a tensor or a parameter.
+    /// True if the value is a tensor or a parameter.
     pub(super) fn is_tensor(&self, id: Id) -> bool {
         self.tensors.is_tensor(id)
     }
 
-    /// An object that is no network.
+    /// Reads an object that is not a network.
     pub(super) fn object(&mut self, key: String, instance: Instance) -> Result<PickledObject> {
         let source_hash = self.hash(instance.source)?;
         let state = to_plain(self.walk, instance.state)?;
         Ok(PickledObject { key, class_name: instance.class_name, source_hash, state })
     }
 
-    /// The network whose outermost module is `root`.
+    /// Reads the network whose outermost module is `root`.
     pub(super) fn network(&mut self, key: String, root: Id) -> Result<PickledNetwork> {
         let walk = self.walk;
         let mut network = PickledNetwork { key, modules: Vec::new(), tensors: Vec::new() };
@@ -165,14 +166,14 @@ impl<'t, 'w> Networks<'t, 'w> {
                     inner.push((module, walk.join(module, &path, name)?, depth + 1));
                 }
             }
-            // The last is taken first.
+            // The stack returns the last one first.
             open.extend(inner.into_iter().rev());
             network.modules.push(self.module(path, instance)?);
         }
         Ok(network)
     }
 
-    /// A module's own parameters and persistent buffers by name.
+    /// Parameters and persistent buffers of a module by name, excluding its children.
     fn own_tensors(&self, instance: &Instance) -> Result<Vec<(&'w str, Id)>> {
         let walk = self.walk;
         let mut hidden = HashSet::new();
@@ -223,7 +224,7 @@ impl<'t, 'w> Networks<'t, 'w> {
             return Ok(Some(Arc::clone(hash)));
         }
         let Some(source) = self.walk.text(id) else {
-            return Err(self.walk.malformed(id, "a class's source that is no text"));
+            return Err(self.walk.malformed(id, "a class source that is not text"));
         };
         let hash: Arc<str> = blake3::hash(source.as_bytes()).to_hex().as_str().into();
         self.hashes.insert(id, Arc::clone(&hash));
@@ -231,7 +232,7 @@ impl<'t, 'w> Networks<'t, 'w> {
     }
 }
 
-/// The entries of what must be a dictionary.
+/// The entries of a dictionary; any other value is an error.
 fn entries<'w>(walk: &Walk<'w>, id: Id, what: &str) -> Result<&'w [(Id, Id)]> {
     let entries = walk.entries(id);
     let entries =
@@ -240,17 +241,17 @@ fn entries<'w>(walk: &Walk<'w>, id: Id, what: &str) -> Result<&'w [(Id, Id)]> {
     Ok(entries)
 }
 
-/// What must be a name.
+/// The text of a name; any other value is an error.
 fn text<'w>(walk: &Walk<'w>, id: Id) -> Result<&'w str> {
     walk.text(id).ok_or_else(|| walk.malformed(id, format!("a name that is {}", walk.describe(id))))
 }
 
-/// The error of two tensors of one name.
+/// The error of two tensors with the same name.
 pub(super) fn twice(walk: &Walk<'_>, id: Id, name: &str) -> PickleError {
     PickleError::Tensor {
         file: walk.file.to_owned(),
         at: walk.at(id),
         tensor: quote(name),
-        reason: "named twice: do not use this file".to_owned(),
+        reason: "named twice; do not use this file".to_owned(),
     }
 }

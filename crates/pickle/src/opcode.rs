@@ -3,10 +3,10 @@
 /// Declares the constants and the function that names them from one table.
 macro_rules! opcodes {
     ($($name:ident = $byte:literal,)*) => {
-        // Of some that are refused, only the name is used.
+        // Of some refused opcodes, only the name is used.
         $(#[allow(dead_code)] pub(super) const $name: u8 = $byte;)*
 
-        /// The name of an opcode, if the byte is one.
+        /// Name of the opcode with this byte.
         fn known(byte: u8) -> Option<&'static str> {
             match byte {
                 $($byte => Some(stringify!($name)),)*
@@ -87,10 +87,10 @@ opcodes! {
     READONLY_BUFFER = 0x98,
 }
 
-/// The largest protocol that there is.
+/// Newest protocol.
 pub(super) const MAX_PROTOCOL: u8 = 5;
 
-/// What a message calls a byte that stands where an opcode should.
+/// Description of an opcode's byte in a message.
 pub(super) fn name(byte: u8) -> String {
-    known(byte).map_or_else(|| format!("{byte:#04x} (no opcode)"), str::to_owned)
+    known(byte).map_or_else(|| format!("{byte:#04x} (not an opcode)"), str::to_owned)
 }

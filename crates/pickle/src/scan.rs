@@ -1,4 +1,4 @@
-//! What Python's own loader would import and call, without doing any of it.
+//! Listing of the names that Python's loader would import and call.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -12,10 +12,10 @@ use super::limits::Limits;
 use super::machine::parse_leniently;
 use super::value::{Arena, Id, Node};
 
-/// Pickles inside byte strings of pickles that are looked into.
+/// Depth to which pickles inside byte strings of pickles are scanned.
 const MAX_LEVELS: usize = 4;
 
-/// Functions that would read their bytes as another pickle.
+/// Functions that read their bytes as another pickle.
 const LOADERS: [(&str, &str); 5] = [
     ("torch.storage", "_load_from_bytes"),
     ("pickle", "loads"),
@@ -24,67 +24,67 @@ const LOADERS: [(&str, &str); 5] = [
     ("dill", "loads"),
 ];
 
-/// What Python's own loader would do with a file.
+/// Names and code that Python's loader would use for a file.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The names that would be imported, in alphabetical order.
+    /// Names that would be imported, in alphabetical order.
     pub globals: Vec<GlobalUse>,
-    /// Python texts that would be run as modules (EDM's `module_src`), each once.
+    /// Python sources that would be run as modules (EDM's `module_src`), each once.
     pub sources: Vec<SourceText>,
-    /// Files of TorchScript code, which `torch.jit.load` would compile.
+    /// Number of files with TorchScript code, which `torch.jit.load` would compile.
     pub script_files: usize,
-    /// Pickles that were looked into, those inside others included.
+    /// Number of scanned pickles, including nested ones.
     pub pickles: usize,
-    /// Where looking stopped early: the rest of that pickle is unknown.
+    /// Errors that ended the scan of a pickle early. The rest of that pickle is unknown.
     pub stopped: Vec<PickleError>,
 }
 
-/// A name that a file mentions.
+/// A name in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GlobalUse {
-    /// Module and name, shortened if they are very long.
+    /// Module and name, shortened if very long.
     pub name: String,
-    /// How often it would be imported.
+    /// Number of imports.
     pub imports: usize,
-    /// How often it would be called, or an instance of it made.
+    /// Number of calls, including constructors.
     pub calls: usize,
-    /// The first mention: what it is in, and the byte there.
+    /// First occurrence: the file or entry, and the byte.
     pub first: (String, usize),
-    /// Whether it is on the list of harmless names.
+    /// True if the name is on the list of harmless names.
     pub allowed: bool,
 }
 
-/// A Python text inside a pickle that loading would run.
+/// A Python source inside a pickle, which loading would run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceText {
-    /// BLAKE3 in hexadecimal digits.
+    /// BLAKE3 hash in hexadecimal digits.
     pub hash: String,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub bytes: usize,
 }
 
 impl Report {
-    /// Whether all names are on the list, and all of the file was seen.
+    /// True if all names are on the list and the whole file was scanned.
     ///
-    /// Python's loader may run what the file brings even so: see [`Report::sources`].
+    /// Even then, Python's loader may run code from the file: see [`Report::sources`].
     pub fn is_allowed(&self) -> bool {
         self.stopped.is_empty() && self.globals.iter().all(|it| it.allowed)
     }
 
-    /// Whether loading the file with Python would run text that the file brings.
+    /// True if loading the file with Python would run code from the file.
     pub fn runs_own_code(&self) -> bool {
         !self.sources.is_empty() || self.script_files != 0
     }
 }
 
-/// Lists what Python's loader would import and call, forbidden names included.
+/// Lists the names that Python's loader would import and call, including forbidden names.
 ///
-/// Reading goes on past what [`super::open`] refuses. A pickle that is broken is listed up to
-/// there, and the error is kept in [`Report::stopped`].
+/// The scan continues after names and opcodes that [`open`](crate::open) refuses. A damaged pickle
+/// is listed up to the damage, and [`Report::stopped`] contains the error.
 ///
 /// # Errors
 ///
-/// If the file is of no kind that is read here, or a zip file that is damaged or unsafe.
+/// If the kind of the file is not supported, or a zip file is damaged or unsafe.
 pub fn scan(file: &FileBytes, limits: &Limits) -> Result<Report> {
     let mut scan =
         Scan { limits, report: Report::default(), uses: BTreeMap::new(), sources: BTreeMap::new() };
@@ -113,7 +113,7 @@ struct Scan<'s> {
 }
 
 impl Scan<'_> {
-    /// Looks into pickles that stand one after another, and those inside them.
+    /// Scans `count` consecutive pickles, and those inside them.
     fn pickles(&mut self, label: &str, bytes: &[u8], count: usize) {
         let mut queue = VecDeque::from([(0..bytes.len(), count, 0)]);
         while let Some((part, count, level)) = queue.pop_front() {
@@ -165,7 +165,7 @@ impl Scan<'_> {
         })
     }
 
-    /// The text of EDM's `module_src`, if the entry is one; each text is hashed once.
+    /// Adds the source of an entry `module_src`. Each source is hashed once.
     fn list_source(&mut self, arena: &Arena<'_>, entry: (Id, Id), hashed: &mut HashSet<Id>) {
         let (key, value) = entry;
         if let (Node::Text(key), Node::Text(source)) = (arena.node(key), arena.node(value))
@@ -179,7 +179,7 @@ impl Scan<'_> {
     }
 }
 
-/// Byte strings that a call would read as pickles, and how many pickles each starts with.
+/// Byte strings that a call would read as pickles, and the number of pickles in each.
 fn inner(arena: &Arena<'_>, bytes: &[u8]) -> Vec<(Range<usize>, usize)> {
     let calls = arena.iter().filter_map(|(_, node)| {
         let Node::Object(object) = node else { return None };
@@ -192,7 +192,7 @@ fn inner(arena: &Arena<'_>, bytes: &[u8]) -> Vec<(Range<usize>, usize)> {
         Some((span.clone(), count))
     });
     let mut parts: Vec<_> = calls.collect();
-    // The same bytes may be given to any number of calls.
+    // The same bytes may be arguments of many calls.
     parts.sort_by_key(|(part, _)| part.start);
     parts.dedup();
     parts

@@ -1,4 +1,4 @@
-//! State dicts: tensors by name, at the top of a file or inside its dictionaries.
+//! State dicts: tensors by name, in the outermost dictionary of a file or in nested ones.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -8,10 +8,11 @@ use super::tensor::StoredTensor;
 use super::tensors::Tensors;
 use super::walk::Walk;
 
-/// Dictionaries inside dictionaries that are looked into.
+/// Depth to which nested dictionaries are searched.
 const MAX_LEVELS: usize = 3;
 
-/// The names under which files keep weights, the most wanted first; the empty one is the top.
+/// Usual names of weights in files, the preferred ones first. The empty name is the outermost
+/// dictionary.
 const PREFERRED: [&str; 18] = [
     "ema",
     "model_ema",
@@ -36,26 +37,26 @@ const PREFERRED: [&str; 18] = [
 /// Tensors by name.
 #[derive(Clone, Debug)]
 pub struct StateDict {
-    /// Where in the file, as `checkpoint.model`; empty at the top.
+    /// Path in the file, such as `checkpoint.model`; empty for the outermost dictionary.
     pub path: String,
-    /// The tensors, in the file's order.
+    /// The tensors, in the order of the file.
     pub tensors: Vec<StoredTensor>,
-    /// Keys of the same dictionary that are no tensors.
+    /// Keys of the same dictionary whose values are not tensors.
     pub skipped: Vec<String>,
 }
 
-/// Why one of several was taken.
+/// Reason for the choice of one of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// The caller named it.
     Named,
-    /// There is no other.
+    /// It is the only one.
     Only,
-    /// Its name is the first of the list of usual names that the file has.
+    /// Its name comes first in the list of usual names.
     Preferred,
 }
 
-/// The state dicts of a pickle, and the keys at its top that lead to one.
+/// The state dicts of a pickle, and the keys of the outermost dictionary that lead to one.
 pub(super) fn find<'w>(
     walk: &Walk<'w>,
     tensors: &mut Tensors<'w>,
@@ -71,7 +72,7 @@ pub(super) fn find<'w>(
         let mut dict = StateDict { path: path.clone(), tensors: Vec::new(), skipped: Vec::new() };
         let mut names = HashSet::new();
         for &(key, value) in entries {
-            // Optimisers number their entries; weights have names.
+            // Optimizers number their entries; weights have names.
             let Some(name) = walk.text(key) else { continue };
             if tensors.is_tensor(value) {
                 walk.spend(key, name.len())?;
@@ -99,8 +100,8 @@ pub(super) fn find<'w>(
     Ok((found, leading))
 }
 
-/// Takes one of several by its name: the one that is wanted, or else the only one, or else the
-/// one with the first usual name.
+/// Chooses one of several by name: the requested one, the only one, or the one with the first usual
+/// name.
 pub(super) fn choose(
     file: &str,
     what: &str,
@@ -112,7 +113,7 @@ pub(super) fn choose(
     let list = || names.iter().map(|it| format!("`{}`", quote(it))).collect::<Vec<_>>().join(", ");
     if let Some(wanted) = wanted {
         let found = position(wanted).map(|index| (index, Choice::Named));
-        let missing = || content(file, format!("no {what} `{wanted}`, there is: {}", list()));
+        let missing = || content(file, format!("no {what} `{wanted}`; name one of: {}", list()));
         return found.ok_or_else(missing);
     }
     match names {
@@ -121,7 +122,7 @@ pub(super) fn choose(
         _ => {
             let usual =
                 PREFERRED.iter().find_map(|name| position(name).or_else(|| last_part(name)));
-            let open = || content(file, format!("more than one {what}, name one of: {}", list()));
+            let open = || content(file, format!("more than one {what}; name one of: {}", list()));
             usual.map(|index| (index, Choice::Preferred)).ok_or_else(open)
         }
     }

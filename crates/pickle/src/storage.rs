@@ -1,4 +1,4 @@
-//! Storages: the bytes that tensors are views of.
+//! Storages: the bytes behind tensors.
 
 use std::fmt;
 use std::io::{Cursor, Read};
@@ -18,8 +18,8 @@ const MAX_KEY: usize = 64;
 
 /// Bytes that one or more tensors are views of.
 ///
-/// They stay where they are in the file. Only a compressed entry of a zip file is inflated, when
-/// its bytes are first asked for, and then held once.
+/// The bytes are not copied from the file. A compressed entry of a zip file is inflated on first
+/// use and then kept.
 pub struct Storage {
     file: FileBytes,
     bytes: usize,
@@ -32,13 +32,13 @@ enum Place {
 }
 
 impl Storage {
-    /// A part of the file, which must be inside it.
+    /// A part of the file, which must be within its bounds.
     pub(super) fn slice(file: &FileBytes, part: Range<usize>) -> Arc<Self> {
         let file = file.clone();
         Arc::new(Self { file, bytes: part.len(), place: Place::Slice(part) })
     }
 
-    /// An entry of an archive that becomes `bytes` long.
+    /// An entry of an archive, `bytes` long when inflated.
     pub(super) fn deflated(
         file: &FileBytes,
         archive: ZipArchive<Cursor<FileBytes>>,
@@ -49,31 +49,31 @@ impl Storage {
         Arc::new(Self { file: file.clone(), bytes, place })
     }
 
-    /// What errors call the file that it is in.
+    /// Name of the file in errors.
     pub(super) fn file(&self) -> &str {
         self.file.name()
     }
 
-    /// Its length in bytes.
+    /// Length in bytes.
     pub fn len(&self) -> usize {
         self.bytes
     }
 
-    /// Whether it has no bytes.
+    /// True if the storage has no bytes.
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// Its place in the file, unless it is compressed there.
+    /// Position in the file, unless compressed.
     pub fn range(&self) -> Option<Range<usize>> {
         if let Place::Slice(part) = &self.place { Some(part.clone()) } else { None }
     }
 
-    /// Its bytes.
+    /// The bytes.
     ///
     /// # Errors
     ///
-    /// If it is compressed, and damaged or of another length than the archive says.
+    /// If the entry is compressed, and damaged or of another length than the archive states.
     pub fn content(&self) -> Result<&[u8]> {
         match &self.place {
             Place::Slice(part) => Ok(&self.file.bytes()[part.clone()]),
@@ -99,7 +99,7 @@ impl fmt::Debug for Storage {
     }
 }
 
-/// The content of an entry, which must have `expected` bytes; no more than that is allocated.
+/// Inflates an entry, which must have `expected` bytes; no more are allocated.
 pub(super) fn inflate(
     file: &FileBytes,
     mut archive: ZipArchive<Cursor<FileBytes>>,
@@ -112,19 +112,19 @@ pub(super) fn inflate(
     let mut bytes = Vec::new();
     let read = entry.take(expected as u64 + 1).read_to_end(&mut bytes);
     let reason = match read {
-        Err(error) => format!("damaged ({error}): fetch the file again"),
+        Err(error) => format!("damaged ({error}); fetch the file again"),
         Ok(_) if bytes.len() == expected => return Ok(bytes),
-        Ok(_) => format!("not the {expected} bytes that it should have: fetch the file again"),
+        Ok(_) => format!("not {expected} bytes as stated; fetch the file again"),
     };
     Err(PickleError::Entry { file: file.name().to_owned(), at, entry: name, reason })
 }
 
-/// How a pickle refers to a storage outside it:
+/// Reference of a pickle to a storage outside it:
 /// `('storage', torch.FloatStorage, key, device, numel[, view])`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StorageId<'w> {
     pub(super) key: &'w str,
-    /// Type of the numbers; none for a storage of mere bytes.
+    /// Element type; `None` for an untyped storage.
     pub(super) dtype: Option<Dtype>,
     pub(super) bytes: usize,
 }
@@ -137,10 +137,10 @@ impl<'w> StorageId<'w> {
             return broken(&format!("that is {}", walk.describe(id)));
         };
         let Some(&[kind, class, key, _device, numel, ref view @ ..]) = walk.sequence(*tuple) else {
-            return broken("whose reference is no tuple of five");
+            return broken("whose reference is not a tuple of five");
         };
         if walk.text(kind) != Some("storage") {
-            return broken("whose reference does not say so");
+            return broken("whose reference is not marked as one");
         }
         if view.iter().any(|&it| *walk.node(it) != Node::None) {
             return Err(walk.unsupported(id, "a storage that is a view of another"));
@@ -153,7 +153,7 @@ impl<'w> StorageId<'w> {
             return broken("whose key is longer than any of PyTorch's");
         }
         let Some((module, class)) = walk.global(class) else {
-            return broken("whose class is no name");
+            return broken("whose class is not a name");
         };
         let dtype = match (module, class) {
             ("torch.storage", "UntypedStorage" | "_UntypedStorage") => None,
@@ -161,11 +161,11 @@ impl<'w> StorageId<'w> {
                 Some(&dtype) => Some(dtype),
                 None => return Err(walk.unsupported(id, format!("a {}", quote(class)))),
             },
-            _ => return broken("whose class is none of storages"),
+            _ => return broken("whose class is not a storage"),
         };
         match numel.checked_mul(dtype.map_or(1, Dtype::bytes)) {
             Some(bytes) => Ok(Self { key, dtype, bytes }),
-            None => broken("of more bytes than there are addresses"),
+            None => broken("larger than the address space"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Tensors of a file: a name, a shape, and a view of a storage.
+//! Tensors of a file: a name, a shape and a view of a storage.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use super::dtype::Dtype;
 use super::error::{PickleError, Result, quote};
 use super::storage::Storage;
 
-/// Most axes of a tensor; PyTorch's own limit is 64.
+/// Largest number of axes; PyTorch has the same limit.
 pub(super) const MAX_AXES: usize = 64;
 
-/// A tensor of a file, whose numbers are still in the file.
+/// A tensor of a file. Its elements stay in the file until they are read.
 ///
-/// Element `i` is number `offset + Σ iₖ · stridesₖ` of the storage; that this is inside the
-/// storage has been checked.
+/// Element `i` is element `offset + Σ iₖ · stridesₖ` of the storage. All elements have been checked
+/// to be inside the storage.
 #[derive(Clone, Debug)]
 pub struct StoredTensor {
-    /// Name, as `state_dict()` would give it.
+    /// Name, as in `state_dict()`.
     pub name: String,
     dtype: Dtype,
     shape: Vec<usize>,
@@ -29,7 +29,7 @@ pub struct StoredTensor {
     at: usize,
 }
 
-/// What a tensor's description in a file says.
+/// Description of a tensor in a file.
 pub(super) struct Description {
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
@@ -39,7 +39,7 @@ pub(super) struct Description {
 }
 
 impl StoredTensor {
-    /// Checks a description; `at` is where in `file` it stands.
+    /// Checks a description, which is at byte `at` of `file`.
     pub(super) fn new(
         name: String,
         description: Description,
@@ -52,11 +52,11 @@ impl StoredTensor {
         Ok(tensor)
     }
 
-    /// A view of a whole storage, such as one of a TorchScript file, in order.
+    /// A contiguous view of a whole storage, such as a storage of a TorchScript file.
     ///
     /// # Errors
     ///
-    /// If the shape needs another number of bytes than the storage has.
+    /// If the shape does not need exactly the bytes of the storage.
     pub fn over(
         storage: &Arc<Storage>,
         name: String,
@@ -71,7 +71,9 @@ impl StoredTensor {
         let tensor = Self::new(name, description, file, at)?;
         if tensor.count() * dtype.bytes() != held {
             let shape = &tensor.shape;
-            return Err(tensor.fault(format!("shape {shape:?} is not all of {held} bytes")));
+            return Err(tensor.fault(format!(
+                "shape {shape:?} does not fill {held} bytes; check shape and type"
+            )));
         }
         Ok(tensor)
     }
@@ -80,21 +82,23 @@ impl StoredTensor {
         let Self { shape, strides, .. } = self;
         if shape.len() != strides.len() || MAX_AXES < shape.len() {
             let (axes, strides) = (shape.len(), strides.len());
-            return Err(
-                self.fault(format!("{axes} axes, at most {MAX_AXES}, and {strides} strides"))
-            );
+            return Err(self.fault(format!(
+                "{axes} axes (at most {MAX_AXES}) and {strides} strides; fetch the file again"
+            )));
         }
         let held = self.storage.len() / self.dtype.bytes();
-        let too_large = || self.fault(format!("shape {shape:?} is larger than memory"));
+        let too_large =
+            || self.fault(format!("shape {shape:?} is larger than memory; do not use this file"));
         let count = shape.iter().try_fold(1usize, |count, &n| count.checked_mul(n));
         let count = count.ok_or_else(too_large)?;
         if count == 0 {
             return Ok(());
         }
-        // With strides that overlap, a small storage could be said to hold any number of elements.
+        // With overlapping strides, a small storage could have any number of elements.
         if held < count {
-            let reason =
-                format!("shape {shape:?} needs more than the {held} numbers of its storage");
+            let reason = format!(
+                "shape {shape:?} needs more than the {held} elements of its storage; do not use this file"
+            );
             return Err(self.fault(reason));
         }
         let last = shape.iter().zip(strides).try_fold(self.offset, |last, (&n, &stride)| {
@@ -103,14 +107,14 @@ impl StoredTensor {
         match last {
             Some(last) if last < held => Ok(()),
             _ => Err(self.fault(format!(
-                "shape {shape:?} with strides {strides:?} from {} leads beyond the {held} numbers \
-                 of its storage",
+                "shape {shape:?} with strides {strides:?} from {} leads beyond the {held} elements \
+                 of its storage; do not use this file",
                 self.offset
             ))),
         }
     }
 
-    /// Type of the numbers.
+    /// Element type.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
@@ -120,34 +124,34 @@ impl StoredTensor {
         &self.shape
     }
 
-    /// Numbers from one element to the next along each axis.
+    /// Distance between neighbors along each axis, in elements.
     pub fn strides(&self) -> &[usize] {
         &self.strides
     }
 
-    /// The number of the storage that is the first element.
+    /// Position of the first element in the storage, in elements.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// What the tensor is a view of.
+    /// The storage that the tensor is a view of.
     pub fn storage(&self) -> &Arc<Storage> {
         &self.storage
     }
 
-    /// How many elements it has.
+    /// Number of elements.
     pub fn count(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether its elements stand side by side in order.
+    /// True if the elements are consecutive and in row-major order.
     pub fn is_contiguous(&self) -> bool {
         self.count() == 0 || self.run().0 == self.count()
     }
 
-    /// Its elements in order, last axis fastest, little-endian.
+    /// The elements in row-major order, little-endian.
     ///
-    /// A contiguous tensor's bytes are those of the file; others are gathered.
+    /// Borrows the bytes of a contiguous tensor from the file, and copies otherwise.
     ///
     /// # Errors
     ///
@@ -168,14 +172,14 @@ impl StoredTensor {
         let mut at = self.offset;
         loop {
             bytes.extend_from_slice(&content[at * width..(at + run) * width]);
-            // Counts up, the last of the outer axes fastest.
+            // Advances the index, the last outer axis fastest.
             let mut axis = outer;
             loop {
                 if axis == 0 {
                     return Ok(Cow::Owned(bytes));
                 }
                 axis -= 1;
-                // The stride along an axis of one element is arbitrary, and may be huge.
+                // The stride along an axis of length 1 is arbitrary and may be huge.
                 if self.shape[axis] == 1 {
                     continue;
                 }
@@ -190,11 +194,11 @@ impl StoredTensor {
         }
     }
 
-    /// Its elements in order as f32, last axis fastest; f64 is rounded.
+    /// The elements in row-major order as f32; f64 is rounded.
     ///
     /// # Errors
     ///
-    /// If the numbers are integers, or the storage is compressed and damaged.
+    /// If the elements are integers, or the storage is compressed and damaged.
     pub fn to_f32(&self) -> Result<Vec<f32>> {
         fn numbers<const W: usize>(bytes: &[u8], decode: impl Fn([u8; W]) -> f32) -> Vec<f32> {
             bytes.as_chunks().0.iter().map(|&chunk| decode(chunk)).collect()
@@ -207,12 +211,14 @@ impl StoredTensor {
             Dtype::Bf16 => numbers(&bytes, |it| bf16::from_le_bytes(it).into()),
             integer => {
                 let name = integer.torch_name();
-                return Err(self.fault(format!("numbers of type {name}, expected floating point")));
+                return Err(self.fault(format!(
+                    "elements are {name}, expected floating point; read them with `bytes`"
+                )));
             }
         })
     }
 
-    /// How many elements from the last axes stand side by side, and how many axes are before.
+    /// Number of consecutive elements along the last axes, and number of axes before these.
     fn run(&self) -> (usize, usize) {
         let mut run = 1;
         for (axis, (&n, &stride)) in self.shape.iter().zip(&self.strides).enumerate().rev() {
@@ -224,7 +230,7 @@ impl StoredTensor {
         (run, 0)
     }
 
-    /// The error of a tensor that cannot be used.
+    /// The error for this tensor.
     fn fault(&self, reason: String) -> PickleError {
         PickleError::Tensor {
             file: self.file.to_string(),
@@ -235,7 +241,7 @@ impl StoredTensor {
     }
 }
 
-/// Strides of a tensor whose elements stand side by side in order.
+/// Strides of a contiguous tensor.
 pub(super) fn contiguous(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; shape.len()];
     for axis in (1..shape.len()).rev() {

@@ -1,4 +1,4 @@
-//! From what a pickle says about a tensor to a view of its storage.
+//! Tensors from their descriptions in a pickle.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -15,12 +15,12 @@ use super::to_plain::encoded;
 use super::value::{Id, Node};
 use super::walk::Walk;
 
-/// What a tensor costs of the budget of looking, beside its name and shape.
+/// Steps charged for a tensor, in addition to its name and shape.
 const TENSOR_BYTES: usize = size_of::<StoredTensor>();
 
-/// Where storages are that a pickle refers to by key.
+/// Location of the storages that a pickle references by key.
 pub(super) enum Outside<'w> {
-    /// Nowhere: a pickle by itself.
+    /// None: a single pickle.
     Nothing,
     /// In entries of the same zip file.
     Archive(&'w Archive),
@@ -28,16 +28,16 @@ pub(super) enum Outside<'w> {
     Parts(&'w BTreeMap<String, Range<usize>>),
 }
 
-/// Finds the tensors of one pickle; the same storage is given out once.
+/// Reads the tensors of one pickle. Tensors of the same storage share it.
 pub(super) struct Tensors<'w> {
     walk: &'w Walk<'w>,
     file: &'w FileBytes,
     name: Arc<str>,
     outside: Outside<'w>,
     by_key: HashMap<&'w str, Arc<Storage>>,
-    /// By the bytes that the storage was pickled as.
+    /// Storages by the byte string that they are pickled in.
     nested: HashMap<Id, (Option<Dtype>, Arc<Storage>)>,
-    /// Bytes of all tensors given out.
+    /// Bytes of all tensors read so far.
     total: u64,
 }
 
@@ -54,13 +54,13 @@ impl<'w> Tensors<'w> {
         }
     }
 
-    /// Whether the value is a tensor or a parameter.
+    /// True if the value is a tensor or a parameter.
     pub(super) fn is_tensor(&self, id: Id) -> bool {
         let rebuilt = |name: &str| name.starts_with("_rebuild_");
         self.walk.class(id).is_some_and(|(module, name)| module == "torch._utils" && rebuilt(name))
     }
 
-    /// The tensor that the value is, under a name.
+    /// Reads a tensor and gives it a name.
     pub(super) fn tensor(&mut self, id: Id, name: String) -> Result<StoredTensor> {
         let walk = self.walk;
         walk.spend(id, TENSOR_BYTES + name.len() + 2 * MAX_AXES)?;
@@ -71,11 +71,12 @@ impl<'w> Tensors<'w> {
             reason,
         };
         let Some((class, args)) = rebuilt(walk, unwrap_parameter(walk, id)) else {
-            return Err(fault(format!("{} is no tensor", walk.describe(id))));
+            return Err(fault(format!("{} is not a tensor", walk.describe(id))));
         };
-        let (&[storage, offset, shape, strides], rest) = args
-            .split_first_chunk()
-            .ok_or_else(|| fault(format!("`{class}` with {} arguments", args.len())))?;
+        let (&[storage, offset, shape, strides], rest) =
+            args.split_first_chunk().ok_or_else(|| {
+                fault(format!("`{class}` has {} arguments, expected at least 4", args.len()))
+            })?;
         let (stored, storage) = self.storage(storage, &fault)?;
         let sizes = |id: Id| -> Option<Vec<usize>> {
             let items = walk.sequence(id).filter(|it| it.len() <= MAX_AXES)?;
@@ -84,28 +85,31 @@ impl<'w> Tensors<'w> {
         let (Some(offset), Some(shape), Some(strides)) =
             (walk.size(offset), sizes(shape), sizes(strides))
         else {
-            return Err(fault("a shape, stride or offset that is no small number".to_owned()));
+            return Err(fault("a shape, stride or offset is not a small number".to_owned()));
         };
-        // The third version names the type itself, after flags and hooks.
+        // Version 3 states the element type after flags and hooks.
         let named = (class == "_rebuild_tensor_v3").then(|| dtype_named(walk, *rest.get(2)?));
         let dtype = match named {
             Some(named) => named,
             None => stored,
         };
-        let dtype = dtype.ok_or_else(|| fault("numbers of a type that is not read".to_owned()))?;
+        let dtype = dtype.ok_or_else(|| {
+            fault("the element type is not supported; save the weights as float32".to_owned())
+        })?;
         let description = Description { dtype, shape, strides, offset, storage };
         let tensor = StoredTensor::new(name, description, Arc::clone(&self.name), walk.at(id))?;
         self.count(id, tensor.count() * dtype.bytes())?;
         Ok(tensor)
     }
 
-    /// Bounds what views of the same storage may add up to.
+    /// Bounds the total size of all views.
     fn count(&mut self, id: Id, bytes: usize) -> Result<()> {
         self.total = self.total.saturating_add(bytes as u64);
         let limit = self.walk.limits.expanded(self.file.bytes().len());
-        match self.total <= limit {
-            true => Ok(()),
-            false => Err(self.walk.over(id, "bytes of tensors", limit)),
+        if self.total <= limit {
+            Ok(())
+        } else {
+            Err(self.walk.over(id, "bytes of tensors", limit))
         }
     }
 
@@ -123,9 +127,10 @@ impl<'w> Tensors<'w> {
         }
         let reference = StorageId::of(walk, id)?;
         if let Some(storage) = self.by_key.get(reference.key) {
-            return match storage.len() == reference.bytes {
-                true => Ok((reference.dtype, Arc::clone(storage))),
-                false => Err(walk.malformed(id, "two lengths for the same storage")),
+            return if storage.len() == reference.bytes {
+                Ok((reference.dtype, Arc::clone(storage)))
+            } else {
+                Err(walk.malformed(id, "two lengths for the same storage"))
             };
         }
         let storage = match &self.outside {
@@ -134,14 +139,16 @@ impl<'w> Tensors<'w> {
                 Storage::slice(self.file, legacy::place(parts, &reference).map_err(fault)?)
             }
             Outside::Nothing => {
-                return Err(fault("a storage that is in another file".to_owned()));
+                return Err(fault(
+                    "the storage is in another file; save the network with torch.save".to_owned(),
+                ));
             }
         };
         self.by_key.insert(reference.key, Arc::clone(&storage));
         Ok((reference.dtype, storage))
     }
 
-    /// A storage that was pickled into bytes of this pickle.
+    /// Reads a storage that is a byte string of this pickle.
     fn nested(&mut self, bytes: Id) -> Result<(Option<Dtype>, Arc<Storage>)> {
         if let Some((dtype, storage)) = self.nested.get(&bytes) {
             return Ok((*dtype, Arc::clone(storage)));
@@ -153,9 +160,9 @@ impl<'w> Tensors<'w> {
             }
             Node::Bytes(span) => nested_storage(self.file, walk, span.clone())?,
             _ => {
-                // Protocols below 3 have no bytes; the text that stands for them is decoded once.
+                // Protocols below 3 represent bytes as text, which is decoded once.
                 let Some(decoded) = encoded(walk, bytes)? else {
-                    return Err(walk.malformed(bytes, "a storage that is no bytes"));
+                    return Err(walk.malformed(bytes, "a storage that is not bytes"));
                 };
                 let label = format!("{}: storage at byte {}", walk.file, walk.at(bytes));
                 let part = 0..decoded.len();
@@ -167,7 +174,7 @@ impl<'w> Tensors<'w> {
     }
 }
 
-/// Reads a storage that is a legacy file in a part of another file.
+/// Reads a storage that is a legacy file inside another file.
 fn nested_storage(
     file: &FileBytes,
     walk: &Walk<'_>,
@@ -182,7 +189,7 @@ fn nested_storage(
     Ok((reference.dtype, Storage::slice(file, place)))
 }
 
-/// What a parameter wraps, or the value itself.
+/// The tensor inside a parameter, or the value itself.
 fn unwrap_parameter(walk: &Walk<'_>, id: Id) -> Id {
     let wrapped = ["_rebuild_parameter", "_rebuild_parameter_with_state"]
         .into_iter()
@@ -190,7 +197,7 @@ fn unwrap_parameter(walk: &Walk<'_>, id: Id) -> Id {
     wrapped.and_then(|args| args.first().copied()).unwrap_or(id)
 }
 
-/// Name and arguments of the call that makes a tensor.
+/// Name and arguments of the call that creates a tensor.
 fn rebuilt<'w>(walk: &Walk<'w>, id: Id) -> Option<(&'static str, &'w [Id])> {
     ["_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_tensor_v3"]
         .into_iter()

@@ -1,4 +1,5 @@
-//! Values of a pickle as plain ones; what is not plain keeps only the name of its class.
+//! Conversion of a pickle's values to plain ones. A value that is not plain keeps only the name of
+//! its class.
 
 use super::error::{PickleError, Result};
 use super::globals;
@@ -6,14 +7,14 @@ use super::plain::{Plain, PlainNode};
 use super::value::{Id, Node};
 use super::walk::Walk;
 
-/// What a node costs of the budget of looking, beside the text or bytes in it.
+/// Steps charged for a node, in addition to its text or bytes.
 const NODE_BYTES: usize = size_of::<PlainNode>();
 
 /// A step of the conversion.
 enum Task {
-    /// Converts a value at a depth.
+    /// Convert a value at this depth.
     Enter(Id, usize),
-    /// Makes a container of the last values made.
+    /// Make a container of the last values.
     Leave(Kind, usize),
 }
 
@@ -25,11 +26,12 @@ enum Kind {
     Dict,
 }
 
-/// The value as a plain one.
+/// Converts a value to a plain one.
 ///
 /// # Errors
 ///
-/// If it holds itself, is nested too deeply, is too large, or has a broken NumPy number.
+/// If the value contains itself, is nested too deeply, is too large, or has an invalid NumPy
+/// number.
 pub(super) fn to_plain(walk: &Walk<'_>, id: Id) -> Result<Plain> {
     let mut nodes = Vec::new();
     let mut made = Vec::new();
@@ -71,7 +73,7 @@ pub(super) fn to_plain(walk: &Walk<'_>, id: Id) -> Result<Plain> {
     Ok(Plain::from_nodes(nodes))
 }
 
-/// The parts of a container: items, or keys and values in turn.
+/// The parts of a container: items, or alternating keys and values.
 fn container(walk: &Walk<'_>, id: Id) -> Option<(Kind, Vec<Id>)> {
     if let Some(entries) = walk.entries(id) {
         return Some((Kind::Dict, entries.iter().flat_map(|&(key, value)| [key, value]).collect()));
@@ -86,7 +88,7 @@ fn container(walk: &Walk<'_>, id: Id) -> Option<(Kind, Vec<Id>)> {
     }
 }
 
-/// The items of a set as protocols below 4 write it, the class called with a list.
+/// The items of a set in protocols below 4, which call the class with a list.
 fn old_set<'w>(walk: &Walk<'w>, id: Id) -> Option<&'w [Id]> {
     let (module, name) = walk.class(id)?;
     if !globals::is_builtin(module) || !["set", "frozenset"].contains(&name) {
@@ -134,7 +136,7 @@ fn opaque(walk: &Walk<'_>, id: Id) -> Result<PlainNode> {
     Ok(PlainNode::Opaque(name))
 }
 
-/// Bytes as protocols below 3 write them: Latin-1 text that would be encoded.
+/// Decodes bytes in protocols below 3, which are a call that encodes Latin-1 text.
 pub(super) fn encoded(walk: &Walk<'_>, id: Id) -> Result<Option<Vec<u8>>> {
     let text = walk.args_of(id, "_codecs", "encode").and_then(|args| walk.text(*args.first()?));
     let Some(text) = text else { return Ok(None) };
@@ -142,15 +144,15 @@ pub(super) fn encoded(walk: &Walk<'_>, id: Id) -> Result<Option<Vec<u8>>> {
     Ok(text.chars().map(|it| u8::try_from(it).ok()).collect())
 }
 
-/// A number of NumPy: `scalar(dtype, bytes)`.
+/// Reads a number of NumPy: `scalar(dtype, bytes)`.
 fn scalar(walk: &Walk<'_>, id: Id) -> Result<Option<PlainNode>> {
     let args = ["numpy.core.multiarray", "numpy._core.multiarray"];
     let args = args.into_iter().find_map(|module| walk.args_of(id, module, "scalar"));
     let Some(&[dtype, bytes]) = args else { return Ok(None) };
-    let broken = || walk.malformed(id, "a NumPy number that is none");
+    let broken = || walk.malformed(id, "an invalid NumPy number");
     let kind = walk.args_of(dtype, "numpy", "dtype").and_then(|args| args.first().copied());
     let kind = kind.and_then(|kind| walk.text(kind)).ok_or_else(broken)?;
-    // The second item of the state is the order of bytes.
+    // The second item of the state is the byte order.
     let state = walk.object(dtype).and_then(|object| object.state);
     let order = state.and_then(|state| walk.sequence(state)).and_then(|state| state.get(1));
     if order.and_then(|&order| walk.text(order)) == Some(">") {
@@ -165,7 +167,7 @@ fn scalar(walk: &Walk<'_>, id: Id) -> Result<Option<PlainNode>> {
     number(kind, bytes).map(Some).ok_or_else(broken)
 }
 
-/// A little-endian number by NumPy's short name of its type.
+/// Decodes a little-endian number, given NumPy's short name of its type.
 fn number(kind: &str, bytes: &[u8]) -> Option<PlainNode> {
     Some(match kind {
         "f8" => PlainNode::Float(f64::from_le_bytes(bytes.try_into().ok()?)),

@@ -1,7 +1,7 @@
-//! Values of a pickle, side by side in one arena.
+//! Values of a pickle in one arena.
 //!
-//! A value refers to others by index. So a cycle is only an index that points back, dropping
-//! millions of nested lists is dropping one vector, and nothing here calls itself.
+//! A value refers to others by index. A cycle is therefore only an index of an earlier value,
+//! millions of nested lists are dropped as one vector, and no function is recursive.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,59 +11,59 @@ use super::limits::Limits;
 
 /// Index of a value in its [`Arena`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id(u32);
+pub(super) struct Id(u32);
 
-/// One value; `'a` is the pickle's own bytes.
+/// One value; `'a` is the lifetime of the pickle's bytes.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Node<'a> {
+pub(super) enum Node<'a> {
     /// `None`.
     None,
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
-    /// An integer of 64 bits.
+    /// A 64-bit integer.
     Int(i64),
-    /// An integer that needs more.
+    /// A longer integer.
     Long(Box<i128>),
     /// A floating-point number.
     Float(f64),
     /// Text.
     Text(Cow<'a, str>),
-    /// Bytes: where they stand in the file.
+    /// Position of bytes in the file.
     Bytes(Range<usize>),
     /// A list.
     List(Vec<Id>),
     /// A tuple.
     Tuple(Vec<Id>),
-    /// A dictionary in the order of insertion; a later entry of the same key wins.
+    /// A dictionary in insertion order. The last of several entries with the same key wins.
     Dict(Vec<(Id, Id)>),
-    /// A set, or a frozen one.
+    /// A set or a frozen set.
     Set(Vec<Id>),
-    /// The name of something in a module, never looked up.
+    /// Module and name of a Python object, which is never looked up.
     Global(Box<(Cow<'a, str>, Cow<'a, str>)>),
-    /// What Python would make by calling something; here nothing is called.
+    /// Record of a call.
     Object(Box<Object>),
-    /// A reference to something outside the pickle, such as a storage.
+    /// A reference outside the pickle, such as to a storage.
     Persistent(Id),
 }
 
-/// A call that was not made, and what would have been done to its result.
+/// Record of a call, and of the changes to its result.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Object {
-    /// What would be called.
+pub(super) struct Object {
+    /// The callable.
     pub callable: Id,
     /// The tuple of arguments.
     pub args: Id,
     /// Named arguments.
     pub kwargs: Option<Id>,
-    /// What `__setstate__` would be given.
+    /// Argument of `__setstate__`.
     pub state: Option<Id>,
-    /// Entries that would be set, as of a dictionary.
+    /// Entries that are set, as of a dictionary.
     pub entries: Vec<(Id, Id)>,
-    /// Items that would be appended, as to a list.
+    /// Items that are appended, as to a list.
     pub items: Vec<Id>,
 }
 
-/// A value with where it came from.
+/// A value with its position and depth.
 #[derive(Clone, Debug)]
 struct Slot<'a> {
     node: Node<'a>,
@@ -73,33 +73,33 @@ struct Slot<'a> {
 
 /// All values of one pickle.
 #[derive(Clone, Debug, Default)]
-pub struct Arena<'a> {
+pub(super) struct Arena<'a> {
     slots: Vec<Slot<'a>>,
     allocated: u64,
 }
 
-/// What one value costs beside what it holds.
+/// Bytes charged for a value, in addition to its content.
 const SLOT_BYTES: u64 = size_of::<Slot<'static>>() as u64;
 
 impl<'a> Arena<'a> {
-    /// The value; `id` must be of this arena.
-    pub fn node(&self, id: Id) -> &Node<'a> {
+    /// The value; `id` must come from this arena.
+    pub(super) fn node(&self, id: Id) -> &Node<'a> {
         &self.slots[id.0 as usize].node
     }
 
-    /// Where in the pickle the value was made, in bytes from the file's start.
-    pub fn offset(&self, id: Id) -> usize {
+    /// Position of the opcode that made the value, in bytes from the start of the file.
+    pub(super) fn offset(&self, id: Id) -> usize {
         self.slots[id.0 as usize].at
     }
 
-    /// Every value in the order of its making, also those that the root does not lead to.
-    pub fn iter(&self) -> impl Iterator<Item = (Id, &Node<'a>)> {
+    /// All values in order of creation, including values that the root does not reach.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Id, &Node<'a>)> {
         (0..).map(Id).zip(self.slots.iter().map(|slot| &slot.node))
     }
 
-    /// Module and name of what a value stands for: a name, or a class that a legacy file wraps into
-    /// `('module', class, path, source)` to tell when its source has changed.
-    pub fn name(&self, id: Id) -> Option<(&str, &str)> {
+    /// Module and name, for a name or for a class that a legacy file wraps into
+    /// `('module', class, path, source)`, by which PyTorch detects changes of the source.
+    pub(super) fn name(&self, id: Id) -> Option<(&str, &str)> {
         let id = match self.node(id) {
             Node::Persistent(tuple) => match self.node(*tuple) {
                 Node::Tuple(items) => match items[..] {
@@ -113,7 +113,7 @@ impl<'a> Arena<'a> {
         if let Node::Global(name) = self.node(id) { Some((&name.0, &name.1)) } else { None }
     }
 
-    /// How deeply values are nested below this one, itself included.
+    /// Levels of nesting below the value, including itself.
     pub(super) fn depth(&self, id: Id) -> usize {
         self.slots[id.0 as usize].depth
     }
@@ -122,7 +122,7 @@ impl<'a> Arena<'a> {
         &mut self.slots[id.0 as usize].node
     }
 
-    /// Adds a value of `payload` bytes over values no deeper than `below`.
+    /// Adds a value of `payload` bytes that refers to values of depth `below` at most.
     pub(super) fn push(
         &mut self,
         gauge: &Gauge<'_>,
@@ -137,7 +137,7 @@ impl<'a> Arena<'a> {
         Ok(Id(id))
     }
 
-    /// Notes that the value has got another below it.
+    /// Updates the depth of a value that has received parts of depth `below`.
     pub(super) fn deepen(&mut self, gauge: &Gauge<'_>, id: Id, below: usize) -> Result<()> {
         gauge.check_depth(below + 1)?;
         let slot = &mut self.slots[id.0 as usize];
@@ -145,7 +145,7 @@ impl<'a> Arena<'a> {
         Ok(())
     }
 
-    /// Counts bytes that are about to be allocated.
+    /// Charges bytes that are about to be allocated.
     pub(super) fn charge(&mut self, gauge: &Gauge<'_>, bytes: u64) -> Result<()> {
         self.allocated = self.allocated.saturating_add(bytes);
         let limit = gauge.limits.allocated;
@@ -153,7 +153,7 @@ impl<'a> Arena<'a> {
     }
 }
 
-/// Where the reader is, and how much it may use.
+/// Position of the reader, and its limits.
 pub(super) struct Gauge<'m> {
     pub(super) file: &'m str,
     pub(super) at: usize,
@@ -161,7 +161,7 @@ pub(super) struct Gauge<'m> {
 }
 
 impl Gauge<'_> {
-    /// The error of having passed a limit.
+    /// The error of an exceeded limit.
     pub(super) fn over(&self, what: &'static str, limit: u64) -> PickleError {
         PickleError::Limit { file: self.file.to_owned(), at: self.at, what, limit }
     }

@@ -1,7 +1,7 @@
-//! Looking into the values of a pickle, with a bound on how much looking there is.
+//! Access to the values of a pickle with a bound on the work.
 //!
-//! References let a file of a kilobyte describe a tree of 2⁶⁰ leaves. So every entry looked at
-//! and every byte of a name written is taken from one budget.
+//! References let a file of a kilobyte describe a tree of 2⁶⁰ leaves. Every visited entry and every
+//! copied byte of a name is therefore charged to one budget.
 
 use std::cell::Cell;
 
@@ -11,11 +11,11 @@ use super::limits::Limits;
 use super::machine::Document;
 use super::value::{Id, Node, Object};
 
-/// A pickle that is being looked into.
+/// A pickle during interpretation.
 pub(super) struct Walk<'w> {
     pub(super) file: &'w str,
     pub(super) document: &'w Document<'w>,
-    /// What the spans of byte strings refer to.
+    /// The bytes that the spans of byte strings refer to.
     pub(super) bytes: &'w [u8],
     pub(super) limits: &'w Limits,
     left: Cell<u64>,
@@ -31,28 +31,28 @@ impl<'w> Walk<'w> {
         Self { file, document, bytes, limits, left: Cell::new(limits.walk) }
     }
 
-    /// Takes `steps` from the budget; `id` is what is looked at.
+    /// Charges `steps` for visiting `id`.
     pub(super) fn spend(&self, id: Id, steps: usize) -> Result<()> {
         match self.left.get().checked_sub(steps as u64) {
             Some(left) => {
                 self.left.set(left);
                 Ok(())
             }
-            None => Err(self.over(id, "steps of looking through it", self.limits.walk)),
+            None => Err(self.over(id, "steps of interpretation", self.limits.walk)),
         }
     }
 
-    /// The error of having passed a limit.
+    /// The error of an exceeded limit.
     pub(super) fn over(&self, id: Id, what: &'static str, limit: u64) -> PickleError {
         PickleError::Limit { file: self.file.to_owned(), at: self.at(id), what, limit }
     }
 
-    /// The error of a value that is not what it must be.
+    /// The error of an invalid value.
     pub(super) fn malformed(&self, id: Id, reason: impl Into<String>) -> PickleError {
         malformed(self.file, self.at(id), reason)
     }
 
-    /// The error of a value that Python would read and this reader does not.
+    /// The error of a value that Python reads and this reader does not.
     pub(super) fn unsupported(&self, id: Id, what: impl Into<String>) -> PickleError {
         PickleError::Unsupported { file: self.file.to_owned(), at: self.at(id), what: what.into() }
     }
@@ -81,12 +81,12 @@ impl<'w> Walk<'w> {
         if let Node::Object(object) = self.node(id) { Some(object) } else { None }
     }
 
-    /// What an object would be made by, such as its class.
+    /// The callable of an object, such as its class.
     pub(super) fn class(&self, id: Id) -> Option<(&'w str, &'w str)> {
         self.global(self.object(id)?.callable)
     }
 
-    /// The arguments of a call of this name.
+    /// The arguments, if the value is a call of this name.
     pub(super) fn args_of(&self, id: Id, module: &str, name: &str) -> Option<&'w [Id]> {
         let object = self.object(id)?;
         if self.global(object.callable)? != (module, name) {
@@ -95,7 +95,7 @@ impl<'w> Walk<'w> {
         self.sequence(object.args)
     }
 
-    /// The items of a list or tuple; PyTorch's sizes are tuples.
+    /// The items of a list or tuple, including `torch.Size`.
     pub(super) fn sequence(&self, id: Id) -> Option<&'w [Id]> {
         match self.node(id) {
             Node::List(items) | Node::Tuple(items) => Some(items),
@@ -108,7 +108,7 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// The entries of a dictionary, or of an object that is one.
+    /// The entries of a dictionary, or of an instance of a dictionary class.
     pub(super) fn entries(&self, id: Id) -> Option<&'w [(Id, Id)]> {
         match self.node(id) {
             Node::Dict(entries) => Some(entries),
@@ -120,7 +120,7 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// The entry of a dictionary; of several with the same key the last, as in Python.
+    /// The entry of a dictionary; the last of several with the same key, as in Python.
     pub(super) fn get(&self, id: Id, key: &str) -> Result<Option<Id>> {
         let Some(entries) = self.entries(id) else { return Ok(None) };
         self.spend(id, entries.len())?;
@@ -128,13 +128,13 @@ impl<'w> Walk<'w> {
         Ok(found.map(|&(_, value)| value))
     }
 
-    /// The entry of a dictionary that must be there.
+    /// A required entry of a dictionary.
     pub(super) fn require(&self, id: Id, key: &str) -> Result<Id> {
         self.get(id, key)?
-            .ok_or_else(|| self.malformed(id, format!("no `{key}` in this dictionary")))
+            .ok_or_else(|| self.malformed(id, format!("a dictionary without `{key}`")))
     }
 
-    /// `name` below `path`, as `state_dict()` joins them.
+    /// Joins `path` and `name` as `state_dict()` does.
     pub(super) fn join(&self, id: Id, path: &str, name: &str) -> Result<String> {
         self.spend(id, path.len() + name.len() + 1)?;
         match path {
@@ -143,11 +143,11 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// What a message calls a value.
+    /// Description of a value for a message.
     pub(super) fn describe(&self, id: Id) -> String {
         match self.node(id) {
             Node::None => "None".to_owned(),
-            Node::Bool(_) => "a truth value".to_owned(),
+            Node::Bool(_) => "a boolean".to_owned(),
             Node::Int(_) | Node::Long(_) => "an integer".to_owned(),
             Node::Float(_) => "a number".to_owned(),
             Node::Text(_) => "text".to_owned(),

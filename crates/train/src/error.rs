@@ -1,4 +1,4 @@
-//! What can go wrong in a run.
+//! Errors of training runs.
 
 use std::path::PathBuf;
 
@@ -9,28 +9,28 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A configuration is not valid; the source shows the line.
+    /// A configuration is invalid; the source shows the line.
     #[error("{name}: not a configuration")]
     Config {
-        /// The file, or where the text came from.
+        /// Name of the file.
         name: String,
-        /// What is wrong, and where.
+        /// Fault and line.
         source: Box<toml::de::Error>,
     },
-    /// A configuration asks for what cannot be done.
+    /// A configuration or an input cannot be used.
     #[error("{name}: {reason}")]
     Unusable {
         /// The configuration, key or input at fault.
         name: String,
-        /// Why, and what to do.
+        /// Reason and remedy.
         reason: String,
     },
-    /// A method is not valid.
+    /// A method is invalid.
     #[error("phase {phase}: not a usable method")]
     Method {
-        /// Which phase, counted from one.
+        /// Number of the phase, counted from one.
         phase: usize,
-        /// What is wrong with it.
+        /// Fault of the method.
         source: divergence::Error,
     },
     /// A file cannot be read or written.
@@ -38,23 +38,23 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
-        /// Why not.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// A file is not a checkpoint of ours, or a damaged one.
+    /// A file is damaged, or not a checkpoint of this program.
     #[error("{}: not a usable checkpoint: {reason}", path.display())]
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// Fault and remedy.
         reason: String,
     },
-    /// A checkpoint belongs to another configuration than the run that would resume from it.
+    /// A checkpoint belongs to another configuration than the run that resumes from it.
     #[error(
-        "{}: written under configuration {found}, this run has {expected}; give another --out, \
-         or the configuration it was written under", path.display()
+        "{}: written with configuration {found}, this run has {expected}; give another --out, \
+         or the configuration of the checkpoint", path.display()
     )]
     ForeignCheckpoint {
         /// The checkpoint.
@@ -64,32 +64,35 @@ pub enum Error {
         /// Hash stored in the checkpoint.
         found: String,
     },
-    /// Losses or gradients kept being non-finite. The state before the failing steps is untouched.
-    #[error("after {images} images: {what} was not finite {times} updates in a row")]
+    /// Losses or gradients were non-finite too often. The state before the failing steps is intact.
+    #[error(
+        "after {images} images: {what} was not finite {times} updates in a row; lower the learning \
+         rate and resume from the last checkpoint"
+    )]
     NonFinite {
         /// Progress of the run.
         images: u64,
-        /// Which quantity.
+        /// Name of the quantity.
         what: &'static str,
-        /// How often.
+        /// Number of consecutive updates.
         times: u32,
     },
-    /// A state holds numbers that are not finite, so it is not kept; earlier checkpoints stand.
-    #[error("no checkpoint was written: `{tensor}` is not finite; earlier ones stand")]
+    /// A state is not finite, so no checkpoint is written.
+    #[error("no checkpoint was written: `{tensor}` is not finite; resume from an earlier one")]
     NonFiniteState {
-        /// Which of its tensors.
+        /// Name of the tensor.
         tensor: String,
     },
-    /// A network or its file is at fault.
+    /// A network or its file is invalid.
     #[error("network")]
     Model(#[from] models::Error),
-    /// A data set is at fault.
+    /// A data set is invalid.
     #[error("data set")]
     Data(#[from] data::Error),
     /// A statistic cannot be computed.
     #[error("metric")]
     Metric(#[from] metrics::Error),
-    /// A tensor operation failed: a bug here, or a device out of memory.
+    /// A tensor operation failed, because of a bug or because the device ran out of memory.
     #[error("tensor operation failed")]
     Tensor(#[from] candle_core::Error),
 }

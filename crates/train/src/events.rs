@@ -1,6 +1,6 @@
-//! What a run tells the outside: a closed list of events, and sinks that take them.
+//! Events of a run, and sinks that receive them.
 //!
-//! The library prints nothing. The console is a sink of the command line; files are here.
+//! The library prints nothing. [`JsonLines`] writes a file; a program adds its own console sink.
 
 use std::{
     collections::BTreeMap,
@@ -14,66 +14,66 @@ use serde::Serialize;
 
 use crate::Error;
 
-/// Something that happened in a run.
+/// Event of a run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The run starts, or goes on.
+    /// The run starts or resumes.
     Started {
         /// Images shown so far.
         images: u64,
-        /// Images when it will be over.
+        /// Images at the end of the run.
         total: u64,
-        /// Whether a checkpoint was read.
+        /// True if a checkpoint was read.
         resumed: bool,
     },
-    /// Preparations go on: `done` of `total` items.
+    /// Progress of a preparation: `done` of `total` items.
     Preparing {
-        /// What is prepared.
+        /// Name of the preparation.
         what: &'static str,
-        /// Items done.
+        /// Finished items.
         done: u64,
-        /// Items in all.
+        /// All items.
         total: u64,
     },
     /// A phase begins.
     Phase {
-        /// Which, counted from one.
+        /// Number of the phase, counted from one.
         number: usize,
-        /// What it descends.
+        /// Description of the method.
         method: String,
     },
     /// An update was done.
     Update {
         /// Images shown so far.
         images: u64,
-        /// Images when it will be over.
+        /// Images at the end of the run.
         total: u64,
         /// Seconds spent in updates so far, over all sessions.
         seconds: f64,
     },
     /// Statistics since the last tick.
     Tick(Tick),
-    /// An update was skipped for a quantity that is not finite.
+    /// An update was skipped because of a non-finite quantity.
     NonFinite {
         /// Images shown so far.
         images: u64,
-        /// Which quantity.
+        /// Name of the quantity.
         what: &'static str,
     },
     /// A file was written.
     Wrote {
-        /// What it is.
+        /// Kind of file.
         what: &'static str,
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
-    /// The run stopped before its end because it was asked to.
+    /// The run stopped before its end, on request.
     Interrupted {
         /// Images shown so far.
         images: u64,
     },
-    /// The run is over.
+    /// The run is finished.
     Finished {
         /// Images shown.
         images: u64,
@@ -85,18 +85,18 @@ pub enum Event {
 pub struct Tick {
     /// Images shown so far.
     pub images: u64,
-    /// Images when the run will be over.
+    /// Images at the end of the run.
     pub total: u64,
     /// Seconds spent in updates so far, over all sessions.
     pub seconds: f64,
-    /// Quantities, by name.
+    /// Statistics, by name.
     pub stats: BTreeMap<&'static str, Stat>,
 }
 
 /// Count, mean and standard deviation of a quantity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Stat {
-    /// How many values.
+    /// Number of values.
     pub num: u64,
     /// Their mean.
     pub mean: f64,
@@ -104,7 +104,7 @@ pub struct Stat {
     pub std: f64,
 }
 
-/// Sums from which a [`Stat`] is made.
+/// Running sums of a [`Stat`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Accumulator {
     num: u64,
@@ -113,7 +113,7 @@ pub struct Accumulator {
 }
 
 impl Accumulator {
-    /// Takes one more value (Welford's update, which does not cancel).
+    /// Adds a value (Welford's update, which avoids cancellation).
     pub fn add(&mut self, value: f64) {
         self.num += 1;
         let before = value - self.mean;
@@ -121,16 +121,16 @@ impl Accumulator {
         self.squares += before * (value - self.mean);
     }
 
-    /// What was taken so far.
+    /// Statistics of the values so far.
     pub fn stat(&self) -> Stat {
         let variance = self.squares / self.num.max(1) as f64;
         Stat { num: self.num, mean: self.mean, std: variance.sqrt() }
     }
 }
 
-/// Takes events. A sink that fails stops the run, with its state checkpointed.
+/// Receiver of events. A sink that fails stops the run, with a checkpoint.
 pub trait Sink {
-    /// Takes one event.
+    /// Receives an event.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ pub trait Sink {
     fn emit(&mut self, event: &Event) -> Result<(), Error>;
 }
 
-/// `stats.jsonl`: a line a tick, in the field's form (one object a quantity, and a time stamp).
+/// Sink that writes `stats.jsonl`: one line per tick, with one object per quantity and a time stamp.
 pub struct JsonLines {
     path: PathBuf,
     file: File,

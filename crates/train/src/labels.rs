@@ -1,4 +1,4 @@
-//! Labels of samples: classes drawn at a position.
+//! Classes of samples, drawn at a position.
 
 use kernels::noise::NoiseStream;
 

@@ -1,4 +1,4 @@
-//! Zip files of PyTorch: state dicts, programs, and what is made to unpack badly.
+//! PyTorch's zip files: state dicts, programs, and archives with unsafe or oversized content.
 
 use std::io::{Cursor, Write};
 
@@ -10,15 +10,15 @@ use crate::Seed;
 use crate::hostile::program;
 use crate::pickles::{tensors, weights};
 
-/// A zip file of these entries.
+/// Writes a zip file of these entries.
 pub fn zip(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(method);
     for (name, bytes) in entries {
         writer.start_file(*name, options).expect("a new name");
-        writer.write_all(bytes).expect("memory takes all bytes");
+        writer.write_all(bytes).expect("a vector accepts all bytes");
     }
-    writer.finish().expect("memory takes all bytes").into_inner()
+    writer.finish().expect("a vector accepts all bytes").into_inner()
 }
 
 fn state_dict(tensors: Vec<(String, TensorSpec)>) -> Vec<u8> {
@@ -26,10 +26,10 @@ fn state_dict(tensors: Vec<(String, TensorSpec)>) -> Vec<u8> {
     for (name, it) in tensors {
         writer.tensor(&name, it.dtype, &it.shape, &it.storage).expect("whole tensors");
     }
-    writer.finish().expect("memory takes all bytes").into_inner()
+    writer.finish().expect("a vector accepts all bytes").into_inner()
 }
 
-/// Replaces all places of `from`, which has the same length.
+/// Replaces all occurrences of `from` by `to`, which has the same length.
 pub fn replaced(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
     for at in 0..(bytes.len() + 1).saturating_sub(from.len()) {
         if bytes[at..].starts_with(from) {
@@ -93,7 +93,8 @@ pub fn seeds() -> Vec<Seed> {
     ]
 }
 
-/// A zip file of one entry that its directory lists under nine names: as `name`, whose `0` counts up.
+/// Writes a zip file of one entry that its directory lists under nine names: `name` with `0` to
+/// `8`.
 pub fn overlapping(name: &str, content: &[u8]) -> Vec<u8> {
     const ENTRIES: u8 = 9;
     let one = zip(&[(name, content)], CompressionMethod::Stored);

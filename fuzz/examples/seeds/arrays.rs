@@ -6,7 +6,7 @@ use zip::CompressionMethod;
 use crate::Seed;
 use crate::archives::{overlapping, zip};
 
-/// An array with this header.
+/// Encodes an array with this header.
 fn npy(header: &str, data: &[u8]) -> Vec<u8> {
     let length = (header.len() as u16).to_le_bytes();
     [b"\x93NUMPY\x01\x00".as_slice(), &length, header.as_bytes(), data].concat()

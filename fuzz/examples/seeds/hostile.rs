@@ -1,11 +1,11 @@
-//! Pickles that are made to run something, or to fill memory or time.
+//! Pickles that try to run code, or to exhaust memory or time.
 
 use pickle::Dtype;
 use pickle::writer::legacy_storage;
 
 use crate::Seed;
 
-/// A pickle of protocol 4 that consists of these opcodes.
+/// Makes a pickle of protocol 4 of these opcodes.
 pub fn program(opcodes: &[&[u8]]) -> Vec<u8> {
     [&b"\x80\x04"[..], &opcodes.concat(), b"."].concat()
 }
@@ -18,7 +18,7 @@ pub fn seeds() -> Vec<Seed> {
     [code(), shapes(), tensors(), torn()].concat()
 }
 
-/// Calls of what runs code.
+/// Calls of functions that run code.
 fn code() -> Vec<Seed> {
     let system = program(&[&global("os", "system"), b"\x8c\x02id\x85R"]);
     let nested = [&[b'C', system.len() as u8], &system[..]].concat();
@@ -32,14 +32,14 @@ fn code() -> Vec<Seed> {
         ("hostile-extension", program(&[b"\x82\x01"])),
         ("hostile-loads", program(&[&global("pickle", "loads"), &nested, b"\x85R"])),
         ("hostile-nested", program(&[b"}\x8c\x01a", &loader, b"s"])),
-        // Calls of what calls gave, and states set by what is no object.
+        // Calls of returned values, and states set on values that are not objects.
         ("hostile-chain", program(&[&global("torch", "Size"), b")R)R)R"])),
         ("hostile-state", program(&[&global("torch", "Size"), b")R}b}b"])),
         ("hostile-name", program(&[&global("collections", "OrderedDict.__class__"), b")R"])),
     ]
 }
 
-/// Values nested in each other, in themselves, or by many references.
+/// Values nested deeply, in themselves, or by many references.
 fn shapes() -> Vec<Seed> {
     let mut tree = b"\x80\x04}U\x01a]q\x00".to_vec();
     for level in 1..40u8 {
@@ -72,9 +72,9 @@ fn shapes() -> Vec<Seed> {
     ]
 }
 
-/// Tensors that are not inside their storages.
+/// Tensors beyond their storages.
 fn tensors() -> Vec<Seed> {
-    let storage = legacy_storage(Dtype::F32, &[0; 32]).expect("whole numbers");
+    let storage = legacy_storage(Dtype::F32, &[0; 32]).expect("complete values");
     let storage = [
         &global("torch.storage", "_load_from_bytes"),
         &[b'B', storage.len() as u8, 0, 0, 0][..],
@@ -119,7 +119,7 @@ fn tensors() -> Vec<Seed> {
 
 /// Files cut short.
 fn torn() -> Vec<Seed> {
-    let storage = legacy_storage(Dtype::F32, &[0; 8]).expect("whole numbers");
+    let storage = legacy_storage(Dtype::F32, &[0; 8]).expect("complete values");
     vec![
         ("torn-empty", Vec::new()),
         ("torn-storage", storage[..storage.len() - 1].to_vec()),

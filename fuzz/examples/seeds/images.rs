@@ -1,4 +1,4 @@
-//! Pictures and sets of them.
+//! Images and data sets.
 
 use std::io::Write;
 
@@ -11,12 +11,12 @@ use zip::CompressionMethod;
 use crate::Seed;
 use crate::archives::zip;
 
-fn picture(channels: usize, side: usize) -> Vec<u8> {
+fn image(channels: usize, side: usize) -> Vec<u8> {
     let pixels = (0..side * side * channels).map(|it| (it * 31) as u8).collect();
-    encode(&Image { channels, height: side, width: side, pixels }).expect("a whole picture")
+    encode(&Image { channels, height: side, width: side, pixels }).expect("a complete image")
 }
 
-/// A PNG file of these chunks, none of which has its right checksum.
+/// Encodes a PNG file of these chunks, all with wrong checksums.
 fn chunks(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
     for (kind, content) in chunks {
@@ -28,7 +28,7 @@ fn chunks(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// A header: size, bits, kind of color, interlaced or not.
+/// Encodes a header: size, bits, color type, interlacing.
 fn header(side: u32, bits: u8, color: u8, interlaced: u8) -> Vec<u8> {
     let side = side.to_be_bytes();
     [&side[..], &side, &[bits, color, 0, 0, interlaced]].concat()
@@ -61,10 +61,10 @@ pub fn pngs() -> Vec<Seed> {
         (b"IDAT", PIXEL),
         (b"IEND", b""),
     ];
-    let whole = picture(3, 5);
+    let whole = image(3, 5);
     let torn = whole[..whole.len() - 5].to_vec();
     vec![
-        ("grey", picture(1, 4)),
+        ("grey", image(1, 4)),
         ("rgb", whole),
         ("interlaced", made(&header(1, 8, 0, 1))),
         ("bits", made(&header(1, 4, 0, 0))),
@@ -81,8 +81,8 @@ pub fn pngs() -> Vec<Seed> {
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut out = GzEncoder::new(Vec::new(), Compression::best());
-    out.write_all(bytes).expect("memory takes all bytes");
-    out.finish().expect("memory takes all bytes")
+    out.write_all(bytes).expect("a vector accepts all bytes");
+    out.finish().expect("a vector accepts all bytes")
 }
 
 /// Images behind their length, then labels.
@@ -122,11 +122,11 @@ pub fn datasets() -> Vec<Seed> {
         let set = Dataset::new("seed", [1, 2, 2], vec![5; 8], labels).expect("two images");
         edm_zip::to_bytes(&set).expect("two images")
     };
-    let (one, two) = (picture(1, 2), picture(3, 2));
+    let (one, two) = (image(1, 2), image(3, 2));
     let named = |name: &str| zip(&[(name, &one)], Stored);
     // Zeros compress to what compresses again.
     let blank = Image { channels: 1, height: 4096, width: 4096, pixels: vec![0; 1 << 24] };
-    let blank = encode(&blank).expect("a whole picture");
+    let blank = encode(&blank).expect("a complete image");
     let bomb = [("a.png", &blank[..]), ("b.png", &blank), ("c.png", &blank), ("d.png", &blank)];
     let bombs: Vec<_> =
         bomb.into_iter().chain([("e.png", &blank[..]), ("f.png", &blank)]).collect();

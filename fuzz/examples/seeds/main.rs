@@ -1,11 +1,7 @@
-//! Writes the seeds of the corpus: small files of every kind, and hostile ones.
+//! Writes the seeds of the corpus: small files of every kind, and hostile files.
 //!
-//! `cargo run -p fuzz --example seeds` writes `fuzz/corpus/<target>/<name>`, the same bytes each
-//! time. Files whose names are hashes were found by libFuzzer and are left alone.
-
-use std::fs;
-use std::io;
-use std::path::Path;
+//! `cargo run -p fuzz --example seeds` writes `fuzz/corpus/<target>/<name>`, with the same bytes
+//! each time. Files whose names are hashes come from libFuzzer and are not changed.
 
 mod archives;
 mod arrays;
@@ -13,6 +9,10 @@ mod hostile;
 mod images;
 mod pickles;
 mod weights;
+
+use std::fs;
+use std::io;
+use std::path::Path;
 
 /// Name and content of a file.
 type Seed = (&'static str, Vec<u8>);

@@ -1,4 +1,4 @@
-//! Pickles that are accepted, by our own writers.
+//! Pickles that are accepted, from our writers.
 
 use models::NetworkConfig;
 use pickle::writer::{
@@ -18,17 +18,17 @@ pub fn seeds() -> Vec<Seed> {
         ("network", network(&fuzz::network_config(), None)),
         ("network-nan", network(&fuzz::network_config(), Some(f32::NAN))),
         ("edm", edm()),
-        ("legacy", legacy_state_dict(&tensors()).expect("whole numbers")),
+        ("legacy", legacy_state_dict(&tensors()).expect("complete values")),
         ("object", object()),
-        ("storage", legacy_storage(Dtype::F32, &[0; 8]).expect("whole numbers")),
+        ("storage", legacy_storage(Dtype::F32, &[0; 8]).expect("complete values")),
     ]
 }
 
-/// Values as the oldest protocol writes them, in lines of text.
+/// Values in the oldest protocol, in lines of text.
 const OLDEST: &[u8] = b"(dp0\nVtext\np1\nI7\nsS'a\\n\\x41'\nL12345678901234567890L\nsVx\n\
     (lp2\nF0.5\naI01\naNasVt\n(I1\nI2\nt(V\\u00e9\ntsg1\ng2\ns.";
 
-/// A number of NumPy and a byte string of protocol 2.
+/// A NumPy scalar and a byte string in protocol 2.
 const NUMPY: &[u8] =
     b"\x80\x02}U\x01acnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02f8K\x00K\x01\
     \x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbc_codecs\nencode\n\
@@ -51,7 +51,7 @@ fn values(protocol: Protocol) -> Vec<u8> {
     pickler.finish()
 }
 
-/// A tensor of every type.
+/// Makes a tensor of every type.
 pub fn tensors() -> Vec<(String, TensorSpec)> {
     let tensor = |(index, dtype): (usize, Dtype)| {
         let bytes: Vec<u8> = (0..2 * dtype.bytes()).map(|it| (it + index) as u8 & 1).collect();
@@ -60,22 +60,22 @@ pub fn tensors() -> Vec<(String, TensorSpec)> {
     Dtype::ALL.into_iter().enumerate().map(tensor).collect()
 }
 
-/// The tensors of a network of this configuration; `first` is put in front of all numbers.
+/// Makes the tensors of a network of this configuration; `first` replaces the first value.
 pub fn weights(config: &NetworkConfig, first: Option<f32>) -> Vec<(String, TensorSpec)> {
     let params = config.init(1).expect("a small network");
     let mut first = first;
     let tensors = params.tensors().into_iter().map(|(key, tensor)| {
         let flat = tensor.flatten_all().and_then(|it| it.to_vec1::<f32>());
-        let mut numbers = flat.expect("numbers in memory");
-        if let Some(number) = first.take() {
-            numbers[0] = number;
+        let mut values = flat.expect("values in memory");
+        if let Some(value) = first.take() {
+            values[0] = value;
         }
-        (key, TensorSpec::of_f32(tensor.dims(), &numbers))
+        (key, TensorSpec::of_f32(tensor.dims(), &values))
     });
     tensors.collect()
 }
 
-/// The smallest network, as EDM would pickle it.
+/// Pickles the smallest network as EDM does.
 fn network(config: &NetworkConfig, first: Option<f32>) -> Vec<u8> {
     let sizes = |sizes: &[i64]| Plain::list(sizes.iter().map(|it| Plain::from(*it)));
     let init_kwargs = Plain::dict([
@@ -101,7 +101,7 @@ fn network(config: &NetworkConfig, first: Option<f32>) -> Vec<u8> {
     write_edm(&file).expect("plain values")
 }
 
-/// All that a file of EDM's has, small: a missing bias, hidden buffers, a storage that is shared
+/// Makes a small EDM file with all of its parts: a missing bias, hidden buffers, a storage shared
 /// by a transposed view, a loss, other values.
 fn edm() -> Vec<u8> {
     let named = |name: &str, tensor| (name.to_owned(), tensor);
@@ -134,7 +134,7 @@ fn edm() -> Vec<u8> {
     write_edm(&file).expect("plain values")
 }
 
-/// The object of a zip file: a dictionary of a tensor in storage `0`, and one with strides.
+/// Makes the object of a zip file: a dictionary of a tensor in storage `0`, and one with strides.
 fn object() -> Vec<u8> {
     let mut pickler = Pickler::new(Protocol::Two);
     let view = |shape: &[usize], strides: &[usize], offset| TensorSpec {
@@ -161,6 +161,6 @@ fn object() -> Vec<u8> {
             Ok(())
         })
     });
-    written.expect("memory takes all bytes");
+    written.expect("a vector accepts all bytes");
     pickler.finish()
 }

@@ -1,33 +1,33 @@
-//! Files of tensors and metadata.
+//! Safetensors files.
 
-use models::{NetworkFile, Provenance, TensorFile};
+use models::{NetworkFile, Provenance, Role, TensorFile};
 
 use crate::Seed;
 
-/// A file with this header and data.
+/// Encodes a file with this header and data.
 fn file(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
 
-/// A file of one tensor.
+/// Encodes a file of one tensor.
 fn tensor(dtype: &str, shape: &str, bytes: usize) -> Vec<u8> {
     let header =
         format!(r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{bytes}]}}}}"#);
     file(&header, &vec![1; bytes])
 }
 
-/// The smallest network's file with a piece of its configuration replaced.
+/// Encodes the smallest network with a part of its configuration replaced.
 fn network(from: &str, to: &str) -> Vec<u8> {
     let config = fuzz::network_config();
     let params = config.init(1).expect("a small network");
     let provenance = Provenance { entries: [("licence".to_owned(), "none".to_owned())].into() };
-    let network = NetworkFile { config, params, provenance };
-    let bytes = network.to_bytes().expect("numbers in memory");
+    let network = NetworkFile { config, params, role: Role::Teacher, provenance };
+    let bytes = network.to_bytes().expect("values in memory");
     let mut file = TensorFile::from_bytes("seed", &bytes).expect("we wrote it");
     let config = file.metadata.get_mut("config").expect("we wrote it");
     assert!(config.contains(from), "{config}");
     *config = config.replace(from, to);
-    file.to_bytes().expect("numbers in memory")
+    file.to_bytes().expect("values in memory")
 }
 
 pub fn seeds() -> Vec<Seed> {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench --accuracy`: how far each kernel is from f64, as a table.
+//! `cargo xtask bench --accuracy`: a table of each kernel's error with respect to f64.
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::machine;
 use super::subject::Subject;
 
-/// Runs the comparison and lays it out in Markdown.
+/// Runs the comparison and returns a table in Markdown.
 ///
 /// # Errors
 ///
-/// If the program fails, or prints something else.
+/// If the program fails or its output does not parse.
 pub fn table(subject: &Subject) -> anyhow::Result<String> {
     let output = subject.command(&["accuracy"]).output().context("subject accuracy")?;
     let message = String::from_utf8_lossy(&output.stderr);
@@ -19,21 +19,21 @@ pub fn table(subject: &Subject) -> anyhow::Result<String> {
     Ok(format!("{}.\n\n{}", machine::describe(), layout(&rows)?))
 }
 
-/// The rows as a table; numbers are written with two digits.
+/// Lays out the rows as a table, with two digits per error.
 fn layout(rows: &[Value]) -> anyhow::Result<String> {
     let mut text = String::from(
         "| recipe | operation | shape | output | gradients | portable | candle f32 |\n\
          |---|---|---|---|---|---|---|\n",
     );
     for row in rows {
-        let line = line(row).with_context(|| format!("subject accuracy: not a row: {row}"))?;
+        let line = line(row).with_context(|| format!("subject accuracy: invalid row: {row}"))?;
         text += &format!("| {} |\n", line.join(" | "));
     }
     Ok(text)
 }
 
 fn line(row: &Value) -> Option<[String; 7]> {
-    // JSON has no infinity: an error that is none comes as null.
+    // JSON has no infinity or NaN: such an error is null.
     let error = |value: &Value| match value.as_f64() {
         Some(0.0) => "0".to_owned(),
         Some(error) => format!("{error:.1e}"),
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_becomes_a_line() {
+    fn formats_row_as_line() {
         let row = json!({
             "recipe": "small", "name": "linear", "shape": [2, 128], "output": 1.25e-7,
             "gradients": [0.0, null], "portable": 3e-7, "candle": null,
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_row_is_named() {
+    fn rejects_invalid_row() {
         let error = layout(&[json!({"name": "linear"})]).unwrap_err().to_string();
         assert!(error.contains("linear"), "{error}");
     }

@@ -1,10 +1,10 @@
-//! `cargo xtask bench --instructions`: how many instructions each hot kernel takes.
+//! `cargo xtask bench --instructions`: instruction counts of the hot kernels.
 //!
-//! A time on a shared machine says little; the instructions of one thread hardly vary. Each kernel is
-//! run once and several times under callgrind; the difference is of warm runs alone, whatever came
-//! before them.
-//! Counts depend on the compiler and on the instructions that the processor (as valgrind shows it)
-//! has, so the file says of which they are.
+//! On a shared machine, times vary and the instruction count of one thread hardly does. Each kernel
+//! runs once and several times under callgrind. The difference counts warm runs only.
+//!
+//! Counts depend on the compiler and on the instruction sets that valgrind emulates, so the file
+//! records both.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,28 +14,33 @@ use anyhow::{Context, ensure};
 use super::KERNELS_VARIABLE;
 use super::subject::Subject;
 
-/// The committed counts.
+/// File with the committed counts.
 const FILE: &str = "benches/instructions.txt";
-/// Warm runs that a count is the mean of.
+/// Warm runs, over which the count is averaged.
 const WARM: u64 = 4;
-/// A count may exceed the committed one by this share: other machines copy memory with other
-/// functions. On one machine two runs agree to five digits.
+/// Relative excess over the committed count that passes. Other machines copy memory with other
+/// functions. On one machine, two runs agree to five digits.
 const TOLERANCE: f64 = 0.03;
-/// What valgrind up to 3.22 knows of x86-64; without it another machine would count other kernels.
+/// Instruction set that valgrind up to 3.22 supports on x86-64. Without this limit, another machine
+/// would count other kernels.
 const KERNELS: &str = "avx2";
 
-/// Counts all kernels; compares with the committed counts, or replaces them.
+/// Counts the instructions of all kernels; compares them with the committed counts or replaces
+/// these.
 ///
 /// # Errors
 ///
-/// If valgrind is missing, or a kernel takes more instructions than it did.
+/// If valgrind is missing, or a kernel needs more instructions than committed.
 pub fn run(root: &Path, write: bool) -> anyhow::Result<()> {
     let setup = Command::new("bash").arg(".ci/setup").current_dir(root).status();
-    ensure!(setup.context("cannot start bash")?.success(), ".ci/setup: valgrind cannot be had");
+    ensure!(
+        setup.context("cannot start bash")?.success(),
+        ".ci/setup failed; its message is above"
+    );
     let subject = Subject::build(root, "subject")?;
     let output = subject.command(&["kernels"]).output().context("subject kernels")?;
-    let names: Vec<String> =
-        serde_json::from_slice(&output.stdout).context("subject kernels: no list of names")?;
+    let names: Vec<String> = serde_json::from_slice(&output.stdout)
+        .context("subject kernels: the output is not a list of names")?;
     let mut counts = Vec::new();
     for name in names {
         let cold = count(&subject, &name, 1)?;
@@ -52,7 +57,7 @@ pub fn run(root: &Path, write: bool) -> anyhow::Result<()> {
     for note in notes {
         println!("{note}");
     }
-    let advice = "if that is meant: cargo xtask bench --instructions --write";
+    let advice = "to accept these counts, run `cargo xtask bench --instructions --write`";
     ensure!(
         faults.is_empty(),
         "{FILE} ({}):\n  {}\n{advice}",
@@ -62,7 +67,7 @@ pub fn run(root: &Path, write: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Instructions of the whole program running a kernel so many times.
+/// Returns the instructions of the whole program when it runs a kernel `times` times.
 fn count(subject: &Subject, name: &str, times: u64) -> anyhow::Result<u64> {
     let kernel = subject.command(&["kernel", name, &times.to_string()]);
     let output = Command::new("valgrind")
@@ -75,10 +80,10 @@ fn count(subject: &Subject, name: &str, times: u64) -> anyhow::Result<u64> {
         .context("cannot start valgrind; install it (Debian: valgrind)")?;
     let text = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "valgrind: `{name}`: {}\n{text}", output.status);
-    collected(&text).with_context(|| format!("valgrind counted nothing:\n{text}"))
+    collected(&text).with_context(|| format!("valgrind printed no count:\n{text}"))
 }
 
-/// The number in callgrind's line `==1== Collected : 123`.
+/// Reads the count from callgrind's line `==1== Collected : 123`.
 fn collected(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.split_once("Collected :"))?;
     line.1.trim().parse().ok()
@@ -89,7 +94,7 @@ fn compiler() -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The file: a line on where the counts are from, then a line a kernel.
+/// Returns the file: a line with the origin of the counts, then a line per kernel.
 fn text(counts: &[(String, u64)], compiler: &str) -> String {
     let mut text = format!("# {compiler}, kernels `{KERNELS}`\n");
     for (name, count) in counts {
@@ -109,12 +114,13 @@ fn parse(text: &str) -> anyhow::Result<Vec<(String, u64)>> {
         .collect()
 }
 
-/// What is worse than committed or missing there, and what is better.
+/// Returns the counts that are worse than committed or missing there, and the counts that are
+/// better.
 fn compare(counts: &[(String, u64)], committed: &[(String, u64)]) -> (Vec<String>, Vec<String>) {
     let (mut faults, mut notes) = (Vec::new(), Vec::new());
     for (name, count) in counts {
         let Some((_, before)) = committed.iter().find(|it| it.0 == *name) else {
-            faults.push(format!("{name}: not in the file"));
+            faults.push(format!("{name}: missing in the file"));
             continue;
         };
         let change = *count as f64 / *before as f64 - 1.0;
@@ -127,7 +133,7 @@ fn compare(counts: &[(String, u64)], committed: &[(String, u64)]) -> (Vec<String
         }
     }
     for (name, _) in committed.iter().filter(|it| counts.iter().all(|count| count.0 != it.0)) {
-        faults.push(format!("{name}: in the file, but no kernel"));
+        faults.push(format!("{name}: in the file, but there is no such kernel"));
     }
     (faults, notes)
 }
@@ -141,21 +147,21 @@ mod tests {
     }
 
     #[test]
-    fn the_number_is_found_in_callgrinds_output() {
+    fn reads_count_from_callgrind_output() {
         let text = "==5== Events    : Ir\n==5== Collected : 23992634\n==5==\n";
         assert_eq!(collected(text), Some(23_992_634));
         assert_eq!(collected("==5== error"), None);
     }
 
     #[test]
-    fn a_file_is_read_back() {
+    fn round_trips_file() {
         let rows = counts(&[("a", 10), ("b-c", 20)]);
         assert_eq!(parse(&text(&rows, "rustc 1")).unwrap(), rows);
         assert!(parse("a ten\n").unwrap_err().to_string().contains("a ten"));
     }
 
     #[test]
-    fn more_fails_less_is_told_and_a_little_is_nothing() {
+    fn rejects_more_instructions_and_reports_fewer() {
         let committed = counts(&[("more", 1000), ("less", 1000), ("same", 1000), ("gone", 1000)]);
         let now = counts(&[("more", 1040), ("less", 900), ("same", 1020), ("new", 1)]);
         let (faults, notes) = compare(&now, &committed);

@@ -1,17 +1,19 @@
-//! What the figures were measured on, and who else was busy meanwhile.
+//! The machine of a measurement, and its load from other processes.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Seconds of processor time that all processes of this machine have used, where the kernel tells.
+/// Returns the processor time of all processes of this machine in seconds, if the system reports
+/// it.
 pub fn busy_seconds() -> Option<f64> {
-    busy_of(&fs::read_to_string("/proc/stat").ok()?)
+    busy_seconds_in(&fs::read_to_string("/proc/stat").ok()?)
 }
 
-/// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal, in ticks.
-fn busy_of(text: &str) -> Option<f64> {
-    /// Linux reports in hundredths of a second whatever its own clock does.
+/// Reads the first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal, in
+/// ticks.
+fn busy_seconds_in(text: &str) -> Option<f64> {
+    /// Linux reports hundredths of a second, independent of its internal clock.
     const TICKS: f64 = 100.0;
     const BUSY: [usize; 6] = [0, 1, 2, 5, 6, 7];
     let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
@@ -20,7 +22,7 @@ fn busy_of(text: &str) -> Option<f64> {
     Some(busy?.iter().sum::<f64>() / TICKS)
 }
 
-/// A sentence on the processor and its instructions.
+/// Describes the processor and its instruction sets.
 pub fn describe() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -37,7 +39,7 @@ pub fn describe() -> String {
     )
 }
 
-/// The value of the first line `key : value`.
+/// Returns the value of the first line `key : value`.
 fn field<'a>(info: &'a str, key: &str) -> Option<&'a str> {
     info.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -45,7 +47,8 @@ fn field<'a>(info: &'a str, key: &str) -> Option<&'a str> {
     })
 }
 
-/// The commit of the working tree, with a mark if it was changed since; `unknown` without git.
+/// Returns the commit of the working tree, with a mark if files were changed since; `unknown`
+/// without git.
 pub fn commit(root: &Path) -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).current_dir(root).output().ok()?;
@@ -63,14 +66,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn idle_time_is_not_busy() {
+    fn idle_time_does_not_count_as_busy() {
         let text = "cpu  100 0 50 9999 8888 1 2 3 0 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
-        assert_eq!(busy_of(text), Some(1.56));
-        assert_eq!(busy_of("cpu  100 0\n"), None);
+        assert_eq!(busy_seconds_in(text), Some(1.56));
+        assert_eq!(busy_seconds_in("cpu  100 0\n"), None);
     }
 
     #[test]
-    fn fields_are_found_by_their_whole_name() {
+    fn finds_field_by_whole_name() {
         let info = "model\t\t: 17\nmodel name\t: A CPU\n";
         assert_eq!(field(info, "model name"), Some("A CPU"));
         assert_eq!(field(info, "model"), Some("17"));

@@ -1,9 +1,9 @@
-//! `cargo xtask bench`: this workspace against PyTorch, side by side.
+//! `cargo xtask bench`: this workspace compared with PyTorch.
 //!
-//! For each case of `benches/src/case.rs` the subject writes weights, inputs and results; the peer
-//! proves that it computes the same; then all variants of the case are alive at once and are timed in
-//! turn, A B C A B C ..., and what is compared are the quotients within a round. Rounds in which
-//! other processes were busy are left out.
+//! For each case of `benches/src/case.rs`, the subject writes weights, inputs and results, and the
+//! peer proves that it computes the same values. All variants of the case then run interleaved, A B
+//! C A B C ..., and ratios are taken within a round. Rounds in which other processes were busy are
+//! dropped.
 
 mod accuracy;
 mod instructions;
@@ -34,38 +34,38 @@ use self::session::Session;
 use self::subject::{Case, Subject};
 use self::variant::{FRECHET, Variant};
 
-/// The page with the table.
+/// Page with the table.
 const PAGE: &str = "docs/performance.md";
-/// What the peer is made of.
+/// Packages of the peer.
 const REQUIREMENTS: &str = "benches/peer/requirements.txt";
-/// The folder of the plots.
+/// Folder of the plots.
 const PLOTS: &str = "docs";
-/// Limits the kernels of the subject: see `kernels::runtime`.
+/// Variable that limits the kernels of the subject; see `kernels::runtime`.
 const KERNELS_VARIABLE: &str = "UNI_INSTRUCT_KERNELS";
 
-/// A whole run's effort a case.
-const WHOLE: Effort = Effort {
+/// Effort per case of a full run.
+const FULL: Effort = Effort {
     warmup: 2,
-    least: 5,
-    most: 11,
+    min_rounds: 5,
+    max_rounds: 11,
     budget: Duration::from_secs(40),
-    patience: Duration::from_secs(120),
+    max_wait: Duration::from_secs(120),
 };
-/// The short run's, and a point's of a plot.
+/// Effort per case of the short run and of the scaling plots.
 const QUICK: Effort = Effort {
     warmup: 2,
-    least: 3,
-    most: 7,
+    min_rounds: 3,
+    max_rounds: 7,
     budget: Duration::from_secs(15),
-    patience: Duration::from_secs(15),
+    max_wait: Duration::from_secs(15),
 };
 
-/// Runs the benchmarks that the words ask for.
+/// Runs the benchmarks that the arguments select.
 ///
 /// # Errors
 ///
-/// If a word is not understood, something cannot be built or run, the peer computes something else,
-/// or a ratio is over its floor under `--check`.
+/// If an argument is invalid, something cannot be built or run, the peer computes other values, or
+/// a ratio exceeds its limit under `--check`.
 pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     let options = Options::parse(words)?;
     if options.instructions {
@@ -89,26 +89,29 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
         names => variant::named(names)?,
     };
     let bench = Bench {
-        peer: match variants.iter().any(|it| it.mode().is_some()) {
-            true => Some(Peer::find(root)?),
-            false => None,
+        peer: if variants.iter().any(|it| it.mode().is_some()) {
+            Some(Peer::find(root)?)
+        } else {
+            None
         },
         tcmalloc: peer::tcmalloc(),
         folder: root.join("target").join("peer").join("cases"),
         subject,
         variants,
-        asked: !options.variants.is_empty(),
+        by_name: !options.variants.is_empty(),
         threads: options.threads,
-        effort: if options.quick || options.scaling { QUICK } else { WHOLE },
+        effort: if options.quick || options.scaling { QUICK } else { FULL },
     };
     if bench.tcmalloc.is_none() {
-        println!("bench: no tcmalloc here (Debian: libtcmalloc-minimal4); the peer goes without");
+        println!(
+            "bench: tcmalloc is missing, so its variant is skipped; install libtcmalloc-minimal4 (Debian)"
+        );
     }
     let start = Instant::now();
     let mut entries = Vec::new();
     for case in cases {
         let entry = bench.entry(case)?;
-        println!("{}", report::figures(std::slice::from_ref(&entry)).trim_end());
+        println!("{}", report::measurements(std::slice::from_ref(&entry)).trim_end());
         entries.push(entry);
     }
     let text = describe(root, &bench, &entries, start.elapsed())?;
@@ -117,7 +120,10 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
         scaling::write(&entries, &bench.folder)?;
         if options.write {
             let noisy = scaling::noisy(&entries);
-            ensure!(noisy.is_empty(), "others were busy, so {PLOTS} is as it was: {noisy:?}");
+            ensure!(
+                noisy.is_empty(),
+                "other processes disturbed {noisy:?}, so {PLOTS} is unchanged; run again on an idle machine"
+            );
             scaling::write(&entries, &root.join(PLOTS))?;
         }
     } else if options.write {
@@ -141,15 +147,16 @@ fn is_selected(case: &Case, options: &Options) -> bool {
     options.scaling == case.scaling.is_some() && (case.quick || !options.quick)
 }
 
-/// What is needed to measure a case.
+/// Everything that measuring a case requires.
 struct Bench {
     subject: Subject,
     peer: Option<Peer>,
     tcmalloc: Option<std::path::PathBuf>,
     folder: std::path::PathBuf,
     variants: Vec<Variant>,
-    /// Whether the variants were asked for by name: then even those that take minutes are run.
-    asked: bool,
+    /// Tests whether the variants were selected by name. Then even variants that run for minutes
+    /// are included.
+    by_name: bool,
     threads: usize,
     effort: Effort,
 }
@@ -159,17 +166,19 @@ impl Bench {
         println!("bench: {}", case.name);
         let folder = self.folder.join(&case.name);
         let is_here = |it: &Variant| *it != Variant::Tcmalloc || self.tcmalloc.is_some();
-        let can = self.peer.as_ref().is_none_or(|it| it.can(&case.act));
-        if !can {
-            println!("  the peer has no SciPy, so this case has no peer; see {REQUIREMENTS}");
+        let supported = self.peer.as_ref().is_none_or(|it| it.supports(&case.kind));
+        if !supported {
+            println!(
+                "  the peer has no SciPy, so this case runs without it; install {REQUIREMENTS}"
+            );
         }
-        let fits = |it: &Variant| {
-            it.fits(&case.act)
+        let applies = |it: &Variant| {
+            it.applies_to(&case.kind)
                 && is_here(it)
-                && (can || it.mode().is_none())
-                && (self.asked || it.is_affordable(case.flop))
+                && (supported || it.mode().is_none())
+                && (self.by_name || it.is_affordable(case.flop))
         };
-        let variants: Vec<Variant> = self.variants.iter().copied().filter(fits).collect();
+        let variants: Vec<Variant> = self.variants.iter().copied().filter(applies).collect();
         if let Some(peer) = &self.peer {
             self.subject.record(&case.name, &folder)?;
             for variant in variants.iter().filter(|it| **it != Variant::Tcmalloc) {
@@ -181,24 +190,24 @@ impl Bench {
         let sessions = variants.iter().map(|it| self.session(&case, &folder, *it));
         let measured = measure(sessions.collect::<anyhow::Result<_>>()?, self.effort(&case))?;
         if measured.disturbed != 0 {
-            println!("  left out {} rounds that others disturbed", measured.disturbed);
+            println!("  dropped {} rounds that other processes disturbed", measured.disturbed);
         }
         if self.peer.is_some() {
-            // Half a gigabyte for the larger networks.
+            // The files of a larger network occupy half a gigabyte.
             std::fs::remove_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
         }
         Ok(Entry { case, variants, measured })
     }
 
-    /// SciPy's distance takes half a minute, and hardly varies.
+    /// Returns fewer rounds for SciPy's distance, which needs half a minute and hardly varies.
     fn effort(&self, case: &Case) -> Effort {
-        match case.act.as_str() {
-            FRECHET => Effort { warmup: 1, least: 3, ..self.effort },
+        match case.kind.as_str() {
+            FRECHET => Effort { warmup: 1, min_rounds: 3, ..self.effort },
             _ => self.effort,
         }
     }
 
-    /// A point of the plot over threads has its own number.
+    /// Returns the threads of a case; a point of the plot over threads has a separate number.
     fn threads_of(&self, case: &Case) -> usize {
         let own = case.scaling.as_ref().filter(|it| it.0 == "threads").map(|it| it.1);
         own.unwrap_or(self.threads)
@@ -224,7 +233,7 @@ impl Bench {
     }
 }
 
-/// The whole text on a run: what, where, when, and the tables.
+/// Describes a run: commit, machine, versions, duration and the tables.
 fn describe(
     root: &Path,
     bench: &Bench,
@@ -242,7 +251,7 @@ fn describe(
         bench.threads,
         took.as_secs_f64() / 60.0,
         report::ratios(entries),
-        report::figures(entries),
+        report::measurements(entries),
     ))
 }
 
@@ -250,7 +259,7 @@ fn check(entries: &[Entry]) -> anyhow::Result<()> {
     let verdicts: Vec<Verdict> = entries.iter().flat_map(Entry::verdicts).collect();
     ensure!(
         verdicts.iter().any(|it| it.target.is_some()),
-        "bench: --check, and no case with a floor was measured beside `eager`"
+        "bench: --check requires a case with a limit, measured together with `eager`"
     );
     let over: Vec<String> = verdicts
         .iter()
@@ -258,11 +267,11 @@ fn check(entries: &[Entry]) -> anyhow::Result<()> {
         .map(|it| {
             let floor = it.target.map_or(f64::NAN, |it| it.floor);
             format!(
-                "{}: {} {:.2} of PyTorch eager's, floor {floor:.2}",
+                "{}: {} is {:.2} of PyTorch eager's, at most {floor:.2}",
                 it.case, it.quantity, it.of_eager
             )
         })
         .collect();
-    ensure!(over.is_empty(), "over the floor:\n  {}", over.join("\n  "));
+    ensure!(over.is_empty(), "over the limit:\n  {}", over.join("\n  "));
     Ok(())
 }

@@ -1,35 +1,35 @@
-//! The arguments of `cargo xtask bench`.
+//! Arguments of `cargo xtask bench`.
 
 use anyhow::{Context, bail, ensure};
 
-/// What is asked for.
+/// Parsed arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Names of cases; empty for all of the selection below.
+    /// Names of cases; empty for all cases that the options below select.
     pub cases: Vec<String>,
-    /// Only the cases of the short run, and fewer rounds.
+    /// Runs only the cases of the short run, with fewer rounds.
     pub quick: bool,
-    /// The points of the scaling plots instead of the table.
+    /// Measures the points of the scaling plots instead of the table.
     pub scaling: bool,
-    /// Fail when a ratio is over its floor.
+    /// Fails if a ratio exceeds its limit.
     pub check: bool,
-    /// Write table or plots into the documentation.
+    /// Writes the table or the plots into the documentation.
     pub write: bool,
-    /// Instruction counts of the kernels instead of times.
+    /// Counts the instructions of the kernels instead of measuring times.
     pub instructions: bool,
-    /// Errors of the kernels instead of times.
+    /// Measures the errors of the kernels instead of times.
     pub accuracy: bool,
-    /// Only these variants; empty for those that fit.
+    /// Names of variants; empty for all that apply.
     pub variants: Vec<String>,
-    /// Threads of every variant.
+    /// Threads per variant.
     pub threads: usize,
 }
 
-/// Threads unless told otherwise: what a small machine has.
+/// Default number of threads, which a small machine has.
 const THREADS: usize = 2;
 
 impl Default for Options {
-    /// The whole table, printed.
+    /// Returns the options that measure and print the whole table.
     fn default() -> Self {
         Self {
             cases: Vec::new(),
@@ -46,11 +46,11 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Reads the words after `bench`.
+    /// Parses the arguments after `bench`.
     ///
     /// # Errors
     ///
-    /// Naming the word that is not understood.
+    /// If an argument is unknown or excludes another; the message names it.
     pub fn parse(words: &[&str]) -> anyhow::Result<Self> {
         let mut options = Self::default();
         let mut words = words.iter();
@@ -72,17 +72,20 @@ impl Options {
                     ensure!(options.threads != 0, "--threads: expected at least 1");
                 }
                 name if !name.starts_with('-') => options.cases.push(name.to_owned()),
-                other => bail!("bench: no option `{other}`; `cargo xtask help` lists all"),
+                other => bail!("bench: unknown option `{other}`; `cargo xtask help` lists all"),
             }
         }
         let Self { instructions, accuracy, write, .. } = options;
         if instructions || accuracy {
             let name = if instructions { "--instructions" } else { "--accuracy" };
             let one = Self { instructions, accuracy: !instructions, write, ..Self::default() };
-            ensure!(options == one, "bench: {name} goes with --write alone");
+            ensure!(options == one, "bench: {name} can be combined with --write alone");
         }
-        ensure!(!(options.scaling && options.quick), "bench: no point of --scaling is in --quick");
-        // What the ratios on the page are made of.
+        ensure!(
+            !(options.scaling && options.quick),
+            "bench: --scaling cannot be combined with --quick"
+        );
+        // The ratios on the page are computed from these variants.
         const NEEDED: [&str; 3] = ["kernels", "eager", "tcmalloc"];
         let has = |name: &&str| options.variants.iter().any(|it| it == name);
         let partial = options.quick
@@ -90,8 +93,8 @@ impl Options {
             || !(options.variants.is_empty() || NEEDED.iter().all(has));
         ensure!(
             !(options.write && partial),
-            "bench: --write puts the whole table on the page; leave out --quick and names, and let \
-             --variants have {}",
+            "bench: --write requires the whole table; leave out --quick and names, and include \
+             {} in --variants",
             NEEDED.join(", ")
         );
         Ok(options)
@@ -103,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_become_options() {
+    fn parses_options() {
         let words = ["small-forward", "--check", "--variants", "kernels,eager", "--threads", "1"];
         let options = Options::parse(&words).unwrap();
         assert_eq!(options.cases, ["small-forward"]);
@@ -113,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_or_would_be_ignored_is_named() {
+    fn rejects_unknown_and_ignored_options() {
         for (words, expected) in [
             (vec!["--fast"], "--fast"),
             (vec!["--threads", "0"], "at least 1"),

@@ -1,18 +1,18 @@
-//! The generated parts of a page, each between two comments.
+//! Generated parts of a page, each between two comments.
 
 use anyhow::{Context, ensure};
 
-/// A generated part.
+/// Generated part of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Times against PyTorch.
+    /// Times compared with PyTorch.
     Times,
     /// Errors of the kernels.
     Accuracy,
 }
 
 impl Part {
-    /// The lines that begin and end it.
+    /// Returns the lines that begin and end the part.
     fn marks(self) -> [String; 2] {
         let command = match self {
             Self::Times => "cargo xtask bench",
@@ -22,16 +22,18 @@ impl Part {
     }
 }
 
-/// The page with another text in a generated part.
+/// Replaces the text of a generated part.
 ///
 /// # Errors
 ///
-/// If the page has not exactly one such part.
+/// If the page does not contain exactly one such part.
 pub fn with_part(page: &str, part: Part, text: &str) -> anyhow::Result<String> {
     let [begin, end] = part.marks();
-    let (before, rest) = page.split_once(&begin).with_context(|| format!("no line `{begin}`"))?;
-    let (_, after) = rest.split_once(&end).with_context(|| format!("no line `{end}`"))?;
-    ensure!(!after.contains(&begin) && !after.contains(&end), "two parts `{begin}`");
+    let (before, rest) =
+        page.split_once(&begin).with_context(|| format!("the line `{begin}` is missing"))?;
+    let (_, after) =
+        rest.split_once(&end).with_context(|| format!("the line `{end}` is missing"))?;
+    ensure!(!after.contains(&begin) && !after.contains(&end), "more than one part `{begin}`");
     Ok(format!("{before}{begin}\n\n{}\n\n{end}{after}", text.trim()))
 }
 
@@ -40,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_between_the_marks_changes() {
+    fn replaces_only_text_between_markers() {
         let part = |part: Part, text: &str| {
             let [begin, end] = part.marks();
             format!("{begin}\n\n{text}\n\n{end}")
@@ -56,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_without_marks_is_refused() {
+    fn rejects_page_without_markers() {
         for part in [Part::Times, Part::Accuracy] {
             let [begin, end] = part.marks();
             for page in

@@ -1,4 +1,4 @@
-//! PyTorch: the Python that runs it, and in which ways it is run.
+//! PyTorch as the peer: its Python and its modes.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,9 +7,9 @@ use anyhow::{Context, ensure};
 
 use super::variant::FRECHET;
 
-/// Names an existing Python with the packages of `benches/peer/requirements.txt`.
+/// Variable that names an existing Python with the packages of `benches/peer/requirements.txt`.
 const PYTHON_VARIABLE: &str = "UNI_INSTRUCT_PEER_PYTHON";
-/// A library that keeps freed memory: what PyTorch gains from it is not ours to claim.
+/// Library that keeps freed memory. PyTorch's gain from it must not count as ours.
 const TCMALLOC: &str = "libtcmalloc_minimal.so.4";
 
 /// The peer's interpreter and script.
@@ -19,35 +19,35 @@ pub struct Peer {
     script: PathBuf,
 }
 
-/// A way of running PyTorch.
+/// Mode of PyTorch.
 #[derive(Clone, Copy, Debug)]
 pub struct Mode<'a> {
-    /// `--mode` of the script.
+    /// Value of the script's `--mode`.
     pub name: &'a str,
-    /// A library to be loaded before all others.
+    /// Library to load before all others.
     pub preload: Option<&'a Path>,
-    /// Threads.
+    /// Number of threads.
     pub threads: usize,
 }
 
 impl Peer {
-    /// The Python that the environment names, or one of our own, made where there is none.
+    /// Finds the Python that the environment names, or creates an environment in the build folder.
     ///
     /// # Errors
     ///
-    /// If it has no PyTorch, or cannot be made.
+    /// If the Python has no PyTorch, or the environment cannot be created.
     pub fn find(root: &Path) -> anyhow::Result<Self> {
         let folder = root.join("benches").join("peer");
         let python = match std::env::var_os(PYTHON_VARIABLE) {
             Some(python) => PathBuf::from(python),
-            None => own_python(root, &folder.join("requirements.txt"))?,
+            None => create_environment(root, &folder.join("requirements.txt"))?,
         };
         let peer = Self { python, script: folder.join("peer.py") };
         peer.version()?;
         Ok(peer)
     }
 
-    /// PyTorch's version.
+    /// Returns PyTorch's version.
     ///
     /// # Errors
     ///
@@ -58,30 +58,32 @@ impl Peer {
         let output = Command::new(&self.python)
             .args(["-c", script])
             .output()
-            .with_context(|| format!("{python}: cannot be started; see {PYTHON_VARIABLE}"))?;
+            .with_context(|| format!("cannot start {python}; set {PYTHON_VARIABLE} to a Python"))?;
         ensure!(
             output.status.success(),
-            "{python}: lacks torch or safetensors of benches/peer/requirements.txt"
+            "{python}: torch or safetensors is missing; install benches/peer/requirements.txt"
         );
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// Whether it can be the peer for this act: the distance of features needs SciPy beside PyTorch.
-    pub fn can(&self, act: &str) -> bool {
+    /// Tests whether the peer can run this kind of case. The distance of features requires SciPy in
+    /// addition to PyTorch.
+    pub fn supports(&self, kind: &str) -> bool {
         let imports = |package: &str| {
             let mut command = Command::new(&self.python);
             command.args(["-c", &format!("import {package}")]);
             command.output().is_ok_and(|it| it.status.success())
         };
-        act != FRECHET || imports("scipy")
+        kind != FRECHET || imports("scipy")
     }
 
-    /// The script on what was recorded in `folder`; `verb` is `verify` or `run`.
+    /// Returns the script's command for the files in `folder`; `verb` is `verify` or `run`.
     pub fn command(&self, verb: &str, folder: &Path, mode: Mode<'_>) -> Command {
         let mut command = Command::new(&self.python);
         command.arg(&self.script).arg(verb).arg(folder).args(["--mode", mode.name]);
         command.args(["--threads", &mode.threads.to_string()]);
-        // Its threads sleep soon after a parallel loop, and so do not take the next variant's cores.
+        // Its threads then sleep soon after a parallel loop and do not occupy the next variant's
+        // cores.
         command.env("OMP_NUM_THREADS", mode.threads.to_string()).env_remove("OMP_WAIT_POLICY");
         if let Some(library) = mode.preload {
             command.env("LD_PRELOAD", library);
@@ -89,17 +91,17 @@ impl Peer {
         command
     }
 
-    /// Compares the peer's numbers with ours; returns the relative errors as text.
+    /// Compares the peer's values with ours; returns the relative errors as text.
     ///
     /// # Errors
     ///
-    /// If they differ: then a time would compare two different things.
+    /// If they differ, because the times would then compare different computations.
     pub fn verify(&self, folder: &Path, mode: Mode<'_>) -> anyhow::Result<String> {
         let mut command = self.command("verify", folder, mode);
         let output = command.stderr(std::process::Stdio::inherit()).output()?;
         ensure!(
             output.status.success(),
-            "{}: PyTorch ({}) computes something else; its message is above",
+            "{}: PyTorch ({}) computes other values; its message is above",
             folder.display(),
             mode.name
         );
@@ -107,18 +109,18 @@ impl Peer {
     }
 }
 
-/// A virtual environment in the build folder, with the pinned packages.
-fn own_python(root: &Path, requirements: &Path) -> anyhow::Result<PathBuf> {
+/// Creates a virtual environment with the pinned packages in the build folder.
+fn create_environment(root: &Path, requirements: &Path) -> anyhow::Result<PathBuf> {
     let folder = root.join("target").join("peer").join("venv");
     let python = folder.join("bin").join("python");
     let done = folder.join("requirements.txt");
-    let wanted =
+    let required =
         std::fs::read(requirements).with_context(|| format!("{}", requirements.display()))?;
-    if std::fs::read(&done).is_ok_and(|installed| installed == wanted) {
+    if std::fs::read(&done).is_ok_and(|installed| installed == required) {
         return Ok(python);
     }
     println!(
-        "bench: installing PyTorch into {} (gigabytes; {PYTHON_VARIABLE} names an existing one)",
+        "bench: installing PyTorch into {} (gigabytes; to avoid this, set {PYTHON_VARIABLE})",
         folder.display()
     );
     let run = |command: &mut Command| -> anyhow::Result<()> {
@@ -130,19 +132,19 @@ fn own_python(root: &Path, requirements: &Path) -> anyhow::Result<PathBuf> {
     };
     run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     run(Command::new(&python).args(["-m", "pip", "install", "--requirement"]).arg(requirements))?;
-    std::fs::write(&done, wanted).with_context(|| format!("{}", done.display()))?;
+    std::fs::write(&done, required).with_context(|| format!("{}", done.display()))?;
     Ok(python)
 }
 
-/// Where the dynamic linker finds tcmalloc, if it is installed.
+/// Returns the dynamic linker's path of tcmalloc, if it is installed.
 pub fn tcmalloc() -> Option<PathBuf> {
-    // Not on the path of ordinary users everywhere.
+    // Not every user has this folder in the search path.
     let programs = ["ldconfig", "/sbin/ldconfig"];
     let output = programs.iter().find_map(|it| Command::new(it).arg("-p").output().ok())?;
     path_in_cache(&String::from_utf8_lossy(&output.stdout)).map(PathBuf::from)
 }
 
-/// The path in a line `\tlibrary (libc6,x86-64) => path`.
+/// Returns the path in a line `\tlibrary (libc6,x86-64) => path`.
 fn path_in_cache(cache: &str) -> Option<&str> {
     let line = cache.lines().find(|it| it.split_whitespace().next() == Some(TCMALLOC))?;
     line.split_once("=> ").map(|(_, path)| path.trim())
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_library_is_found_by_its_whole_name() {
+    fn finds_library_by_whole_name() {
         let cache = "2 libs found\n\tlibtcmalloc_minimal.so.4.5 (libc6) => /lib/b\n\
                      \tlibtcmalloc_minimal.so.4 (libc6,x86-64) => /lib/a\n";
         assert_eq!(path_in_cache(cache), Some("/lib/a"));

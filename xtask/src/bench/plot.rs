@@ -1,24 +1,24 @@
-//! Plots of growing cost: two logarithmic axes, a line a variant, as SVG text.
+//! Plots of time against size, as SVG: two logarithmic axes, a line per variant.
 
 use std::fmt::Write;
 
 /// A plot.
 #[derive(Clone, Debug)]
 pub struct Plot {
-    /// Above it.
+    /// Title above the plot.
     pub title: String,
-    /// Below the horizontal axis.
+    /// Label of the horizontal axis.
     pub across: String,
-    /// Beside the vertical axis.
+    /// Label of the vertical axis.
     pub up: String,
-    /// What is drawn.
+    /// Lines of the plot.
     pub lines: Vec<Line>,
 }
 
-/// One variant's line.
+/// Line of one variant.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Its name in the legend.
+    /// Name in the legend.
     pub name: String,
     /// Points in ascending order, all positive.
     pub points: Vec<(f64, f64)>,
@@ -26,12 +26,12 @@ pub struct Line {
 
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 320.0;
-/// Of the axes: left, top, right, bottom.
+/// Margins around the axes: left, top, right, bottom.
 const MARGIN: [f64; 4] = [62.0, 34.0, 18.0, 46.0];
-/// Told apart without color vision too (Okabe and Ito's palette).
+/// Colors that color-blind readers can distinguish (Okabe and Ito's palette).
 const COLORS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
 
-/// The plot as an SVG file.
+/// Renders the plot as an SVG file.
 pub fn svg(plot: &Plot) -> String {
     let points = || plot.lines.iter().flat_map(|line| &line.points);
     let across = Scale::of(points().map(|it| it.0), [MARGIN[0], WIDTH - MARGIN[2]]);
@@ -49,7 +49,8 @@ pub fn svg(plot: &Plot) -> String {
         "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\" transform=\"rotate(-90 {x} {y})\">{}</text>",
         escaped(&plot.up)
     );
-    // The powers of two that were measured, and decades.
+    // Vertical grid lines at the measured sizes, horizontal ones at 1, 2 and 5 times the powers of
+    // ten.
     let mut measured: Vec<f64> = points().map(|it| it.0).collect();
     measured.sort_by(f64::total_cmp);
     measured.dedup();
@@ -106,14 +107,14 @@ fn escaped(words: &str) -> String {
     words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// A logarithmic axis from values to places.
+/// Logarithmic axis that maps values to coordinates.
 struct Scale {
     values: [f64; 2],
     places: [f64; 2],
 }
 
 impl Scale {
-    /// Room beside the outermost values, as a factor.
+    /// Space next to the outermost values, as a factor.
     const ROOM: f64 = 1.25;
 
     fn of(values: impl Iterator<Item = f64>, places: [f64; 2]) -> Self {
@@ -121,7 +122,7 @@ impl Scale {
         for value in values {
             (low, high) = (low.min(value), high.max(value));
         }
-        // One value, or none, is drawn in the middle.
+        // A single value is drawn in the middle, and so are the axes without one.
         let (low, high) = if low <= high { (low, high) } else { (1.0, 1.0) };
         Self { values: [low / Self::ROOM, high * Self::ROOM], places }
     }
@@ -132,12 +133,12 @@ impl Scale {
         from + (to - from) * (value.ln() - low) / (high - low)
     }
 
-    /// 1, 2 and 5 times the powers of ten within the axis.
+    /// Returns 1, 2 and 5 times the powers of ten within the axis.
     fn ticks(&self) -> Vec<f64> {
         let [low, high] = self.values;
         let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;
         decades
-            // Divided where the power is negative: 5 / 10 is 0.5, 5 · 0.1 need not be.
+            // A negative power is a division: 5 / 10 is exactly 0.5, 5 · 0.1 may differ from it.
             .flat_map(|it| {
                 [1.0, 2.0, 5.0].map(|digit| match it {
                     0.. => digit * 10f64.powi(it),
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_factors_are_equal_distances() {
+    fn equal_factors_have_equal_distances() {
         let scale = Scale::of([1.0, 16.0].into_iter(), [0.0, 100.0]);
         let steps = [1.0, 2.0, 4.0, 8.0, 16.0].map(|it| scale.at(it));
         for pair in steps.windows(2) {
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_drawn_and_named() {
+    fn draws_and_names_every_line() {
         let line = |name: &str| Line { name: name.into(), points: vec![(1.0, 10.0), (2.0, 30.0)] };
         let plot = Plot {
             title: "a < b".into(),

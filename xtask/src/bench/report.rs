@@ -1,4 +1,4 @@
-//! The table: medians, spreads, ratios, memory, rates.
+//! Tables of a run: medians, spreads, ratios, memory and rates.
 
 use super::rounds::{Measured, Series};
 use super::statistics::{deviation, median, ratio};
@@ -8,36 +8,36 @@ use super::variant::{PRODUCT, Variant};
 /// A measured case.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// What.
+    /// The case.
     pub case: Case,
-    /// How, in the order of the series.
+    /// Variants, in the order of the series.
     pub variants: Vec<Variant>,
-    /// The figures.
+    /// Times and memory of the variants.
     pub measured: Measured,
 }
 
-/// Our time or memory against the peer's, with what is asked of it.
+/// Our time or memory relative to the peer's, and its target.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// Which case.
+    /// Name of the case.
     pub case: String,
     /// `time` or `memory`.
     pub quantity: &'static str,
-    /// Over PyTorch eager.
+    /// Ratio to PyTorch eager.
     pub of_eager: f64,
-    /// Over the better of eager and eager with tcmalloc.
+    /// Ratio to the better of eager and eager with tcmalloc.
     pub of_best: f64,
-    /// What is asked for, if anything.
+    /// Target, if the case has one.
     pub target: Option<Target>,
 }
 
 impl Verdict {
-    /// Whether the floor is kept: trivially where there is none. NaN does not keep it.
+    /// Tests whether the ratio is within its limit. Passes without a target; NaN does not pass.
     pub fn passes(&self) -> bool {
         self.target.is_none_or(|target| self.of_eager <= target.floor)
     }
 
-    fn word(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         match self.target {
             None => "",
             Some(target) if self.of_best <= target.goal => "goal",
@@ -48,13 +48,13 @@ impl Verdict {
 }
 
 impl Entry {
-    /// The figures of a variant, if it was measured.
+    /// Returns the measurements of a variant, if there are any.
     pub fn series(&self, variant: Variant) -> Option<&Series> {
         let at = self.variants.iter().position(|it| *it == variant)?;
         self.measured.series.get(at)
     }
 
-    /// Ours against the peer's, where both were measured.
+    /// Compares our variant with the peer, if both were measured.
     pub fn verdicts(&self) -> Vec<Verdict> {
         let (Some(ours), Some(eager)) =
             (self.series(Variant::Kernels), self.series(Variant::Eager))
@@ -64,7 +64,7 @@ impl Entry {
         let tcmalloc = self.series(Variant::Tcmalloc);
         let verdict = |quantity, of: &dyn Fn(&Series) -> f64, target| {
             let of_eager = of(eager);
-            // A larger ratio is a better peer.
+            // A larger ratio means a better peer.
             let of_best = tcmalloc.map_or(of_eager, |it| of(it).max(of_eager));
             Verdict { case: self.case.name.clone(), quantity, of_eager, of_best, target }
         };
@@ -77,20 +77,20 @@ impl Entry {
     }
 }
 
-/// The best rate of the matrix product among its variants, in operations a second.
+/// Returns the best rate of the matrix product over its variants, in operations per second.
 pub fn peak_rate(entries: &[Entry]) -> Option<f64> {
-    let product = entries.iter().find(|it| it.case.act == PRODUCT)?;
+    let product = entries.iter().find(|it| it.case.kind == PRODUCT)?;
     let rates = product.measured.series.iter().map(|it| product.case.flop / median(&it.wall));
     rates.max_by(f64::total_cmp)
 }
 
-/// The table of ratios and targets, in Markdown.
+/// Returns the table of ratios and targets in Markdown.
 pub fn ratios(entries: &[Entry]) -> String {
     let mut text = String::from(
         "| case | | ours / eager | floor | ours / better of eager, tcmalloc | goal | reached |\n\
          |---|---|---|---|---|---|---|\n",
     );
-    for verdict in entries.iter().filter(|it| it.case.act != PRODUCT).flat_map(Entry::verdicts) {
+    for verdict in entries.iter().filter(|it| it.case.kind != PRODUCT).flat_map(Entry::verdicts) {
         let [floor, goal] = match verdict.target {
             Some(target) => [target.floor, target.goal].map(|it| format!("{it:.2}")),
             None => [String::new(), String::new()],
@@ -101,14 +101,14 @@ pub fn ratios(entries: &[Entry]) -> String {
             verdict.quantity,
             verdict.of_eager,
             verdict.of_best,
-            verdict.word()
+            verdict.label()
         );
     }
     text
 }
 
-/// The table of all figures, in Markdown.
-pub fn figures(entries: &[Entry]) -> String {
+/// Returns the table of all measurements in Markdown.
+pub fn measurements(entries: &[Entry]) -> String {
     let peak = peak_rate(entries);
     let mut text = String::from(
         "| case | variant | ms | ± | processor ms | / eager | peak MB | GFLOP/s | of peak | rounds |\n\
@@ -139,7 +139,7 @@ pub fn figures(entries: &[Entry]) -> String {
     text
 }
 
-/// Three digits that matter.
+/// Formats milliseconds with three significant digits.
 fn milliseconds(seconds: f64) -> String {
     match seconds * 1e3 {
         ms if ms < 10.0 => format!("{ms:.2}"),
@@ -162,7 +162,7 @@ mod tests {
         Entry {
             case: Case {
                 name: "net".into(),
-                act: "forward".into(),
+                kind: "forward".into(),
                 flop: 1e9,
                 quick: true,
                 time: target,
@@ -179,19 +179,19 @@ mod tests {
     }
 
     #[test]
-    fn floors_are_against_eager_and_goals_against_the_better_peer() {
+    fn compares_floor_with_eager_and_goal_with_better_peer() {
         let [time, memory] = entry(0.4, 1.0, 0.5).verdicts().try_into().unwrap();
         assert!((time.of_eager - 0.4).abs() < 1e-12 && (time.of_best - 0.8).abs() < 1e-12);
-        assert_eq!((time.passes(), time.word()), (true, "floor"));
+        assert_eq!((time.passes(), time.label()), (true, "floor"));
         assert!((memory.of_eager - 0.6).abs() < 1e-12);
         let [time, _] = entry(0.4, 1.0, 2.0).verdicts().try_into().unwrap();
-        assert_eq!(time.word(), "goal");
+        assert_eq!(time.label(), "goal");
         let [time, _] = entry(0.8, 1.0, 2.0).verdicts().try_into().unwrap();
-        assert_eq!((time.passes(), time.word()), (false, "**over**"));
+        assert_eq!((time.passes(), time.label()), (false, "**over**"));
     }
 
     #[test]
-    fn a_ratio_that_is_no_number_does_not_pass() {
+    fn nan_ratio_does_not_pass() {
         let target = Some(Target { floor: 0.7, goal: 0.5 });
         let nan = f64::NAN;
         let verdict =
@@ -200,12 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_of_the_measured_peak() {
+    fn rates_are_relative_to_measured_peak() {
         let mut product = entry(0.01, 0.02, 0.02);
-        product.case.act = PRODUCT.into();
-        let text = figures(&[product, entry(0.02, 0.04, 0.04)]);
+        product.case.kind = PRODUCT.into();
+        let text = measurements(&[product, entry(0.02, 0.04, 0.04)]);
         let row = text.lines().find(|it| it.starts_with("| net | kernels | 20.0")).unwrap();
-        // 1 GFLOP in 20 ms of a peak of 100 GFLOP/s.
+        // 1 GFLOP in 20 ms, relative to a peak of 100 GFLOP/s.
         assert_eq!(row, "| net | kernels | 20.0 | 0.00 | 40.0 | 0.50 | 300 | 50 | 0.50 | 3 |");
     }
 }

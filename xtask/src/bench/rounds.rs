@@ -1,4 +1,4 @@
-//! Variants of a case in turn, A B C A B C ..., so that what disturbs one disturbs all.
+//! Interleaved variants of a case, A B C A B C ..., so that a disturbance affects all of them.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -6,53 +6,54 @@ use std::time::{Duration, Instant};
 use super::machine::busy_seconds;
 use super::session::{Iteration, Session};
 
-/// How long a case is measured.
+/// Duration of the measurement of a case.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Rounds before the first that counts.
+    /// Rounds before the first counted one.
     pub warmup: usize,
-    /// Fewest rounds that count.
-    pub least: usize,
-    /// Most rounds that count.
-    pub most: usize,
-    /// After so long no round beyond the fewest is begun.
+    /// Minimum of counted rounds.
+    pub min_rounds: usize,
+    /// Maximum of counted rounds.
+    pub max_rounds: usize,
+    /// Time after which no round beyond the minimum begins.
     pub budget: Duration,
-    /// How long the case may wait for others to be done, in all.
-    pub patience: Duration,
+    /// Total time for which the case may wait for other processes.
+    pub max_wait: Duration,
 }
 
-/// What a variant took in the rounds that count, and its peak memory.
+/// Times of a variant in the counted rounds, and its peak memory.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
-    /// Seconds an iteration, by round.
+    /// Seconds per iteration, by round.
     pub wall: Vec<f64>,
-    /// Seconds of processor time an iteration, by round.
+    /// Seconds of processor time per iteration, by round.
     pub cpu: Vec<f64>,
-    /// Bytes.
+    /// Peak memory in bytes.
     pub peak: Option<f64>,
 }
 
-/// What all variants took.
+/// Measurements of all variants.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
-    /// In the order of the sessions.
+    /// One per session, in their order.
     pub series: Vec<Series>,
-    /// Rounds that others disturbed and that were left out.
+    /// Number of rounds that other processes disturbed and that were dropped.
     pub disturbed: usize,
-    /// Whether too few rounds were undisturbed, so that all of them count.
+    /// Set if too few rounds were undisturbed; all rounds count then.
     pub noisy: bool,
 }
 
-/// Between turns, until the threads of the last one sleep.
+/// Pause between turns, in which the threads of the last turn go to sleep.
 const PAUSE: Duration = Duration::from_millis(40);
-/// A turn repeats short iterations for so long: the clock of the kernel's accounts ticks slowly, and
-/// the caches belong to the variant after its first.
+/// Seconds for which a turn repeats short iterations. The system's accounting has a coarse clock,
+/// and the first iteration fills the caches.
 const TURN: f64 = 0.5;
-/// Most iterations of a turn.
-const MOST_IN_TURN: f64 = 5.0;
-/// How long one looks whether others are busy: some ticks of the kernel's accounts.
-const LOOK: Duration = Duration::from_millis(200);
-/// A turn is disturbed when others used more than this share of one core.
+/// Maximum of iterations per turn.
+const MAX_ITERATIONS: f64 = 5.0;
+/// Time over which the load of other processes is measured: several ticks of the system's
+/// accounting.
+const SAMPLE: Duration = Duration::from_millis(200);
+/// Share of one core. A turn in which other processes used more is disturbed.
 const DISTURBED: f64 = 0.2;
 
 /// One turn of one variant.
@@ -60,15 +61,15 @@ const DISTURBED: f64 = 0.2;
 struct Turn {
     wall: f64,
     cpu: Option<f64>,
-    /// Cores that others used meanwhile, where the kernel tells.
+    /// Cores that other processes used meanwhile, if the system reports them.
     others: Option<f64>,
 }
 
-/// Runs all sessions in turn and ends them.
+/// Runs all sessions interleaved and ends them.
 ///
 /// # Errors
 ///
-/// If one of them fails.
+/// If a session fails.
 pub fn measure(mut sessions: Vec<Session>, effort: Effort) -> anyhow::Result<Measured> {
     for session in &mut sessions {
         session.wait_ready()?;
@@ -77,40 +78,40 @@ pub fn measure(mut sessions: Vec<Session>, effort: Effort) -> anyhow::Result<Mea
     for _ in 0..effort.warmup {
         for (session, repeats) in sessions.iter_mut().zip(&mut repeats) {
             let wall = turn(session, 1)?.wall;
-            *repeats = (TURN / wall).ceil().clamp(1.0, MOST_IN_TURN) as usize;
+            *repeats = (TURN / wall).ceil().clamp(1.0, MAX_ITERATIONS) as usize;
         }
     }
-    let mut patience = effort.patience;
+    let mut remaining = effort.max_wait;
     let (mut rounds, start) = (Vec::<Vec<Turn>>::new(), Instant::now());
-    while rounds.len() < effort.least
+    while rounds.len() < effort.min_rounds
         || (start.elapsed() < effort.budget
-            && rounds.iter().filter(|it| is_quiet(it)).count() < effort.most)
+            && rounds.iter().filter(|it| is_quiet(it)).count() < effort.max_rounds)
     {
-        patience = wait_for_quiet(patience);
+        remaining = wait_for_quiet(remaining);
         let turns = sessions.iter_mut().zip(&repeats).map(|(it, &repeats)| turn(it, repeats));
         rounds.push(turns.collect::<anyhow::Result<Vec<Turn>>>()?);
     }
-    let mut measured = choose(&rounds, effort.least, sessions.len());
+    let mut measured = choose(&rounds, effort.min_rounds, sessions.len());
     for (session, series) in sessions.into_iter().zip(&mut measured.series) {
         series.peak = session.end()?;
     }
     Ok(measured)
 }
 
-/// Waits until others leave the machine alone, at most for so long; returns what is left of it.
-fn wait_for_quiet(patience: Duration) -> Duration {
+/// Waits until other processes are idle, at most for `max_wait`; returns the remaining time.
+fn wait_for_quiet(max_wait: Duration) -> Duration {
     let start = Instant::now();
-    while start.elapsed() < patience {
-        let (before, looked) = (busy_seconds(), Instant::now());
-        sleep(LOOK);
+    while start.elapsed() < max_wait {
+        let (before, sampled) = (busy_seconds(), Instant::now());
+        sleep(SAMPLE);
         let Some(busy) = busy_seconds().zip(before).map(|(after, before)| after - before) else {
             break;
         };
-        if busy / looked.elapsed().as_secs_f64() < DISTURBED {
+        if busy / sampled.elapsed().as_secs_f64() < DISTURBED {
             break;
         }
     }
-    patience.saturating_sub(start.elapsed())
+    max_wait.saturating_sub(start.elapsed())
 }
 
 fn turn(session: &mut Session, repeats: usize) -> anyhow::Result<Turn> {
@@ -133,14 +134,15 @@ fn is_quiet(round: &[Turn]) -> bool {
     round.iter().all(|turn| turn.others.is_none_or(|others| others < DISTURBED))
 }
 
-/// The quiet rounds, or all of them if those are too few.
-fn choose(rounds: &[Vec<Turn>], least: usize, variants: usize) -> Measured {
+/// Returns the quiet rounds, or all rounds if there are too few.
+fn choose(rounds: &[Vec<Turn>], min_rounds: usize, variants: usize) -> Measured {
     let quiet: Vec<&Vec<Turn>> = rounds.iter().filter(|it| is_quiet(it)).collect();
-    // Half of what was asked for gives a median all the same.
-    let noisy = quiet.len() < least.div_ceil(2);
-    let (counted, disturbed) = match noisy {
-        true => (rounds.iter().collect(), 0),
-        false => (quiet.clone(), rounds.len() - quiet.len()),
+    // Half of the minimum still gives a median.
+    let noisy = quiet.len() < min_rounds.div_ceil(2);
+    let (counted, disturbed) = if noisy {
+        (rounds.iter().collect(), 0)
+    } else {
+        (quiet.clone(), rounds.len() - quiet.len())
     };
     let mut series = vec![Series::default(); variants];
     for round in counted {
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn disturbed_rounds_are_left_out() {
+    fn drops_disturbed_rounds() {
         let rounds = [round(1.0, 0.0), round(9.0, 0.9), round(2.0, 0.1)];
         let measured = choose(&rounds, 3, 1);
         assert_eq!(measured.series[0].wall, [1.0, 2.0]);
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_is_disturbed_all_counts_and_is_said_to() {
+    fn counts_all_rounds_as_noisy_if_all_are_disturbed() {
         let rounds = [round(1.0, 0.5), round(9.0, 0.9), round(2.0, 0.1)];
         let measured = choose(&rounds, 3, 1);
         assert_eq!(measured.series[0].wall.len(), 3);

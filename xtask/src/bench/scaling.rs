@@ -1,4 +1,4 @@
-//! How the cost grows: one plot an axis, from the cases that are points of it.
+//! Scaling plots: one per axis, from the cases that are its points.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use super::report::Entry;
 use super::statistics::median;
 use super::variant::Variant;
 
-/// What the plots vary; other quantities stay at 32 channels, 32×32 and 16 images, two threads.
+/// Axes and their labels. Other quantities stay at 32 channels, 32×32 pixels, 16 images and two
+/// threads.
 const AXES: [(&str, &str); 4] = [
     ("channels", "channels at full resolution"),
     ("resolution", "height and width of the images"),
@@ -17,7 +18,7 @@ const AXES: [(&str, &str); 4] = [
     ("threads", "threads"),
 ];
 
-/// A plot an axis that has points, with the name of its file.
+/// Returns the plots of the axes that have points, with their file names.
 pub fn plots(entries: &[Entry]) -> Vec<(String, Plot)> {
     let mut plots = Vec::new();
     for (axis, across) in AXES {
@@ -29,7 +30,7 @@ pub fn plots(entries: &[Entry]) -> Vec<(String, Plot)> {
             Variant::ALL.into_iter().filter_map(|it| line(&points, it)).collect();
         if !lines.is_empty() {
             let plot = Plot {
-                title: "Forward and backward by weights, DDPM++".into(),
+                title: "Forward pass and weight gradients, DDPM++".into(),
                 across: across.into(),
                 up: "milliseconds".into(),
                 lines,
@@ -40,7 +41,7 @@ pub fn plots(entries: &[Entry]) -> Vec<(String, Plot)> {
     plots
 }
 
-/// Medians of one variant in milliseconds, where it was measured.
+/// Returns the medians of one variant in milliseconds, for the points at which it was measured.
 fn line(points: &[&Entry], variant: Variant) -> Option<Line> {
     let mut line = Line { name: variant.name().into(), points: Vec::new() };
     for entry in points {
@@ -53,7 +54,7 @@ fn line(points: &[&Entry], variant: Variant) -> Option<Line> {
     (!line.points.is_empty()).then_some(line)
 }
 
-/// The points that were measured beside busy others: a plot does not show which they are.
+/// Returns the points that other processes disturbed, because a plot does not mark them.
 pub fn noisy(entries: &[Entry]) -> Vec<&str> {
     entries.iter().filter(|it| it.measured.noisy).map(|it| it.case.name.as_str()).collect()
 }
@@ -62,7 +63,7 @@ pub fn noisy(entries: &[Entry]) -> Vec<&str> {
 ///
 /// # Errors
 ///
-/// Naming the file that cannot be written.
+/// If a file cannot be written; the message names it.
 pub fn write(entries: &[Entry], folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
     for (name, plot) in plots(entries) {
@@ -84,7 +85,7 @@ mod tests {
         Entry {
             case: Case {
                 name: format!("{axis}-{at}"),
-                act: "weights".into(),
+                kind: "weights".into(),
                 flop: 1e9,
                 quick: false,
                 time: None,
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn each_axis_with_points_is_a_plot_in_ascending_order() {
+    fn plots_each_axis_with_points_in_ascending_order() {
         let entries = [
             point("batch", 4, 0.2, false),
             point("batch", 1, 0.1, true),

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-/// A started subject or peer: idle, but for its turns.
+/// A running subject or peer. It is idle between its turns.
 pub struct Session {
     child: Child,
     stdin: ChildStdin,
@@ -14,21 +14,21 @@ pub struct Session {
     name: String,
 }
 
-/// One iteration.
+/// Times of one iteration.
 #[derive(Clone, Copy, Debug)]
 pub struct Iteration {
-    /// Seconds by the clock.
+    /// Elapsed seconds.
     pub wall: f64,
-    /// Seconds of processor time of all threads, where the process could tell.
+    /// Seconds of processor time of all threads, if the process reports them.
     pub cpu: Option<f64>,
 }
 
 impl Session {
-    /// Starts the command; `name` is what errors call it.
+    /// Starts the command; errors refer to it as `name`.
     ///
     /// # Errors
     ///
-    /// If it cannot be started.
+    /// If the command cannot be started.
     pub fn start(name: &str, command: &mut Command) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
@@ -41,14 +41,14 @@ impl Session {
         Ok(Self { child, stdin, stdout: BufReader::new(stdout), name: name.to_owned() })
     }
 
-    /// Waits until it is prepared.
+    /// Waits until the process is ready.
     ///
     /// # Errors
     ///
-    /// If it ended instead.
+    /// If the process ended, or printed something else.
     pub fn wait_ready(&mut self) -> anyhow::Result<()> {
         let line = self.line()?;
-        ensure!(line["ready"] == true, "{}: said {line} instead of being ready", self.name);
+        ensure!(line["ready"] == true, "{}: printed {line}, expected `ready`", self.name);
         Ok(())
     }
 
@@ -58,44 +58,44 @@ impl Session {
     ///
     /// If the process ended or printed something else.
     pub fn go(&mut self) -> anyhow::Result<Iteration> {
-        self.tell("go")?;
+        self.send("go")?;
         let line = self.line()?;
         let Some(wall) = line["wall"].as_f64() else {
-            bail!("{}: said {line} instead of a time", self.name);
+            bail!("{}: printed {line}, expected a time", self.name);
         };
         Ok(Iteration { wall, cpu: line["cpu"].as_f64() })
     }
 
-    /// Ends it; returns the peak of its resident memory in bytes.
+    /// Ends the process; returns the peak of its resident memory in bytes.
     ///
     /// # Errors
     ///
     /// If the process failed.
     pub fn end(mut self) -> anyhow::Result<Option<f64>> {
-        self.tell("end")?;
+        self.send("end")?;
         let peak = self.line()?["peak"].as_f64();
         let status = self.child.wait().with_context(|| self.name.clone())?;
         ensure!(status.success(), "{}: ended with {status}", self.name);
         Ok(peak)
     }
 
-    fn tell(&mut self, word: &str) -> anyhow::Result<()> {
+    fn send(&mut self, word: &str) -> anyhow::Result<()> {
         writeln!(self.stdin, "{word}")
             .and_then(|()| self.stdin.flush())
-            .with_context(|| format!("{}: takes no more input", self.name))
+            .with_context(|| format!("{}: closed its input", self.name))
     }
 
     fn line(&mut self) -> anyhow::Result<Value> {
         let mut text = String::new();
         let read = self.stdout.read_line(&mut text).with_context(|| self.name.clone())?;
-        ensure!(read != 0, "{}: ended; its own message is above", self.name);
+        ensure!(read != 0, "{}: ended early; its message is above", self.name);
         serde_json::from_str(&text)
-            .with_context(|| format!("{}: said `{}`", self.name, text.trim()))
+            .with_context(|| format!("{}: printed `{}`", self.name, text.trim()))
     }
 }
 
 impl Drop for Session {
-    /// A process that was not ended, because another failed, is not left behind.
+    /// Kills a process that was not ended because another one failed.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_speaks_three_lines() {
+    fn session_exchanges_three_lines() {
         let mut session = shell(
             r#"echo '{"ready":true}'; read a; echo '{"wall":0.5,"cpu":1}'; read b; echo "{\"peak\":7}""#,
         );
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_ends_early_is_named() {
+    fn names_process_that_ends_early() {
         let error = shell("exit 3").wait_ready().unwrap_err().to_string();
         assert!(error.contains("script"), "{error}");
         let error = format!("{:#}", shell("echo hello").wait_ready().unwrap_err());

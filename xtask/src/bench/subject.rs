@@ -1,4 +1,4 @@
-//! The program of `benches` that is timed, and its table of cases.
+//! The timed program of `benches`, and its table of cases.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,36 +6,37 @@ use std::process::Command;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-/// A row of the table in `benches/src/case.rs`, as far as it matters here.
+/// A row of the table in `benches/src/case.rs`, without the columns that are not needed here.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// Name.
     pub name: String,
-    /// `product`, `features`, `frechet`, or what a network does: `forward`, `weights`, `step`, ...
-    pub act: String,
-    /// Operations of an iteration.
+    /// `product`, `features`, `frechet`, or the work of a network: `forward`, `weights`, `step`,
+    /// ...
+    pub kind: String,
+    /// Floating-point operations per iteration.
     pub flop: f64,
-    /// Whether the short run has it.
+    /// Set if the short run includes the case.
     pub quick: bool,
-    /// Targets of our time over PyTorch's.
+    /// Targets for our time relative to PyTorch's.
     pub time: Option<Target>,
-    /// Targets of our peak memory over PyTorch's.
+    /// Targets for our peak memory relative to PyTorch's.
     pub memory: Option<Target>,
-    /// Axis and place in a scaling plot.
+    /// Axis and position in a scaling plot.
     pub scaling: Option<(String, usize)>,
 }
 
-/// A ratio that must not be exceeded, and one that is aimed at.
+/// Limit and goal of a ratio.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Largest that passes.
+    /// Largest ratio that passes.
     pub floor: f64,
-    /// Aim.
+    /// Ratio to aim for.
     pub goal: f64,
 }
 
-/// Beginnings of the variables that cargo sets for the program that it runs.
-const CARGOS_OWN: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+/// Prefixes of the variables that cargo sets for the programs that it runs.
+const CARGO_VARIABLES: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
 
 /// The built program.
 #[derive(Clone, Debug)]
@@ -44,20 +45,20 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Builds it, optimised.
+    /// Builds the program with optimizations.
     ///
     /// # Errors
     ///
-    /// If it does not compile.
+    /// If the program does not compile.
     pub fn build(root: &Path, name: &str) -> anyhow::Result<Self> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
-        // What cargo told this program of itself would make build scripts run again, here and at the
+        // Cargo's variables for this program would make build scripts run again, here and in the
         // next build by hand.
         let inherited = std::env::vars_os().map(|(key, _)| key);
-        for key in inherited
-            .filter(|key| CARGOS_OWN.iter().any(|prefix| key.to_string_lossy().starts_with(prefix)))
-        {
+        for key in inherited.filter(|key| {
+            CARGO_VARIABLES.iter().any(|prefix| key.to_string_lossy().starts_with(prefix))
+        }) {
             command.env_remove(key);
         }
         let output = command
@@ -71,18 +72,18 @@ impl Subject {
         let text = String::from_utf8_lossy(&output.stdout);
         let messages = text.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());
         let mut programs = messages.filter_map(|it| it["executable"].as_str().map(PathBuf::from));
-        let program = programs.next_back().context("cargo named no program")?;
+        let program = programs.next_back().context("cargo reported no program")?;
         Ok(Self { program })
     }
 
-    /// The program with its first arguments.
+    /// Returns the program with its first arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments);
         command
     }
 
-    /// The table of cases.
+    /// Returns the table of cases.
     ///
     /// # Errors
     ///
@@ -109,18 +110,18 @@ impl Subject {
 
 fn case(row: &Value) -> anyhow::Result<Case> {
     let (Some(name), Some(flop)) = (row["name"].as_str(), row["flop"].as_f64()) else {
-        bail!("subject list: a row without name or operations: {row}");
+        bail!("subject list: a row has no name or no operations: {row}");
     };
     let target = |key: &str| {
         let [floor, goal] = ["floor", "goal"].map(|it| row[key][it].as_f64());
         Some(Target { floor: floor?, goal: goal? })
     };
     let kind = |value: &Value| value["kind"].as_str().map(str::to_owned);
-    let act = kind(&row["work"]["act"]).or_else(|| kind(&row["work"]));
+    let act = kind(&row["work"]["task"]).or_else(|| kind(&row["work"]));
     let scaling = row["scaling"]["axis"].as_str().zip(row["scaling"]["at"].as_u64());
     Ok(Case {
         name: name.to_owned(),
-        act: act.with_context(|| format!("subject list: `{name}` has no kind"))?,
+        kind: act.with_context(|| format!("subject list: `{name}` has no kind"))?,
         flop,
         quick: row["quick"] == true,
         time: target("time"),
@@ -129,7 +130,7 @@ fn case(row: &Value) -> anyhow::Result<Case> {
     })
 }
 
-/// The cases with these names, in the order of the table.
+/// Returns the cases with these names, in the order of the table.
 ///
 /// # Errors
 ///
@@ -137,7 +138,7 @@ fn case(row: &Value) -> anyhow::Result<Case> {
 pub fn named(cases: Vec<Case>, names: &[String]) -> anyhow::Result<Vec<Case>> {
     if let Some(name) = names.iter().find(|name| cases.iter().all(|it| it.name != **name)) {
         let known: Vec<&str> = cases.iter().map(|it| it.name.as_str()).collect();
-        bail!("no case `{name}`; there are: {}", known.join(", "));
+        bail!("unknown case `{name}`; expected one of {}", known.join(", "));
     }
     Ok(cases.into_iter().filter(|it| names.contains(&it.name)).collect())
 }
@@ -149,15 +150,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_read_and_its_faults_are_named() {
+    fn reads_row_and_rejects_unknown_name() {
         let row = json!({
             "name": "a", "flop": 2e9, "quick": true,
-            "work": {"kind": "network", "act": {"kind": "weights"}},
+            "work": {"kind": "network", "task": {"kind": "weights"}},
             "time": {"floor": 0.7, "goal": 0.5},
             "scaling": {"axis": "batch", "at": 4},
         });
         let case = case(&row).unwrap();
-        assert_eq!((case.name.as_str(), case.act.as_str(), case.quick), ("a", "weights", true));
+        assert_eq!((case.name.as_str(), case.kind.as_str(), case.quick), ("a", "weights", true));
         assert_eq!(case.time.map(|it| (it.floor, it.goal)), Some((0.7, 0.5)));
         assert!(case.memory.is_none());
         assert_eq!(case.scaling, Some(("batch".to_owned(), 4)));

@@ -1,33 +1,33 @@
-//! The ways in which a case is run.
+//! Variants in which a case runs.
 
 use anyhow::bail;
 
-/// The act of the case that measures the machine.
+/// Kind of the case that measures the machine's peak rate.
 pub const PRODUCT: &str = "product";
-/// The act of the case whose peer is SciPy.
+/// Kind of the case whose peer is SciPy.
 pub const FRECHET: &str = "frechet";
 
-/// Ours, or one of PyTorch's.
+/// Implementation and settings: ours or PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     /// This workspace, with the best kernels for this processor.
     Kernels,
-    /// The same without AVX-512.
+    /// As `Kernels`, without AVX-512.
     Avx2,
-    /// The same networks on candle's own operations.
+    /// The same networks with candle's own operations.
     Candle,
-    /// PyTorch as it comes.
+    /// PyTorch with its default settings.
     Eager,
-    /// The same with tcmalloc in place of the C library's allocator.
+    /// As `Eager`, with tcmalloc in place of the C library's allocator.
     Tcmalloc,
-    /// Feature maps with their channels innermost.
+    /// As `Eager`, with channels-last feature maps.
     ChannelsLast,
-    /// `torch.compile`.
+    /// As `Eager`, with `torch.compile`.
     Compile,
 }
 
 impl Variant {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 7] = [
         Self::Kernels,
         Self::Avx2,
@@ -38,7 +38,7 @@ impl Variant {
         Self::Compile,
     ];
 
-    /// What it is called.
+    /// Returns the variant's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kernels => "kernels",
@@ -51,7 +51,7 @@ impl Variant {
         }
     }
 
-    /// The mode of the peer, if it is one.
+    /// Returns the peer's mode, or `None` for our variants.
     pub fn mode(self) -> Option<&'static str> {
         match self {
             Self::Kernels | Self::Avx2 | Self::Candle => None,
@@ -61,7 +61,7 @@ impl Variant {
         }
     }
 
-    /// The limit on our kernels, if it is ours.
+    /// Returns the limit on our kernels, or `None` for the peer's variants.
     pub fn kernels(self) -> Option<&'static str> {
         match self {
             Self::Kernels => Some("best"),
@@ -71,27 +71,28 @@ impl Variant {
         }
     }
 
-    /// Whether it has a meaning for this act: a product and a distance have neither kernels of ours, nor
-    /// channels, nor a graph, and the latter allocates little. An update of three networks is no single
-    /// graph.
-    pub fn fits(self, act: &str) -> bool {
+    /// Tests whether the variant applies to this kind of case.
+    ///
+    /// A matrix product and a distance have no kernels of ours, no channels and no graph, and a
+    /// distance allocates little. A training step of three networks is not a single graph.
+    pub fn applies_to(self, kind: &str) -> bool {
         match self {
             Self::Kernels | Self::Eager => true,
-            Self::Tcmalloc => act != FRECHET,
-            Self::Avx2 | Self::Candle | Self::ChannelsLast => ![PRODUCT, FRECHET].contains(&act),
-            Self::Compile => ![PRODUCT, FRECHET, "step"].contains(&act),
+            Self::Tcmalloc => kind != FRECHET,
+            Self::Avx2 | Self::Candle | Self::ChannelsLast => ![PRODUCT, FRECHET].contains(&kind),
+            Self::Compile => ![PRODUCT, FRECHET, "step"].contains(&kind),
         }
     }
 
-    /// Whether an iteration of so many operations ends within seconds and some gigabytes: plain
-    /// candle is ten times slower than the rest, at four times the memory.
+    /// Tests whether an iteration with so many operations ends within seconds and some gigabytes.
+    /// Candle's own operations take ten times the time and four times the memory of the others.
     pub fn is_affordable(self, flop: f64) -> bool {
-        const MOST: f64 = 550e9;
-        self != Self::Candle || flop < MOST
+        const MAX_FLOP: f64 = 550e9;
+        self != Self::Candle || flop < MAX_FLOP
     }
 }
 
-/// The variants of these names, in the order of the table.
+/// Returns the variants with these names, in the order of the table.
 ///
 /// # Errors
 ///
@@ -99,7 +100,10 @@ impl Variant {
 pub fn named(names: &[String]) -> anyhow::Result<Vec<Variant>> {
     if let Some(name) = names.iter().find(|name| Variant::ALL.iter().all(|it| it.name() != **name))
     {
-        bail!("no variant `{name}`; there are: {}", Variant::ALL.map(Variant::name).join(", "));
+        bail!(
+            "unknown variant `{name}`; expected one of {}",
+            Variant::ALL.map(Variant::name).join(", ")
+        );
     }
     Ok(Variant::ALL.into_iter().filter(|it| names.iter().any(|name| name == it.name())).collect())
 }
@@ -109,14 +113,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_variant_is_either_ours_or_the_peers() {
+    fn each_variant_is_ours_or_the_peers() {
         for variant in Variant::ALL {
             assert!(variant.mode().is_some() != variant.kernels().is_some(), "{variant:?}");
         }
     }
 
     #[test]
-    fn variants_are_found_by_name() {
+    fn selects_variants_by_name() {
         let names = ["eager".to_owned(), "kernels".to_owned()];
         assert_eq!(named(&names).unwrap(), [Variant::Kernels, Variant::Eager]);
         assert!(named(&["fast".to_owned()]).unwrap_err().to_string().contains("`fast`"));

@@ -1,4 +1,4 @@
-//! The CUDA kernels and their host code, checked on a machine without an NVIDIA GPU.
+//! Checks of the CUDA kernels and their host code on a machine without an NVIDIA GPU.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,16 +14,20 @@ use super::{Step, call, report};
 pub const STEPS: [Step; 4] =
     [("cuda-kernels", kernels), ("cuda-types", types), ("cuda-host", host), ("cuda-races", races)];
 
-/// The GPUs that machine code is made for: the oldest that is supported, and the newest measured.
+/// GPUs for which machine code is generated: the oldest supported one and the newest measured one.
 const ARCHITECTURES: [&str; 2] = ["sm_80", "sm_90"];
 
-/// Orders in which the threads of a block take turns; the first two are fixed, the others random.
+/// Schedules of the threads of a block; the first two are fixed, the others random.
 const SCHEDULES: u32 = 6;
 
-/// What each test program is run with, by cargo.
+/// The packages whose tests together launch every kernel: operations, then whole networks.
+const TESTED: [&str; 2] = ["uni-instruct-kernels", "uni-instruct-models"];
+
+/// Cargo's variable for the command that each test program is run with.
 const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 
-/// Machine code of every kernel by NVIDIA's compiler: none may keep registers in memory.
+/// Compiles every kernel to machine code with NVIDIA's compiler. Registers must not spill to
+/// memory.
 fn kernels(root: &Path) -> anyhow::Result<()> {
     let toolkit = Toolkit::find(root)?;
     let folder = toolkit.target.join("cubin");
@@ -39,10 +43,13 @@ fn kernels(root: &Path) -> anyhow::Result<()> {
             ensure!(output.status.success(), "{command:?} failed:\n{text}");
             let usage = report::usage(&text)?;
             let spilled: Vec<_> = usage.iter().filter(|it| 0 < it.spilled).collect();
-            ensure!(spilled.is_empty(), "{name}, {architecture}: registers spill: {spilled:?}");
+            ensure!(
+                spilled.is_empty(),
+                "{name}, {architecture}: registers spill to memory: {spilled:?}"
+            );
             let most = usage.iter().map(|it| it.registers).max().unwrap_or(0);
             println!(
-                "{architecture}: {name:<12} {:>3} kernels, {most:>3} registers at most, no spills",
+                "{architecture}: {name:<12} {:>3} kernels, at most {most:>3} registers, no spills",
                 usage.len()
             );
         }
@@ -50,7 +57,7 @@ fn kernels(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// clippy with the feature on, in every crate that forwards it.
+/// Runs clippy with the feature enabled, in every crate that has it.
 fn types(root: &Path) -> anyhow::Result<()> {
     let mut command = Toolkit::find(root)?.cargo()?;
     command.args(["clippy", "--locked", "--all-targets"]);
@@ -62,33 +69,38 @@ fn types(root: &Path) -> anyhow::Result<()> {
     call(command.args(["--", "-D", "warnings"]))
 }
 
-/// Every operation, whole networks and updates on the mock driver, under all schedules; every
-/// kernel must be launched.
+/// Runs every operation, whole networks and training updates on the mock driver, under all
+/// schedules. Every kernel must be launched.
 fn host(root: &Path) -> anyhow::Result<()> {
     let toolkit = Toolkit::find(root)?;
     let mock = Mock::build(&toolkit, Threads::Fibers)?;
     println!("{} kernels, {} of them candle's", mock.kernels, mock.kernels - mock.own.len());
-    let launched = traced(tests(&toolkit, "uni-instruct-models")?.env(RUNNER, mock.runner(0)))?;
+    let mut launched = BTreeSet::new();
+    for package in TESTED {
+        launched.extend(traced(tests(&toolkit, package)?.env(RUNNER, mock.runner(0)))?);
+    }
     let missing: Vec<_> = mock.own.iter().filter(|it| !launched.contains(*it)).collect();
-    ensure!(missing.is_empty(), "no test launches {missing:?}");
+    ensure!(missing.is_empty(), "kernels that no test launches: {missing:?}");
     for schedule in 1..SCHEDULES {
         println!("schedule {schedule}");
-        call(tests(&toolkit, "uni-instruct-models")?.env(RUNNER, mock.runner(schedule)))?;
+        for package in TESTED {
+            call(tests(&toolkit, package)?.env(RUNNER, mock.runner(schedule)))?;
+        }
     }
     call(tests(&toolkit, "uni-instruct-train")?.env(RUNNER, mock.runner(0)))
 }
 
-/// The kernels whose threads share memory, with the threads of a block as threads of the operating
-/// system, under the sanitizer.
+/// Runs the kernels whose threads share memory under the thread sanitizer, with the threads of a
+/// block as threads of the operating system.
 fn races(root: &Path) -> anyhow::Result<()> {
     let toolkit = Toolkit::find(root)?;
     let mock = Mock::build(&toolkit, Threads::System)?;
-    let mut command = tests(&toolkit, "uni-instruct-models")?;
+    let mut command = tests(&toolkit, "uni-instruct-kernels")?;
     command.env(RUNNER, mock.runner(0)).args(["--", "--test-threads", "1", "races::"]);
     call(&mut command)
 }
 
-/// The tests against a CUDA driver of a crate.
+/// The tests of a package against a CUDA driver.
 fn tests(toolkit: &Toolkit, package: &str) -> anyhow::Result<Command> {
     let mut command = toolkit.cargo()?;
     command.args(["test", "--locked", "--package", package, "--features", "cuda", "--test", "gpu"]);

@@ -1,7 +1,7 @@
-//! The Metal kernels and their host code, checked on a machine without Metal.
+//! Checks of the Metal kernels and their host code on a machine without Metal.
 //!
-//! The packages under `ci/gpu/metal` have workspaces of their own: two of them replace crates of the
-//! registry by copies that are made here, in `target/metal`.
+//! Each package under `ci/gpu/metal` is a separate workspace. Two of them replace registry crates
+//! with modified copies that this module writes to `target/metal`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,34 +19,36 @@ pub const STEPS: [Step; 5] = [
     ("metal-host", host),
 ];
 
-/// What asks the linker to leave alone what only Apple's runtime has, and is never called.
+/// Linker flags that ignore symbols that only Apple's runtime defines; the tests never call them.
 const LAZY: [&str; 3] = [
     "-Crelro-level=partial",
     "-Clink-arg=-Wl,-z,lazy",
     "-Clink-arg=-Wl,--unresolved-symbols=ignore-all",
 ];
 
-/// Libraries of that runtime, of which empty ones are made.
+/// Libraries of that runtime. Empty ones take their place.
 const RUNTIME: [&str; 3] = ["objc", "gnustep-base", "dispatch"];
 
-/// Compilers that read the kernels with Metal's address spaces, in order of preference.
+/// Compilers that check Metal's address spaces, in order of preference.
 const CLANG: [&str; 4] = ["clang++-19", "clang++-18", "clang++-16", "clang++"];
 
-/// Every kernel on the CPU against f64, under all schedules.
+/// Compares every kernel on the CPU with f64, under all schedules.
 fn kernels(root: &Path) -> anyhow::Result<()> {
     run(cargo(root, "kernels", "kernels").args(["test", "--locked"]))
 }
 
-/// Pointers into the right memory, as clang sees it.
+/// Checks the address spaces of all pointers with clang.
 fn spaces(root: &Path) -> anyhow::Result<()> {
     if clang().is_none() {
         run(Command::new("bash").arg(".ci/metal-setup").current_dir(root))?;
     }
-    let clang = clang().with_context(|| format!("none of {} starts", CLANG.join(", ")))?;
+    let clang = clang().with_context(|| {
+        format!("cannot start any of {}; run `bash .ci/metal-setup`", CLANG.join(", "))
+    })?;
     run(cargo(root, "kernels", "kernels").args(["run", "--locked", "--bin", "spaces", clang]))
 }
 
-/// The first of [`CLANG`] that is installed.
+/// Returns the first of [`CLANG`] that is installed.
 fn clang() -> Option<&'static str> {
     let starts = |name: &&str| {
         let output = Command::new(name).arg("--version").output();
@@ -55,10 +57,11 @@ fn clang() -> Option<&'static str> {
     CLANG.into_iter().find(starts)
 }
 
-/// The kernels that share memory, with threads of the operating system, under the sanitizer.
+/// Runs the kernels that share memory under the thread sanitizer, with threads of the operating
+/// system.
 fn races(root: &Path) -> anyhow::Result<()> {
     let suppressions = root.join("ci/gpu/metal/tsan.txt");
-    // The sanitizer wants its addresses where they are without randomisation.
+    // The sanitizer requires address space randomization to be off.
     let mut command = Command::new("setarch");
     let own = cargo(root, "kernels", "races");
     command.arg("-R").arg(own.get_program()).current_dir(folder(root, "kernels"));
@@ -70,15 +73,15 @@ fn races(root: &Path) -> anyhow::Result<()> {
     run(&mut command)
 }
 
-/// Gives a package that depends on the workspace's crates the versions of the workspace's lock file;
-/// cargo adds what only the package has.
+/// Copies the workspace's lock file to a package that depends on the workspace's crates; cargo adds
+/// the package's other dependencies.
 fn lock(root: &Path, package: &str) -> anyhow::Result<()> {
     let target = folder(root, package).join("Cargo.lock");
     std::fs::copy(root.join("Cargo.lock"), target).context("Cargo.lock")?;
     Ok(())
 }
 
-/// clippy on the host code, against the published crates.
+/// Runs clippy on the host code with the published crates.
 fn types(root: &Path) -> anyhow::Result<()> {
     BINDINGS.make(root)?;
     lock(root, "check")?;
@@ -88,7 +91,7 @@ fn types(root: &Path) -> anyhow::Result<()> {
         .args(["--", "-D", "warnings"]))
 }
 
-/// The host code on the emulated device.
+/// Tests the host code on the emulated device.
 fn host(root: &Path) -> anyhow::Result<()> {
     BINDINGS.make(root)?;
     KERNELS.make(root)?;
@@ -106,16 +109,16 @@ fn host(root: &Path) -> anyhow::Result<()> {
     run(command.arg("test"))
 }
 
-/// A crate of the registry that is copied into `target/metal`, and what is different in the copy.
+/// A registry crate that is copied into `target/metal` with changes.
 struct Copied {
     name: &'static str,
-    /// Files, what is replaced in them, and by what.
+    /// Changes as file, old text and new text.
     edits: &'static [(&'static str, &'static str, &'static str)],
-    /// A folder, and the one of this repository that takes its place.
+    /// A folder and the folder of this repository that replaces it.
     replaced: Option<(&'static str, &'static str)>,
 }
 
-/// Apple's bindings, without the links to frameworks that Linux refuses.
+/// Apple's bindings without the links to frameworks, which Linux rejects.
 const BINDINGS: Copied = Copied {
     name: "objc2-metal",
     edits: &[(
@@ -126,8 +129,8 @@ const BINDINGS: Copied = Copied {
     replaced: None,
 };
 
-/// candle's kernels, with the overlay for its module `metal` and no options for Metal's compiler,
-/// which are objects of Apple's runtime.
+/// candle's kernels, with the overlay as their module `metal` and without options for Metal's
+/// compiler, which are objects of Apple's runtime.
 const KERNELS: Copied = Copied {
     name: "candle-metal-kernels",
     edits: &[
@@ -157,13 +160,17 @@ impl Copied {
             let mut contents = std::fs::read(source.join(&path))?;
             for (_, from, to) in self.edits.iter().filter(|it| it.0 == path) {
                 let text = String::from_utf8(contents)?;
-                ensure!(text.contains(from), "{} {path}: no `{from}` to replace", self.name);
+                ensure!(
+                    text.contains(from),
+                    "{} {path}: the text to replace is missing: `{from}`",
+                    self.name
+                );
                 contents = text.replace(from, to).into_bytes();
                 made += 1;
             }
             write_changed(&target.join(path), &contents)?;
         }
-        ensure!(made == self.edits.len(), "{}: a file to change is missing", self.name);
+        ensure!(made == self.edits.len(), "{}: a file to edit is missing", self.name);
         if let Some((folder, own)) = self.replaced {
             for path in files(&root.join(own), "")? {
                 let contents = std::fs::read(root.join(own).join(&path))?;
@@ -173,7 +180,7 @@ impl Copied {
         Ok(())
     }
 
-    /// Where cargo has unpacked the crate.
+    /// Returns the folder into which cargo has unpacked the crate.
     fn source(&self, root: &Path) -> anyhow::Result<PathBuf> {
         let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args([
@@ -193,12 +200,12 @@ impl Copied {
         let manifest = packages
             .filter(|it| it["name"] == self.name)
             .find_map(|it| it["manifest_path"].as_str())
-            .with_context(|| format!("`kernels` with `metal` does not need {}", self.name))?;
+            .with_context(|| format!("`kernels` with `metal` does not depend on {}", self.name))?;
         Ok(Path::new(manifest).parent().context("a manifest without a folder")?.to_owned())
     }
 }
 
-/// The files under `root`, as paths from there.
+/// Returns the files under `root` as relative paths.
 fn files(root: &Path, folder: &str) -> anyhow::Result<Vec<String>> {
     let here = root.join(folder);
     let mut all = Vec::new();
@@ -215,7 +222,7 @@ fn files(root: &Path, folder: &str) -> anyhow::Result<Vec<String>> {
     Ok(all)
 }
 
-/// Writes a file unless it has these contents, so that cargo does not compile it anew.
+/// Writes a file unless it already has these contents, so that cargo does not recompile it.
 fn write_changed(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
     if std::fs::read(path).is_ok_and(|it| it == contents) {
         return Ok(());
@@ -230,7 +237,7 @@ fn folder(root: &Path, package: &str) -> PathBuf {
     root.join("ci/gpu/metal").join(package)
 }
 
-/// cargo in one of the packages, with a target folder of its own.
+/// Returns cargo for one of the packages, with a separate target folder.
 fn cargo(root: &Path, package: &str, target: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(folder(root, package));

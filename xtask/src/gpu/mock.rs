@@ -1,5 +1,5 @@
-//! The mock CUDA driver: kernels of candle and of this workspace, compiled for the CPU, in a shared
-//! library that is loaded before the real one would be.
+//! The mock CUDA driver: the kernels of candle and of this workspace, compiled for the CPU into a
+//! shared library that is loaded before the real driver.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,49 +14,49 @@ use super::call;
 use super::report::kernel_names;
 use super::toolkit::{Toolkit, files};
 
-/// The kernels of candle that are called; those of its quantised types and its sort are not.
+/// candle's kernels that the tests call; its quantized types and its sort are excluded.
 const CANDLE: [&str; 9] =
     ["fill", "affine", "unary", "binary", "ternary", "cast", "indexing", "reduce", "conv"];
 
-/// What the threads of a block are.
+/// Implementation of the threads of a block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Threads {
-    /// Fibers, in an order that can be chosen.
+    /// Fibers, in a selectable order.
     Fibers,
-    /// Threads of the operating system, watched by the thread sanitizer.
+    /// Threads of the operating system, under the thread sanitizer.
     System,
 }
 
-/// The library.
+/// The compiled library.
 pub struct Mock {
     library: PathBuf,
     threads: Threads,
-    /// What the sanitizer does not report.
+    /// Suppressions for the sanitizer.
     suppressions: PathBuf,
     /// Names of this workspace's kernels.
     pub own: BTreeSet<String>,
-    /// Number of all kernels.
+    /// Number of kernels, including candle's.
     pub kernels: usize,
 }
 
-/// A file that becomes an object.
+/// A source file that compiles to one object.
 struct Unit {
     source: PathBuf,
-    /// What kernels see first; none for files of the driver, which are plain C++.
+    /// Header included before a kernel's source; none for files of the driver, which are plain C++.
     prelude: Option<&'static str>,
     is_own: bool,
 }
 
 impl Mock {
-    /// Compiles what is older than its sources.
+    /// Compiles sources that are newer than their objects.
     ///
     /// # Errors
     ///
-    /// If the machine is not one that the fibers are written for, or a compiler fails.
+    /// If this is not Linux on x86-64, for which the fibers are written, or a compiler fails.
     pub fn build(toolkit: &Toolkit, threads: Threads) -> anyhow::Result<Self> {
         ensure!(
             cfg!(all(target_arch = "x86_64", target_os = "linux")),
-            "the mock driver needs Linux on x86-64"
+            "the mock driver requires Linux on x86-64"
         );
         let name = match threads {
             Threads::Fibers => "fibers",
@@ -79,12 +79,12 @@ impl Mock {
         Ok(Self { library, threads, suppressions, own, kernels })
     }
 
-    /// What a test program is started with, for cargo's variable.
+    /// Returns the command that starts a test program, for cargo's variable.
     pub fn runner(&self, schedule: u32) -> String {
         let library = self.library.display();
         match self.threads {
             Threads::Fibers => format!("env CUDAMOCK_SCHEDULE={schedule} LD_PRELOAD={library}"),
-            // The sanitizer wants its addresses where they are without randomisation.
+            // The sanitizer requires address space randomization to be off.
             Threads::System => format!(
                 "setarch -R env TSAN_OPTIONS=halt_on_error=1:exitcode=66:suppressions={} \
                  LD_PRELOAD=libtsan.so.2:{library}",
@@ -118,7 +118,7 @@ fn units(toolkit: &Toolkit, threads: &str) -> anyhow::Result<Vec<Unit>> {
     Ok(units)
 }
 
-/// The sources of candle's kernels, where cargo has them.
+/// Returns cargo's folder of the sources of candle's kernels.
 fn candle_kernels(toolkit: &Toolkit) -> anyhow::Result<PathBuf> {
     let mut command = toolkit.cargo()?;
     command.args([
@@ -144,7 +144,7 @@ struct Compiler<'a> {
     flags: Vec<String>,
     sanitizer: &'static [&'static str],
     folder: &'a Path,
-    /// When the newest of the headers was written.
+    /// Modification time of the newest header.
     headers: SystemTime,
 }
 
@@ -153,13 +153,14 @@ impl<'a> Compiler<'a> {
         let ci = toolkit.root.join("ci/gpu");
         let include = toolkit.home.join("include");
         let mut flags: Vec<String> = [
-            // Warnings are those of candle's and NVIDIA's sources.
+            // Warnings come from candle's and NVIDIA's sources.
             "-std=c++17",
             "-O2",
             "-w",
             "-fPIC",
             "-fno-strict-aliasing",
-            // As the source says: a GPU contracts, with other last bits than this CPU.
+            // A GPU contracts products and sums, so its results differ from this CPU's in the last
+            // bits.
             "-ffp-contract=off",
             "-D__CUDACC_VER_MAJOR__=13",
             "-D__CUDACC_VER_MINOR__=0",
@@ -189,8 +190,8 @@ impl<'a> Compiler<'a> {
         self.folder.join(source.file_stem().unwrap_or_default()).with_extension("o")
     }
 
-    /// Compiles the units on all processors. Returns, a unit, whether its kernels are this
-    /// workspace's, and their names.
+    /// Compiles the units on all processors. Returns for each unit whether its kernels belong to
+    /// this workspace, and their names.
     fn compile_all(&self, units: &[Unit]) -> anyhow::Result<Vec<(bool, BTreeSet<String>)>> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let queue = Mutex::new(units.iter());
@@ -207,13 +208,15 @@ impl<'a> Compiler<'a> {
             let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
             let mut all = Vec::new();
             for worker in workers {
-                all.extend(worker.join().map_err(|_| anyhow::anyhow!("a worker died"))??);
+                all.extend(
+                    worker.join().map_err(|_| anyhow::anyhow!("a compiler thread panicked"))??,
+                );
             }
             Ok(all)
         })
     }
 
-    /// The names of the unit's kernels.
+    /// Compiles a unit and returns the names of its kernels.
     fn compile(&self, unit: &Unit) -> anyhow::Result<BTreeSet<String>> {
         let object = self.object(&unit.source);
         let is_current =
@@ -250,7 +253,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// A source that makes the kernels of another known to the driver.
+/// Returns a source that registers another source's kernels with the driver.
 fn registration(source: &Path, names: &BTreeSet<String>) -> String {
     let row = |name: &String| format!("kernels()[\"{name}\"] = Registered<&{name}>::entry();\n");
     let rows: String = names.iter().map(row).collect();

@@ -1,6 +1,6 @@
-//! `cargo xtask check-gpu`: what can be told of the kernels for GPUs on a machine without one.
+//! `cargo xtask check-gpu`: checks of the GPU kernels on a machine without a GPU.
 //!
-//! `docs/gpu.md` says what each step proves, and what only a GPU can.
+//! `docs/gpu.md` describes the scope of each step and the checks that still need a GPU.
 
 mod cuda;
 mod metal;
@@ -14,17 +14,17 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 
-/// A step: its name, and what it does in the workspace's root.
+/// A step: its name and its function, which receives the workspace's root.
 type Step = (&'static str, fn(&Path) -> anyhow::Result<()>);
 
-/// All steps, a list for each kind of GPU, in the order in which they run.
+/// Returns the steps of all kinds of GPU in the order in which they run.
 fn steps() -> impl Iterator<Item = Step> {
     [&cuda::STEPS[..], &metal::STEPS[..]].into_iter().flatten().copied()
 }
 
-/// Runs the named steps, or all of them if none is named; stops at the first that fails.
+/// Runs the named steps, or all of them if none is named; stops at the first failure.
 ///
-/// A name may be the beginning of several: `cuda` are all steps of CUDA.
+/// A prefix such as `cuda` selects all steps of one kind.
 ///
 /// # Errors
 ///
@@ -47,19 +47,19 @@ pub fn run(root: &Path, names: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The steps with these names, or beginnings of names; all of them for an empty list.
+/// Returns the steps with these names or prefixes, or all of them for an empty list.
 fn select(names: &[&str]) -> anyhow::Result<Vec<Step>> {
     let is_of = |name: &str, step: &Step| {
         step.0 == name || step.0.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
     };
     if let Some(name) = names.iter().find(|name| !steps().any(|it| is_of(name, &it))) {
         let known: Vec<_> = steps().map(|it| it.0).collect();
-        bail!("no step `{name}`; there are: {}", known.join(", "));
+        bail!("unknown step `{name}`; expected one of {}", known.join(", "));
     }
     Ok(steps().filter(|it| names.is_empty() || names.iter().any(|name| is_of(name, it))).collect())
 }
 
-/// Runs a command whose output goes through unchanged.
+/// Runs a command and passes its output through.
 fn call(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     ensure!(status.success(), "{command:?} failed ({status})");
@@ -71,14 +71,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_step_is_named_with_what_exists() {
+    fn rejects_unknown_step() {
         let error = select(&["cuda", "opencl"]).err().unwrap().to_string();
         assert!(error.contains("`opencl`") && error.contains("cuda-kernels"), "{error}");
         assert!(select(&["cud"]).is_err());
     }
 
     #[test]
-    fn a_beginning_names_all_steps_of_a_kind() {
+    fn prefix_selects_all_steps_of_a_kind() {
         let names = |words: &[&str]| -> Vec<&str> {
             select(words).unwrap().iter().map(|it| it.0).collect()
         };

@@ -1,25 +1,25 @@
-//! What the tools of the CUDA checks print, read.
+//! Parsers for the output of the tools of the CUDA checks.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, ensure};
 
-/// What a kernel needs, as `ptxas -v` tells.
+/// Resources of a kernel as `ptxas -v` reports them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// The kernel.
+    /// Name of the kernel.
     pub kernel: String,
-    /// Registers of a thread.
+    /// Registers per thread.
     pub registers: u32,
-    /// Bytes that a thread writes and reads because registers do not suffice.
+    /// Bytes per thread that are stored and loaded because of spilled registers.
     pub spilled: u64,
 }
 
-/// The kernels in the output of `ptxas -v`.
+/// Reads the kernels' resources from the output of `ptxas -v`.
 ///
 /// # Errors
 ///
-/// If it names no kernel, or does not tell all of one.
+/// If the output names no kernel, or a kernel's entry is incomplete.
 pub fn usage(text: &str) -> anyhow::Result<Vec<Usage>> {
     let parts = text.split("Compiling entry function '").skip(1);
     let all: Vec<Usage> = parts.map(of_kernel).collect::<anyhow::Result<_>>()?;
@@ -29,7 +29,7 @@ pub fn usage(text: &str) -> anyhow::Result<Vec<Usage>> {
 
 fn of_kernel(text: &str) -> anyhow::Result<Usage> {
     let kernel = text.split('\'').next().unwrap_or_default().to_owned();
-    // A function that is called, not inlined, has numbers of its own within the kernel's part.
+    // A function that is not inlined has separate entries within the kernel's part.
     let before = |words: &str| -> Vec<u64> {
         let numbers = text.match_indices(words).map(|(at, _)| &text[..at]);
         numbers
@@ -38,12 +38,13 @@ fn of_kernel(text: &str) -> anyhow::Result<Usage> {
     };
     let spills = [before("bytes spill stores"), before("bytes spill loads")].concat();
     let registers = text.split("Used ").nth(1).and_then(|it| it.split(' ').next()?.parse().ok());
-    ensure!(2 <= spills.len(), "ptxas tells no spills of `{kernel}`");
-    let registers = registers.with_context(|| format!("ptxas tells no registers of `{kernel}`"))?;
+    ensure!(2 <= spills.len(), "ptxas reports no spills of `{kernel}`");
+    let registers =
+        registers.with_context(|| format!("ptxas reports no registers of `{kernel}`"))?;
     Ok(Usage { kernel, registers, spilled: spills.iter().sum() })
 }
 
-/// The kernels that the mock driver's trace names, and the other lines.
+/// Splits the mock driver's output into the launched kernels and the other lines.
 pub fn launches(text: &str) -> (BTreeSet<String>, String) {
     let mut names = BTreeSet::new();
     let mut rest = String::new();
@@ -56,12 +57,13 @@ pub fn launches(text: &str) -> (BTreeSet<String>, String) {
     (names, rest)
 }
 
-/// The kernels of a preprocessed source, in which `GPU_KERNEL_HERE` stands for `__global__`.
+/// Returns the kernels of a preprocessed source, in which `GPU_KERNEL_HERE` stands for
+/// `__global__`.
 pub fn kernel_names(text: &str) -> BTreeSet<String> {
     text.split("GPU_KERNEL_HERE").skip(1).filter_map(kernel_name).collect()
 }
 
-/// The name before the first list that is no `__launch_bounds__`.
+/// Returns the name before the first argument list, except for `__launch_bounds__`.
 fn kernel_name(text: &str) -> Option<String> {
     let mut text = text;
     loop {
@@ -90,21 +92,21 @@ ptxas info    : Used 255 registers, used 1 barriers, 384 bytes cmem[0]
 ";
 
     #[test]
-    fn registers_and_spills_are_told_by_kernel() {
+    fn reads_registers_and_spills_by_kernel() {
         let row =
             |kernel: &str, registers, spilled| Usage { kernel: kernel.into(), registers, spilled };
         assert_eq!(usage(PTXAS).unwrap(), [row("silu_f32", 18, 0), row("conv_f32", 255, 20)]);
     }
 
     #[test]
-    fn output_of_another_form_is_an_error_not_a_pass() {
+    fn rejects_unknown_output() {
         assert!(usage("").is_err());
         assert!(usage(&PTXAS.replace("spill", "lost")).is_err());
         assert!(usage(&PTXAS.replace("Used", "Has")).is_err());
     }
 
     #[test]
-    fn launches_are_told_from_other_lines() {
+    fn separates_launches_from_other_lines() {
         let text = "a_f32<<<(1,1,1), (32,1,1), 0>>>\nwarning: b\na_f32<<<(2,1,1), (32,1,1), 0>>>\n";
         let (names, rest) = launches(text);
         assert_eq!(names, BTreeSet::from(["a_f32".to_owned()]));
@@ -112,7 +114,7 @@ ptxas info    : Used 255 registers, used 1 barriers, 384 bytes cmem[0]
     }
 
     #[test]
-    fn kernels_are_found_behind_their_bounds() {
+    fn finds_kernels_after_launch_bounds() {
         let text = "void f(int); GPU_KERNEL_HERE void a_f32(float* x) {} GPU_KERNEL_HERE\n void \
                     __launch_bounds__(256) b_f16(half* x) { g(x); }";
         assert_eq!(kernel_names(text), BTreeSet::from(["a_f32".to_owned(), "b_f16".to_owned()]));

@@ -1,4 +1,4 @@
-//! Where NVIDIA's compiler is, and the environment of builds with the feature `cuda`.
+//! Location of NVIDIA's compiler, and the environment of builds with the feature `cuda`.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,44 +10,48 @@ use anyhow::{Context, ensure};
 
 use super::call;
 
-/// Libraries that programs are linked with, of which empty ones are made: the mock driver, or the
-/// real libraries, are loaded before them.
+/// Libraries for which empty ones are linked. At run time the mock driver or the real libraries are
+/// loaded before them.
 const LIBRARIES: [&str; 6] = ["cuda", "cudart", "cublas", "cublasLt", "curand", "nvrtc"];
 
 /// NVIDIA's compiler and headers, and the folders of the checks.
 pub struct Toolkit {
     /// The workspace's root.
     pub root: PathBuf,
-    /// The folder that has `bin/nvcc` and `include`.
+    /// Folder with `bin/nvcc` and `include`.
     pub home: PathBuf,
-    /// Where the checks build: a part of `target`.
+    /// Build folder of the checks, inside `target`.
     pub target: PathBuf,
 }
 
 impl Toolkit {
-    /// The toolkit of `$CUDA_HOME`, or the one that `.ci/gpu-setup` installs.
+    /// Finds the toolkit of `$CUDA_HOME`, or installs one with `.ci/gpu-setup`.
     ///
     /// # Errors
     ///
-    /// If there is none and it cannot be installed.
+    /// If `$CUDA_HOME` has no compiler, or the installation fails.
     pub fn find(root: &Path) -> anyhow::Result<Self> {
         let target = root.join("target/gpu");
         fs::create_dir_all(&target).with_context(|| target.display().to_string())?;
         if let Some(home) = env::var_os("CUDA_HOME").map(PathBuf::from) {
             let nvcc = home.join("bin/nvcc");
-            ensure!(nvcc.is_file(), "CUDA_HOME: there is no {}", nvcc.display());
+            ensure!(
+                nvcc.is_file(),
+                "CUDA_HOME: {} does not exist; set CUDA_HOME to a CUDA toolkit or unset it",
+                nvcc.display()
+            );
             return Ok(Self { root: root.into(), home, target });
         }
         call(Command::new("bash").arg(".ci/gpu-setup").current_dir(root))?;
         Ok(Self { root: root.into(), home: target.join("toolkit/nvidia/cu13"), target })
     }
 
-    /// The compiler.
+    /// Path of the compiler.
     pub fn nvcc(&self) -> PathBuf {
         self.home.join("bin/nvcc")
     }
 
-    /// The kernels of this workspace: a file beside each operation that has some.
+    /// Returns the `.cu` files of this workspace's operations.
     pub fn kernels(&self) -> anyhow::Result<Vec<PathBuf>> {
         let operations = self.root.join("crates/kernels/src");
         let mut found = Vec::new();
@@ -55,13 +59,13 @@ impl Toolkit {
             found.extend(files(&entry?.path(), "cu")?);
         }
         found.sort();
-        ensure!(!found.is_empty(), "{}: no kernels", operations.display());
+        ensure!(!found.is_empty(), "{}: found no `.cu` files", operations.display());
         Ok(found)
     }
 
-    /// cargo as it builds the crates that have the feature `cuda`.
+    /// Returns cargo with the environment for crates with the feature `cuda`.
     ///
-    /// The linker is given empty libraries, and told not to mind what they lack.
+    /// The linker receives empty libraries and ignores unresolved symbols.
     pub fn cargo(&self) -> anyhow::Result<Command> {
         let stubs = self.target.join("stubs");
         fs::create_dir_all(&stubs).with_context(|| stubs.display().to_string())?;
@@ -95,7 +99,7 @@ impl Toolkit {
     }
 }
 
-/// The files of a folder with an extension; none if it is no folder.
+/// Returns the files with an extension in a folder; none if the folder does not exist.
 pub fn files(folder: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     if folder.is_dir() {

@@ -1,17 +1,17 @@
-//! Rules on the pages: each is in the table of contents, and each link leads somewhere.
+//! Rules on the pages: each is in the table of contents, and each link has a target.
 
 use std::collections::BTreeSet;
 
 use super::manifest;
 use super::tree::{File, Tree};
 
-/// The book's table of contents.
+/// Table of contents of the book.
 const SUMMARY: &str = "docs/SUMMARY.md";
 
-/// The page that gives a reason for each third-party crate.
+/// Page with a reason for each third-party crate.
 const DEPENDENCIES: &str = "docs/decisions/0007-dependencies.md";
 
-/// Rules that need all files at once.
+/// Checks the rules that involve several files.
 pub fn check(tree: &Tree, faults: &mut Vec<String>) {
     let files = &tree.files;
     let Some(summary) = find(files, SUMMARY) else {
@@ -23,7 +23,7 @@ pub fn check(tree: &Tree, faults: &mut Vec<String>) {
     for file in files.iter().filter(|it| it.path.ends_with(".md")) {
         let is_page = file.path.starts_with("docs/") && file.path != SUMMARY;
         if is_page && !listed.contains(&file.path) {
-            faults.push(format!("{}: not listed in {SUMMARY}", file.path));
+            faults.push(format!("{}: not listed in {SUMMARY}; add it there", file.path));
         }
         for link in links(&file.text).iter().filter(|it| is_local(it.target)) {
             check_link(tree, file, link, faults);
@@ -32,7 +32,7 @@ pub fn check(tree: &Tree, faults: &mut Vec<String>) {
     check_dependencies(files, faults);
 }
 
-/// A link to a file that is not there, or to a heading that the page does not have.
+/// Rejects a link to a missing file, or to a heading that the page does not have.
 fn check_link(tree: &Tree, file: &File, link: &Link<'_>, faults: &mut Vec<String>) {
     let (target, anchor) = link.target.split_once('#').unwrap_or((link.target, ""));
     let path = if target.is_empty() { file.path.clone() } else { resolve(&file.path, target) };
@@ -48,13 +48,13 @@ fn check_link(tree: &Tree, file: &File, link: &Link<'_>, faults: &mut Vec<String
     }
 }
 
-/// A third-party crate without a reason.
+/// Rejects a third-party crate without a reason.
 fn check_dependencies(files: &[File], faults: &mut Vec<String>) {
     let page = find(files, DEPENDENCIES).unwrap_or_default();
     let root = find(files, "Cargo.toml").unwrap_or_default();
     for name in manifest::third_party(root) {
         if !page.contains(&format!("`{name}`")) {
-            faults.push(format!("{DEPENDENCIES}: no line on `{name}`"));
+            faults.push(format!("{DEPENDENCIES}: no reason for `{name}`; add a row"));
         }
     }
 }
@@ -72,11 +72,11 @@ struct Link<'a> {
     line: usize,
 }
 
-/// The targets of the links and pictures of a page, code left out.
+/// Returns the targets of a page's links and pictures outside code.
 fn links(text: &str) -> Vec<Link<'_>> {
     let mut found = Vec::new();
     for (line, content) in prose(text) {
-        // Spans of code alternate with text.
+        // Text and code spans alternate.
         for part in content.split('`').step_by(2) {
             for (at, _) in part.match_indices("](") {
                 let rest = &part[at + 2..];
@@ -85,7 +85,7 @@ fn links(text: &str) -> Vec<Link<'_>> {
                 }
             }
         }
-        // A link whose text is code is cut by the split above.
+        // The split above cuts a link whose text is code.
         for (at, _) in content.match_indices("`](") {
             let rest = &content[at + 3..];
             if let Some(end) = rest.find(')')
@@ -98,7 +98,7 @@ fn links(text: &str) -> Vec<Link<'_>> {
     found
 }
 
-/// The lines of a page outside its code blocks, numbered from 1.
+/// Returns a page's lines outside its code blocks, numbered from 1.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut in_code = false;
     text.lines().enumerate().filter_map(move |(index, line)| {
@@ -108,7 +108,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The anchors of a page's headings, made as mdBook and code hosts make them.
+/// Returns the anchors of a page's headings in the form that mdBook and code hosts use.
 fn headings(text: &str) -> BTreeSet<String> {
     let titles = prose(text).filter_map(|(_, line)| {
         let title = line.trim_start_matches('#');
@@ -123,7 +123,7 @@ fn anchor(title: &str) -> String {
     kept.map(|it| if it == ' ' { '-' } else { it }).collect()
 }
 
-/// `target` as seen from the folder of `page`, from the root.
+/// Resolves `target` relative to the folder of `page`; the result is relative to the root.
 fn resolve(page: &str, target: &str) -> String {
     let mut parts: Vec<&str> = page.split('/').collect();
     parts.pop();
@@ -153,18 +153,18 @@ mod tests {
     }
 
     #[test]
-    fn every_page_is_in_the_table_of_contents() {
+    fn rejects_page_missing_in_table_of_contents() {
         let summary = "- [A](a.md)\n";
         check_pages(&[("docs/SUMMARY.md", summary), ("docs/a.md", "# A\n")], &[]);
         check_pages(
             &[("docs/SUMMARY.md", summary), ("docs/a.md", ""), ("docs/b.md", "")],
-            &["docs/b.md: not listed in docs/SUMMARY.md"],
+            &["docs/b.md: not listed in docs/SUMMARY.md; add it there"],
         );
         check_pages(&[("docs/a.md", "")], &["docs/SUMMARY.md: missing"]);
     }
 
     #[test]
-    fn links_lead_to_files_folders_and_headings() {
+    fn rejects_broken_links() {
         let readme = "[a](docs/a.md#b--c) [d](docs) ![p](docs/p.png) [l](LICENSE-MIT)\n\
             [w](https://example.org/none.md) `[x](none.md)`\n```\n[y](none.md)\n```\n";
         let pages = |text| {
@@ -179,18 +179,21 @@ mod tests {
     }
 
     #[test]
-    fn every_dependency_has_a_reason() {
+    fn rejects_dependency_without_reason() {
         let manifest = "[workspace.dependencies]\npng = \"1\"\nzip = \"1\"\n";
         let pages = [
             ("Cargo.toml", manifest),
             ("docs/SUMMARY.md", "[D](decisions/0007-dependencies.md)"),
             (DEPENDENCIES, "| `png` | pictures |\n"),
         ];
-        check_pages(&pages, &["docs/decisions/0007-dependencies.md: no line on `zip`"]);
+        check_pages(
+            &pages,
+            &["docs/decisions/0007-dependencies.md: no reason for `zip`; add a row"],
+        );
     }
 
     #[test]
-    fn paths_are_resolved_from_the_page() {
+    fn resolves_paths_from_the_page() {
         assert_eq!(resolve("docs/decisions/a.md", "../b.md"), "docs/b.md");
         assert_eq!(resolve("README.md", "./docs/a.md"), "docs/a.md");
     }

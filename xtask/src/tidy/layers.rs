@@ -1,8 +1,8 @@
-//! Which crate may depend on which.
+//! Allowed dependencies between crates.
 //!
-//! Read from `cargo metadata`, so that a renamed, optional or target-specific dependency counts
-//! like any other. Dependencies of tests count too: a test that reaches up a layer makes the lower
-//! crate wait for the upper one to compile, and hides that the lower one cannot be used alone.
+//! The rules read `cargo metadata`, so renamed, optional and target-specific dependencies count
+//! too. So do dependencies of tests: a test that uses an upper layer delays the lower crate's
+//! build, and hides that the crate cannot be used alone.
 
 use anyhow::Context;
 use serde_json::Value;
@@ -15,31 +15,36 @@ const LAYERS: [&str; 9] =
 const APART: [(&str, &str); 1] = [("train", "eval")];
 
 /// Tools that stand on top of the libraries, and which of [`LAYERS`] they may use.
-const TOOLS: [(&str, &[&str]); 3] = [
+const TOOLS: [(&str, &[&str]); 4] = [
     ("benches", &["divergence", "kernels", "models", "data", "metrics", "train"]),
+    (
+        "examples",
+        &["divergence", "kernels", "pickle", "models", "data", "metrics", "eval", "train"],
+    ),
     ("fuzz", &["pickle", "models", "data", "metrics"]),
     ("xtask", &[]),
 ];
 
-/// Third-party crates that belong to one place, for what they do is done nowhere else.
+/// Third-party crates that only the listed crates may use.
 const RESERVED: [(&str, &[&str]); 6] = [
-    // Errors without a type are for programs: a library's caller wants to match on them.
+    // Untyped errors are for programs. A caller of a library needs to match on its errors.
     ("anyhow", &["cli", "xtask"]),
     // Only the program has a command line, a terminal and signals.
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("signal-hook", &["cli"]),
-    // Only `data` reaches the network.
+    // Only `data` uses the network.
     ("ureq", &["data"]),
-    // Reference layers for tests; its public modules lack right backward passes (see decisions).
+    // Tests use its reference layers. Its public modules lack correct backward passes (see
+    // decisions).
     ("candle-nn", &["kernels", "models", "benches"]),
 ];
 
-/// A dependency as cargo states it.
+/// A dependency in cargo's terms.
 struct Edge<'a> {
     from: &'a str,
     to: &'a str,
-    /// Whether `to` is a member of this workspace.
+    /// Set if `to` is a member of this workspace.
     is_member: bool,
     is_dev: bool,
 }
@@ -48,14 +53,14 @@ struct Edge<'a> {
 ///
 /// # Errors
 ///
-/// If the JSON has not the form that cargo documents.
+/// If the JSON does not have the documented form.
 pub fn check(metadata: &Value, faults: &mut Vec<String>) -> anyhow::Result<()> {
     let packages = metadata["packages"].as_array().context("cargo metadata: no `packages`")?;
     for package in packages {
         let name = package["name"].as_str().context("cargo metadata: a package without a name")?;
         let from = short(name);
         if !is_known(from) {
-            faults.push(format!("`{from}`: a crate without a place in the table of layers"));
+            faults.push(format!("`{from}`: the crate is not in the table of layers; add it to xtask/src/tidy/layers.rs"));
         }
         let edges = package["dependencies"].as_array().into_iter().flatten();
         for edge in edges {
@@ -70,7 +75,7 @@ pub fn check(metadata: &Value, faults: &mut Vec<String>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Folder of a package of this workspace; the name itself of any other package.
+/// Returns the folder of a package of this workspace, or the name of any other package unchanged.
 fn short(package: &str) -> &str {
     match package.strip_prefix("uni-instruct") {
         Some("") => "cli",
@@ -87,7 +92,7 @@ fn is_known(name: &str) -> bool {
     layer(name).is_some() || TOOLS.iter().any(|it| it.0 == name)
 }
 
-/// What is wrong with a dependency, if anything is.
+/// Returns the dependency's fault, if it has one.
 fn fault(edge: &Edge<'_>) -> Option<String> {
     let Edge { from, to, is_member, is_dev } = *edge;
     let kind = if is_dev { " (even in tests)" } else { "" };
@@ -137,10 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn tools_use_libraries_and_nothing_uses_tools() {
+    fn tools_use_libraries_only() {
         check_edge("benches", "train", true, false, "");
         check_edge("benches", "cli", true, false, "may not");
         check_edge("xtask", "data", true, true, "of this workspace: none");
+        check_edge("examples", "train", true, false, "");
         check_edge("fuzz", "metrics", true, false, "");
         check_edge("fuzz", "train", true, false, "may not");
         check_edge("cli", "xtask", true, false, "may not");
@@ -148,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_crates_stay_in_their_place() {
+    fn reserved_crates_are_rejected_elsewhere() {
         check_edge("cli", "anyhow", false, false, "");
         check_edge("train", "anyhow", false, false, "only cli, xtask");
         check_edge("data", "ureq", false, false, "");
@@ -157,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_read_as_cargo_writes_it() {
+    fn reads_cargo_metadata() {
         let metadata = json!({ "packages": [
             { "name": "uni-instruct-models", "dependencies": [
                 { "name": "uni-instruct-train", "path": "crates/train", "kind": "dev" },
@@ -169,7 +175,7 @@ mod tests {
         check(&metadata, &mut faults).unwrap();
         assert_eq!(faults.len(), 2, "{faults:?}");
         assert!(faults[0].starts_with("`models` may not depend on `train`"), "{faults:?}");
-        assert!(faults[1].starts_with("`extra`: a crate without a place"), "{faults:?}");
+        assert!(faults[1].starts_with("`extra`: the crate is not in the table"), "{faults:?}");
         assert!(check(&json!({}), &mut faults).is_err());
     }
 }

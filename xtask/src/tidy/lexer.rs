@@ -1,51 +1,68 @@
-//! Rust source with its comments, and optionally its literals, blanked.
+//! Rust source in which comments, and optionally literals, are replaced by blanks.
 //!
-//! The rules look for words in code. A word in a comment or in a string is not code, and a grep
-//! cannot tell them apart; a real parser would be a large dependency for one question. This reads
-//! just enough of the grammar: comments (nested), strings (plain, raw, byte, C), characters, and
-//! lifetimes, which begin like characters.
+//! The rules search for words in code, so comments and strings must not count. A full parser would
+//! be a large dependency for this task. This lexer covers only comments (nested), strings (plain,
+//! raw, byte, C), characters, and lifetimes, which begin like characters.
 
-/// Two copies of a source text, both with the same line breaks and byte offsets as the original.
+/// Two copies of a source text with the same line breaks and byte offsets as the original.
 pub struct Views {
-    /// Comments blanked.
+    /// Text with blanks in place of comments.
     pub without_comments: String,
-    /// Comments and the contents of literals blanked.
+    /// Text with blanks in place of comments and of the contents of literals.
     pub bare: String,
 }
 
-/// What a stretch of source is.
+/// Kind of a span of source.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub enum Kind {
+    /// Code outside comments and literals.
     Code,
+    /// A comment, without its final line break.
     Comment,
+    /// A string or a character, with its quotes.
     Literal,
 }
 
-/// Blanks `text`. An unterminated comment or literal extends to the end.
+/// A comment or a literal: its kind and the byte offsets of its start and end.
+pub struct Span {
+    pub kind: Kind,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// Returns the comments and literals of `text` in their order.
+pub fn spans(text: &str) -> Vec<Span> {
+    let bytes = text.as_bytes();
+    let (mut spans, mut start) = (Vec::new(), 0);
+    while start < bytes.len() {
+        let (kind, end) = next(bytes, start);
+        if kind != Kind::Code {
+            spans.push(Span { kind, start, end });
+        }
+        start = end;
+    }
+    spans
+}
+
+/// Replaces comments and literals by blanks. An unterminated one extends to the end.
 pub fn views(text: &str) -> Views {
     let bytes = text.as_bytes();
     let mut without_comments = bytes.to_vec();
     let mut bare = bytes.to_vec();
-    let mut at = 0;
-    while at < bytes.len() {
-        let (kind, end) = next(bytes, at);
-        for index in at..end {
-            let keep = bytes[index] == b'\n' || kind == Kind::Code;
-            if !keep {
-                bare[index] = b' ';
-                if kind == Kind::Comment {
-                    without_comments[index] = b' ';
-                }
+    for Span { kind, start, end } in spans(text) {
+        for index in (start..end).filter(|&it| bytes[it] != b'\n') {
+            bare[index] = b' ';
+            if kind == Kind::Comment {
+                without_comments[index] = b' ';
             }
         }
-        at = end;
     }
-    // Only whole stretches are blanked and they begin and end at ASCII, so this loses nothing.
+    // Only whole spans are replaced, and they begin and end at ASCII, so the text stays UTF-8.
     let into_text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Views { without_comments: into_text(without_comments), bare: into_text(bare) }
 }
 
-/// The kind of what begins at `at`, and where it ends; always beyond `at`.
+/// Returns the kind of the span that begins at `at`, and its end, which is always after `at`.
 fn next(bytes: &[u8], at: usize) -> (Kind, usize) {
     let rest = &bytes[at..];
     if rest.starts_with(b"//") {
@@ -66,12 +83,12 @@ fn next(bytes: &[u8], at: usize) -> (Kind, usize) {
     }
 }
 
-/// Whether a byte can be part of an identifier.
+/// Tests whether a byte can be part of an identifier.
 pub fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
 
-/// Length of a block comment, which may hold others.
+/// Returns the length of a block comment, which may contain others.
 fn block_comment(rest: &[u8]) -> usize {
     let mut depth = 0_usize;
     let mut at = 0;
@@ -92,7 +109,7 @@ fn block_comment(rest: &[u8]) -> usize {
     rest.len()
 }
 
-/// Length of a raw string with its prefix (`r`, `br`, `cr`), if one begins here.
+/// Returns the length of a raw string with its prefix (`r`, `br`, `cr`), if one begins here.
 fn raw_string(rest: &[u8]) -> Option<usize> {
     let prefix = [&b"r"[..], b"br", b"cr"].into_iter().find(|it| rest.starts_with(it))?.len();
     let hashes = rest[prefix..].iter().take_while(|&&it| it == b'#').count();
@@ -106,7 +123,7 @@ fn raw_string(rest: &[u8]) -> Option<usize> {
     Some(length.map_or(rest.len(), |it| open + 1 + it + close.len()))
 }
 
-/// Length of a quoted string that begins with its quote.
+/// Returns the length of a quoted string that begins with its quote.
 fn quoted(rest: &[u8]) -> usize {
     let mut at = 1;
     while at < rest.len() {
@@ -119,13 +136,13 @@ fn quoted(rest: &[u8]) -> usize {
     rest.len()
 }
 
-/// Length of a character literal, or `None` if the quote begins a lifetime.
+/// Returns the length of a character literal, or `None` if the quote begins a lifetime.
 fn character(rest: &[u8]) -> Option<usize> {
     let first = *rest.get(1)?;
     let body = match first {
         b'\\' => 2 + rest[2..].iter().skip(1).position(|&it| it == b'\'')? + 1,
         b'\'' | b'\n' => return None,
-        // A character of UTF-8 is as long as its first byte says.
+        // The first byte of a UTF-8 character determines its length.
         _ => 1 + [1, 1, 2, 3, 4][4.min(first.leading_ones() as usize)],
     };
     (rest.get(body) == Some(&b'\'')).then_some(body + 1)
@@ -145,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_literals_are_blanked() {
+    fn blanks_comments_and_literals() {
         check("a // b\nc", "a     \nc", "a     \nc");
         check("a /* b /* c */ d */ e", "a                   e", "a                   e");
         check(r#"f("x // y")"#, r#"f("x // y")"#, "f(        )");
@@ -163,7 +180,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_keeps_its_length_and_its_lines(text in "[a-z\"'#/*\\\\ rbé\n]{0,60}") {
+        fn views_keep_length_and_lines(text in "[a-z\"'#/*\\\\ rbé\n]{0,60}") {
             let views = views(&text);
             prop_assert_eq!(views.without_comments.lines().count(), text.lines().count());
             prop_assert_eq!(views.without_comments.len(), text.len());

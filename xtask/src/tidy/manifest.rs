@@ -1,21 +1,21 @@
 //! Rules on `Cargo.toml`.
 //!
-//! Versions are stated once, in the workspace's table, so that two members cannot ask for two
-//! versions and a reader finds every dependency in one place.
+//! Versions are stated once, in the workspace's table. Two members then cannot require different
+//! versions, and all dependencies are in one place.
 
 use toml::{Table, Value};
 
 /// Keys of `[package]` that every member inherits.
-const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "publish"];
+const INHERITED: [&str; 4] = ["version", "edition", "rust-version", "license"];
 
-/// Tables of dependencies, in a manifest or under one of its targets.
+/// Keys of `[package]` that a registry requires of a library or program.
+const PUBLISHED: [&str; 5] = ["description", "readme", "keywords", "categories", "repository"];
+
+/// Tables of dependencies, at the top level or under a target.
 const TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
-/// Keys that a member's dependency may have; what is fetched is told by the workspace.
+/// Keys that a member's dependency may have; the workspace states the source and the version.
 const MEMBER_KEYS: [&str; 4] = ["workspace", "optional", "features", "default-features"];
-
-/// Third-party crates whose internals we rely on: pinned to one version.
-const PINNED: [&str; 2] = ["candle-core", "candle-nn"];
 
 /// Rules for a member's manifest.
 pub fn check_member(path: &str, text: &str, faults: &mut Vec<String>) {
@@ -23,11 +23,23 @@ pub fn check_member(path: &str, text: &str, faults: &mut Vec<String>) {
     let package = manifest.get("package").and_then(Value::as_table);
     for key in INHERITED {
         if !package.and_then(|it| it.get(key)).is_some_and(is_inherited) {
-            faults.push(format!("{path}: `package.{key}` is not inherited from the workspace"));
+            faults.push(format!(
+                "{path}: `package.{key}` is not inherited; write `{key}.workspace = true`"
+            ));
+        }
+    }
+    if package.and_then(|it| it.get("publish")).and_then(Value::as_bool) != Some(false) {
+        for key in PUBLISHED {
+            if !package.is_some_and(|it| it.contains_key(key)) {
+                let advice = "add it, or `publish = false` if this is a tool";
+                faults.push(format!("{path}: `package.{key}` is missing: {advice}"));
+            }
         }
     }
     if !manifest.get("lints").is_some_and(is_inherited) {
-        faults.push(format!("{path}: `lints` is not inherited from the workspace"));
+        faults.push(format!(
+            "{path}: `lints` is not inherited; write `workspace = true` under `[lints]`"
+        ));
     }
     let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
     let tables = targets.filter_map(|(_, target)| target.as_table());
@@ -46,26 +58,28 @@ fn check_entry(path: &str, name: &str, entry: &Value, faults: &mut Vec<String>) 
     }
     let keys = entry.as_table().into_iter().flatten().map(|(key, _)| key);
     for key in keys.filter(|it| !MEMBER_KEYS.contains(&it.as_str())) {
-        faults.push(format!("{path}: `{name}.{key}` belongs in the workspace's manifest"));
+        faults.push(format!("{path}: `{name}.{key}` belongs in the workspace's manifest; move it"));
     }
 }
 
-/// Rules for the workspace's manifest.
+/// Checks the workspace's manifest.
 pub fn check_root(path: &str, text: &str, faults: &mut Vec<String>) {
     for (name, entry) in dependencies(path, text, faults) {
         let version = entry.as_str().or_else(|| entry.get("version").and_then(Value::as_str));
         let is_member = entry.get("path").is_some();
         match version {
-            None if !is_member => faults.push(format!("{path}: `{name}` has no version")),
-            Some(version) if PINNED.contains(&name.as_str()) && !version.starts_with('=') => {
-                faults.push(format!("{path}: `{name}` must be pinned: `={version}`"));
+            // A member without a version cannot be packaged.
+            None => faults.push(format!("{path}: `{name}` has no version; add `version`")),
+            // A pinned version conflicts with other users of the same crate.
+            Some(version) if !is_member && version.starts_with('=') => {
+                faults.push(format!("{path}: `{name}` is pinned; write `{}`", &version[1..]));
             }
-            _ => (),
+            Some(_) => (),
         }
     }
 }
 
-/// The names of the third-party crates in the workspace's table.
+/// Returns the names of the third-party crates in the workspace's table.
 pub fn third_party(text: &str) -> Vec<String> {
     let entries = dependencies("", text, &mut Vec::new());
     let foreign = entries.into_iter().filter(|(_, entry)| entry.get("path").is_none());
@@ -93,7 +107,7 @@ mod tests {
 
     const HEAD: &str = "[package]\nname = \"data\"\nversion.workspace = true\n\
         edition.workspace = true\nrust-version.workspace = true\nlicense.workspace = true\n\
-        publish.workspace = true\n[lints]\nworkspace = true\n";
+        publish = false\n[lints]\nworkspace = true\n";
 
     #[track_caller]
     fn check(rest: &str, expected: &[&str]) {
@@ -106,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn members_inherit_every_dependency() {
+    fn rejects_dependencies_that_are_not_inherited() {
         check("[dependencies]\npng.workspace = true", &[]);
         check("[dependencies]\npng = { workspace = true, optional = true }", &[]);
         check("[dependencies]\npng = \"0.18\"", &["`png` states its own"]);
@@ -117,28 +131,40 @@ mod tests {
     }
 
     #[test]
-    fn members_inherit_package_keys_and_lints() {
+    fn rejects_package_keys_and_lints_that_are_not_inherited() {
         let mut faults = Vec::new();
         check_member("Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"", &mut faults);
-        assert_eq!(faults.len(), INHERITED.len() + 1, "{faults:?}");
+        // Every inherited key but the version is missing, and the version is not inherited.
+        assert_eq!(faults.len(), INHERITED.len() + PUBLISHED.len() + 1, "{faults:?}");
     }
 
     #[test]
-    fn a_manifest_that_does_not_parse_is_a_fault() {
+    fn rejects_published_member_without_description() {
+        let mut faults = Vec::new();
+        let text = HEAD.replace("publish = false\n", "description = \"Images\"\n");
+        check_member("Cargo.toml", &text, &mut faults);
+        let missing = PUBLISHED.len() - 1;
+        assert_eq!(faults.len(), missing, "{faults:?}");
+        assert!(faults[0].contains("`package.readme` is missing"), "{faults:?}");
+    }
+
+    #[test]
+    fn rejects_invalid_manifest() {
         let mut faults = Vec::new();
         check_member("Cargo.toml", "[package", &mut faults);
         assert_eq!(faults.len(), 1, "{faults:?}");
     }
 
     #[test]
-    fn the_root_states_versions_and_pins_candle() {
+    fn root_states_versions_without_pins() {
         let text = "[workspace.dependencies]\ndata = { path = \"crates/data\" }\npng = \"0.18\"\n\
             zip = { features = [] }\ncandle-core = \"0.11.1\"\ncandle-nn = \"=0.11.1\"\n";
         let mut faults = Vec::new();
         check_root("Cargo.toml", text, &mut faults);
         let expected = [
-            "Cargo.toml: `candle-core` must be pinned: `=0.11.1`",
-            "Cargo.toml: `zip` has no version",
+            "Cargo.toml: `candle-nn` is pinned; write `0.11.1`",
+            "Cargo.toml: `data` has no version; add `version`",
+            "Cargo.toml: `zip` has no version; add `version`",
         ];
         faults.sort();
         assert_eq!(faults, expected);

@@ -2,53 +2,72 @@
 
 use super::lexer::{self, is_word};
 
-/// Longest Rust file, in lines: what a reader takes in whole.
+/// Maximum length of a Rust file, in lines.
 const MAX_LINES: usize = 400;
 
-/// Module names that say nothing of what is inside.
+/// Module names that do not describe the contents.
 const VAGUE_NAMES: [&str; 6] = ["utils", "util", "helpers", "common", "types", "base"];
 
-/// Folders at the root of one machine's disk; a committed file that names one works only there.
+/// Top-level folders of one machine. A path in a committed file that begins with one exists nowhere
+/// else.
 const MACHINE_FOLDERS: [&str; 4] = ["home", "root", "tmp", "work"];
 
-/// Macros that stand for code that is not there, or that were left behind.
+/// Macros of unfinished code and of debugging.
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 
-/// Macros that print. Libraries emit events instead, and the command line has macros of its own:
-/// these panic where nobody takes what they print.
+/// Macros that print and panic if the output is closed. Libraries emit events instead, and the
+/// command line has separate macros.
 const PRINTING: [&str; 4] = ["println", "eprintln", "print", "eprint"];
 
 /// Programs that may print with them.
-const PROGRAMS: [&str; 2] = ["xtask/", "benches/"];
+const PROGRAMS: [&str; 3] = ["xtask/", "benches/", "examples/"];
 
-/// The only place for kernels, `unsafe` and features.
+/// The only folder for kernels, `unsafe` and features.
 const KERNELS: &str = "crates/kernels/src/";
 
-/// What runs the kernels of GPUs on the CPU, as the drivers of GPUs would: its own packages, which
-/// print their results, and have memory and foreign functions in hand.
+/// Emulation of GPU drivers, which runs GPU kernels on the CPU. These separate packages print their
+/// results and use raw memory and foreign functions.
 pub const EMULATION: &str = "ci/gpu/";
 
-/// The one feature outside [`KERNELS`]: without it `divergence` is pure `f64`.
-const TENSOR_FEATURE: (&str, &str) = ("crates/divergence/", "tensor");
+/// A feature outside [`KERNELS`], and the files whose conditions may name it.
+struct Feature {
+    name: &'static str,
+    files: &'static [&'static str],
+}
 
-/// Names of single methods. The loop is written for all of them at once.
+/// All features outside [`KERNELS`]. A feature is decided in few files, never inside a function.
+const FEATURES: [Feature; 3] = [
+    // Without it `divergence` is pure `f64`.
+    Feature { name: "tensor", files: &["crates/divergence/"] },
+    // Without it each item of `archive/disabled.rs` is an error that names the feature.
+    Feature { name: "archives", files: &["crates/data/src/archive/mod.rs"] },
+    Feature { name: "fetch", files: &["crates/data/src/lib.rs"] },
+];
+
+/// The first line of a library whose documentation is its README.
+const README: &str = "#![doc = include_str!(\"../README.md\")]";
+
+/// Names of single methods, which the training loop must not mention.
 const METHODS: [&str; 3] = ["sid", "sida", "dmd"];
 
 /// Rules for every text file.
 pub fn check_text(path: &str, text: &str, faults: &mut Vec<String>) {
     for (number, line) in numbered(text) {
         if let Some(folder) = MACHINE_FOLDERS.iter().find(|it| names_folder(line, it)) {
-            faults.push(format!("{path}:{number}: `/{folder}` is a path of one machine"));
+            faults.push(format!(
+                "{path}:{number}: `/{folder}` is a path of one machine; use a relative path"
+            ));
         }
         if line.contains(concat!("../", "shared")) {
-            faults.push(format!("{path}:{number}: a path outside the repository"));
+            faults
+                .push(format!("{path}:{number}: the path leads out of the repository; remove it"));
         }
         if line.ends_with([' ', '\t', '\r']) && !path.ends_with(".json") {
-            faults.push(format!("{path}:{number}: blanks at the end of the line"));
+            faults.push(format!("{path}:{number}: blanks at the end of the line; remove them"));
         }
     }
     if !text.is_empty() && !text.ends_with('\n') && !path.ends_with(".json") {
-        faults.push(format!("{path}: no line break at the end"));
+        faults.push(format!("{path}: the final line break is missing"));
     }
 }
 
@@ -56,14 +75,15 @@ pub fn check_text(path: &str, text: &str, faults: &mut Vec<String>) {
 pub fn check_rust(path: &str, text: &str, faults: &mut Vec<String>) {
     let lines = text.lines().count();
     if MAX_LINES < lines {
-        faults.push(format!("{path}: {lines} lines, at most {MAX_LINES}"));
+        faults.push(format!("{path}: {lines} lines, at most {MAX_LINES}; split the file"));
     }
-    if !text.starts_with("//!") {
+    let has_readme = path.ends_with("/lib.rs") && text.starts_with(README);
+    if !text.starts_with("//!") && !has_readme {
         faults.push(format!("{path}: no module doc (`//!`) on line 1"));
     }
     let is_vague = |part: &str| VAGUE_NAMES.contains(&part.trim_end_matches(".rs"));
     if let Some(part) = path.split('/').find(|it| is_vague(it)) {
-        faults.push(format!("{path}: `{part}` says nothing of what is inside"));
+        faults.push(format!("{path}: `{part}` does not describe the contents; rename it"));
     }
     let views = lexer::views(text);
     for (number, line) in numbered(&views.bare) {
@@ -73,17 +93,17 @@ pub fn check_rust(path: &str, text: &str, faults: &mut Vec<String>) {
     if path.starts_with("crates/train/src/") && !is_test(path) {
         for (number, line) in numbered(&views.without_comments) {
             if let Some(word) = segments(line).find(|it| is_method(it)) {
-                let advice = "a method is a row of `divergence`, not code of the loop";
+                let advice = "the loop must not name a method; add a row to `divergence`";
                 faults.push(format!("{path}:{number}: `{word}`: {advice}"));
             }
         }
     }
 }
 
-/// Rules for one line of code, comments and literals blanked.
+/// Rules for one line of code, with blanks in place of comments and literals.
 fn check_code(path: &str, number: usize, line: &str, faults: &mut Vec<String>) {
     if let Some(name) = UNFINISHED.iter().find(|it| calls_macro(line, it)) {
-        faults.push(format!("{path}:{number}: `{name}!`"));
+        faults.push(format!("{path}:{number}: `{name}!`; finish or remove it"));
     }
     let prints = PRINTING.iter().find(|it| calls_macro(line, it));
     let is_program = PROGRAMS.iter().chain([&EMULATION]).any(|it| path.starts_with(it));
@@ -96,15 +116,15 @@ fn check_code(path: &str, number: usize, line: &str, faults: &mut Vec<String>) {
     for attribute in ["ignore", "should_panic"] {
         let open = line.find("#[").is_some_and(|at| has_word(&line[at..], attribute));
         if open {
-            faults.push(format!("{path}:{number}: `#[{attribute}]`"));
+            faults.push(format!("{path}:{number}: `#[{attribute}]`; remove it"));
         }
     }
     if has_word(line, "unsafe") && ![KERNELS, EMULATION].iter().any(|it| path.starts_with(it)) {
-        faults.push(format!("{path}:{number}: `unsafe` outside {KERNELS}"));
+        faults.push(format!("{path}:{number}: `unsafe` outside {KERNELS}; move it there"));
     }
 }
 
-/// Conditions on features outside the kernels.
+/// Rejects conditions on features outside the kernels.
 fn check_features(path: &str, views: &lexer::Views, faults: &mut Vec<String>) {
     if [KERNELS, EMULATION].iter().any(|it| path.starts_with(it)) {
         return;
@@ -115,23 +135,26 @@ fn check_features(path: &str, views: &lexer::Views, faults: &mut Vec<String>) {
         else {
             continue;
         };
-        // `cfg(`, `cfg!(` and `cfg_attr(`, but not some other word that begins so.
+        // Only `cfg(`, `cfg!(` and `cfg_attr(` count, no longer word.
         if !["cfg", "cfg!", "cfg_attr"].contains(&views.bare[at..at + open].trim_end()) {
             continue;
         }
         let end = at + open + closing(&bytes[at + open..]);
         let (inside, with_names) = (&views.bare[at..end], &views.without_comments[at..end]);
-        let (folder, name) = TENSOR_FEATURE;
-        let is_tensor =
-            path.starts_with(folder) && with_names.contains(&format!("feature = \"{name}\""));
-        if has_word(inside, "feature") && !is_tensor {
+        let is_allowed = |it: &Feature| {
+            it.files.iter().any(|file| path.starts_with(file))
+                && with_names.contains(&format!("feature = \"{}\"", it.name))
+        };
+        if has_word(inside, "feature") && !FEATURES.iter().any(is_allowed) {
             let number = 1 + views.bare[..at].matches('\n').count();
-            faults.push(format!("{path}:{number}: a condition on a feature outside {KERNELS}"));
+            faults.push(format!(
+                "{path}:{number}: a condition on a feature outside {KERNELS}; move it there"
+            ));
         }
     }
 }
 
-/// Offset behind the parenthesis that closes the one at 0.
+/// Returns the offset after the parenthesis that closes the one at 0.
 fn closing(bytes: &[u8]) -> usize {
     let mut depth = 0_usize;
     for (index, byte) in bytes.iter().enumerate() {
@@ -145,12 +168,12 @@ fn closing(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// Lines with their numbers, from 1. The line break is cut, a carriage return is not.
+/// Returns lines with their numbers, from 1, without the line feed but with a carriage return.
 fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split('\n').enumerate().map(|(index, line)| (index + 1, line))
 }
 
-/// Whether a line names `/folder` as the beginning of a path.
+/// Tests whether a line contains a path that begins with `/folder`.
 fn names_folder(line: &str, folder: &str) -> bool {
     let path = format!("/{folder}");
     let continues = |byte: u8| is_word(byte) || b"./-~}".contains(&byte);
@@ -161,7 +184,7 @@ fn names_folder(line: &str, folder: &str) -> bool {
     })
 }
 
-/// Whether `word` stands in a line as a whole word.
+/// Tests whether a line contains `word` as a whole word.
 fn has_word(line: &str, word: &str) -> bool {
     let bytes = line.as_bytes();
     line.match_indices(word).any(|(at, _)| {
@@ -170,21 +193,22 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// Whether a line calls the macro `name!`.
+/// Tests whether a line calls the macro `name!`.
 fn calls_macro(line: &str, name: &str) -> bool {
     let call = format!("{name}!");
     line.match_indices(&call).any(|(at, _)| at == 0 || !is_word(line.as_bytes()[at - 1]))
 }
 
-fn is_test(path: &str) -> bool {
+/// Tests whether a file is compiled for tests only.
+pub fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/")
 }
 
-/// The words of the identifiers of a line: `SidLoss2` and `sid_loss2` give `Sid`, `Loss2`, ...
+/// Returns the words of a line's identifiers: `SidLoss2` and `sid_loss2` give `Sid`, `Loss2`, ...
 fn segments(line: &str) -> impl Iterator<Item = &str> {
     line.split(|it: char| !it.is_alphanumeric()).flat_map(|word| {
         let humps = word.char_indices().filter(|(_, it)| it.is_uppercase()).map(|(at, _)| at);
-        // A run of capitals is one segment.
+        // Consecutive capitals form one segment.
         let before_is_upper =
             |at: usize| at > 0 && word[..at].chars().next_back().is_some_and(char::is_uppercase);
         let mut cuts: Vec<usize> = humps.filter(|&at| at > 0 && !before_is_upper(at)).collect();
@@ -194,7 +218,7 @@ fn segments(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a segment names a single method, with or without a version.
+/// Tests whether a segment names a single method, with or without a version.
 fn is_method(segment: &str) -> bool {
     let name = segment.trim_end_matches(|it: char| it.is_ascii_digit()).to_lowercase();
     METHODS.contains(&name.as_str())

@@ -1,37 +1,45 @@
-//! The text files of the working tree.
+//! Text files of the working tree.
 //!
-//! The tree is walked without git: a checkout that another user owns, or an unpacked archive, is
-//! checked like any other. What the root's `.gitignore` excludes by name is skipped.
+//! The walk does not need git, so it also works in an unpacked archive or in a checkout that
+//! another user owns. It skips the names that the root's `.gitignore` excludes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context;
 
-/// Extensions that are read; everything else is data.
-const TEXT: [&str; 14] = [
+/// Extensions of text files; other files are data.
+const TEXT: [&str; 15] = [
     "rs", "toml", "md", "json", "jsonl", "sh", "py", "yml", "yaml", "cu", "cuh", "metal", "txt",
-    "svg",
+    "svg", "cff",
 ];
 
-/// Folders of files that have no extension but are text.
+/// Folders with text files that have no extension.
 const TEXT_FOLDERS: [&str; 1] = [".ci"];
 
-/// Names beginning with a dot that belong to the project.
-const DOTTED: [&str; 4] = [".ci", ".cargo", ".github", ".gitignore"];
+/// Names with a leading dot that belong to the project.
+const DOTTED: [&str; 6] =
+    [".ci", ".cargo", ".editorconfig", ".gitattributes", ".github", ".gitignore"];
 
-/// A text file: its path from the root, with `/` between the parts, and its contents.
+/// A text file: its path from the root, with `/` as separator, and its contents.
 pub struct File {
     pub path: String,
     pub text: String,
 }
 
-/// What is in the tree.
+/// Contents of the tree.
 pub struct Tree {
     /// The text files, in the order of their paths.
     pub files: Vec<File>,
-    /// The paths of all files and folders.
+    /// Paths of all files and folders.
     pub paths: BTreeSet<String>,
+}
+
+impl Tree {
+    /// Returns the contents of a text file.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.files.iter().find(|it| it.path == path).map(|it| it.text.as_str())
+    }
 }
 
 /// Reads the tree under `root`.
@@ -47,7 +55,8 @@ pub fn read(root: &Path) -> anyhow::Result<Tree> {
     Ok(tree)
 }
 
-/// The names that a `.gitignore` excludes from the root: its lines of the form `/name`.
+/// Returns the names at the root that a `.gitignore` excludes, that is, its lines of the form
+/// `/name`.
 fn ignored_names(text: &str) -> Vec<&str> {
     let names = text.lines().filter_map(|line| line.trim().strip_prefix('/'));
     names.map(|name| name.trim_end_matches('/')).filter(|it| !it.is_empty()).collect()
@@ -90,8 +99,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_known_by_extension_or_folder() {
-        for path in ["a.rs", "crates/x/Cargo.toml", "docs/a.md", ".ci/run", "k/add.cu"] {
+    fn detects_text_by_extension_or_folder() {
+        for path in
+            ["a.rs", "crates/x/Cargo.toml", "docs/a.md", ".ci/run", "k/add.cu", "CITATION.cff"]
+        {
             assert!(is_text(path), "{path}");
         }
         for path in ["a.png", "t10k.gz", "LICENSE-MIT", "assets/teacher.safetensors", ".gitignore"]
@@ -101,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn ignored_names_are_those_anchored_at_the_root() {
+    fn ignores_only_names_anchored_at_the_root() {
         assert_eq!(ignored_names("/target\n/runs/\n*.profraw\n\n/\n"), ["target", "runs"]);
     }
 }

@@ -24,7 +24,7 @@ pub struct Device;
 
 impl AsRef<ProtocolObject<dyn MTLDevice>> for Device {
     fn as_ref(&self) -> &ProtocolObject<dyn MTLDevice> {
-        unreachable!("the emulated device is no object")
+        unreachable!("the emulated device is not an object")
     }
 }
 
@@ -56,7 +56,7 @@ impl Device {
         _: MTLResourceOptions,
     ) -> Result<Buffer, MetalKernelError> {
         let buffer = Buffer::allocate(length);
-        // SAFETY: the caller's memory is that long, and so is the buffer.
+        // SAFETY: the caller's memory has this length, and so does the buffer.
         unsafe { std::ptr::copy_nonoverlapping(data.cast(), buffer.data(), length) };
         Ok(buffer)
     }
@@ -104,13 +104,13 @@ pub struct Library {
 }
 
 impl Library {
-    /// Constants make a kernel faster for some sizes; those that are emulated do without.
+    /// Ignores the constants, which only make a kernel faster for some sizes.
     pub fn get_function(
         &self,
         name: &str,
         _: Option<&ConstantValues>,
     ) -> Result<Function, MetalKernelError> {
-        // SAFETY: the program defines it with this signature.
+        // SAFETY: the program defines the function with this signature.
         let kernel = unsafe { emulated_metal_kernel(&self.source, name) };
         match kernel {
             Some(kernel) => Ok(Function { name: name.into(), kernel }),
@@ -144,7 +144,7 @@ impl ComputePipeline {
 
 impl AsRef<ProtocolObject<dyn MTLComputePipelineState>> for ComputePipeline {
     fn as_ref(&self) -> &ProtocolObject<dyn MTLComputePipelineState> {
-        unreachable!("the emulated pipeline is no object")
+        unreachable!("the emulated pipeline is not an object")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Encoders: arguments by index, and launches, which happen at once.
+//! Encoders: arguments by index, and launches, which run immediately.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -38,12 +38,15 @@ impl ComputeCommandEncoder {
     }
 
     pub fn set_threadgroup_memory_length(&self, index: usize, length: usize) {
-        assert!(length.is_multiple_of(16), "threadgroup memory in multiples of 16 bytes: {length}");
+        assert!(
+            length.is_multiple_of(16),
+            "threadgroup memory must be a multiple of 16 bytes: {length}"
+        );
         self.state().threadgroup_memory.insert(index, length);
     }
 
-    /// The last threadgroups are whole here: those of candle's kernels that are launched so do not
-    /// ask for their place in the grid when they are emulated.
+    /// Launches whole threadgroups. The emulated candle kernels that are launched this way do not
+    /// read their position in the grid.
     pub fn dispatch_threads(&self, threads: MTLSize, group: MTLSize) {
         let groups = MTLSize {
             width: threads.width.div_ceil(group.width),
@@ -61,8 +64,11 @@ impl ComputeCommandEncoder {
         let bindings: Vec<_> = (0..count)
             .map(|index| match state.bound.get(&index) {
                 Some(Bound::Buffer { buffer, offset, .. }) => {
-                    assert!(*offset <= buffer.length(), "{name}: buffer {index} ends before {offset}");
-                    // SAFETY: within the buffer, as has just been checked.
+                    assert!(
+                        *offset <= buffer.length(),
+                        "{name}: buffer {index} ends before {offset}"
+                    );
+                    // SAFETY: the address is within the buffer, as just checked.
                     (unsafe { buffer.data().add(*offset) }, buffer.length() - offset)
                 }
                 Some(Bound::Constant(words, length)) => (words.as_ptr().cast_mut().cast(), *length),
@@ -101,8 +107,10 @@ impl ComputeCommandEncoder {
     pub fn set_bytes_directly(&self, index: usize, length: usize, bytes: *const c_void) {
         assert!(length <= 4096, "a constant has at most 4 KiB");
         let mut words = vec![0u128; length.div_ceil(16)];
-        // SAFETY: the caller's memory is that long, and the words have room for it.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.cast(), words.as_mut_ptr().cast::<u8>(), length) };
+        // SAFETY: the caller's memory has this length, and the words have room for it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.cast(), words.as_mut_ptr().cast::<u8>(), length)
+        };
         self.state().bound.insert(index, Bound::Constant(words, length));
     }
 
@@ -126,7 +134,7 @@ impl ComputeCommandEncoder {
 }
 
 impl State {
-    /// What the buffers hold that are bound as inputs only.
+    /// Returns the contents of the buffers that are bound as inputs only.
     fn inputs(&self) -> Vec<(usize, Buffer, Vec<u8>)> {
         let is_written = |buffer: &Buffer| {
             self.bound.values().any(
@@ -193,7 +201,7 @@ impl BlitCommandsGuard<'_> {
     ) {
         assert!(source_offset + length <= source.length(), "a copy past the end of its source");
         assert!(target_offset + length <= target.length(), "a copy past the end of its target");
-        // SAFETY: both ranges are within their buffers, as has just been checked.
+        // SAFETY: both ranges are within their buffers, as just checked.
         unsafe {
             std::ptr::copy(
                 source.data().add(source_offset),
@@ -205,7 +213,7 @@ impl BlitCommandsGuard<'_> {
 
     pub fn fill_buffer(&mut self, buffer: &Buffer, (start, length): (usize, usize), value: u8) {
         assert!(start + length <= buffer.length(), "a fill past the end of its buffer");
-        // SAFETY: the range is within the buffer, as has just been checked.
+        // SAFETY: the range is within the buffer, as just checked.
         unsafe { std::ptr::write_bytes(buffer.data().add(start), value, length) };
     }
 }
@@ -216,7 +224,7 @@ impl Commands {
     }
 
     fn lock(&self) -> MutexGuard<'_, ComputeCommandEncoder> {
-        // A launch that panicked has failed its test; the others go on.
+        // A launch that panicked has failed its test; the other tests go on.
         self.encoder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

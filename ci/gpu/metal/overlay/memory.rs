@@ -1,4 +1,4 @@
-//! Buffers: NaN until they are written, and with a canary behind.
+//! Buffers: filled with NaN at first, with a canary behind the end.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use objc2_foundation::NSRange;
 pub type MTLResourceOptions = objc2_metal::MTLResourceOptions;
 pub type BufferMap = HashMap<usize, Vec<Arc<Buffer>>>;
 
-/// Bytes of a word of memory; buffers are aligned to it.
+/// Bytes per word of memory; buffers are aligned to it.
 const WORD: usize = 16;
-/// Words of the canary.
+/// Number of words of the canary.
 const GUARD: usize = 16;
-/// All ones are a NaN in every type of float.
+/// Initial bits: all ones are NaN in every floating-point type.
 const UNWRITTEN: u128 = u128::MAX;
 const CANARY: u128 = 0xA5A5_A5A5_A5A5_A5A5_A5A5_A5A5_A5A5_A5A5;
 
@@ -23,7 +23,7 @@ struct Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: it came out of a box, and this is its only owner.
+        // SAFETY: the pointer came from a box, and this is its only owner.
         drop(unsafe { Box::from_raw(self.words) });
     }
 }
@@ -33,7 +33,7 @@ pub struct Buffer {
     memory: Arc<Memory>,
 }
 
-// SAFETY: an address that is read and written by one launch at a time, as on a GPU.
+// SAFETY: one launch at a time reads and writes the memory, as on a GPU.
 unsafe impl Send for Buffer {}
 // SAFETY: as above.
 unsafe impl Sync for Buffer {}
@@ -58,13 +58,13 @@ impl Buffer {
         Self { memory: Arc::new(Memory { words: Box::into_raw(memory), length }) }
     }
 
-    /// What is in it.
+    /// Returns the contents.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        // SAFETY: the memory is that long, and nothing writes to it between launches.
+        // SAFETY: the memory has this length, and nothing writes to it between launches.
         unsafe { std::slice::from_raw_parts(self.data(), self.length()) }.to_vec()
     }
 
-    /// Whether nobody wrote past the end.
+    /// Tests whether the canary is unchanged.
     pub(crate) fn is_intact(&self) -> bool {
         // SAFETY: as above.
         let words = unsafe { &*self.memory.words };

@@ -1,9 +1,9 @@
-//! Metal on a machine without it: takes the place of the module `metal` of candle's kernels.
+//! Metal on a machine without it: replaces the module `metal` of candle's kernels.
 //!
-//! The same names over memory of the host. Launches happen at once; kernels are functions that the
-//! program finds for a library's source and a name (see [`Kernel`]). What a launch does wrong is a
-//! panic: a missing argument, a write past the end of a buffer or to one that was bound as an
-//! input, for candle's barriers go by that.
+//! The same types on memory of the host. Launches run immediately. The program provides a function
+//! for each pair of library source and kernel name (see [`Kernel`]). A faulty launch panics: a
+//! missing argument, a write past the end of a buffer, or a write to a buffer bound as an input.
+//! The last matters because candle places its barriers according to the bindings.
 
 mod device;
 mod encoder;
@@ -13,23 +13,24 @@ pub use device::*;
 pub use encoder::*;
 pub use memory::*;
 
-/// A kernel: runs on what is bound, or tells what is wrong with the launch.
+/// A kernel. It runs on the bound memory, or returns an error that describes a faulty launch.
 pub type Kernel = std::sync::Arc<dyn Fn(&Launch<'_>) -> Result<(), String> + Send + Sync>;
 
-/// What a kernel is launched with.
+/// Bindings and sizes of a launch.
 pub struct Launch<'a> {
-    /// Memory by index: the first byte, and the bytes up to the end of the buffer or constant; null
-    /// where nothing is bound.
+    /// Memory by index: first byte, and number of bytes up to the end of the buffer or constant;
+    /// null if nothing is bound.
     pub bindings: &'a [(*mut u8, usize)],
-    /// Threadgroups.
+    /// Number of threadgroups.
     pub grid: [u32; 3],
-    /// Threads of one.
+    /// Threads per threadgroup.
     pub block: [u32; 3],
-    /// Bytes.
+    /// Bytes of threadgroup memory.
     pub threadgroup_memory: usize,
 }
 
 unsafe extern "Rust" {
-    /// The kernel `name` of the library with this source. The program that is linked defines it.
+    /// Returns the kernel `name` of the library with this source. The linked program defines this
+    /// function.
     pub(crate) fn emulated_metal_kernel(source: &str, name: &str) -> Option<Kernel>;
 }

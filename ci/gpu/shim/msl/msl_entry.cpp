@@ -1,4 +1,4 @@
 #include "msl_entry.h"
 
-// Why the last launch of this thread failed.
+// Returns the message of this thread's last failed launch.
 extern "C" const char* msl_last_error() { return gpurt::last_error(); }

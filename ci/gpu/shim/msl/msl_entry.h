@@ -1,14 +1,14 @@
-// How a kernel written in Metal is found and started on the CPU.
+// Lookup and launch of a Metal kernel on the CPU.
 #pragma once
 #include "../gpu_rt.h"
 
-// What is bound to a kernel, by index, and how it is launched.
+// Bindings of a kernel, by index, and the sizes of its launch.
 struct MslLaunch {
     void** buffers;
     const size_t* lengths; // in bytes
     size_t count;
     const unsigned* grid; // threadgroups
-    const unsigned* block; // threads of one
+    const unsigned* block; // threads per threadgroup
     size_t threadgroup_memory;
     uint64_t schedule;
 };

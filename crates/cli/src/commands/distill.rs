@@ -8,10 +8,10 @@ use std::{
 use anyhow::Context;
 use data::Dataset;
 use divergence::Divergence;
-use models::{NetworkConfig, NetworkFile, Provenance, sampling::SIGMA_INIT};
+use models::{NetworkConfig, NetworkFile, Provenance, Role};
 use train::{
     Config, Engine,
-    assemble::{Parts, assemble},
+    assemble::{RunInputs, assemble},
 };
 
 use crate::{
@@ -160,7 +160,7 @@ fn config(args: &Args) -> anyhow::Result<(String, Config)> {
     Ok((name, config))
 }
 
-fn provenance(config: &Config, parts: &Parts) -> run_folder::Provenance {
+fn provenance(config: &Config, parts: &RunInputs) -> run_folder::Provenance {
     let unknown = || "unknown".to_owned();
     let licence = parts.teacher.provenance.entries.get("licence").cloned();
     let data = parts.dataset.as_ref().map(Dataset::content_hash);
@@ -188,9 +188,9 @@ fn export(
     mut entries: BTreeMap<String, String>,
     path: &Path,
 ) -> anyhow::Result<()> {
-    entries.insert(SIGMA_INIT.into(), engine.sigma_init()?.to_string());
     entries.insert("images".into(), engine.state.progress.images.to_string());
     let params = engine.state.ema.to_device(&candle_core::Device::Cpu)?;
-    let file = NetworkFile { config, params, provenance: Provenance { entries } };
+    let role = Role::Generator { sigma_init: engine.sigma_init()? };
+    let file = NetworkFile { config, params, role, provenance: Provenance { entries } };
     Ok(file.save(path)?)
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use models::{NetworkFile, Provenance};
+use models::{NetworkFile, Provenance, Role};
 use train::{
     run::Job,
     teacher::{Teacher, TeacherConfig},
@@ -117,14 +117,15 @@ fn export(args: &Export) -> anyhow::Result<()> {
     let entries = entries.map(|(key, value)| (key.to_owned(), value)).into();
     let config = teacher.config.network.clone();
     let params = teacher.state.ema;
-    NetworkFile { config, params, provenance: Provenance { entries } }.save(&args.out)?;
+    let (role, provenance) = (Role::Teacher, Provenance { entries });
+    NetworkFile { config, params, role, provenance }.save(&args.out)?;
     say!("{}", args.out.display())?;
     Ok(())
 }
 
 /// The newest checkpoint of a run.
 pub fn newest(run: &Path) -> anyhow::Result<PathBuf> {
-    let found = train::checkpoint::latest(&run.join("checkpoints"))?;
+    let found = train::state::latest_checkpoint(&run.join("checkpoints"))?;
     let reason = "has no checkpoint; give the folder of a run";
     Ok(found.ok_or_else(|| Usage::new(run.display().to_string(), reason))?)
 }

@@ -19,7 +19,7 @@ fn rejects_configurations_with_exit_code_3() {
         ("distill distill.toml --set phase.0.images=0", "at least one image"),
         ("distill distill.toml --data fashion-mnist", "the network requires"),
         ("sample teacher.safetensors --class 7", "2 classes"),
-        ("sample teacher.safetensors --device tpu", "no device is called `tpu`"),
+        ("sample teacher.safetensors --device tpu", "unknown device `tpu`"),
         ("distill distill.toml --device cuda", "no CUDA support"),
         ("distill distill.toml --eval-images 3", "at least 6"),
         ("distill distill.toml --set batch=99999999", "at most"),
@@ -67,7 +67,11 @@ fn rejects_invalid_kernel_limit_with_exit_code_2() {
         let output = program.env("UNI_INSTRUCT_KERNELS", name).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{name}: {text}");
-        assert_eq!(text.contains("UNI_INSTRUCT_KERNELS: no kernels `avx1`"), code == 2, "{text}");
+        assert_eq!(
+            text.contains("UNI_INSTRUCT_KERNELS: unknown kernels `avx1`"),
+            code == 2,
+            "{text}"
+        );
     }
 }
 

@@ -12,7 +12,7 @@ impl Affine {
         Self { linear: [[x, 0.0], [0.0, y]], offset: [0.0; 2] }
     }
 
-    /// By `angle` radians from the x axis towards the y axis.
+    /// Rotation by `angle` radians from the x axis toward the y axis.
     pub(super) fn rotation(angle: f64) -> Self {
         let (sin, cos) = angle.sin_cos();
         Self { linear: [[cos, -sin], [sin, cos]], offset: [0.0; 2] }

@@ -1,11 +1,18 @@
-//! EDM's augmentation: flips and small affine maps, with labels that tell the network of them.
+//! EDM's augmentation: flips and small affine maps, and the labels that condition the network on
+//! them.
 //!
-//! A network that is told how an image was transformed does not learn to make transformed images:
-//! at sampling its labels are zero, which means "as it was" (Karras et al. 2022,
+//! A network conditioned on the transformation of an image does not learn to generate transformed
+//! images: at sampling the labels are zero, which stands for the identity (Karras et al. 2022,
 //! arXiv:2206.00364, appendix F.2 and Table 6, after Karras et al. 2020, arXiv:2006.06676).
 //!
-//! Each sample's transformation is read from counter-based noise at the sample's position, and
-//! applied to that sample alone: batches may be split at will.
+//! Each sample's transformation is a function of counter-based noise at the sample's position, so
+//! the result does not depend on how positions are split into batches.
+
+mod affine;
+mod warp;
+
+#[cfg(test)]
+mod tests;
 
 use std::f64::consts::PI;
 
@@ -15,64 +22,60 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-mod affine;
-mod warp;
-
-#[cfg(test)]
-mod tests;
-
 use affine::Affine;
 
 /// Length of an augmentation label, `A`.
 pub const LABEL_LEN: usize = 9;
 
-/// The stream of uniform numbers that transformations are read from.
+/// Noise stream of uniform values for transformations.
 pub const UNIFORM_STREAM: u32 = 0xDA7A_0002;
-/// The stream of normal numbers.
+/// Noise stream of normal values for transformations.
 pub const NORMAL_STREAM: u32 = 0xDA7A_0003;
 
-/// log2 of the factor of scaling at one standard deviation.
+/// Standard deviation of log2 of the scale factor.
 const SCALE_STD: f64 = 0.2;
-/// log2 of the factor of stretching at one standard deviation.
+/// Standard deviation of log2 of the stretch factor.
 const ANISO_STD: f64 = 0.2;
-/// How often the axis of stretching is any other than the image's own.
+/// Probability that the axis of stretching is not the image's horizontal axis.
 const ANISO_ROTATE_PROBABILITY: f64 = 0.5;
-/// Shift at one standard deviation, in widths (and heights) of the image.
+/// Standard deviation of the shift, in widths and heights of the image.
 const TRANSLATE_STD: f64 = 0.125;
 
-/// Which transformations are applied, and how often.
+/// Probabilities of the transformations.
 ///
-/// A transformation happens to a sample with probability `min(1, probability · multiplier)`,
-/// independently of the others; a flip then happens half of the time.
+/// A transformation is applied to a sample with probability `min(1, probability · multiplier)`,
+/// independently of the others; a flip, if chosen, is applied half of the time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AugmentPipe {
-    /// Common factor of all the chances; 0 leaves every image as it is.
+    /// Common factor of all probabilities; 0 leaves every image unchanged.
     pub probability: f64,
-    /// Left and right exchanged.
+    /// Multiplier of flips that exchange left and right.
     pub xflip: f64,
-    /// Top and bottom exchanged.
+    /// Multiplier of flips that exchange top and bottom.
     pub yflip: f64,
-    /// Scaled by `2^(0.2 w)`, `w` standard normal.
+    /// Multiplier of scaling by `2^(0.2 w)`, `w` standard normal.
     pub scale: f64,
-    /// Turned by an angle uniform in (-π, π).
+    /// Multiplier of rotation by an angle uniform in (-π, π).
     pub rotate_frac: f64,
-    /// Stretched by `2^(0.2 w)` along an axis and shrunk by as much across it.
+    /// Multiplier of stretching by `2^(0.2 w)` along an axis and shrinking by the same factor
+    /// across it.
     pub aniso: f64,
-    /// Shifted by an eighth of the image's size times a standard normal, along each axis.
+    /// Multiplier of shifts by an eighth of the image's size times a standard normal, along each
+    /// axis.
     pub translate_frac: f64,
 }
 
 impl Default for AugmentPipe {
-    /// As EDM trains on CIFAR-10, FFHQ and AFHQ, except that the probability is 0.
+    /// EDM's pipe for CIFAR-10, FFHQ and AFHQ, except that the probability is 0.
     fn default() -> Self {
         Self::edm(0.0)
     }
 }
 
 impl AugmentPipe {
-    /// EDM's pipe: x-flips always allowed (1e8 stands for that), the rest with `probability`,
-    /// which EDM sets to 0.12 on CIFAR-10 and 0.15 on FFHQ and AFHQ.
+    /// EDM's pipe: x-flips are always chosen, because of their multiplier 1e8, the others with
+    /// `probability`, which EDM sets to 0.12 on CIFAR-10 and 0.15 on FFHQ and AFHQ.
     pub const fn edm(probability: f64) -> Self {
         Self {
             probability,
@@ -113,7 +116,7 @@ impl AugmentPipe {
     }
 }
 
-/// What happens to one sample.
+/// Transformation of one sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Transform {
     xflip: bool,
@@ -124,7 +127,7 @@ struct Transform {
     angle: f64,
     /// Normal `w` of the stretching `2^(0.2 w)`.
     aniso: f64,
-    /// Angle of its axis, in radians.
+    /// Angle of the stretching's axis, in radians.
     aniso_angle: f64,
     /// Normals of the shift.
     shift: [f64; 2],
@@ -136,35 +139,35 @@ impl Transform {
         let normals = NoiseStream::new(seed, NORMAL_STREAM);
         let uniform = |element| uniforms.uniform(position, element);
         let normal = |element| normals.normal(position, element);
-        let happens = |element, multiplier: f64| uniform(element) < pipe.probability * multiplier;
+        let is_chosen = |element, multiplier: f64| uniform(element) < pipe.probability * multiplier;
         let angle = |element| (2.0 * uniform(element) - 1.0) * PI;
 
         let mut drawn = Self::default();
-        if happens(0, pipe.xflip) {
+        if is_chosen(0, pipe.xflip) {
             drawn.xflip = uniform(1) < 0.5;
         }
-        if happens(2, pipe.yflip) {
+        if is_chosen(2, pipe.yflip) {
             drawn.yflip = uniform(3) < 0.5;
         }
-        if happens(4, pipe.scale) {
+        if is_chosen(4, pipe.scale) {
             drawn.scale = normal(0);
         }
-        if happens(5, pipe.rotate_frac) {
+        if is_chosen(5, pipe.rotate_frac) {
             drawn.angle = angle(6);
         }
-        if happens(7, pipe.aniso) {
+        if is_chosen(7, pipe.aniso) {
             drawn.aniso = normal(1);
             if uniform(8) < ANISO_ROTATE_PROBABILITY {
                 drawn.aniso_angle = angle(9);
             }
         }
-        if happens(10, pipe.translate_frac) {
+        if is_chosen(10, pipe.translate_frac) {
             drawn.shift = [normal(2), normal(3)];
         }
         drawn
     }
 
-    /// What the network is told; zeros for the identity.
+    /// Label for the network; zeros for the identity.
     fn label(&self) -> [f32; LABEL_LEN] {
         [
             f64::from(self.xflip),
@@ -180,7 +183,7 @@ impl Transform {
         .map(|it| it as f32)
     }
 
-    /// Where in the image a pixel of the result comes from, both relative to the centre, in
+    /// Map from a pixel of the result to its source in the image, both relative to the center, in
     /// pixels, x to the right and y down.
     fn source(&self, height: usize, width: usize) -> Affine {
         let shift = [(width, self.shift[0]), (height, self.shift[1])]
@@ -208,7 +211,7 @@ impl Transform {
             }
         }
         let flips = Self { xflip: self.xflip, yflip: self.yflip, ..Self::default() };
-        // What is only flipped is moved, not sampled anew.
+        // Flips move pixels exactly, without resampling.
         if *self != flips {
             warp::warp(plane, width, &self.source(plane.len() / width, width));
         }

@@ -1,4 +1,4 @@
-//! The pipe leaves alone what it should, moves what it should where it should, and says so.
+//! The transformations, their labels and their probabilities.
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
@@ -9,37 +9,37 @@ use super::{AugmentPipe, LABEL_LEN, Transform};
 
 const SIDE: usize = 32;
 
-/// A smooth blob around `(x, y)` pixels from the centre, of standard deviations `(sx, sy)`.
+/// Makes a smooth blob around `(x, y)` pixels from the center, of standard deviations `(sx, sy)`.
 fn blob([x, y]: [f64; 2], [sx, sy]: [f64; 2]) -> Vec<f32> {
-    let centre = (SIDE as f64 - 1.0) / 2.0;
+    let center = (SIDE as f64 - 1.0) / 2.0;
     let value = |at: usize| {
-        let (dx, dy) = ((at % SIDE) as f64 - centre - x, (at / SIDE) as f64 - centre - y);
+        let (dx, dy) = ((at % SIDE) as f64 - center - x, (at / SIDE) as f64 - center - y);
         (-(dx / sx).powi(2) / 2.0 - (dy / sy).powi(2) / 2.0).exp() as f32
     };
     (0..SIDE * SIDE).map(value).collect()
 }
 
 #[track_caller]
-fn assert_images_close(got: &[f32], want: &[f32], tolerance: f32) {
-    let error = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+fn assert_images_close(got: &[f32], expected: &[f32], tolerance: f32) {
+    let error = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(error < tolerance, "largest error {error}, allowed {tolerance}");
 }
 
-/// `transform` takes a blob at `from` of size 3 to one at `to` of size `size`.
+/// Checks that `transform` maps a blob at `from` of size 3 to a blob at `to` of size `size`.
 ///
-/// Compared within 12 pixels of the centre: farther out the reflected edges come into view.
+/// Compared within 12 pixels of the center: farther out the reflected edges become visible.
 #[track_caller]
 fn check_moves(transform: Transform, from: [f64; 2], to: [f64; 2], size: [f64; 2]) {
     let mut image = blob(from, [3.0, 3.0]);
     transform.apply(&mut image, SIDE);
-    let centre = (SIDE as f64 - 1.0) / 2.0;
+    let center = (SIDE as f64 - 1.0) / 2.0;
     let inside =
-        |at: &usize| ((at % SIDE) as f64 - centre).hypot((at / SIDE) as f64 - centre) < 12.0;
+        |at: &usize| ((at % SIDE) as f64 - center).hypot((at / SIDE) as f64 - center) < 12.0;
     let cut = |image: &[f32]| -> Vec<f32> {
         (0..SIDE * SIDE).filter(inside).map(|at| image[at]).collect()
     };
-    // Bilinear interpolation on a grid of step 1/2 errs by at most 2 · (1/2)² / 8 · max f'' = 0.7 %,
-    // the filter's offset of 0.05 pixels by 2 % when turned by half a turn.
+    // Error of bilinear interpolation on a grid of step 1/2: at most 2 · (1/2)² / 8 · max f'' = 0.7
+    // %. Error of the filter's offset of 0.05 pixels: 2 % after half a turn.
     assert_images_close(&cut(&image), &cut(&blob(to, size)), 0.026);
 }
 
@@ -53,7 +53,8 @@ fn rows(tensor: &Tensor) -> Vec<Vec<f32>> {
     tensor.flatten_from(1).unwrap().to_vec2().unwrap()
 }
 
-/// Sum √2, orthogonal to its own even shifts, six vanishing moments: this is the filter.
+/// The filter is determined by its sum √2, orthogonality to its even shifts, and six vanishing
+/// moments.
 #[test]
 fn the_lowpass_filter_is_orthogonal_with_six_vanishing_moments() {
     let sum: f64 = LOWPASS.iter().sum();
@@ -73,7 +74,7 @@ fn the_lowpass_filter_is_orthogonal_with_six_vanishing_moments() {
 }
 
 #[test]
-fn warping_by_the_identity_changes_nothing() {
+fn the_identity_map_changes_nothing() {
     let image = rows(&images(1)).remove(0)[..64].to_vec();
     let mut warped = image.clone();
     warp(&mut warped, 8, &Affine::scale(1.0, 1.0));
@@ -81,13 +82,13 @@ fn warping_by_the_identity_changes_nothing() {
 }
 
 #[test]
-fn edges_are_mirrors_that_do_not_repeat_the_edge_itself() {
+fn reflection_does_not_repeat_the_edge() {
     let indices: Vec<_> = (0..10).map(|it| reflect(it, 4, 3)).collect();
     assert_eq!(indices, [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]);
 }
 
 #[test]
-fn a_constant_stays_constant_wherever_the_reflection_reaches() {
+fn a_constant_image_stays_constant() {
     let mut image = vec![0.7f32; SIDE * SIDE];
     let transform =
         Transform { angle: 0.7, shift: [0.5, -1.0], scale: 0.3, ..Transform::default() };
@@ -104,7 +105,7 @@ fn probability_zero_is_the_identity_with_zero_labels() {
 }
 
 #[test]
-fn flips_are_exact_and_said() {
+fn flips_are_exact_and_labeled() {
     let only_flips = AugmentPipe {
         scale: 0.0,
         rotate_frac: 0.0,
@@ -114,10 +115,10 @@ fn flips_are_exact_and_said() {
     };
     let images = images(64);
     let (out, labels) = only_flips.apply(&images, 1, 0).unwrap();
-    let mut seen = [0; 4];
+    let mut counts = [0; 4];
     for ((image, out), label) in rows(&images).iter().zip(rows(&out)).zip(rows(&labels)) {
         let (xflip, yflip) = (label[0] == 1.0, label[1] == 1.0);
-        seen[usize::from(xflip) + 2 * usize::from(yflip)] += 1;
+        counts[usize::from(xflip) + 2 * usize::from(yflip)] += 1;
         assert!(label[2..].iter().all(|&it| it == 0.0));
         for (at, value) in out.into_iter().enumerate() {
             let (plane, y, x) = (at / 64, at / 8 % 8, at % 8);
@@ -125,7 +126,7 @@ fn flips_are_exact_and_said() {
             assert_eq!(value, image[plane * 64 + y * 8 + x]);
         }
     }
-    assert!(seen.iter().all(|&it| 6 < it), "{seen:?}");
+    assert!(counts.iter().all(|&it| 6 < it), "{counts:?}");
 }
 
 #[test]
@@ -136,10 +137,10 @@ fn shifts_go_right_and_down_by_an_eighth_of_the_side() {
 }
 
 #[test]
-fn rotations_turn_against_the_clock() {
+fn rotations_are_counterclockwise() {
     for angle in [0.5f64, 2.0, -1.0] {
         let transform = Transform { angle, ..Transform::default() };
-        // To the right of the centre, then up, y pointing down.
+        // To the right of the center, then up, y pointing down.
         check_moves(transform, [6.0, 0.0], [6.0 * angle.cos(), -6.0 * angle.sin()], [3.0, 3.0]);
         let label = transform.label();
         assert_eq!(label[3..5], [(angle.cos() - 1.0) as f32, angle.sin() as f32]);
@@ -172,22 +173,22 @@ fn stretching_keeps_the_area_along_any_axis() {
     let along_y = Transform { aniso_angle: quarter, ..along_x };
     check_moves(along_y, [3.0, 3.0], [3.0 / factor, 3.0 * factor], [3.0 / factor, 3.0 * factor]);
     assert!(along_y.label()[5].abs() < 1e-6 && along_y.label()[6] == 1.5);
-    // Along a diagonal: what lies on it moves along it, as the label's sign says.
+    // A point on a diagonal axis moves along it, in the direction of the label's sign.
     let axis = Transform { aniso_angle: quarter / 2.0, ..along_x };
     let [x, y] = axis.source(SIDE, SIDE).map([1.0, -1.0]);
     assert!((x - 1.0 / factor).abs() < 1e-12 && (y + 1.0 / factor).abs() < 1e-12);
 }
 
-/// Shift first, then scale: both must be undone in that order, or the shift would be scaled.
+/// The inverse undoes the shift before the scale; otherwise the shift would be scaled.
 #[test]
-fn transformations_are_composed_in_edms_order() {
+fn transformations_have_edms_order() {
     let transform = Transform { scale: 5.0, shift: [1.0, 0.0], angle: 1.0, ..Transform::default() };
     let [x, y] = transform.source(SIDE, SIDE).map([4.0, 0.0]);
-    assert!(x.abs() < 1e-12 && y.abs() < 1e-12, "the centre is shown at the shift: {x} {y}");
+    assert!(x.abs() < 1e-12 && y.abs() < 1e-12, "the center is shown at the shift: {x} {y}");
 }
 
 #[test]
-fn each_transformation_is_as_frequent_and_as_large_as_it_should_be() {
+fn transformations_have_their_probability_and_variance() {
     let (count, chance) = (20_000, 0.25);
     let pipe = AugmentPipe::edm(chance);
     let drawn: Vec<_> = (0..count).map(|it| Transform::draw(&pipe, 9, it)).collect();
@@ -204,22 +205,22 @@ fn each_transformation_is_as_frequent_and_as_large_as_it_should_be() {
         ("its axis", share(&|it| it.aniso_angle != 0.0), chance / 2.0),
         ("shift", share(&|it| it.shift != [0.0; 2]), chance),
     ];
-    for (name, got, want) in table {
+    for (name, got, expected) in table {
         // Standard error below 0.0036.
-        assert!((got - want).abs() < 0.015, "{name}: {got}, not {want}");
+        assert!((got - expected).abs() < 0.015, "{name}: {got}, expected {expected}");
     }
     let square = |value: &dyn Fn(&Transform) -> f64| {
         drawn.iter().map(|it| value(it).powi(2)).sum::<f64>() / (count as f64 * chance)
     };
     let angle = std::f64::consts::PI.powi(2) / 3.0;
-    for (got, want) in [
+    for (got, expected) in [
         (square(&|it| it.scale), 1.0),
         (square(&|it| it.aniso), 1.0),
         (square(&|it| it.shift[0]), 1.0),
         (square(&|it| it.shift[1]), 1.0),
         (square(&|it| it.angle), angle),
     ] {
-        assert!((got / want - 1.0).abs() < 0.08, "mean square {got}, not {want}");
+        assert!((got / expected - 1.0).abs() < 0.08, "mean square {got}, expected {expected}");
     }
 }
 

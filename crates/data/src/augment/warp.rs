@@ -1,9 +1,9 @@
 //! An affine map of an image, sampled without aliasing.
 //!
-//! As in EDM: the image is reflected at its edges, upsampled twofold by an orthogonal lowpass
-//! filter, sampled bilinearly on an equally fine grid, and downsampled by the same filter. As the
-//! filter is orthogonal, downsampling undoes upsampling: the identity map changes nothing. What
-//! the map shows from farther than one image beyond the edges is 0.
+//! As in EDM, the image is reflected at its edges, upsampled twofold by an orthogonal lowpass
+//! filter, sampled bilinearly on a grid of the same resolution, and downsampled by the same filter.
+//! Downsampling inverts upsampling, because the filter is orthogonal: the identity map changes
+//! nothing. Points farther than one image beyond the edges are 0.
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
@@ -26,18 +26,18 @@ pub(super) const LOWPASS: [f64; 12] = [
     -0.007800708325034148,
 ];
 
-/// The tap that lies on the sample itself: the filter's centre of mass is at 5.1.
-const CENTRE: usize = 5;
+/// Tap on the sample itself: the filter's center of mass is at 5.1.
+const CENTER: usize = 5;
 /// Taps before and after it.
-const REST: usize = LOWPASS.len() - 1 - CENTRE;
-/// How far, in pixels, the filter reaches.
+const REST: usize = LOWPASS.len() - 1 - CENTER;
+/// Reach of the filter, in pixels.
 const REACH: f64 = (LOWPASS.len() / 4) as f64;
 
-/// Replaces a plane of rows of `width` by what `source` maps each of its pixels to, both relative
-/// to the centre.
+/// Replaces each pixel of a plane of rows of `width` by the value at the point that `source` maps
+/// it to, both relative to the center.
 pub(super) fn warp(plane: &mut [f32], width: usize, source: &Affine) {
     let height = plane.len() / width;
-    let centre = [width, height].map(|side| (side as f64 - 1.0) / 2.0);
+    let center = [width, height].map(|side| (side as f64 - 1.0) / 2.0);
     let margin = margins(width, height, source);
     let (fine, fine_width) = upsample_2d(plane, width, margin);
     let fine = Plane { width: fine_width, values: &fine };
@@ -45,19 +45,19 @@ pub(super) fn warp(plane: &mut [f32], width: usize, source: &Affine) {
     // The fine grid of the result reaches beyond it by the filter's taps.
     let (grid_width, grid_height) =
         (2 * (width - 1) + LOWPASS.len(), 2 * (height - 1) + LOWPASS.len());
-    let at = |index: usize, axis: usize| (index as f64 - CENTRE as f64) / 2.0 - centre[axis];
+    let at = |index: usize, axis: usize| (index as f64 - CENTER as f64) / 2.0 - center[axis];
     let mut grid = Vec::with_capacity(grid_width * grid_height);
     for y in 0..grid_height {
         for x in 0..grid_width {
             let [from_x, from_y] = source.map([at(x, 0), at(y, 1)]);
-            let index = |from: f64, axis: usize| 2.0 * (from + centre[axis] + margin[axis] as f64);
+            let index = |from: f64, axis: usize| 2.0 * (from + center[axis] + margin[axis] as f64);
             grid.push(fine.bilinear(index(from_x, 0), index(from_y, 1)));
         }
     }
     downsample_2d(&grid, grid_width, plane, width);
 }
 
-/// Pixels of reflected image that are needed left and right, above and below.
+/// Pixels of reflected image needed left and right, above and below.
 fn margins(width: usize, height: usize, source: &Affine) -> [usize; 2] {
     let half = [width, height].map(|side| (side as f64 - 1.0) / 2.0);
     let mut far = [0f64; 2];
@@ -72,7 +72,7 @@ fn margins(width: usize, height: usize, source: &Affine) -> [usize; 2] {
     [margin(0, width), margin(1, height)]
 }
 
-/// The image with its margins, twice as fine: values and width.
+/// Upsamples the image and its margins twofold; returns values and width.
 fn upsample_2d(plane: &[f32], width: usize, margin: [usize; 2]) -> (Vec<f64>, usize) {
     let height = plane.len() / width;
     let (wide, high) = (2 * (width + 2 * margin[0]), 2 * (height + 2 * margin[1]));
@@ -94,13 +94,13 @@ fn upsample_2d(plane: &[f32], width: usize, margin: [usize; 2]) -> (Vec<f64>, us
     (fine, wide)
 }
 
-/// Weights and coarse indices that make up sample `to` of the fine signal with margins.
+/// Weights and coarse indices of the terms of sample `to` of the fine signal with margins.
 fn taps(to: usize, side: usize, margin: usize) -> impl Iterator<Item = (f64, usize)> {
-    // Coarse sample i reaches fine samples 2 i - CENTRE + tap.
+    // Coarse sample i reaches fine samples 2 i - CENTER + tap.
     let first = to.saturating_sub(REST).div_ceil(2);
-    let last = ((to + CENTRE) / 2).min(side + 2 * margin - 1);
+    let last = ((to + CENTER) / 2).min(side + 2 * margin - 1);
     (first..=last).map(move |from| {
-        let tap = to + CENTRE - 2 * from;
+        let tap = to + CENTER - 2 * from;
         // √2 keeps a constant constant.
         (LOWPASS[tap] / FRAC_1_SQRT_2, reflect(from, side, margin))
     })
@@ -112,7 +112,7 @@ pub(super) fn reflect(index: usize, side: usize, margin: usize) -> usize {
     if index < margin || inside < side { inside } else { 2 * (side - 1) - inside }
 }
 
-/// The transpose of upsampling: writes `plane`, of rows of `width`.
+/// Downsamples into `plane`, of rows of `width`: the transpose of upsampling.
 fn downsample_2d(grid: &[f64], grid_width: usize, plane: &mut [f32], width: usize) {
     let filter = |window: &mut dyn Iterator<Item = f64>| -> f64 {
         LOWPASS.iter().zip(window).map(|(tap, value)| tap * FRAC_1_SQRT_2 * value).sum()
@@ -135,7 +135,7 @@ struct Plane<'a> {
 }
 
 impl Plane<'_> {
-    /// Between the four values around a point, those outside being 0.
+    /// Interpolates between the four values around a point; values outside are 0.
     fn bilinear(&self, x: f64, y: f64) -> f64 {
         let (left, top) = (x.floor(), y.floor());
         let (right_share, bottom_share) = (x - left, y - top);

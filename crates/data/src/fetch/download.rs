@@ -1,4 +1,4 @@
-//! Downloads over HTTP, of bounded size, that give up on a silent server.
+//! Downloads over HTTP, of bounded size, with timeouts.
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
@@ -9,12 +9,12 @@ use ureq::Agent;
 
 use crate::Error;
 
-/// How long a connection may take to open, and a server to send anything at all.
+/// Timeout of opening a connection, and of each read from a server.
 const SILENCE: Duration = Duration::from_secs(20);
 /// Bytes between two reports.
 const CHUNK: usize = 1 << 16;
 
-/// A client that goes through the proxy that the environment names, if it names one.
+/// Makes a client that uses the proxy from the environment, if there is one.
 pub(super) fn agent() -> Agent {
     Agent::config_builder()
         .timeout_connect(Some(SILENCE))
@@ -25,9 +25,9 @@ pub(super) fn agent() -> Agent {
         .new_agent()
 }
 
-/// Writes what is at `url` to a new file, refusing more than `limit` bytes.
+/// Downloads `url` to a new file of at most `limit` bytes.
 ///
-/// `report` is told the bytes so far, and all of them where the server says so.
+/// `report` receives the bytes so far, and the total if the server sends it.
 pub(super) fn download(
     agent: &Agent,
     url: &str,

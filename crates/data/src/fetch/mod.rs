@@ -1,15 +1,9 @@
-//! Published data sets by name: from wherever they can be had, and checked to be the published bytes.
+//! Published data sets by name, checked against the published hashes.
 //!
-//! A set has several sources: its usual public addresses first, then what is installed on this
-//! machine, then the packages of a distribution or registry, through that registry's own client.
-//! Each is tried until one gives files whose uncompressed content has the published SHA-256; so it
-//! does not matter which it was, nor whether the network is trusted.
-
-use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use crate::Error;
+//! A data set has several sources: its public addresses first, then a folder of this machine, then
+//! packages of a distribution or registry, fetched by that registry's own client. Sources are tried
+//! one after the other until one gives files whose uncompressed content has the published SHA-256.
+//! The hash is the only trust anchor: neither the source nor the network has to be trusted.
 
 mod download;
 mod package;
@@ -18,61 +12,58 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+pub use crate::error::Attempt;
+
 use published::Published;
 use source::Source;
 
-/// What is known of a fetch under way.
+/// Progress of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress<'a> {
-    /// Where from: an address, a folder, or a package.
+pub struct FetchProgress<'a> {
+    /// Address, folder or package.
     pub source: &'a str,
     /// Bytes of the current file or package so far.
     pub bytes: u64,
-    /// Bytes that it has, where that is known.
+    /// Total bytes of the current file or package, if known.
     pub total: Option<u64>,
 }
 
-/// A source that was tried in vain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Where from.
-    pub source: String,
-    /// Why it failed.
-    pub reason: String,
+/// Names that can be fetched, in the order of the table of sources.
+pub fn names() -> Vec<&'static str> {
+    source::TABLE.iter().map(|(set, _)| set.name).collect()
 }
 
-impl fmt::Display for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.source, self.reason)
-    }
-}
-
-/// Puts the data set `name` (`fashion-mnist` or `cifar10`), or the network that FID looks through
-/// (`inception`), into a folder of that name inside `dir`, which is made if need be, and returns that
-/// folder: [`crate::Dataset::open`] reads a set.
+/// Fetches a data set (`fashion-mnist`, `cifar10`) or the network of FID (`inception`) into a
+/// folder of that name inside `dir`, and returns the folder. [`crate::Dataset::open`] reads a data
+/// set.
 ///
-/// If it is there already, its content is checked and nothing is fetched. Files appear all at once
-/// or not at all. `progress` is called often, and at least once for each source.
+/// If the folder exists already, its content is checked and nothing is fetched. The files appear
+/// together or not at all. `progress` is called often, and at least once for each source.
 ///
 /// # Errors
 ///
-/// If the name is unknown; if the folder is there with other content, which is left as it is; if
+/// If the name is unknown; if the folder exists with other content, which is left unchanged; if
 /// `dir` cannot be written; or if every source fails, with the reason for each.
 pub fn fetch(
     name: &str,
     dir: &Path,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(FetchProgress<'_>),
 ) -> Result<PathBuf, Error> {
-    let (set, sources) =
-        source::find(name).ok_or_else(|| Error::UnknownName { name: name.to_owned() })?;
-    obtain(set, &sources, dir, progress)
+    let found = source::TABLE.iter().find(|(set, _)| set.name == name);
+    let unknown = || Error::UnknownName { name: name.to_owned(), known: names() };
+    let (set, sources) = found.ok_or_else(unknown)?;
+    obtain(set, &sources(), dir, progress)
 }
 
 fn obtain(
     set: &Published,
     sources: &[Source],
     dir: &Path,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(FetchProgress<'_>),
 ) -> Result<PathBuf, Error> {
     let folder = dir.join(set.name);
     if folder.exists() {
@@ -82,7 +73,7 @@ fn obtain(
     let mut tried = Vec::new();
     for source in sources {
         let staging = Staging::new(dir, set.name)?;
-        progress(Progress { source: &source.to_string(), bytes: 0, total: None });
+        progress(FetchProgress { source: &source.to_string(), bytes: 0, total: None });
         let files = staging.folder("files")?;
         let fetched = source
             .collect(set, &files, &staging.folder("work")?, progress)
@@ -101,7 +92,7 @@ fn obtain(
     Err(Error::Fetch { name: set.name, tried })
 }
 
-/// An error and what caused it, on one line.
+/// Formats an error and its sources on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -112,7 +103,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A folder beside the final one, on the same disk; removed with all that is left in it.
+/// Folder next to the final one, on the same disk; removed with its content at the end.
 struct Staging(PathBuf);
 
 impl Staging {
@@ -131,7 +122,8 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // What cannot be removed is hidden and named as partial; there is no one to tell here.
+        // A folder that cannot be removed is hidden and named as partial; no caller takes the
+        // error.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,5 @@
-//! Packages of Debian, npm and PyPI, fetched by their own clients and unpacked without being installed.
+//! Packages of Debian, npm and PyPI: fetched by the registries' own clients and unpacked, not
+//! installed.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -8,18 +9,18 @@ use std::time::{Duration, Instant};
 
 use crate::{Error, bounded};
 
-/// How long a client may take: half an hour fetches 139 MB at 80 kB a second.
+/// Timeout of a client: in half an hour 139 MB arrive at 80 kB a second.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
-/// Time between two looks at a client.
+/// Interval between two checks of a client.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The most bytes of a client's messages that are looked at.
+/// Largest part of a client's messages that is read, in bytes.
 const MAX_LOG: u64 = 1 << 20;
-/// The most bytes that an entry of a package may have: the largest here has 23 million.
+/// Largest entry of a package, in bytes: the largest here has 23 million.
 const MAX_ENTRY: u64 = 1 << 26;
-/// The most bytes that an npm package may have, uncompressed: the one used here has 139 million.
+/// Largest uncompressed npm package, in bytes: the one used here has 139 million.
 const MAX_PACKAGE: u64 = 1 << 29;
 
-/// Told the bytes so far, and all of them where that is known.
+/// Callback for the bytes so far, and the total if known.
 type Report<'a> = &'a mut dyn FnMut(u64, Option<u64>);
 
 /// Fetches a Debian package and unpacks its files into `work`.
@@ -57,7 +58,7 @@ pub(super) fn download_wheel(
     only_file(work, "whl")
 }
 
-/// Writes the entry of a zip file whose last name is `name` to `path`; it may have `limit` bytes.
+/// Unpacks the zip entry with the file name `name` to `path`; at most `limit` bytes.
 pub(super) fn unpack_from_zip(
     archive: &Path,
     name: &str,
@@ -83,7 +84,8 @@ pub(super) fn unpack_from_zip(
     fs::write(path, bytes).map_err(|source| Error::Io { path: path.into(), source })
 }
 
-/// Unpacks the PNG and JSON files of an archive by their last names, so that none can leave.
+/// Unpacks the PNG and JSON files of an archive by their file names, so that none leaves the
+/// folder.
 pub(super) fn unpack(archive: &Path, folder: &Path) -> Result<(), Error> {
     let file = archive.display().to_string();
     let unreadable = |source| Error::Unreadable { file: file.clone(), source };
@@ -92,8 +94,8 @@ pub(super) fn unpack(archive: &Path, folder: &Path) -> Result<(), Error> {
         let entry = entry.map_err(unreadable)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let last = name.rsplit('/').next().unwrap_or_default();
-        let wanted = last.ends_with(".png") || last.ends_with(".json");
-        if !wanted || !bounded::is_safe_name(last) || !entry.header().entry_type().is_file() {
+        let is_data = last.ends_with(".png") || last.ends_with(".json");
+        if !is_data || !bounded::is_safe_name(last) || !entry.header().entry_type().is_file() {
             continue;
         }
         let bytes = bounded::read_all(entry, MAX_ENTRY, &format!("{file}: {name}"))?;
@@ -103,7 +105,7 @@ pub(super) fn unpack(archive: &Path, folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs a client in `work` to its end, reporting how much lies there meanwhile.
+/// Runs a client in `work` to its end, and reports the bytes in the folder meanwhile.
 pub(super) fn run(mut command: Command, work: &Path, report: Report<'_>) -> Result<(), Error> {
     let program = command.get_program().to_string_lossy().into_owned();
     let failed = |reason: String| Error::Client { program: program.clone(), reason };
@@ -126,10 +128,10 @@ pub(super) fn run(mut command: Command, work: &Path, report: Report<'_>) -> Resu
                 std::thread::sleep(PAUSE);
             }
             Ok(None) => {
-                // It may have ended just now; either way it is not waited for any longer.
+                // The client may have ended just now, so that killing it may fail.
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(failed(format!("gave up after {} s", PATIENCE.as_secs())));
+                return Err(failed(format!("no end after {} s", PATIENCE.as_secs())));
             }
             Err(error) => return Err(failed(error.to_string())),
         }
@@ -143,13 +145,13 @@ pub(super) fn run(mut command: Command, work: &Path, report: Report<'_>) -> Resu
     Err(failed(format!("{status}: {}", last.trim())))
 }
 
-/// Bytes of the files directly in a folder; 0 if that cannot be told.
+/// Bytes of the files directly in a folder; 0 if it cannot be listed.
 fn size_of(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|it| it.metadata().ok()).map(|it| it.len()).sum()
 }
 
-/// The one file in a folder with this extension.
+/// Finds the one file in a folder with this extension.
 fn only_file(folder: &Path, extension: &str) -> Result<PathBuf, Error> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut files =

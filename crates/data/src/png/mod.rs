@@ -1,4 +1,8 @@
-//! PNG images of 8-bit grey or RGB, and grids of images for people to look at.
+//! PNG images of 8-bit gray or RGB, and grids of images.
+
+mod grid;
+#[cfg(test)]
+mod tests;
 
 use std::io::Cursor;
 
@@ -6,18 +10,15 @@ use ::png::{BitDepth, ColorType, Decoder, Encoder, Limits, Transformations};
 
 use crate::Error;
 
-mod grid;
-#[cfg(test)]
-mod tests;
-
 pub use grid::{GridStyle, grid, grid_with};
 
-const REMEDY: &str = "save it as an 8-bit grey or RGB PNG without transparency";
+/// Remedy for an image that is not accepted.
+const REMEDY: &str = "save it as an 8-bit gray or RGB PNG without transparency";
 
 /// A decoded image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// 1 (grey) or 3 (RGB).
+    /// 1 (gray) or 3 (RGB).
     pub channels: usize,
     /// Rows.
     pub height: usize,
@@ -33,13 +34,13 @@ impl Image {
         [self.channels, self.height, self.width]
     }
 
-    /// The pixels as networks want them, `[C, H, W]`.
+    /// Pixels in the order of networks, `[C, H, W]`.
     pub fn planar(&self) -> Vec<u8> {
         let Self { channels, ref pixels, .. } = *self;
         (0..channels).flat_map(|c| pixels.iter().skip(c).step_by(channels)).copied().collect()
     }
 
-    /// From planes `[C, H, W]`, `C` being `planes.len() / (height · width)`.
+    /// Makes an image of planes `[C, H, W]`, where `C` is `planes.len() / (height · width)`.
     pub fn from_planar(height: usize, width: usize, planes: &[u8]) -> Self {
         let area = (height * width).max(1);
         let channels = planes.len() / area;
@@ -48,14 +49,14 @@ impl Image {
     }
 }
 
-/// Decodes a PNG of at most `max_pixels` pixels; palettes and fewer bits are expanded.
+/// Decodes a PNG of at most `max_pixels` pixels; palettes and fewer than 8 bits are expanded.
 ///
-/// `file` is what errors name.
+/// `file` names the bytes in errors.
 ///
 /// # Errors
 ///
-/// If the file is not a whole PNG, is larger than allowed, has 16 bits a channel, or has
-/// transparency.
+/// If the bytes are not a complete PNG, or the image is larger than allowed, has 16 bits per
+/// channel, or has transparency.
 pub fn decode(bytes: &[u8], max_pixels: usize, file: &str) -> Result<Image, Error> {
     let broken = |error: ::png::DecodingError| malformed(file, format!("not a PNG ({error})"));
     // Room for a row of pixels, its filter byte and the decoder's own buffers.
@@ -67,28 +68,33 @@ pub fn decode(bytes: &[u8], max_pixels: usize, file: &str) -> Result<Image, Erro
     let (width, height) = reader.info().size();
     let (width, height) = (width as usize, height as usize);
     if width.checked_mul(height).is_none_or(|it| max_pixels < it) {
-        return Err(malformed(file, format!("{width}x{height} pixels, at most {max_pixels} here")));
+        return Err(malformed(
+            file,
+            format!("{width}x{height} pixels, at most {max_pixels} allowed"),
+        ));
     }
     let channels = match reader.output_color_type() {
         (ColorType::Grayscale, BitDepth::Eight) => 1,
         (ColorType::Rgb, BitDepth::Eight) => 3,
-        (color, depth) => return Err(malformed(file, format!("{color:?} of {depth:?} bits"))),
+        (color, depth) => {
+            return Err(malformed(file, format!("colors are {color:?} of {depth:?} bits")));
+        }
     };
     let mut pixels = vec![0; width * height * channels];
     if reader.output_buffer_size() != Some(pixels.len()) {
         return Err(malformed(file, "rows of an unexpected length".to_owned()));
     }
     reader.next_frame(&mut pixels).map_err(broken)?;
-    // A file cut short behind its pixels is still cut short.
+    // A file cut short after its pixels is an error, too.
     reader.finish().map_err(broken)?;
     Ok(Image { channels, height, width, pixels })
 }
 
-/// The content of a PNG file.
+/// Encodes an image as a PNG file.
 ///
 /// # Errors
 ///
-/// If the image has no pixels, not 1 or 3 channels, or bytes that do not fit its shape.
+/// If the image has no pixels, channels other than 1 or 3, or bytes that do not fit its shape.
 pub fn encode(image: &Image) -> Result<Vec<u8>, Error> {
     let unfit = |problem: String| malformed("the image to write", problem);
     let color = match image.channels {

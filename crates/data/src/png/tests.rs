@@ -1,4 +1,4 @@
-//! What is encoded decodes to itself, and a grid's pixels stand where they should.
+//! Round trips of the encoding, rejected files, and the layout of grids.
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
@@ -31,21 +31,21 @@ proptest! {
 }
 
 #[test]
-fn planes_and_pixels_are_told_apart() {
+fn planar_separates_the_channels() {
     let image = Image { channels: 3, height: 1, width: 2, pixels: vec![1, 2, 3, 4, 5, 6] };
     assert_eq!(image.planar(), [1, 4, 2, 5, 3, 6]);
 }
 
 #[test]
-fn sizes_beyond_the_bound_are_refused_before_they_are_decoded() {
+fn rejects_too_many_pixels_before_decoding() {
     let image = Image { channels: 1, height: 30, width: 30, pixels: vec![0; 900] };
     let bytes = encode(&image).unwrap();
     let message = decode(&bytes, 899, "big.png").unwrap_err().to_string();
-    assert!(message.starts_with("big.png: 30x30 pixels, at most 899 here"), "{message}");
+    assert!(message.starts_with("big.png: 30x30 pixels, at most 899 allowed"), "{message}");
 }
 
 #[test]
-fn sixteen_bits_and_transparency_are_refused() {
+fn rejects_sixteen_bits_and_transparency() {
     for (color, depth) in [
         (::png::ColorType::Rgba, ::png::BitDepth::Eight),
         (::png::ColorType::Grayscale, ::png::BitDepth::Sixteen),
@@ -62,7 +62,7 @@ fn sixteen_bits_and_transparency_are_refused() {
 }
 
 #[test]
-fn a_grid_goes_row_by_row() {
+fn a_grid_is_filled_row_by_row() {
     let levels: Vec<f32> = [10u8, 20, 30].iter().map(|&it| f32::from(it) / 127.5 - 1.0).collect();
     let images = Tensor::from_vec(levels, (3, 1, 1, 1), &Device::Cpu).unwrap();
     let plain = decode(&grid(&images, 2).unwrap(), 100, "x").unwrap();

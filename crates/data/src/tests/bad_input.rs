@@ -1,4 +1,4 @@
-//! Every kind of bad file is an error that names the file and says what to do; none is a panic.
+//! Every kind of bad file is an error that names the file and the remedy; none is a panic.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::{report, sample, write_all};
 use crate::png::Image;
 use crate::{Dataset, Error, Labels, edm_zip, idx, png};
 
-fn grey(side: usize) -> Vec<u8> {
+fn gray(side: usize) -> Vec<u8> {
     png::encode(&Image::from_planar(side, side, &vec![7; side * side])).unwrap()
 }
 
@@ -25,7 +25,7 @@ fn zip_of(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// The message of the error that a folder of these files gives, its own path taken out.
+/// Opens a folder of these files and returns the error's message, with `DIR` for the folder.
 #[track_caller]
 fn fault_of(files: &[(&str, Vec<u8>)], suffix: &str) -> String {
     let root = tempfile::tempdir().unwrap();
@@ -36,9 +36,9 @@ fn fault_of(files: &[(&str, Vec<u8>)], suffix: &str) -> String {
 }
 
 #[track_caller]
-fn check(files: &[(&str, Vec<u8>)], suffix: &str, wanted: &str) {
+fn check(files: &[(&str, Vec<u8>)], suffix: &str, expected: &str) {
     let fault = fault_of(files, suffix);
-    assert!(fault.contains(wanted), "{fault:?} does not say {wanted:?}");
+    assert!(fault.contains(expected), "{fault:?} without {expected:?}");
 }
 
 fn idx_folder(images: Vec<u8>, labels: Vec<u8>) -> [(&'static str, Vec<u8>); 2] {
@@ -56,7 +56,7 @@ fn bad_idx_files_are_named() {
         "DIR/train-images-idx3-ubyte: the header announces 18 bytes, 17 follow; give an IDX file",
     );
     let long = [images.clone(), vec![0]].concat();
-    check(&idx_folder(long, labels.clone()), "", "holds more than the 18 bytes that it may");
+    check(&idx_folder(long, labels.clone()), "", "holds more than the 18 bytes allowed");
     check(&idx_folder(images[..7].to_vec(), labels.clone()), "", "truncated or corrupt");
     check(
         &idx_folder(labels.clone(), labels.clone()),
@@ -78,8 +78,8 @@ fn bad_idx_files_are_named() {
     check(&idx_folder(huge, labels.clone()), "", "holds more than the 17179869184 bytes");
     check(&idx_folder(images.clone(), labels.clone())[..1], "", "train-labels-idx1-ubyte[.gz]");
     check(&idx_folder(images.clone(), labels.clone()), "#test", "t10k-images-idx3-ubyte[.gz]");
-    check(&idx_folder(images.clone(), labels), "#dev", "has no part \"dev\"; a part is #train");
-    check(&[("a-images-idx3", images)], "/a-images-idx3#test", "of a form without parts");
+    check(&idx_folder(images.clone(), labels), "#dev", "has no part \"dev\"; write #train");
+    check(&[("a-images-idx3", images)], "/a-images-idx3#test", "its form has no parts");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn bad_cifar_files_are_named() {
     check(&sheets(sheet.clone(), b"[]"), "#test", "0 labels for 1 images");
     check(&sheets(sheet.clone(), b"[300]"), "#test", "not a JSON list of small numbers");
     check(&sheets(sheet, b"[10]"), "#test", "label 10 of image 0");
-    check(&sheets(grey(4), b"[1]"), "#test", "a sheet is an RGB PNG, 1024 pixels wide");
+    check(&sheets(gray(4), b"[1]"), "#test", "a sheet is an RGB PNG, 1024 pixels wide");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn bad_edm_sets_are_named() {
         files.extend(images.iter().cloned());
         files
     };
-    let two = [("0/a.png", grey(2)), ("0/b.png", grey(2))];
+    let two = [("0/a.png", gray(2)), ("0/b.png", gray(2))];
     #[rustfmt::skip]
     let table = [
         (r#"{"labels": [["0/a.png", 1]]}"#, "1 labels for 2 images"),
@@ -149,33 +149,33 @@ fn bad_edm_sets_are_named() {
         (r#"{"labels": [["0/a.png", 4000000000], ["0/b.png", 2]]}"#, "label 4000000000 of image 0"),
         (r#"{"labels": [["0/a.png", 1], ["0/b.png", [1.0]]]}"#, "different kinds or lengths"),
         (r#"{"labels": [["0/a.png", [1.0, 2.0, 3.0]], ["0/b.png", [1.0]]]}"#, "different kinds or lengths"),
-        (r#"{"labels": [["0/a.png", []], ["0/b.png", []]]}"#, "labels of 0 numbers"),
+        (r#"{"labels": [["0/a.png", []], ["0/b.png", []]]}"#, "labels of 0 values"),
         (r#"{"labels": [["0/a.png", [1e39]], ["0/b.png", [0]]]}"#, "is not finite"),
         (r#"{"labels": [["../a.png", 1], ["0/b.png", 1]]}"#, "climbs out of the archive"),
         (r#"{"labels": 3}"#, "dataset.json: not labels of images"),
         ("{", "dataset.json: not labels of images"),
     ];
-    for (json, wanted) in table {
-        check(&set(json, &two), "", wanted);
-        check(&[("set.zip", zip_of(&set(json, &two)))], "/set.zip", wanted);
+    for (json, expected) in table {
+        check(&set(json, &two), "", expected);
+        check(&[("set.zip", zip_of(&set(json, &two)))], "/set.zip", expected);
     }
     let null = r#"{"labels": null}"#;
-    for (images, wanted) in [
-        ([("0/a.png", grey(2)), ("0/b.png", grey(3))], "an image of [1, 3, 3]"),
-        ([("0/a.png", grey(2)), ("0/b.png", b"GIF89a".to_vec())], "0/b.png: not a PNG"),
-        ([("0/a.png", grey(2)), ("0/b.jpg", vec![])], "convert all images to PNG"),
-        ([("0/a.png", grey(2)), ("0/b.png", vec![0; 70_000])], "holds more than the 65544 bytes"),
+    for (images, expected) in [
+        ([("0/a.png", gray(2)), ("0/b.png", gray(3))], "an image of [1, 3, 3]"),
+        ([("0/a.png", gray(2)), ("0/b.png", b"GIF89a".to_vec())], "0/b.png: not a PNG"),
+        ([("0/a.png", gray(2)), ("0/b.jpg", vec![])], "convert all images to PNG"),
+        ([("0/a.png", gray(2)), ("0/b.png", vec![0; 70_000])], "holds more than the 65544 bytes"),
         ([("0/a.txt", vec![]), ("0/b.txt", vec![])], "no images"),
     ] {
-        check(&set(null, &images), "", wanted);
-        check(&[("set.zip", zip_of(&set(null, &images)))], "/set.zip", wanted);
+        check(&set(null, &images), "", expected);
+        check(&[("set.zip", zip_of(&set(null, &images)))], "/set.zip", expected);
     }
 }
 
 #[test]
-fn names_that_leave_the_archive_are_refused() {
+fn rejects_names_that_leave_the_archive() {
     for name in ["../a.png", "/a.png", "0/../../a.png", "C:\\a.png", "..\\a.png"] {
-        let error = edm_zip::from_bytes(&zip_of(&[(name, grey(2))]), "set.zip").unwrap_err();
+        let error = edm_zip::from_bytes(&zip_of(&[(name, gray(2))]), "set.zip").unwrap_err();
         assert!(
             matches!(&error, Error::UnsafeName { name: found, .. } if found == name),
             "{error}"
@@ -184,8 +184,8 @@ fn names_that_leave_the_archive_are_refused() {
 }
 
 #[test]
-fn two_entries_of_one_name_are_refused() {
-    let mut bytes = zip_of(&[("0/a.png", grey(2)), ("0/b.png", grey(2))]);
+fn rejects_two_entries_of_one_name() {
+    let mut bytes = zip_of(&[("0/a.png", gray(2)), ("0/b.png", gray(2))]);
     let places: Vec<_> =
         (0..bytes.len() - 7).filter(|&it| bytes[it..].starts_with(b"0/b.png")).collect();
     assert_eq!(places.len(), 2, "a local header and the directory");
@@ -195,8 +195,8 @@ fn two_entries_of_one_name_are_refused() {
 }
 
 #[test]
-fn a_zip_bomb_is_refused_whatever_it_declares() {
-    let entries = [("0/a.png", grey(2)), ("0/b.png", vec![0; 9 << 20])];
+fn rejects_a_zip_bomb_of_any_declared_size() {
+    let entries = [("0/a.png", gray(2)), ("0/b.png", vec![0; 9 << 20])];
     let mut bytes = zip_of(&entries);
     let error = edm_zip::from_bytes(&bytes, "x").unwrap_err();
     assert!(matches!(error, Error::TooLarge { limit: 65_544, .. }), "{error}");
@@ -210,9 +210,9 @@ fn a_zip_bomb_is_refused_whatever_it_declares() {
     assert!(edm_zip::from_bytes(&bytes, "x").is_err());
 }
 
-/// A deflated PNG file is deflated twice: six black images of 16 MB each in 3 kB.
+/// A deflated PNG file is compressed twice: six black images of 16 MB each in 3 kB.
 #[test]
-fn zeros_that_are_compressed_twice_are_refused() {
+fn rejects_zeros_that_are_compressed_twice() {
     const SIDE: usize = 4096;
     let pixels = vec![0; SIDE * SIDE];
     let black = png::encode(&Image { channels: 1, height: SIDE, width: SIDE, pixels }).unwrap();
@@ -224,11 +224,11 @@ fn zeros_that_are_compressed_twice_are_refused() {
     assert!(message.starts_with(&expected), "{message}");
 }
 
-/// Spaces between labels, which a reader of JSON would pass over one by one.
+/// The file of labels is mostly spaces, which a JSON parser would skip one by one.
 #[test]
-fn an_index_that_is_larger_than_its_data_set_is_refused() {
+fn rejects_labels_larger_than_their_data_set() {
     let spaces = [vec![b' '; 5 << 20], b"{\"labels\":null}".to_vec()].concat();
-    let bomb = zip_of(&[("dataset.json", spaces), ("a.png", grey(2))]);
+    let bomb = zip_of(&[("dataset.json", spaces), ("a.png", gray(2))]);
     let message = edm_zip::from_bytes(&bomb, "x.zip").unwrap_err().to_string();
     let expected =
         format!("x.zip: dataset.json: holds more than the {} bytes", (1 << 22) + bomb.len());
@@ -237,9 +237,9 @@ fn an_index_that_is_larger_than_its_data_set_is_refused() {
 
 #[test]
 fn bad_trees_are_named() {
-    check(&[("cat/a.png", grey(2)), ("dog/notes.txt", vec![])], "", "DIR/dog: no images");
-    check(&[("cat/a.png", grey(2)), ("b.png", grey(2))], "", "DIR/b.png: an image beside");
-    check(&[("cat/a.png", grey(2)), ("dog/a.png", grey(3))], "", "DIR/dog/a.png: an image of");
+    check(&[("cat/a.png", gray(2)), ("dog/notes.txt", vec![])], "", "DIR/dog: no images");
+    check(&[("cat/a.png", gray(2)), ("b.png", gray(2))], "", "DIR/b.png: an image next to");
+    check(&[("cat/a.png", gray(2)), ("dog/a.png", gray(3))], "", "DIR/dog/a.png: an image of");
     check(&[("notes.txt", vec![])], "", "DIR: not a data set; expected");
     check(&[("notes.txt", b"hello".to_vec())], "/notes.txt", "DIR/notes.txt: not a data set");
     check(&[], "/missing", "DIR/missing: cannot access");
@@ -251,7 +251,7 @@ fn labels_must_fit_their_images() {
     let classes = |classes, of_image| Labels::Classes { classes, of_image };
     assert!(of(classes(2, vec![0, 2])).contains("label 2 of image 1 is outside 0..2"));
     assert!(of(classes(2, vec![0])).contains("1 labels for 2 images"));
-    assert!(of(classes(1 << 20, vec![0, 1])).contains("1048576 numbers"));
+    assert!(of(classes(1 << 20, vec![0, 1])).contains("1048576 values"));
     assert!(of(Labels::Soft { width: 2, values: vec![0.0; 3] }).contains("not rows of 2"));
     assert!(of(Labels::Soft { width: 1, values: vec![0.0, f32::NAN] }).contains("not finite"));
     assert!(Dataset::new("x", [2, 1, 1], vec![0; 2], Labels::None).is_err());
@@ -261,7 +261,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn random_bytes_are_never_a_data_set(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn rejects_random_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         prop_assert!(Dataset::from_idx_bytes(&bytes, &bytes).is_err());
         prop_assert!(edm_zip::from_bytes(&bytes, "x").is_err());
         let headed = [&[0, 0, 8, 3][..], &bytes].concat();
@@ -269,21 +269,21 @@ proptest! {
     }
 
     #[test]
-    fn cut_files_are_errors(cut in 0.0..1.0) {
+    fn rejects_cut_files(cut in 0.0..1.0) {
         let dataset = sample(3, [1, 2, 2]);
         let images = idx::encode(&[3, 2, 2], dataset.pixels()).unwrap();
         let labels = idx::encode(&[3], &[0, 1, 2]).unwrap();
         let upto = |it: &[u8]| it[..(it.len() as f64 * cut) as usize].to_vec();
         prop_assert!(Dataset::from_idx_bytes(&upto(&images), &labels).is_err());
         prop_assert!(Dataset::from_idx_bytes(&images, &upto(&labels)).is_err());
-        let zip = zip_of(&[("a.png", grey(2)), ("b.png", grey(2))]);
+        let zip = zip_of(&[("a.png", gray(2)), ("b.png", gray(2))]);
         prop_assert!(edm_zip::from_bytes(&upto(&zip), "x").is_err());
     }
 
     #[test]
     fn damaged_zip_files_do_not_panic(damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let json = br#"{"labels": [["a.png", 1], ["b.png", 0]]}"#.to_vec();
-        let mut zip = zip_of(&[("a.png", grey(2)), ("b.png", grey(2)), ("dataset.json", json)]);
+        let mut zip = zip_of(&[("a.png", gray(2)), ("b.png", gray(2)), ("dataset.json", json)]);
         for (at, byte) in damage {
             let at = at.index(zip.len());
             zip[at] = byte;

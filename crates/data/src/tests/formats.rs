@@ -1,4 +1,4 @@
-//! What is written in a format is read back as it was, for every format and every way to name it.
+//! Round trips of every format, with every way to name a data set.
 
 use std::io::Write;
 
@@ -20,14 +20,14 @@ fn class_bytes(dataset: &Dataset) -> Vec<u8> {
     (0..dataset.len()).map(|it| dataset.label(it).unwrap() as u8).collect()
 }
 
-/// Image and label files of a grey data set.
+/// Encodes the image and label files of a gray data set.
 fn idx_files(dataset: &Dataset) -> (Vec<u8>, Vec<u8>) {
     let [_, height, width] = dataset.shape();
     let images = idx::encode(&[dataset.len(), height, width], dataset.pixels()).unwrap();
     (images, idx::encode(&[dataset.len()], &class_bytes(dataset)).unwrap())
 }
 
-/// A binary CIFAR batch.
+/// Encodes a binary CIFAR batch.
 fn cifar_batch(dataset: &Dataset, from: usize, to: usize) -> Vec<u8> {
     let record = |it| {
         let label = dataset.label(it).unwrap() as u8;
@@ -36,7 +36,7 @@ fn cifar_batch(dataset: &Dataset, from: usize, to: usize) -> Vec<u8> {
     (from..to).flat_map(record).collect()
 }
 
-/// One image of each of the five training batches, and one of the test batch.
+/// Makes a training part of one image per batch, and a test part of one image.
 fn cifar_samples() -> (Dataset, Dataset) {
     let all = sample(6, [3, 32, 32]);
     let part = |from: usize, to: usize| {
@@ -94,7 +94,7 @@ fn cifar10_reads_the_same_from_batches_archive_and_sheets() {
         archive.append_data(&mut header, path, bytes).unwrap();
     };
     add("readme.html", b"not a batch");
-    // Archives do not keep to an order: the fifth comes first.
+    // An archive may have any order: the fifth batch is first.
     for batch in [5, 1, 2, 3, 4] {
         add(&format!("data_batch_{batch}.bin"), &cifar_batch(&train, batch - 1, batch));
     }
@@ -128,7 +128,7 @@ fn cifar10_reads_the_same_from_batches_archive_and_sheets() {
 }
 
 #[test]
-fn edm_round_trips_as_zip_and_as_folder_with_each_kind_of_label() {
+fn edm_round_trips_as_zip_and_folder_with_each_kind_of_label() {
     let of = |labels: Labels| {
         Dataset::new("x", [3, 4, 4], sample(5, [3, 4, 4]).pixels().to_vec(), labels).unwrap()
     };
@@ -146,14 +146,14 @@ fn edm_round_trips_as_zip_and_as_folder_with_each_kind_of_label() {
             assert_eq!(Dataset::open(&path).unwrap(), dataset, "{name}");
             assert!(edm_zip::write(&dataset, &path).is_err(), "overwrites {name}");
         }
-        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 2, "leaves something behind");
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 2, "a partial file is left");
         let bytes = std::fs::read(root.path().join("set.zip")).unwrap();
         assert_eq!(edm_zip::from_bytes(&bytes, "bytes").unwrap(), dataset);
     }
 }
 
 #[test]
-fn edm_labels_follow_names_and_not_the_order_of_the_list() {
+fn edm_labels_are_matched_by_name() {
     let root = tempfile::tempdir().unwrap();
     let [first, second] = [11, 22].map(|it| png::encode(&Image::from_planar(1, 1, &[it])).unwrap());
     let json = br#"{"labels": [["b/2.png", 4], ["a/1.png", 1]], "tool": "other keys are fine"}"#;
@@ -167,7 +167,7 @@ fn edm_labels_follow_names_and_not_the_order_of_the_list() {
 }
 
 #[test]
-fn a_folder_of_folders_is_classes_by_name_and_a_flat_one_is_not() {
+fn subfolders_are_classes_and_a_flat_folder_has_none() {
     let image = |it: u8| png::encode(&Image::from_planar(1, 1, &[it, it + 1, it + 2])).unwrap();
     let tree = tempfile::tempdir().unwrap();
     write_all(
@@ -176,7 +176,7 @@ fn a_folder_of_folders_is_classes_by_name_and_a_flat_one_is_not() {
             ("dog/deep/1.PNG", image(20)),
             ("dog/0.png", image(40)),
             ("cat/z.png", image(10)),
-            ("cat/notes.txt", b"passed over".to_vec()),
+            ("cat/notes.txt", b"ignored".to_vec()),
             (".hidden/0.png", image(0)),
         ],
     );
@@ -202,7 +202,7 @@ fn a_folder_of_folders_is_classes_by_name_and_a_flat_one_is_not() {
 }
 
 #[test]
-fn padding_puts_black_around_and_truncation_keeps_the_first() {
+fn padding_adds_black_and_truncation_keeps_the_first_images() {
     let dataset = Dataset::new("x", [1, 2, 2], vec![1, 2, 3, 4, 5, 6, 7, 8], Labels::None).unwrap();
     let padded = dataset.pad(1).unwrap();
     assert_eq!(padded.shape(), [1, 4, 4]);
@@ -215,9 +215,10 @@ fn padding_puts_black_around_and_truncation_keeps_the_first() {
     ]);
     assert_eq!(dataset.clone().truncate(1).pixels(), [1, 2, 3, 4]);
     assert_eq!(dataset.clone().truncate(9), dataset);
+    assert!(matches!(dataset.pad(1 << 40), Err(Error::Padding { margin: 0x100_0000_0000, .. })));
     assert!(dataset.pad(usize::MAX).is_err());
-    let labelled = sample(5, [3, 4, 4]).truncate(2);
-    assert_eq!((labelled.len(), labelled.classes(), labelled.label(2)), (2, 3, None));
+    let labeled = sample(5, [3, 4, 4]).truncate(2);
+    assert_eq!((labeled.len(), labeled.classes(), labeled.label(2)), (2, 3, None));
 }
 
 #[test]
@@ -233,7 +234,7 @@ fn selections_keep_labels_with_their_images() {
     let soft = Dataset::new("soft", [1, 2, 2], dataset.pixels().to_vec(), soft).unwrap();
     let picked = soft.select(&[5, 0]).unwrap();
     assert_eq!(*picked.labels(), Labels::Soft { width: 2, values: vec![10.0, 11.0, 0.0, 1.0] });
-    assert!(matches!(dataset.select(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(dataset.select(&[]), Err(Error::EmptySelection)));
     assert!(matches!(dataset.select(&[6]), Err(Error::Index { index: 6, len: 6 })));
 
     assert_eq!(dataset.thin(3).unwrap(), dataset.select(&[0, 2, 4]).unwrap());
@@ -242,7 +243,7 @@ fn selections_keep_labels_with_their_images() {
 }
 
 #[test]
-fn the_hash_sees_shape_pixels_and_labels_and_nothing_else() {
+fn the_hash_depends_on_shape_pixels_and_labels_alone() {
     let dataset = sample(4, [1, 6, 6]);
     let with = |shape, labels| {
         Dataset::new("other", shape, dataset.pixels().to_vec(), labels).unwrap().content_hash()

@@ -1,5 +1,4 @@
-//! Tests of this crate, by what they hold: each reader against its writer, every kind of bad file,
-//! the order, the batches.
+//! Tests: each reader against its writer, every kind of bad file, the order, the batches.
 
 mod bad_input;
 mod batches;
@@ -10,7 +9,7 @@ use std::path::Path;
 
 use crate::{Dataset, Labels};
 
-/// A data set of random-looking bytes, each image with class `index % 3`.
+/// Makes a data set of pseudorandom bytes, in which image `i` has class `i % 3`.
 fn sample(images: usize, shape: [usize; 3]) -> Dataset {
     let size: usize = shape.iter().product();
     let pixels = (0..images * size).map(|it| ((it * 2_654_435_761) >> 7) as u8).collect();
@@ -18,7 +17,7 @@ fn sample(images: usize, shape: [usize; 3]) -> Dataset {
     Dataset::new("sample", shape, pixels, Labels::Classes { classes: 3, of_image }).unwrap()
 }
 
-/// Writes files, making the folders that they are in.
+/// Writes files and the folders that they are in.
 fn write_all(root: &Path, files: &[(&str, Vec<u8>)]) {
     for (name, bytes) in files {
         let path = root.join(name);
@@ -27,7 +26,7 @@ fn write_all(root: &Path, files: &[(&str, Vec<u8>)]) {
     }
 }
 
-/// The message of an error with its sources, as a program would print it.
+/// Formats an error with its sources, as a program would print it.
 fn report(error: &crate::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

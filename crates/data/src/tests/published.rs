@@ -1,4 +1,4 @@
-//! The real test part of Fashion-MNIST, as it lies in `assets/`, against what is published of it.
+//! The test part of Fashion-MNIST in `assets/` against its published facts.
 
 use std::io::Read;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn the_embedded_files_hold_the_published_bytes() {
 }
 
 #[test]
-fn the_embedded_set_is_ten_thousand_images_of_ten_balanced_named_classes() {
+fn the_embedded_set_has_ten_balanced_named_classes() {
     let dataset = Dataset::from_idx_bytes(IMAGES, LABELS).unwrap();
     assert_eq!((dataset.len(), dataset.shape(), dataset.classes()), (10_000, [1, 28, 28], 10));
     assert_eq!(dataset.class_names(), idx::FASHION_MNIST_CLASSES);
@@ -34,7 +34,7 @@ fn the_embedded_set_is_ten_thousand_images_of_ten_balanced_named_classes() {
     assert_eq!(dataset.class_names()[dataset.label(0).unwrap() as usize], "Ankle boot");
     let mean = dataset.pixels().iter().map(|&it| f64::from(it)).sum::<f64>()
         / (255.0 * dataset.pixels().len() as f64);
-    // Of the training images it is 0.2860.
+    // The mean of the training images is 0.2860.
     assert!((mean - 0.286).abs() < 0.002, "mean {mean}");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/fashion-mnist");
     let spec = format!("{}#test", folder.display());

@@ -145,7 +145,7 @@ fn members_of_amaris_family_are_the_named_ones() {
 }
 
 #[test]
-fn profiles_simplify_and_know_when_they_are_constant() {
+fn profiles_simplify_and_detect_constants() {
     let s = Profile::term(1.0, 0.0, 1, 0);
     let rest = Profile::term(1.0, 0.0, 0, 1);
     assert_eq!((s.clone() + s.clone()).terms().len(), 1);

@@ -3,22 +3,20 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::gradient::true_weights;
-use super::worlds::World;
+use super::toy::ToyProblem;
 use super::{assert_close, family, relative_error};
 use crate::{
-    Distance, Divergence, Method, Objective, RatioConfig, RatioWeights, SigmaLaw, SurrogateInputs,
+    Distance, Divergence, Method, Objective, RatioWeights, SigmaDistribution, SurrogateInputs,
     Weighting, constant_weights, relative_gap, surrogate,
 };
 
 const SIGMA: f64 = 0.6;
 
+/// The exact objective without its clip.
+pub(super) const EXACT: Objective = Objective::Exact { clip: f64::INFINITY };
+
 fn exact(divergence: Divergence) -> Method {
-    Method {
-        divergence,
-        weighting: Weighting::Uniform,
-        ratio: RatioConfig { correction_clip: f64::INFINITY, ..RatioConfig::default() },
-        ..Method::default()
-    }
+    Method { objective: EXACT, divergence, weighting: Weighting::Uniform, ..Method::default() }
 }
 
 fn sid(alpha: f64, distance: Distance, weighting: Weighting) -> Method {
@@ -42,11 +40,11 @@ fn samples() -> (Var, Tensor) {
     (Var::from_tensor(&tensor(2.3)).unwrap(), tensor(1.7))
 }
 
-/// The gradient in the samples of a loss of each, noise fixed, in the closed-form plane.
+/// The gradient of a loss with respect to the samples, noise fixed, in the closed-form plane.
 fn gradient(loss: impl Fn(&SurrogateInputs<'_>, &Tensor) -> Result<Tensor>) -> Vec<f64> {
     let (x0, noise) = samples();
     let x = (x0.as_tensor() + (noise * SIGMA).unwrap()).unwrap();
-    let loss = World::plane().losses_at(&x0, &x, SIGMA, loss).unwrap();
+    let loss = ToyProblem::plane().losses_at(&x0, &x, SIGMA, loss).unwrap();
     let grads = loss.sum_all().unwrap().backward().unwrap();
     grads.get(&x0).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
@@ -120,7 +118,7 @@ fn constant(inputs: &SurrogateInputs<'_>) -> Result<RatioWeights> {
 #[test]
 fn reverse_kl_is_sid_with_alpha_one_half() {
     let half = sid(0.5, Distance::Squared, Weighting::PerSample);
-    let whole = Method { objective: Objective::Exact, ..half.clone() };
+    let whole = Method { objective: EXACT, ..half.clone() };
     let of = |method: &Method| gradient(|inputs, _| surrogate(method, inputs, &constant(inputs)?));
     assert!(relative_error(&of(&whole), &of(&half)) < 1e-14);
 }
@@ -130,7 +128,7 @@ fn sid_with_alpha_one_is_minus_a_over_omega() {
     let method = sid(1.0, Distance::Squared, Weighting::PerSample);
     let (x0, noise) = samples();
     let x = (x0.as_tensor() + (noise * SIGMA).unwrap()).unwrap();
-    let [got, want] = World::plane()
+    let [got, want] = ToyProblem::plane()
         .losses_at(&x0, &x, SIGMA, |inputs, _| {
             let got = surrogate(&method, inputs, &constant(inputs)?)?;
             let omega = (inputs.x0 - inputs.teacher)?.abs()?.mean(1)?;
@@ -176,7 +174,7 @@ impl Made {
         SurrogateInputs { x0, x, sigma, teacher, fake }
     }
 
-    /// Gradients in `x0` and in `x`, zero where there is none.
+    /// Gradients with respect to `x0` and `x`, zero if there is no path.
     fn gradients(&self, method: &Method, weights: &RatioWeights) -> [Vec<f64>; 2] {
         let loss = surrogate(method, &self.inputs(), weights).unwrap();
         let grads = loss.sum_all().unwrap().backward().unwrap();
@@ -201,7 +199,7 @@ fn weights(weight: [f64; 2], kappa1: [f64; 2], kappa2: [f64; 2], dtype: DType) -
 /// `-A` holds `+Δ·x₀`: the sample must not be detached there. And the correction holds
 /// `coefficient Δ·x`, clipped.
 #[test]
-fn gradient_reaches_the_sample_itself_and_the_correction_the_noised_one() {
+fn exact_gradients_reach_the_sample_and_the_noised_sample() {
     for dtype in [DType::F32, DType::F64] {
         let made = made(dtype);
         let gap = numbers(&(&made.fake - &made.teacher).unwrap());
@@ -209,7 +207,7 @@ fn gradient_reaches_the_sample_itself_and_the_correction_the_noised_one() {
         let weights = weights([2.0, 3.0], [-0.5, -1.0], [0.25, 1.0], dtype);
         for (clip, within) in [(f64::INFINITY, false), (0.05, true)] {
             let mut method = exact(Divergence::ForwardKl);
-            method.ratio.correction_clip = clip;
+            method.objective = Objective::Exact { clip };
             let [from_x0, from_x] = made.gradients(&method, &weights);
             for row in 0..2 {
                 let [h, k1, k2] = [[2.0, -0.5, 0.25], [3.0, -1.0, 1.0]][row];
@@ -229,7 +227,7 @@ fn gradient_reaches_the_sample_itself_and_the_correction_the_noised_one() {
 }
 
 #[test]
-fn integral_objective_pulls_the_sample_along_the_detached_gap() {
+fn integral_gradient_is_the_detached_gap() {
     let made = made(DType::F32);
     let method = Method {
         objective: Objective::Integral,
@@ -249,7 +247,7 @@ fn integral_objective_pulls_the_sample_along_the_detached_gap() {
 }
 
 #[test]
-fn weightings_are_the_factors_that_they_say() {
+fn weightings_match_their_formulas() {
     let made = made(DType::F64);
     let base = sid(1.0, Distance::Squared, Weighting::Uniform);
     let ones = constant_weights(2, &Device::Cpu, DType::F64).unwrap();
@@ -267,7 +265,7 @@ fn weightings_are_the_factors_that_they_say() {
         let density = base.sigma_law.density(sigma);
         assert_close(theory[row], uniform[row] / (sigma.powi(3) * density), 1e-14);
     }
-    // Where the teacher returns the sample, the per-sample normaliser stops at 1e-5.
+    // Where the teacher returns the sample, the per-sample normalizer stops at 1e-5.
     let teacher = made.x0.as_tensor().clone();
     let inputs = SurrogateInputs { teacher: &teacher, ..made.inputs() };
     let method = |weighting| Method { weighting, ..base.clone() };
@@ -277,12 +275,12 @@ fn weightings_are_the_factors_that_they_say() {
 }
 
 #[test]
-fn theory_weights_are_finite_at_levels_that_f32_rounds_beyond_the_law() {
+fn theory_weights_stay_finite_at_rounded_noise_levels() {
     let made = made(DType::F32);
     let ones = constant_weights(2, &Device::Cpu, DType::F32).unwrap();
     let (low, high) = (0.3000001, 2.9999999);
     let mut method = sid(1.0, Distance::Squared, Weighting::Theory);
-    method.sigma_law = SigmaLaw::LogUniform { min: low, max: high };
+    method.sigma_law = SigmaDistribution::LogUniform { min: low, max: high };
     let sigma = Tensor::new(&[low as f32, high as f32], &Device::Cpu).unwrap();
     assert!(sigma.to_vec1::<f32>().unwrap().iter().any(|&s| !(low..=high).contains(&s.into())));
     let inputs = SurrogateInputs { sigma: &sigma, ..made.inputs() };
@@ -299,11 +297,11 @@ fn projection_identity_and_the_limit_of_pseudo_huber() {
     let losses = |inputs: &SurrogateInputs<'_>, _: &Tensor| {
         methods.iter().map(|it| surrogate(it, inputs, &constant(inputs)?)).collect()
     };
-    for (world, sigma) in [(World::line(), 0.5), (World::plane(), 0.7)] {
-        for (value, size) in world.expected_values(sigma, losses).unwrap() {
+    for (problem, sigma) in [(ToyProblem::line(), 0.5), (ToyProblem::plane(), 0.7)] {
+        for (value, size) in problem.expected_values(sigma, losses).unwrap() {
             assert!(value.abs() < 1e-12 * size, "{value} of {size}");
         }
-        let gradients = world.expected_gradients(sigma, losses).unwrap();
+        let gradients = problem.expected_gradients(sigma, losses).unwrap();
         let scaled: Vec<f64> = gradients[1].iter().map(|it| 1e6 * it).collect();
         assert!(relative_error(&scaled, &gradients[2]) < 1e-9);
         assert!(0.1 < relative_error(&gradients[0], &gradients[2]));
@@ -322,7 +320,7 @@ fn relative_gap_is_the_gap_over_the_noise() {
 }
 
 #[test]
-fn tensors_that_do_not_fit_are_named() {
+fn rejects_mismatched_tensors() {
     let made = made(DType::F32);
     let method = Method::default();
     let ones = constant_weights(2, &Device::Cpu, DType::F32).unwrap();

@@ -1,15 +1,15 @@
-//! Methods as data: presets, files, and combinations that mean nothing.
+//! Methods as data: presets, files, and invalid combinations.
 
 use std::collections::BTreeSet;
 
 use super::family;
 use crate::{
-    Adversarial, Distance, Divergence, FakeScore, FakeWeighting, Method, Objective, RatioConfig,
-    Regression, SigmaLaw, Weighting, preset, presets,
+    Adversarial, Distance, Divergence, FakeScoreSource, FakeWeighting, Method, Objective,
+    RatioConfig, Regression, SigmaDistribution, Weighting, preset, presets,
 };
 
 #[test]
-fn presets_are_valid_and_survive_their_files() {
+fn presets_are_valid_and_round_trip() {
     for it in presets() {
         assert_eq!(it.method.validate(), Ok(()), "{}", it.name);
         let json = serde_json::to_string(&it.method).unwrap();
@@ -25,7 +25,7 @@ fn presets_are_valid_and_survive_their_files() {
 }
 
 #[test]
-fn every_method_of_the_design_is_there_once() {
+fn presets_are_complete() {
     let names: Vec<_> = presets().iter().map(|it| it.name).collect();
     let wanted = [
         "uni-instruct",
@@ -75,21 +75,21 @@ fn table_of_what_presets_need() {
     assert!(preset("dmd").unwrap().method.regression.is_some());
 }
 
-/// The figures of the repositories, read off the laws themselves.
+/// The ranges of the published repositories, from the distributions themselves.
 #[test]
-fn presets_draw_the_published_noise_levels() {
-    let law = |name: &str| preset(name).unwrap().method.sigma_law;
+fn presets_have_the_published_noise_levels() {
+    let distribution = |name: &str| preset(name).unwrap().method.sigma_law;
     for name in ["uni-instruct", "uni-instruct-paper", "sim", "sid", "sida"] {
-        let (low, high) = law(name).support();
+        let (low, high) = distribution(name).support();
         assert!((low - 0.002).abs() < 1e-12 && (high - 24.41).abs() < 0.01, "{name}");
         assert_eq!(preset(name).unwrap().method.sigma_init, 2.5);
     }
     for name in ["dmd", "dmd2", "f-distill"] {
-        let (low, high) = law(name).support();
+        let (low, high) = distribution(name).support();
         assert!(0.002 < low && low < 0.004 && 70.0 < high && high < 80.0, "{name}: {low} {high}");
         assert_eq!(preset(name).unwrap().method.sigma_init, 80.0);
     }
-    assert!((law("diff-instruct").sigma(0.5) - (-1.2f64).exp()).abs() < 1e-12);
+    assert!((distribution("diff-instruct").sigma(0.5) - (-1.2f64).exp()).abs() < 1e-12);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn every_divergence_fits_every_method_that_weighs() {
         for divergence in family() {
             let needs_ratio = !divergence.profile().is_constant();
             let method = Method { divergence, ..it.method.clone() };
-            let allowed = method.fake_score == FakeScore::Trained || !needs_ratio;
+            let allowed = method.fake_score == FakeScoreSource::Trained || !needs_ratio;
             assert_eq!(method.validate().is_ok(), allowed, "{} {}", it.name, method.divergence);
             assert_eq!(method.needs_ratio(), needs_ratio);
         }
@@ -106,14 +106,14 @@ fn every_divergence_fits_every_method_that_weighs() {
 }
 
 #[test]
-fn combinations_that_mean_nothing_are_named() {
+fn rejects_invalid_combinations() {
     let base = Method::default;
     let ratio = |ratio: RatioConfig| Method { ratio, ..base() };
     let usual = RatioConfig::default();
     let sim = Objective::Sid { alpha: 1.0 };
     let huber = |c| Distance::PseudoHuber { c };
     let gan = |g, d| Some(Adversarial { generator_weight: g, discriminator_weight: d });
-    let instance = FakeScore::Instance;
+    let instance = FakeScoreSource::Instance;
     let nested = Divergence::Mixture(vec![(1.0, Divergence::Mixture(vec![]))]);
     #[rustfmt::skip]
     let table = [
@@ -122,8 +122,8 @@ fn combinations_that_mean_nothing_are_named() {
         (Method { distance: huber(0.1), ..base() }, "distance: pseudo-huber"),
         (Method { distance: huber(0.1), objective: Objective::Sid { alpha: 1.2 }, ..base() }, "distance: pseudo-huber"),
         (Method { distance: huber(0.0), objective: sim, ..base() }, "distance.pseudo-huber.c"),
-        (Method { sigma_law: SigmaLaw::LogUniform { min: 1.0, max: 1.0 }, ..base() }, "sigma_law"),
-        (Method { fake_sigma_law: SigmaLaw::LogNormal { mean: 0.0, std: -1.0 }, ..base() }, "fake_sigma_law"),
+        (Method { sigma_law: SigmaDistribution::LogUniform { min: 1.0, max: 1.0 }, ..base() }, "sigma_law"),
+        (Method { fake_sigma_law: SigmaDistribution::LogNormal { mean: 0.0, std: -1.0 }, ..base() }, "fake_sigma_law"),
         (Method { weighting: Weighting::Gaussian { variance: 0.0 }, ..base() }, "weighting.gaussian"),
         (Method { weighting: Weighting::Theory, objective: Objective::Integral, ..base() }, "weighting: theory"),
         (Method { fake_score: instance, ..base() }, "fake_score"),
@@ -141,7 +141,8 @@ fn combinations_that_mean_nothing_are_named() {
         (ratio(RatioConfig { temper: f64::INFINITY, ..usual }), "ratio.temper"),
         (ratio(RatioConfig { bin_decay: 1.0, ..usual }), "ratio.bin_decay"),
         (ratio(RatioConfig { bins: 1_000_000, ..usual }), "ratio.bins"),
-        (ratio(RatioConfig { correction_clip: -1.0, ..usual }), "ratio.correction_clip"),
+        (Method { objective: Objective::Exact { clip: -1.0 }, ..base() }, "objective.exact.clip"),
+        (Method { objective: Objective::Exact { clip: f64::NAN }, ..base() }, "objective.exact.clip"),
     ];
     Method { adversarial: gan(0.0, 1.0), ..base() }.validate().unwrap();
     for (method, part) in table {
@@ -151,7 +152,7 @@ fn combinations_that_mean_nothing_are_named() {
 }
 
 #[test]
-fn files_say_what_they_mean() {
+fn methods_parse_from_files() {
     let text = r#"
         divergence = "0.5*fkl+0.5*js"
         weighting = "theory"
@@ -167,8 +168,8 @@ fn files_say_what_they_mean() {
     assert_eq!(method.objective, Objective::Sid { alpha: 1.2 });
     assert_eq!(method.weighting, Weighting::Theory);
     assert_eq!(method.fake_weighting, FakeWeighting::Uniform);
-    assert_eq!(method.sigma_law, SigmaLaw::LogUniform { min: 0.01, max: 50.0 });
-    assert_eq!((method.ratio.clamp, method.ratio.correction_clip), (f64::INFINITY, f64::INFINITY));
+    assert_eq!(method.sigma_law, SigmaDistribution::LogUniform { min: 0.01, max: 50.0 });
+    assert_eq!(method.ratio.clamp, f64::INFINITY);
     // What is left out keeps the values of the exact Uni-Instruct.
     assert_eq!(method.fake_sigma_law, Method::default().fake_sigma_law);
     assert_eq!(toml::from_str::<Method>("").unwrap(), Method::default());
@@ -183,9 +184,72 @@ fn files_say_what_they_mean() {
         ("divergence = \"kld\"", "no divergence is called \"kld\""),
         ("[ratio]\nclamp = \"many\"", "a number or \"inf\""),
         ("[ratio]\nclip = 1", "unknown field `clip`"),
+        ("objective = \"sid\"", "sid needs its alpha"),
+        ("objective = { integral = { alpha = 1 } }", "integral has no options"),
+        ("objective = { exact = { clip = \"none\" } }", "a number or \"inf\""),
+        ("objective = { exact = {}, sid = { alpha = 1.0 } }", "one objective"),
+        ("objective = 3", "an objective: \"exact\""),
+        ("objective.exact.clip = 1\nratio.correction_clip = 2", "its older name, is 2; give one"),
         ("fake_updates = 0", "nonzero"),
     ] {
         let error = toml::from_str::<Method>(text).unwrap_err().to_string();
         assert!(error.contains(part), "{text}: {error}");
     }
+}
+
+/// The text of version 0.1: it parses to the same method and is written without a change.
+#[test]
+fn methods_keep_their_form_in_files() {
+    let text = r#"objective = "exact"
+divergence = "forward-kl"
+distance = "squared"
+fake_score = "trained"
+weighting = "per-sample"
+fake_updates = 1
+sigma_init = 2.5
+
+[sigma_law.karras-ramp]
+min = 0.002
+max = 80.0
+rho = 7.0
+t_max = 0.8
+
+[fake_sigma_law.log-normal]
+mean = -1.2
+std = 1.2
+
+[ratio]
+clamp = 3.0
+temper = 1.0
+bins = 10
+bin_decay = 0.999
+normalize_batch = true
+correction_clip = 0.1
+"#;
+    assert_eq!(toml::from_str::<Method>(text).unwrap(), Method::default());
+    assert_eq!(toml::to_string(&Method::default()).unwrap(), text);
+    // Other objectives keep the key, which they do not use.
+    let sid = toml::to_string(&preset("sid").unwrap().method).unwrap();
+    assert!(sid.contains("correction_clip = 0.1"), "{sid}");
+
+    let clip = |text: &str| toml::from_str::<Method>(text).unwrap().objective;
+    for (text, want) in [
+        ("objective = \"exact\"\nratio.correction_clip = 1", 1.0),
+        ("ratio.correction_clip = \"inf\"", f64::INFINITY),
+        ("ratio.correction_clip = inf", f64::INFINITY),
+        ("objective = { exact = { clip = 0.5 } }", 0.5),
+        ("objective = { exact = { clip = 0.5 } }\nratio.correction_clip = 0.5", 0.5),
+        ("objective = { exact = {} }\nratio.correction_clip = 0.25", 0.25),
+        ("objective = \"exact\"", 0.1),
+        ("", 0.1),
+    ] {
+        assert_eq!(clip(text), Objective::Exact { clip: want }, "{text}");
+    }
+    let levels: Method = toml::from_str(
+        "sigma_distribution.log-uniform = { min = 1, max = 2 }\n\
+         fake_sigma_distribution.log-uniform = { min = 3, max = 4 }",
+    )
+    .unwrap();
+    assert_eq!(levels.sigma_law, SigmaDistribution::LogUniform { min: 1.0, max: 2.0 });
+    assert_eq!(levels.fake_sigma_law, SigmaDistribution::LogUniform { min: 3.0, max: 4.0 });
 }

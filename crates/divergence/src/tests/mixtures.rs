@@ -1,12 +1,12 @@
-//! Gaussian mixtures: moments, scores, denoisers, and what is no mixture.
+//! Gaussian mixtures: moments, scores, denoisers, and invalid mixtures.
 
 use super::assert_close;
-use super::worlds::World;
+use super::toy::ToyProblem;
 use crate::mixture::{Component, GaussianMixture};
 use crate::quadrature::{Grid, gauss_legendre};
 
 #[test]
-fn moments_are_those_of_theory() {
+fn moments_match_theory() {
     let modes = [(0.35, -1.92, 0.35), (0.25, 0.48, 0.25), (0.40, 2.40, 0.45)];
     let teacher = GaussianMixture::on_line(&modes).unwrap();
     assert_close(teacher.mean()[0], 0.4080, 1e-12);
@@ -15,7 +15,7 @@ fn moments_are_those_of_theory() {
 
 #[test]
 fn density_and_score_are_consistent_in_two_dimensions() {
-    let teacher = World::plane().teacher.at(0.4).unwrap();
+    let teacher = ToyProblem::plane().teacher.at(0.4).unwrap();
     let grid = Grid { half_width: 9.0, points: 121 };
     // Mass, and E[∇ ln p] = 0, E[x · ∇ ln p] = -d.
     let integrals = grid.integrate(2, 4, |x, sums| {
@@ -56,8 +56,8 @@ fn denoiser_of_one_gaussian_is_wiener_filter() {
 
 #[test]
 fn far_tails_stay_finite() {
-    let world = World::line();
-    let (p, q) = (world.teacher.at(0.1).unwrap(), world.student().at(0.1).unwrap());
+    let problem = ToyProblem::line();
+    let (p, q) = (problem.teacher.at(0.1).unwrap(), problem.student().at(0.1).unwrap());
     for x in [-1e4, 1e4] {
         assert!(p.log_ratio(&q, &[x]).is_finite());
         assert!(p.score(&[x])[0].is_finite());
@@ -77,7 +77,7 @@ fn gauss_legendre_is_exact_for_polynomials() {
 }
 
 #[test]
-fn what_is_no_mixture_is_named() {
+fn rejects_invalid_mixtures() {
     let part = |weight, mean: &[f64], covariance: &[f64]| Component {
         weight,
         mean: mean.to_vec(),

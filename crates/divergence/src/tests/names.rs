@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::any_divergence;
-use crate::{Divergence, Error};
+use crate::{Divergence, Error, Profile};
 
 proptest! {
     #[test]
@@ -40,7 +40,35 @@ fn aliases_spaces_and_case() {
             ]),
         ),
     ];
-    for (text, want) in table {
+    let exponents = [
+        ("1E+2*js", vec![(100.0, Divergence::JensenShannon)]),
+        (
+            "1e+0*js+2.5e+1 * rkl+1e-1*fkl",
+            vec![
+                (1.0, Divergence::JensenShannon),
+                (25.0, Divergence::ReverseKl),
+                (0.1, Divergence::ForwardKl),
+            ],
+        ),
+        (
+            "alpha(1e+0)+alpha(+0.5)",
+            vec![(1.0, Divergence::Alpha(1.0)), (1.0, Divergence::Alpha(0.5))],
+        ),
+    ]
+    .map(|(text, parts)| (text, Divergence::Mixture(parts)));
+    let own = Profile::term(2.0, -0.5, 1, 1) + Profile::term(1.0, 0.0, 0, 0);
+    let profiles = [
+        ("profile(2, -0.5, 1, 1; 1, 0, 0, 0)", Divergence::Custom(own.clone())),
+        (
+            "0.5*profile(2,-5e-1,1,1;1e+0,0,0,0)+js",
+            Divergence::Mixture(vec![
+                (0.5, Divergence::Custom(own)),
+                (1.0, Divergence::JensenShannon),
+            ]),
+        ),
+        ("alpha(+1)", Divergence::Alpha(1.0)),
+    ];
+    for (text, want) in table.into_iter().chain(exponents).chain(profiles) {
         assert_eq!(text.parse::<Divergence>(), Ok(want), "{text}");
     }
     for d in Divergence::NAMED {
@@ -53,7 +81,7 @@ fn aliases_spaces_and_case() {
 }
 
 #[test]
-fn errors_say_what_there_is() {
+fn errors_list_the_accepted_names() {
     let table = [
         ("kld", "there are reverse-kl, forward-kl, jeffreys(reverse,forward)"),
         ("", "there are reverse-kl"),
@@ -72,6 +100,16 @@ fn errors_say_what_there_is() {
         ("0*fkl", "not a positive number"),
         ("two*fkl", "\"two\" is not a number"),
         ("0.5*", "there are reverse-kl"),
+        ("js+", "there are reverse-kl"),
+        ("1e+js", "there are reverse-kl"),
+        ("profile", "four numbers"),
+        ("profile(1,2,3)", "four numbers"),
+        ("profile(1,0,-1,0)", "\"-1\" is not a whole number"),
+        ("profile(1,x,0,0)", "\"x\" is not a number"),
+        ("profile(-1,0,0,0)", "coefficient -1 is not a positive number"),
+        ("profile(0,0,0,0)", "at least one term"),
+        ("profile(1,1e9,0,0)", "powers of the ratio"),
+        ("profile(1,0,1000,0)", "powers of s"),
     ];
     for (text, part) in table {
         let error = text.parse::<Divergence>().unwrap_err().to_string();

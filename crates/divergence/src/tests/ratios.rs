@@ -33,14 +33,13 @@ fn method(divergence: Divergence, ratio: RatioConfig) -> Method {
     Method { divergence, ratio, ..Method::default() }
 }
 
-/// Neither clamp nor normalisation.
+/// Neither clamp nor normalization.
 const RAW: RatioConfig = RatioConfig {
     clamp: f64::INFINITY,
     temper: 1.0,
     bins: 0,
     bin_decay: 0.999,
     normalize_batch: false,
-    correction_clip: 1.0,
 };
 
 fn any_logits() -> impl Strategy<Value = Vec<f64>> {
@@ -59,10 +58,10 @@ proptest! {
         }
     }
 
-    /// Scaling `h` changes nothing once the batch is normalised; for the power divergences neither
+    /// Scaling `h` changes nothing once the batch is normalized; for the power divergences neither
     /// does a constant shift of the logits.
     #[test]
-    fn normalised_weights_ignore_constants(
+    fn normalized_weights_ignore_constants(
         a in -2.0..3.0,
         scale in 0.01..100.0,
         shift in -5.0..5.0,
@@ -88,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn prior_log_odds_are_taken_off(
+    fn prior_log_odds_are_subtracted(
         d in any_divergence(),
         logits in any_logits(),
         prior in -3.0..3.0,
@@ -149,7 +148,7 @@ fn clamp_comes_before_temper() {
 }
 
 #[test]
-fn monitor_tells_calibration_and_degeneracy() {
+fn monitor_reports_calibration_and_degeneracy() {
     let got = once(&method(Divergence::ForwardKl, RAW), &[0.5f64.ln(), 1.5f64.ln()], 0.0).monitor;
     assert_close(got.mean_ratio(), 1.0, 1e-14);
     assert_close(got.mean_log_ratio, 0.5 * 0.75f64.ln(), 1e-14);
@@ -198,7 +197,7 @@ fn running_means_forget_at_the_given_rate() {
 }
 
 #[test]
-fn broken_logits_are_seen_and_do_not_stay() {
+fn broken_logits_make_one_step_non_finite() {
     let ratio = RatioConfig { bins: 4, normalize_batch: true, clamp: 3.0, ..RAW };
     let method = method(Divergence::ForwardKl, ratio);
     let mut state = RatioState::default();
@@ -212,8 +211,26 @@ fn broken_logits_are_seen_and_do_not_stay() {
     assert!(after.rows[0].iter().all(|it| it.is_finite()));
 }
 
+/// NaN, zero and negative noise levels once counted as the smallest one.
 #[test]
-fn shapes_that_do_not_fit_are_named() {
+fn broken_noise_levels_make_the_step_non_finite() {
+    for bins in [0, 4] {
+        let ratio = RatioConfig { bins, normalize_batch: true, clamp: 3.0, ..RAW };
+        let method = method(Divergence::ForwardKl, ratio);
+        for broken in [f64::NAN, 0.0, -0.5, f64::INFINITY] {
+            let mut state = RatioState::default();
+            weigh(&mut state, &method, &[0.5, 0.1], &[0.002, 1.0], 0.0);
+            let before = state.clone();
+            let got = weigh(&mut state, &method, &[0.5], &[broken], 0.0);
+            assert_eq!(got.monitor.non_finite, 1, "{broken}");
+            assert!(got.rows.iter().flatten().all(|it| it.is_nan()), "{broken}");
+            assert_eq!(state, before, "{broken}");
+        }
+    }
+}
+
+#[test]
+fn rejects_mismatched_shapes() {
     let (mut state, method) = (RatioState::default(), Method::default());
     let tensor = |n| Tensor::zeros(n, DType::F32, &Device::Cpu).unwrap();
     let error = state.weights(&method, &tensor(2), &tensor(3), 0.0).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-// Adam and the moving average, over their operands.
+// Adam and the moving average, in place.
 #include "../gpu/prelude.cuh"
 
 // x <- keep x + add y, or y² for y if `squared`.

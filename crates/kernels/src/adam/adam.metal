@@ -1,8 +1,8 @@
-// Adam and the moving average of weights, in place. One thread a number.
+// Adam and the moving average of weights, in place. One thread per element.
 
 struct AverageFactors {
     uint count;
-    uint squared; // whether y enters squared
+    uint squared; // 1 for y², 0 for y
     float keep;
     float add;
 };
@@ -20,9 +20,9 @@ FOR_EACH_TYPE(AVERAGE)
 
 struct UpdateFactors {
     uint count;
-    float keep;  // what weight decay leaves of the parameter
-    float rate;  // step size over the first moment's bias
-    float scale; // one over the second moment's bias
+    float keep;  // factor of the parameter after weight decay
+    float rate;  // step size divided by the first moment's bias
+    float scale; // reciprocal of the second moment's bias
     float eps;
 };
 

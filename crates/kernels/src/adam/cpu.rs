@@ -1,4 +1,4 @@
-//! Adam and the moving average on the CPU, written over their operands.
+//! Adam and the moving average on the CPU, in place.
 
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, bail};
 use rayon::prelude::*;
@@ -7,13 +7,13 @@ use super::kernel;
 use crate::isa::Isa;
 use crate::storage::dense;
 
-/// Numbers of a task: 64 KiB.
+/// Elements per task: 64 KiB.
 const TASK: usize = 16_384;
 
 fn dense_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(numbers), Some((start, end))) => Ok(&mut numbers[start..end]),
-        _ => bail!("a kernel was given a tensor that is not contiguous, or not f32"),
+        _ => bail!("a kernel received a tensor that is not contiguous or not f32"),
     }
 }
 
@@ -39,9 +39,12 @@ impl InplaceOp2 for Average {
     ) -> Result<()> {
         let (x, y) = (dense_mut(x, x_layout)?, dense(y, y_layout)?);
         let tasks = x.par_chunks_mut(TASK).zip(y.par_chunks(TASK));
-        tasks.for_each(|(x, y)| match self.squared {
-            true => kernel::average_squares(self.isa, x, y, self.keep, self.add),
-            false => kernel::average(self.isa, x, y, self.keep, self.add),
+        tasks.for_each(|(x, y)| {
+            if self.squared {
+                kernel::average_squares(self.isa, x, y, self.keep, self.add)
+            } else {
+                kernel::average(self.isa, x, y, self.keep, self.add)
+            }
         });
         Ok(())
     }

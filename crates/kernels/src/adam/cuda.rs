@@ -1,4 +1,4 @@
-//! Adam and the moving average on an NVIDIA GPU, written over their operands.
+//! Adam and the moving average on an NVIDIA GPU, in place.
 
 use candle_core::backend::BackendStorage;
 use candle_core::bail;
@@ -9,7 +9,7 @@ use crate::gpu::cuda::{Call, Module, module};
 
 static KERNELS: Module = module!("adam");
 
-/// [`super::step`]; the operands have one shape, and all but `grad` are contiguous.
+/// [`super::step`]; the operands have the same shape, and all but `grad` are contiguous.
 pub(super) fn step(
     config: &AdamConfig,
     t: u64,
@@ -32,16 +32,16 @@ pub(super) fn step(
     param.inplace_op3(m, v, &update)
 }
 
-/// [`super::ema_update`]; the operands have one shape, and `ema` is contiguous.
+/// [`super::ema_update`]; the operands have the same shape, and `ema` is contiguous.
 pub(super) fn average(ema: &Var, param: &Tensor, beta: f64) -> Result<()> {
     ema.inplace_op2(&param.contiguous()?, &Average { keep: beta, squared: false })
 }
 
-/// The first number of a contiguous operand.
+/// Offset of a contiguous operand.
 fn start(layout: &Layout) -> Result<usize> {
     match layout.contiguous_offsets() {
         Some((start, _)) => Ok(start),
-        None => bail!("a kernel was given a tensor that is not contiguous"),
+        None => bail!("a kernel received a tensor that is not contiguous"),
     }
 }
 
@@ -57,7 +57,7 @@ impl InplaceOp2 for Average {
     }
 
     fn cpu_fwd(&self, _: &mut CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<()> {
-        bail!("moving_average: the arm of the GPU was given a tensor of the CPU")
+        bail!("moving_average: the GPU implementation received a tensor on the CPU")
     }
 
     fn cuda_fwd(
@@ -75,7 +75,7 @@ impl InplaceOp2 for Average {
             .float(self.keep)
             .float(1.0 - self.keep)
             .size(usize::from(self.squared))?;
-        // SAFETY: parameters as in `adam.cu`; the callers have compared the shapes.
+        // SAFETY: the parameters match `adam.cu`; the callers have compared the shapes.
         unsafe { call.launch_for(len) }
     }
 }
@@ -102,7 +102,7 @@ impl InplaceOp3 for Update {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<()> {
-        bail!("adam: the arm of the GPU was given a tensor of the CPU")
+        bail!("adam: the GPU implementation received a tensor on the CPU")
     }
 
     fn cuda_fwd(
@@ -125,7 +125,7 @@ impl InplaceOp3 for Update {
             .float(self.rate)
             .float(self.scale)
             .float(self.eps);
-        // SAFETY: parameters as in `adam.cu`; the caller has compared the shapes.
+        // SAFETY: the parameters match `adam.cu`; the caller has compared the shapes.
         unsafe { call.launch_for(len) }
     }
 }

@@ -6,11 +6,11 @@ use crate::math::mul_add;
 /// The scalars of one update.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Factors {
-    /// What weight decay leaves of the parameter.
+    /// Factor of the parameter after weight decay.
     pub(super) keep: f32,
-    /// Step size over the first moment's bias.
+    /// Step size divided by the first moment's bias.
     pub(super) rate: f32,
-    /// One over the second moment's bias.
+    /// Reciprocal of the second moment's bias.
     pub(super) scale: f32,
     pub(super) eps: f32,
 }

@@ -1,4 +1,4 @@
-//! Adam and the moving average on an Apple GPU, written over their operands.
+//! Adam and the moving average on an Apple GPU, in place.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{
@@ -10,7 +10,7 @@ use crate::gpu::metal::{Call, Library, Word, library};
 
 static KERNELS: Library = library!("adam", "adam/adam.metal");
 
-/// [`super::step`]; the operands have one shape, and all but `grad` are contiguous.
+/// [`super::step`]; the operands have the same shape, and all but `grad` are contiguous.
 pub(super) fn step(
     config: &AdamConfig,
     t: u64,
@@ -33,7 +33,7 @@ pub(super) fn step(
     param.inplace_op3(m, v, &update)
 }
 
-/// [`super::ema_update`]; the operands have one shape, and `ema` is contiguous.
+/// [`super::ema_update`]; the operands have the same shape, and `ema` is contiguous.
 pub(super) fn average(ema: &Var, param: &Tensor, beta: f64) -> Result<()> {
     ema.inplace_op2(&param.contiguous()?, &Average { keep: beta, squared: false })
 }
@@ -50,7 +50,7 @@ impl InplaceOp2 for Average {
     }
 
     fn cpu_fwd(&self, _: &mut CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<()> {
-        bail!("moving_average: the arm of the GPU was given a tensor of the CPU")
+        bail!("moving_average: the GPU implementation received a tensor on the CPU")
     }
 
     fn metal_fwd(
@@ -96,7 +96,7 @@ impl InplaceOp3 for Update {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<()> {
-        bail!("adam: the arm of the GPU was given a tensor of the CPU")
+        bail!("adam: the GPU implementation received a tensor on the CPU")
     }
 
     fn metal_fwd(

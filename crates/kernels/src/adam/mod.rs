@@ -29,12 +29,13 @@ pub struct AdamConfig {
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub eps: f64,
-    /// Share of the weight, times the step size, that every update takes away; 0 is plain Adam.
+    /// Weight decay: each update subtracts this share of the weight, times the step size. 0 is
+    /// plain Adam.
     pub weight_decay: f64,
 }
 
 impl AdamConfig {
-    /// That an update with these settings can make sense: anything else would write NaN.
+    /// Checks that the settings are valid: others would write NaN.
     fn check(&self) -> Result<()> {
         let Self { learning_rate, beta1, beta2, eps, weight_decay } = *self;
         let share = 0.0..1.0;
@@ -74,8 +75,8 @@ impl Default for AdamConfig {
 ///
 /// # Errors
 ///
-/// If shapes, types or devices differ, two of what is written or read are the same memory, a setting
-/// is out of range, or `t` is 0. Nothing is changed then.
+/// If shapes, types or devices differ, two operands share memory, a setting is out of range, or `t`
+/// is 0. Nothing is changed then.
 pub fn step(
     config: &AdamConfig,
     t: u64,
@@ -85,7 +86,7 @@ pub fn step(
     grad: &Tensor,
 ) -> Result<()> {
     if t == 0 {
-        bail!("adam: updates are counted from 1");
+        bail!("adam: t is 0; count updates from 1");
     }
     for (name, tensor) in [("m", m.as_tensor()), ("v", v.as_tensor()), ("grad", grad)] {
         if tensor.dims() != param.dims() {
@@ -96,10 +97,10 @@ pub fn step(
         [("param", param.as_tensor()), ("m", m.as_tensor()), ("v", v.as_tensor()), ("grad", grad)];
     check_kind("adam", &named)?;
     config.check()?;
-    // The gradient is read before the parameter is written, so those two may be one.
+    // The gradient is read before the parameter is written, so these two may share memory.
     for [i, j] in [[1, 0], [2, 0], [2, 1], [3, 1], [3, 2]] {
         if share_memory(named[i].1, named[j].1) {
-            bail!("adam: {} and {} are the same tensor", named[i].0, named[j].0);
+            bail!("adam: {} and {} share memory; pass separate tensors", named[i].0, named[j].0);
         }
     }
     if param.elem_count() == 0 {
@@ -111,13 +112,14 @@ pub fn step(
     if in_place {
         on_gpu!(holds(&operands) => step(config, t, param, m, v, &grad));
     }
-    match has_kernel(&operands) && in_place {
-        true => fused(Isa::detect(), config, t, param, m, v, &grad.contiguous()?),
-        false => composed(config, t, param, m, v, &grad),
+    if has_kernel(&operands) && in_place {
+        fused(Isa::detect(), config, t, param, m, v, &grad.contiguous()?)
+    } else {
+        composed(config, t, param, m, v, &grad)
     }
 }
 
-/// Moves `ema` towards `param`, in place: `ema ← β ema + (1 − β) param`.
+/// Moves `ema` toward `param`, in place: `ema ← β ema + (1 − β) param`.
 ///
 /// # Errors
 ///
@@ -129,7 +131,7 @@ pub fn ema_update(ema: &Var, param: &Tensor, beta: f64) -> Result<()> {
     }
     check_kind("ema", &[("ema", ema.as_tensor()), ("param", param)])?;
     if share_memory(ema.as_tensor(), param) {
-        bail!("ema: the average of a tensor with itself");
+        bail!("ema: ema and param share memory; pass separate tensors");
     }
     if !(0.0..=1.0).contains(&beta) {
         bail!("ema: beta {beta} is not in [0, 1]");
@@ -148,7 +150,7 @@ pub fn ema_update(ema: &Var, param: &Tensor, beta: f64) -> Result<()> {
     ema.set(&((ema.as_detached_tensor() * beta)? + (param.detach() * (1.0 - beta))?)?)
 }
 
-/// [`step`] by the kernels of this crate, on the CPU in f32.
+/// [`step`] with the kernels of this crate, on the CPU in f32.
 fn fused(
     isa: Isa,
     config: &AdamConfig,
@@ -177,7 +179,7 @@ fn fused(
     param.inplace_op3(m, v, &Update { isa, factors })
 }
 
-/// [`step`] of plain candle operations: any device, any dtype.
+/// [`step`] with candle's operations, for any device and type.
 fn composed(
     config: &AdamConfig,
     t: u64,

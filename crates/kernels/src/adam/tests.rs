@@ -42,9 +42,9 @@ fn fused_portable(t: u64, param: &Var, m: &Var, v: &Var, grad: &Tensor) -> Resul
     fused(Isa::Portable, &CONFIG, t, param, m, v, grad)
 }
 
-/// One number by hand, after the algorithm of the paper.
+/// One element by hand, according to the algorithm of the paper.
 #[test]
-fn the_composed_form_is_the_algorithm() {
+fn composed_form_matches_the_paper() {
     let var = |it: f64| Var::from_tensor(&Tensor::new(&[it], &Device::Cpu).unwrap()).unwrap();
     let (param, m, v) = (var(0.5), var(0.0), var(0.0));
     let (mut theta, mut first, mut second) = (0.5, 0.0, 0.0);
@@ -62,7 +62,7 @@ fn the_composed_form_is_the_algorithm() {
 }
 
 #[test]
-fn the_first_update_moves_by_the_learning_rate() {
+fn first_update_moves_by_the_learning_rate() {
     let one = Tensor::ones(4, DType::F32, &Device::Cpu).unwrap();
     let [param, m, v] = [(); 3].map(|()| Var::from_tensor(&one.zeros_like().unwrap()).unwrap());
     let config = AdamConfig { weight_decay: 0.0, ..CONFIG };
@@ -73,7 +73,7 @@ fn the_first_update_moves_by_the_learning_rate() {
 }
 
 #[test]
-fn views_follow_and_gradients_may_be_views() {
+fn views_follow_and_gradients_can_be_views() {
     let [param, m, v] =
         [1, 2, 3].map(|seed| Var::from_tensor(&normal(seed, &[4, 6]).abs().unwrap()).unwrap());
     let view = param.as_detached_tensor();
@@ -88,7 +88,7 @@ fn views_follow_and_gradients_may_be_views() {
 }
 
 #[test]
-fn bits_do_not_depend_on_the_threads() {
+fn bits_do_not_depend_on_threads() {
     let bits = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let public: Step = |t, param, m, v, grad| step(&CONFIG, t, param, m, v, grad);
@@ -100,7 +100,7 @@ fn bits_do_not_depend_on_the_threads() {
 }
 
 #[test]
-fn the_average_moves_towards_the_parameter() {
+fn average_moves_toward_the_parameter() {
     for dtype in [DType::F32, DType::F64] {
         let [old, new] = [1, 2].map(|seed| normal(seed, &[3, 7]).to_dtype(dtype).unwrap());
         let ema = Var::from_tensor(&old).unwrap();
@@ -111,7 +111,7 @@ fn the_average_moves_towards_the_parameter() {
 }
 
 #[test]
-fn misfits_change_nothing() {
+fn invalid_calls_change_nothing() {
     let [param, m, v] = [(); 3].map(|()| Var::from_tensor(&normal(1, &[4])).unwrap());
     let before = param.copy().unwrap();
     assert!(step(&CONFIG, 0, &param, &m, &v, &normal(2, &[4])).is_err());

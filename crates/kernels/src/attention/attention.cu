@@ -1,7 +1,7 @@
-// What attention is made of: products of strided matrices, and the softmax of rows.
+// Parts of attention: products of strided matrices, and the softmax of rows.
 //
-// Weights and logits are f32 whatever the operands are: half precision has neither the range for
-// logits nor the resolution for weights.
+// Weights and logits are f32 for all operand types, because half precision has neither the range
+// for logits nor the resolution for weights.
 #include "../gpu/tile.cuh"
 
 // Entry (row, column) of the matrix of head `h` is at h · head + row · row_stride + column ·
@@ -11,8 +11,8 @@ struct Strides {
     unsigned row, column;
 };
 
-// The four numbers of a tile that a thread brings, [DEPTH, SIDE] or as many fewer as there are.
-// Neighbouring threads read along whichever axis the numbers are dense on.
+// Loads four elements of a tile [DEPTH, SIDE], which is clipped to the matrix. Neighboring threads
+// read along the axis on which the elements are dense.
 template <typename T, int SIDE> struct Loader {
     static constexpr int DEPTH = Tile<SIDE>::DEPTH;
     const T* matrix;
@@ -46,7 +46,7 @@ template <typename T, int SIDE> struct Loader {
     }
 };
 
-// c = scale · a b for a: [rows, length], b: [length, columns], one head for each blockIdx.z.
+// c = scale · a b for a: [rows, length], b: [length, columns], one head per blockIdx.z.
 // c has dense rows.
 template <typename A, typename B, typename C>
 __device__ __forceinline__ void product(const A* a, Strides a_strides, const B* b,
@@ -94,7 +94,7 @@ __device__ __forceinline__ void product(const A* a, Strides a_strides, const B* 
         }
 }
 
-// x <- softmax of each row, in place. One block a row. Infinity and NaN make a row NaN.
+// x <- softmax of each row, in place. One block per row. Infinity and NaN make a row NaN.
 extern "C" __global__ void attention_softmax(float* x, unsigned width) {
     SHARED(float, scratch, [32]);
     x += (unsigned long long)blockIdx.x * width;
@@ -116,7 +116,8 @@ extern "C" __global__ void attention_softmax(float* x, unsigned width) {
     for (unsigned i = threadIdx.x; i < width; i += blockDim.x) x[i] *= inverse;
 }
 
-// grad <- weights (grad - sum of weights grad), row by row: the gradient by the logits.
+// grad <- weights (grad - sum of weights grad), row by row: the gradient with respect to the
+// logits.
 extern "C" __global__ void attention_through_softmax(const float* weights, float* grad,
                                                      unsigned width) {
     SHARED(float, scratch, [32]);
@@ -129,7 +130,7 @@ extern "C" __global__ void attention_through_softmax(const float* weights, float
         grad[i] = weights[i] * (grad[i] - sum);
 }
 
-// The two products: of operands, into f32; and of an operand with f32, into an operand's type.
+// The two products: two operands to f32, and an operand times f32 to the operand's type.
 #define KERNELS(T, suffix)                                                                         \
     extern "C" __global__ void __launch_bounds__(TILE_THREADS) attention_logits_##suffix(          \
         const T* a, unsigned long long a_head, unsigned a_row, unsigned a_column, const T* b,      \

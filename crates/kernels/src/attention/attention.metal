@@ -1,16 +1,17 @@
 // Self-attention over pixels with the softmax in one pass over the keys (Dao et al. 2022,
-// arXiv:2205.14135): no matrix of weights is kept, only the logarithm of each query's sum.
+// arXiv:2205.14135). Only the logarithm of each query's sum is kept, no matrix of weights.
 //
-// Of one head, with D channels and T pixels, query, key and value are [D, T] with rows 3T apart (see
-// mod.rs); output and gradient are [D, T]. A threadgroup of 256, eight SIMD-groups of 32, takes 32
-// queries (or keys) by turns with 32 keys (or queries), and 128 channels of what it writes.
+// For one head with D channels and T pixels, query, key and value are [D, T] with rows at distances
+// of 3T (see mod.rs). Output and gradient are [D, T]. A threadgroup of 256 threads, eight
+// SIMD-groups of 32, combines 32 queries (or keys) with 32 keys (or queries) at a time and writes
+// 128 channels.
 
-constant constexpr uint TILE = 32;   // queries and keys, and channels that are staged at a time
-constant constexpr uint STRIDE = 33; // of a staged row, to spread the banks
-constant constexpr uint ROWS = 4;    // rows of a tile that a thread has: every eighth
+constant constexpr uint TILE = 32;   // queries, keys, and channels staged at a time
+constant constexpr uint STRIDE = 33; // length of a staged row, which avoids bank conflicts
+constant constexpr uint ROWS = 4;    // rows of a tile per thread: every eighth
 constant constexpr uint SIMDS = 8;
-constant constexpr uint EACH = 16;   // channels that a thread writes: every eighth
-constant constexpr uint CHANNELS = EACH * SIMDS; // that a threadgroup writes
+constant constexpr uint EACH = 16;   // channels written per thread: every eighth
+constant constexpr uint CHANNELS = EACH * SIMDS; // channels written per threadgroup
 
 struct AttentionSizes {
     uint channels; // D
@@ -32,7 +33,7 @@ static inline Rows products(
     threadgroup float* right = staging + TILE * STRIDE;
     Rows sums = {};
     for (uint first = 0; first < sizes.channels; first += TILE) {
-        // What is in the staging may still be being read.
+        // Other threads may still be reading the staged values.
         threadgroup_barrier(mem_flags::mem_threadgroup);
         for (uint c = simd; c < TILE; c += SIMDS) {
             const bool is_there = first + c < sizes.channels;
@@ -78,7 +79,7 @@ static inline void attention_forward(
         for (uint r = 0; r < ROWS; ++r) {
             const float logit = key + lane < pixels ? logits.row[r] * sizes.scale : -INFINITY;
             const float higher = max(highest[r], simd_max(logit));
-            // Nothing to take away yet if all logits so far are minus infinity.
+            // All logits so far can be minus infinity; then there is nothing to subtract.
             const float base = higher == -INFINITY ? 0.0f : higher;
             const float weight = exp(logit - base);
             const float factor = exp(highest[r] - base);
@@ -100,7 +101,7 @@ static inline void attention_forward(
             sums[r] = sum;
         }
     }
-    // The factors of the last keys may still be being read.
+    // Other threads may still be reading the factors of the last keys.
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint r = 0; r < ROWS; ++r) {
         const uint t = query + simd + SIMDS * r;
@@ -116,8 +117,8 @@ static inline void attention_forward(
     }
 }
 
-// means[t] = Σ_c grad[c, t] y[c, t] for [heads, D, T]: what the softmax's gradient takes away from
-// every key of a query. One thread a query.
+// means[t] = Σ_c grad[c, t] y[c, t] for [heads, D, T]: the term that the softmax's gradient
+// subtracts for every key of a query. One thread per query.
 template <typename T>
 static inline void attention_means(
     device const T* y, device const T* grad, device float* means, constant AttentionSizes& sizes,
@@ -137,8 +138,9 @@ struct Softmax {
     float gradients[4];
 };
 
-// The softmax's weights of this thread's queries and key, and the gradients by their logits:
-// p = exp(logit − log_sum) and s = p (Σ_c grad[c, t] v[c, s] − mean); zero beyond the pixels.
+// The softmax's weights of this thread's queries and key, and the gradients with respect to their
+// logits: p = exp(logit − log_sum) and s = p (Σ_c grad[c, t] v[c, s] − mean); zero beyond the
+// pixels.
 template <typename T>
 static inline Softmax softmax_of(
     device const T* qkv, device const T* grad, device const float* log_sums,
@@ -159,7 +161,7 @@ static inline Softmax softmax_of(
     return softmax;
 }
 
-// by_q = k sᵀ · scale. tile: queries, head, channels.
+// grad_q = k sᵀ · scale. tile: queries, head, channels.
 template <typename T>
 static inline void through_query(
     device const T* qkv, device const T* grad, device const float* log_sums,
@@ -198,7 +200,7 @@ static inline void through_query(
     }
 }
 
-// by_k = q s · scale and by_v = grad p. tile: keys, head, channels.
+// grad_k = q s · scale and grad_v = grad p. tile: keys, head, channels.
 template <typename T>
 static inline void through_key_value(
     device const T* qkv, device const T* grad, device const float* log_sums,

@@ -1,5 +1,5 @@
-//! Attention on the CPU: one head of one sample is a task, and its packed operands are read with
-//! strides, without being unpacked.
+//! Attention on the CPU. One head of one sample is a task, which reads its packed operands with
+//! strides instead of unpacking them.
 
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
@@ -17,13 +17,13 @@ use crate::storage::{dense, tensor, with_dense};
 pub(crate) struct Attention {
     isa: Isa,
     heads: usize,
-    /// Whether a backward pass may follow, for which the weights are kept.
+    /// True if a backward pass may follow, which needs the weights.
     keep: bool,
     /// The softmax of each head, `[B · heads, T, T]`.
     weights: Mutex<Vec<f32>>,
 }
 
-/// The sizes of one head: `channels` and `T` pixels.
+/// Sizes of one head: `channels` and `T` pixels.
 #[derive(Clone, Copy)]
 struct Head {
     channels: usize,
@@ -59,8 +59,9 @@ impl Head {
         product(y, pixels, [channels, pixels, pixels], v, Matrix::rows(weights, pixels).t(), 1.0);
     }
 
-    /// With `p` the weights and `g` the gradient by `y`: `∂v = g p`, `∂p = gᵀ v`, through the
-    /// softmax to the logits' gradient `s`, `∂q = k sᵀ · scale` and `∂k = q s · scale`.
+    /// Writes the gradients. With weights `p` and gradient `g` with respect to `y`: `∂v = g p` and
+    /// `∂p = gᵀ v`. The softmax turns `∂p` into the gradient `s` with respect to the logits, and
+    /// then `∂q = k sᵀ · scale` and `∂k = q s · scale`.
     fn backward(
         self,
         isa: Isa,
@@ -143,7 +144,7 @@ impl CustomOp1 for Attention {
 }
 
 impl Attention {
-    /// The gradient by `qkv`, for which the weights must have been kept.
+    /// The gradient with respect to `qkv`; requires `keep`.
     pub(crate) fn gradient(&self, qkv: &Tensor, grad: &Tensor) -> Result<Tensor> {
         let (_, packed, height, width) = qkv.dims4()?;
         let head = self.head(packed, height * width);

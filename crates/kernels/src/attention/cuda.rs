@@ -1,5 +1,5 @@
-//! Attention on an NVIDIA GPU: products of strided matrices, so that query, key and value are read
-//! where they are packed, and a softmax of rows in f32, which is kept for the backward pass.
+//! Attention on an NVIDIA GPU: products of strided matrices, which read query, key and value from
+//! the packed tensor, and a softmax of rows in f32, which is kept for the backward pass.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,13 +21,13 @@ pub(super) fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
 
 struct Attention {
     heads: usize,
-    /// Whether a backward pass may follow.
+    /// True if a backward pass may follow.
     keep: bool,
     /// The softmax of each head, `[B · heads, T, T]` in f32.
     weights: Mutex<Option<CudaStorage>>,
 }
 
-/// The sizes of all heads: `count` of them, with `channels` and `T` pixels each.
+/// Sizes of all heads: `count` heads with `channels` and `T` pixels each.
 #[derive(Clone, Copy)]
 struct Heads {
     count: usize,
@@ -39,17 +39,17 @@ struct Heads {
 type Strides = [usize; 3];
 
 impl Heads {
-    /// Of queries, keys or values, `[channels, T]`.
+    /// Strides of queries, keys or values, `[channels, T]`.
     fn packed(self) -> Strides {
         [3 * self.channels * self.pixels, 3 * self.pixels, 1]
     }
 
-    /// Of outputs, `[channels, T]`.
+    /// Strides of outputs, `[channels, T]`.
     fn output(self) -> Strides {
         [self.channels * self.pixels, self.pixels, 1]
     }
 
-    /// Of weights, `[T, T]`.
+    /// Strides of weights, `[T, T]`.
     fn square(self) -> Strides {
         [self.pixels * self.pixels, self.pixels, 1]
     }
@@ -63,11 +63,11 @@ fn transposed([head, row, column]: Strides) -> Strides {
     [head, column, row]
 }
 
-/// A matrix for each head: storage, number of its first number, strides.
+/// A matrix per head: storage, offset, strides.
 type Matrices<'a> = (&'a CudaStorage, usize, Strides);
 
-/// `c = scale · a b` for `a: [rows, length]`, `b: [length, columns]` and every head. Into f32 where
-/// `b` has the operands' type, into that type where `b` is f32.
+/// `c = scale · a b` for `a: [rows, length]`, `b: [length, columns]` and every head. The
+/// result is f32 if `b` has the operands' type, and has the operands' type if `b` is f32.
 fn product(
     heads: usize,
     (name, dtype): (&str, DType),
@@ -89,20 +89,20 @@ fn product(
         .sizes(&[row, rows, columns, length])?
         .float(scale);
     let grid = [columns.div_ceil(SIDE), rows.div_ceil(SIDE), heads];
-    // SAFETY: parameters as in `attention.cu`; the strides are those of `Heads`, with which all
-    // matrices lie within their storage.
+    // SAFETY: the parameters match `attention.cu`; with the strides of `Heads`, all matrices are
+    // within their storage.
     unsafe { call.launch(grid, THREADS) }
 }
 
-/// Where the numbers of a contiguous operand begin.
+/// Offset of a contiguous operand.
 fn start(layout: &Layout) -> Result<usize> {
     match layout.contiguous_offsets() {
         Some((start, _)) => Ok(start),
-        None => bail!("a kernel was given a tensor that is not contiguous"),
+        None => bail!("a kernel received a tensor that is not contiguous"),
     }
 }
 
-/// A kernel that goes over the rows of `[B · heads, T, T]`.
+/// A kernel over the rows of `[B · heads, T, T]`.
 fn over_rows<'a>(
     device: &'a CudaDevice,
     name: &str,
@@ -142,7 +142,7 @@ impl Attention {
         )?;
         let (call, grid, threads) = over_rows(device, "attention_softmax", heads);
         let call = call.output(&mut weights, 0)?.size(pixels)?;
-        // SAFETY: parameters as in `attention.cu`; one block a row of the weights.
+        // SAFETY: the parameters match `attention.cu`; one block per row of the weights.
         unsafe { call.launch(grid, threads)? };
         let mut y = empty(device, dtype, count * channels * pixels)?;
         product(
@@ -160,15 +160,14 @@ impl Attention {
         Ok(y)
     }
 
-    /// With `p` the weights and `g` the gradient by `y`: `∂v = g p`, `∂p = gᵀ v`, through the
-    /// softmax to the logits' gradient `s`, `∂q = k sᵀ · scale` and `∂k = q s · scale`.
+    /// The gradient with respect to `qkv`; the formulas are in [`super::cpu`].
     fn backward(&self, (qkv, layout): Operand<'_>, grad: Operand<'_>) -> Result<CudaStorage> {
         let (device, dtype) = (qkv.device(), qkv.dtype());
         let heads = self.heads(layout.shape())?;
         let Heads { count, channels, pixels } = heads;
         let saved = self.saved();
         let Some(weights) = saved.as_ref() else {
-            bail!("attention: a backward pass, where the forward pass was told of none")
+            bail!("attention: the operand was not tracked in the forward pass")
         };
         let first = start(layout)?;
         let [q, k, v] = [0, 1, 2].map(|part| (qkv, first + part * pixels, heads.packed()));
@@ -186,7 +185,7 @@ impl Attention {
         )?;
         let (call, grid, threads) = over_rows(device, "attention_through_softmax", heads);
         let call = call.scratch(weights, 0)?.output(&mut s, 0)?.size(pixels)?;
-        // SAFETY: parameters as in `attention.cu`; one block a row of the weights.
+        // SAFETY: the parameters match `attention.cu`; one block per row of the weights.
         unsafe { call.launch(grid, threads)? };
         let square = heads.square();
         for (part, left, right, scale) in [
@@ -208,7 +207,7 @@ impl CustomOp1 for Attention {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("attention: the arm of the GPU was given a tensor of the CPU")
+        bail!("attention: the GPU implementation received a tensor on the CPU")
     }
 
     fn cuda_fwd(&self, qkv: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {

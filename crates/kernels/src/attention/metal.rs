@@ -1,5 +1,5 @@
-//! Attention on an Apple GPU, without a matrix of weights: the backward pass computes them again from
-//! the logarithms of their sums.
+//! Attention on an Apple GPU. No matrix of weights is stored: the backward pass recomputes the
+//! weights from the logarithms of their sums.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,10 +16,10 @@ static KERNELS: Library = library!("attention", "attention/attention.metal");
 const TILE: usize = 32;
 const CHANNELS: usize = 128;
 
-/// Floats that the forward pass shares: three tiles with rows of 33, and a factor a query.
+/// Shared floats of the forward pass: three tiles with rows of 33, and one factor per query.
 const FORWARD_FLOATS: usize = 3 * TILE * (TILE + 1) + TILE;
 
-/// And the backward pass: four tiles.
+/// Shared floats of the backward pass: four tiles.
 const BACKWARD_FLOATS: usize = 4 * TILE * (TILE + 1);
 
 pub(super) fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
@@ -28,11 +28,11 @@ pub(super) fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
 
 struct Attention {
     heads: usize,
-    /// Logarithm of every query's sum, `[B · heads, T]`, left by the forward pass.
+    /// Logarithm of every query's sum, `[B · heads, T]`, from the forward pass.
     log_sums: Mutex<Option<MetalStorage>>,
 }
 
-/// The sizes of all heads: `count` of them, with `channels` and `T` pixels each.
+/// Sizes of all heads: `count` heads with `channels` and `T` pixels each.
 #[derive(Clone, Copy)]
 struct Heads {
     count: usize,
@@ -125,7 +125,7 @@ impl Arm<1> for Attention {
     ) -> Result<[Option<Tensor>; 1]> {
         let log_sums = self.log_sums.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(log_sums) = &*log_sums else {
-            bail!("attention: a backward pass without a forward pass")
+            bail!("attention: backward pass without a forward pass")
         };
         let readings = [qkv, y, grad].map(Reading::of);
         let [a, b, c] = &readings;

@@ -17,7 +17,7 @@ mod softmax;
 #[cfg(test)]
 mod tests;
 
-/// Self-attention over pixels, from a packed projection, as EDM packs it.
+/// Self-attention over pixels, from a packed projection in EDM's order.
 ///
 /// Channel `(h · C/heads + c) · 3 + j` of `qkv` is channel `c` of head `h` of the query (`j = 0`),
 /// key (1) or value (2). With `q, k, v: [C/heads, H·W]` of one head,
@@ -38,10 +38,12 @@ pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let [_, packed, height, width] = image("attention", "qkv", qkv)?;
     check_kind("attention", &[("qkv", qkv)])?;
     if packed * height * width == 0 {
-        bail!("attention: qkv {:?} has no numbers", qkv.shape());
+        bail!("attention: qkv {:?} is empty", qkv.shape());
     }
     if heads == 0 || !packed.is_multiple_of(heads.saturating_mul(3)) {
-        bail!("attention: {packed} channels are no query, key and value of {heads} heads");
+        bail!(
+            "attention: {packed} channels cannot hold query, key and value of {heads} heads; pass a multiple of 3 · heads"
+        );
     }
     on_gpu!(holds(&[qkv]) => attention(qkv, heads));
     if has_kernel(&[qkv]) {
@@ -50,17 +52,17 @@ pub fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     composed(qkv, heads)
 }
 
-/// By the kernels of this crate, on the CPU in f32.
+/// With the kernels of this crate, on the CPU in f32.
 fn fused(isa: Isa, qkv: &Tensor, heads: usize) -> Result<Tensor> {
     qkv.contiguous()?.apply_op1(cpu::Attention::new(isa, heads, qkv.track_op()))
 }
 
-/// The same of plain candle operations: any device, any dtype.
+/// The same with candle's operations, for any device and type.
 fn composed(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let (batch, packed, height, width) = qkv.dims4()?;
     let channels = packed / 3;
     if batch == 0 {
-        // candle has no maximum of no rows.
+        // candle does not compute the maximum of an empty tensor.
         return qkv.narrow(1, 0, channels);
     }
     let head = channels / heads;

@@ -7,7 +7,7 @@ use crate::math::exp;
 use crate::reduce::{LANES, fold, lanewise};
 
 compile_for_isa! {
-    /// `x ← eˣ / Σ eˣ`, where `x` has been written. NaN, and infinity above, make it all NaN.
+    /// `x ← eˣ / Σ eˣ` for initialized `x`. NaN or positive infinity make the whole row NaN.
     pub(super) fn softmax(x: &mut [MaybeUninit<f32>]) = softmax_of
 }
 
@@ -23,7 +23,7 @@ fn softmax_of<const FMA: bool>(x: &mut [MaybeUninit<f32>]) {
     x.iter_mut().for_each(|x| *x *= inverse);
 }
 
-/// The largest number; NaNs are passed over, and come back with the exponentials.
+/// The largest element. NaN is ignored here; the exponentials propagate it.
 #[inline(always)]
 fn highest(x: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if a < b { b } else { a };
@@ -38,7 +38,8 @@ fn highest(x: &[f32]) -> f32 {
 }
 
 compile_for_isa! {
-    /// `g ← p (g − Σ p g)`: from the gradient by the softmax `p` to that by its logits.
+    /// `g ← p (g − Σ p g)`: turns the gradient with respect to the softmax `p` into the gradient
+    /// with respect to its logits.
     pub(super) fn through_softmax(p: &[f32], g: &mut [f32]) = through_softmax_of
 }
 

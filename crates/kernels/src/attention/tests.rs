@@ -59,7 +59,7 @@ fn a_pixel_alone_attends_to_itself() {
 }
 
 #[test]
-fn evaluation_gives_the_same_and_keeps_nothing() {
+fn evaluation_matches_and_keeps_nothing() {
     let qkv = normal(1, &[2, 24, 5, 3]);
     let (tracked, _) = run(DType::F32, std::slice::from_ref(&qkv), |it| attention(&it[0], 2));
     let y = attention(&qkv, 2).unwrap();
@@ -77,13 +77,13 @@ fn views_give_the_same_as_copies() {
 }
 
 #[test]
-fn bits_do_not_depend_on_the_threads() {
+fn bits_do_not_depend_on_threads() {
     assert_thread_invariant(&[normal(1, &[3, 24, 5, 9])], |it| attention(&it[0], 2));
 }
 
 #[test]
-fn extreme_logits_are_as_in_the_composed_form() {
-    // Products of 1e10 in the logits; and a logit of minus infinity, which gets no weight.
+fn extreme_logits_match_the_composed_form() {
+    // Products of 1e10 in the logits, and a logit of minus infinity, whose weight is 0.
     let large = (normal(1, &[1, 6, 3, 3]) * 1e5).unwrap();
     let got = attention(&large, 1).unwrap();
     assert!(error(&got, &composed(&large, 1).unwrap()) < 1e-6);
@@ -96,13 +96,13 @@ fn extreme_logits_are_as_in_the_composed_form() {
 }
 
 #[test]
-fn not_a_number_spreads_over_its_head() {
+fn nan_spreads_over_its_head() {
     let mut numbers = normal(1, &[1, 12, 3, 3]).flatten_all().unwrap().to_vec1::<f32>().unwrap();
     numbers[3] = f32::NAN;
     let qkv = Tensor::from_vec(numbers, (1, 12, 3, 3), &Device::Cpu).unwrap();
     for isa in Isa::all() {
         let y = fused(isa, &qkv, 2).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        // It is in the query of pixel 3 of the first head.
+        // The NaN is in the query of pixel 3 of the first head.
         for (i, y) in y.iter().enumerate() {
             assert_eq!(y.is_nan(), i < 18 && i % 9 == 3, "{i}: {y}");
         }
@@ -110,12 +110,12 @@ fn not_a_number_spreads_over_its_head() {
 }
 
 #[test]
-fn an_empty_batch_gives_an_empty_batch() {
+fn accepts_an_empty_batch() {
     assert_eq!(attention(&normal(1, &[0, 12, 3, 3]), 2).unwrap().dims(), [0, 4, 3, 3]);
 }
 
 #[test]
-fn shapes_that_do_not_fit_are_errors() {
+fn rejects_invalid_shapes() {
     for (channels, heads) in [(12, 3), (12, 0), (10, 1)] {
         let message = attention(&normal(1, &[1, channels, 3, 3]), heads).unwrap_err().to_string();
         assert!(message.contains("query, key and value"), "{message}");

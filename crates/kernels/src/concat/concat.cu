@@ -1,4 +1,5 @@
-// Joining and parting images along their channels: rows of `a` and of `b` numbers, and rows of both.
+// Concatenation and splitting of images along their channels: rows of `a` and `b` elements, and
+// rows of both.
 #include "../gpu/prelude.cuh"
 
 template <typename T>

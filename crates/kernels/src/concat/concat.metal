@@ -1,7 +1,7 @@
-// Joining samples of `a_length` and `b_length` numbers, and taking a part out again.
+// Concatenation of samples of `a_length` and `b_length` elements, and extraction of a part.
 
 struct ConcatSizes {
-    uint count; // numbers written
+    uint count; // elements written
     uint a_length;
     uint b_length;
 };
@@ -20,9 +20,9 @@ struct ConcatSizes {
 FOR_EACH_TYPE(CONCAT)
 
 struct PartSizes {
-    uint count;  // numbers written
-    uint length; // of a sample of x
-    uint start;  // of the part within it
+    uint count;  // elements written
+    uint length; // length of a sample of x
+    uint start;  // start of the part in a sample
     uint part;   // length of the part
 };
 

@@ -1,4 +1,4 @@
-//! Joining channels on the CPU: per sample, one copy after the other.
+//! Concatenation of channels on the CPU: two copies per sample.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::buffer::Output;
 use crate::storage::{dense, tensor, with_dense};
 
-/// Joins two batches along the channels.
+/// Concatenates two batches along the channels.
 pub(crate) struct Concat;
 
 impl CustomOp2 for Concat {
@@ -50,7 +50,8 @@ impl CustomOp2 for Concat {
     }
 }
 
-/// The gradient by an operand of this shape, whose channels begin at `first` in `grad`.
+/// The gradient with respect to an operand of this shape, whose channels begin at `first` in
+/// `grad`.
 pub(crate) fn part(grad: &Tensor, first: usize, operand: &Shape) -> Result<Tensor> {
     let len: usize = grad.dims()[1..].iter().product();
     let part: usize = operand.dims()[1..].iter().product();

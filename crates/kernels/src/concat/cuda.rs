@@ -1,4 +1,4 @@
-//! Joining channels on an NVIDIA GPU.
+//! Concatenation of channels on an NVIDIA GPU.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -13,12 +13,13 @@ pub(super) fn concat(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 struct Concat;
 
-/// Numbers of one sample.
+/// Elements per sample.
 fn width(dims: &[usize]) -> usize {
     dims[1..].iter().product()
 }
 
-/// The gradient by `operand`, whose numbers begin at `start` in every sample of `grad`.
+/// The gradient with respect to `operand`, whose elements begin at `start` in every sample of
+/// `grad`.
 fn part(grad: &Tensor, start: usize, operand: &Tensor) -> Result<Tensor> {
     let reading = Reading::of(grad);
     let grad = reading.operand()?;
@@ -29,7 +30,8 @@ fn part(grad: &Tensor, start: usize, operand: &Tensor) -> Result<Tensor> {
         .output(&mut part, 0)?
         .count(operand.dim(0)? as u64)
         .sizes(&[width(grad.1.dims()), start, width(operand.dims())])?;
-    // SAFETY: parameters as in `concat.cu`; the part lies within every sample of the joined batch.
+    // SAFETY: the parameters match `concat.cu`; the part is within every sample of the joined
+    // batch.
     unsafe { call.launch_for(len)? };
     Ok(tensor(part, operand.shape()))
 }
@@ -46,7 +48,7 @@ impl CustomOp2 for Concat {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        bail!("concat_channels: the arm of the GPU was given a tensor of the CPU")
+        bail!("concat_channels: the GPU implementation received a tensor on the CPU")
     }
 
     fn cuda_fwd(
@@ -66,7 +68,7 @@ impl CustomOp2 for Concat {
             .output(&mut y, 0)?
             .count(batch as u64)
             .sizes(&[width(a_layout.dims()), width(b_layout.dims())])?;
-        // SAFETY: parameters as in `concat.cu`; the public function has compared the shapes.
+        // SAFETY: the parameters match `concat.cu`; the public function has compared the shapes.
         unsafe { call.launch_for(shape.elem_count())? };
         Ok((y, shape))
     }

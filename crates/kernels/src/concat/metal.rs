@@ -1,4 +1,4 @@
-//! Joining channels on an Apple GPU, and taking a part out again.
+//! Concatenation of channels on an Apple GPU, and extraction of a part.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{MetalStorage, Result, Shape, Tensor};
@@ -15,12 +15,13 @@ pub(super) fn concat(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 struct Concat;
 
-/// Numbers of a sample.
+/// Elements per sample.
 fn sample(dims: &[usize]) -> usize {
     dims[1..].iter().product()
 }
 
-/// The gradient by `operand`, whose numbers begin at `start` in every sample of `grad`.
+/// The gradient with respect to `operand`, whose elements begin at `start` in every sample of
+/// `grad`.
 fn part(grad: Operand<'_>, start: usize, operand: &Tensor) -> Result<Tensor> {
     let (device, dtype, count) = (grad.0.device(), grad.0.dtype(), operand.elem_count());
     let [length, part] = [grad.1.dims(), operand.dims()].map(sample);

@@ -1,4 +1,4 @@
-//! Joining images along their channels.
+//! Concatenation of images along their channels.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -14,11 +14,11 @@ mod metal;
 #[cfg(test)]
 mod tests;
 
-/// `[B, C, H, W]` and `[B, D, H, W]` joined into `[B, C + D, H, W]`.
+/// Concatenates `[B, C, H, W]` and `[B, D, H, W]` to `[B, C + D, H, W]`.
 ///
 /// # Errors
 ///
-/// If batch or image size differ.
+/// If batch size or image size differ.
 pub fn concat_channels(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let [a_dims, b_dims] = [image("concat_channels", "a", a)?, image("concat_channels", "b", b)?];
     check_kind("concat_channels", &[("a", a), ("b", b)])?;

@@ -1,4 +1,4 @@
-//! The kernel against candle's `cat`.
+//! The kernel compared with candle's `cat`.
 
 use candle_core::Tensor;
 
@@ -13,7 +13,7 @@ fn operands() -> [Tensor; 2] {
 }
 
 #[test]
-fn the_kernel_agrees_with_candle() {
+fn kernel_agrees_with_candle() {
     let cat = |it: &[Tensor]| Tensor::cat(it, 1);
     assert_agrees("concat", 1e-7, &operands(), |it| concat_channels(&it[0], &it[1]), cat);
     let one = [normal(1, &[1, 1, 1, 1]), normal(2, &[1, 1, 1, 1])];
@@ -35,12 +35,12 @@ fn frozen_operands_get_no_gradient() {
 }
 
 #[test]
-fn bits_do_not_depend_on_the_threads() {
+fn bits_do_not_depend_on_threads() {
     assert_thread_invariant(&operands(), |it| concat_channels(&it[0], &it[1]));
 }
 
 #[test]
-fn empty_batches_and_misfits() {
+fn accepts_empty_batches_and_rejects_invalid_shapes() {
     let (a, b) = (normal(1, &[0, 2, 5, 7]), normal(1, &[0, 3, 5, 7]));
     assert_eq!(concat_channels(&a, &b).unwrap().dims(), [0, 5, 5, 7]);
     let message = concat_channels(&operands()[0], &b).unwrap_err().to_string();

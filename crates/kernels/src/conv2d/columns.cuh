@@ -1,10 +1,11 @@
-// Images as columns of a matrix: a convolution is then one product, which cuBLAS does on tensor
-// cores.
+// Images unrolled into the columns of a matrix. A convolution is then one product, which cuBLAS computes on
+// tensor cores.
 #pragma once
 #include "../gpu/prelude.cuh"
 
-// Row (c, tap) of the columns of image b, at (c · taps + tap) · row_stride + b · image_stride, has the
-// number of channel c that the tap reads for every pixel; zero outside. A thread brings all taps.
+// Row (c, tap) of the columns of image b starts at (c · taps + tap) · row_stride + b · image_stride. For
+// every pixel, it has the element of channel c that the tap reads, or zero outside the image. A thread
+// copies all taps.
 template <typename T>
 __device__ __forceinline__ void fill_columns(const T* x, T* columns, unsigned channels,
                                              unsigned height, unsigned width, unsigned batch,
@@ -27,14 +28,15 @@ __device__ __forceinline__ void fill_columns(const T* x, T* columns, unsigned ch
     }
 }
 
-// turned[c, o · taps + tap] = weight[o, c, taps − 1 − tap]: the weight of the convolution whose output
-// is the gradient by the input.
+// rotated[c, o · taps + tap] = weight[o, c, taps − 1 − tap]: the weight of the convolution that computes
+// the gradient with respect to the input.
 template <typename T>
-__device__ __forceinline__ void turn(const T* weight, T* turned, unsigned outputs,
-                                     unsigned channels, unsigned taps) {
+__device__ __forceinline__ void rotate(const T* weight, T* rotated, unsigned outputs,
+                                       unsigned channels, unsigned taps) {
     FOR_EACH_ELEMENT(i, (unsigned long long)outputs * channels * taps) {
         const unsigned tap = i % taps, output = i / taps % outputs, channel = i / taps / outputs;
-        turned[i] = weight[((unsigned long long)output * channels + channel) * taps + taps - 1 - tap];
+        rotated[i] =
+            weight[((unsigned long long)output * channels + channel) * taps + taps - 1 - tap];
     }
 }
 
@@ -54,9 +56,9 @@ __device__ __forceinline__ void add_bias(const T* bias, T* y, unsigned outputs, 
         fill_columns<T>(x, columns, channels, height, width, batch, kernel, row_stride,            \
                         image_stride);                                                             \
     }                                                                                              \
-    extern "C" __global__ void conv2d_turn_##suffix(const T* weight, T* turned, unsigned outputs,  \
-                                                    unsigned channels, unsigned taps) {            \
-        turn<T>(weight, turned, outputs, channels, taps);                                          \
+    extern "C" __global__ void conv2d_rotate_##suffix(                                             \
+        const T* weight, T* rotated, unsigned outputs, unsigned channels, unsigned taps) {         \
+        rotate<T>(weight, rotated, outputs, channels, taps);                                       \
     }                                                                                              \
     extern "C" __global__ void conv2d_add_bias_##suffix(const T* bias, T* y, unsigned outputs,     \
                                                         unsigned pixels, unsigned batch) {         \

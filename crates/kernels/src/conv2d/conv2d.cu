@@ -1,17 +1,17 @@
-// Convolution with an odd square kernel, stride 1 and padding that keeps the size, as a matrix
-// product: for every tap, weights [O, C] times the image shifted by the tap, [C, pixels].
+// Convolution with an odd square kernel, stride 1 and padding that keeps the size, as a matrix product:
+// for every tap, the weight [O, C] times the image shifted by the tap, [C, pixels].
 //
-// Pixels are those of the whole batch, one after the other: P = B H W.
+// Pixels are numbered through the whole batch: P = B H W.
 #include "../gpu/tile.cuh"
 #include "columns.cuh"
 
-// Geometry of a batch of images, and where the kernel's taps lie.
+// Sizes of a batch of images and of the kernel.
 struct Images {
     unsigned channels, height, width, batch, kernel;
     __device__ __forceinline__ unsigned pixels() const { return height * width; }
 };
 
-// A pixel of the batch.
+// Position of a pixel of the batch.
 struct Pixel {
     int row, column;
     unsigned image, within;
@@ -24,7 +24,7 @@ struct Pixel {
         row = within / images.width;
         column = within % images.width;
     }
-    // Where the tap's number is in a channel, or -1 outside.
+    // Position in a channel of the element that the tap reads, or -1 outside the image.
     __device__ __forceinline__ int at(unsigned tap, const Images& images) const {
         const int half = images.kernel / 2;
         const int i = row + (int)(tap / images.kernel) - half;
@@ -35,9 +35,9 @@ struct Pixel {
     }
 };
 
-// Weights as the product reads them: packed[tap, channel, output], outputs padded with zeros to
-// `stride`, a multiple of four. Weight (output, channel, tap) is at output · output_stride +
-// channel · channel_stride + tap, taps from the last on if `rotated`.
+// Copies the weight in the order of the product: packed[tap, channel, output], with outputs padded by zeros
+// to `stride`, a multiple of four. Weight (output, channel, tap) is at output · output_stride +
+// channel · channel_stride + tap, with taps in reverse order if `rotated`.
 template <typename T>
 __device__ __forceinline__ void pack(const T* weight, float* packed, unsigned outputs,
                                      unsigned channels, unsigned taps, unsigned output_stride,
@@ -51,26 +51,26 @@ __device__ __forceinline__ void pack(const T* weight, float* packed, unsigned ou
     }
 }
 
-// y[b, o, p] = bias[o] + sum over taps and channels. One block a tile of outputs and pixels.
+// y[b, o, p] = bias[o] + sum over taps and channels. One block per tile of outputs and pixels.
 template <typename T, int SIDE>
 __device__ __forceinline__ void convolve(const T* x, const float* packed, const T* bias, T* y,
                                          const Images& images, unsigned outputs, unsigned stride) {
     using Product = Tile<SIDE>;
     constexpr int DEPTH = Product::DEPTH;
-    constexpr unsigned ROWS = TILE_THREADS / SIDE; // channels that are loaded side by side
+    constexpr unsigned ROWS = TILE_THREADS / SIDE; // channels that are loaded at a time
     SHARED(float, weights, [2][DEPTH][Product::STRIDE]);
-    SHARED(float, numbers, [2][DEPTH][Product::STRIDE]);
+    SHARED(float, values, [2][DEPTH][Product::STRIDE]);
     const unsigned pixels = images.pixels(), taps = images.kernel * images.kernel;
     const unsigned first_output = blockIdx.y * SIDE, first_pixel = blockIdx.x * SIDE;
     const unsigned chunks = (images.channels + DEPTH - 1) / DEPTH, steps = taps * chunks;
 
-    // What this thread brings: four outputs of one channel, and four channels of one pixel.
+    // This thread loads four outputs of one channel, and four channels of one pixel.
     const unsigned weight_row = threadIdx.x * 4 / SIDE, weight_column = threadIdx.x * 4 % SIDE;
-    const unsigned number_row = threadIdx.x / SIDE, number_column = threadIdx.x % SIDE;
-    const Pixel pixel(first_pixel + number_column, images);
+    const unsigned value_row = threadIdx.x / SIDE, value_column = threadIdx.x % SIDE;
+    const Pixel pixel(first_pixel + value_column, images);
     const T* image = x + (unsigned long long)pixel.image * images.channels * pixels;
     Four<float> weight;
-    float number[4];
+    float value[4];
 
     const auto load = [&](unsigned step) {
         const unsigned tap = step / chunks, channel = step % chunks * DEPTH;
@@ -83,15 +83,15 @@ __device__ __forceinline__ void convolve(const T* x, const float* packed, const 
         weight = inside ? *reinterpret_cast<const Four<float>*>(packed + place) : zeros;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const unsigned source = channel + number_row + ROWS * i;
+            const unsigned source = channel + value_row + ROWS * i;
             const bool exists = at >= 0 && source < images.channels;
-            number[i] = exists ? to_float(image[source * pixels + at]) : 0.0f;
+            value[i] = exists ? to_float(image[source * pixels + at]) : 0.0f;
         }
     };
     const auto store = [&](unsigned half) {
         *reinterpret_cast<Four<float>*>(&weights[half][weight_row][weight_column]) = weight;
 #pragma unroll
-        for (int i = 0; i < 4; i++) numbers[half][number_row + ROWS * i][number_column] = number[i];
+        for (int i = 0; i < 4; i++) values[half][value_row + ROWS * i][value_column] = value[i];
     };
 
     Product product;
@@ -101,8 +101,8 @@ __device__ __forceinline__ void convolve(const T* x, const float* packed, const 
     __syncthreads();
     for (unsigned step = 0; step < steps; step++) {
         if (step + 1 < steps) load(step + 1);
-        product.add(weights[step % 2], numbers[step % 2]);
-        // The other half was last read before the barrier of the step before.
+        product.add(weights[step % 2], values[step % 2]);
+        // The other half was last read before the barrier of the previous step.
         if (step + 1 < steps) store((step + 1) % 2);
         __syncthreads();
     }
@@ -141,17 +141,17 @@ __device__ __forceinline__ void convolve(const T* x, const float* packed, const 
     }
 }
 
-// partial[split, tap, o, c] = sum over a share of the pixels p of grad[o, p] x[c, p + tap].
-// blockIdx.z is the split and the tap.
+// partial[split, tap, o, c] = sum over some pixels p of grad[o, p] x[c, p + tap]. blockIdx.z is the split
+// and the tap.
 template <typename T, int SIDE>
 __device__ __forceinline__ void correlate(const T* x, const T* grad, float* partial,
                                           const Images& images, unsigned outputs,
                                           unsigned splits) {
     using Product = Tile<SIDE>;
     constexpr int DEPTH = Product::DEPTH;
-    constexpr unsigned ROWS = TILE_THREADS / DEPTH; // channels that are loaded side by side
+    constexpr unsigned ROWS = TILE_THREADS / DEPTH; // channels that are loaded at a time
     SHARED(float, grads, [2][DEPTH][Product::STRIDE]);
-    SHARED(float, numbers, [2][DEPTH][Product::STRIDE]);
+    SHARED(float, values, [2][DEPTH][Product::STRIDE]);
     const unsigned pixels = images.pixels(), taps = images.kernel * images.kernel;
     const unsigned first_output = blockIdx.y * SIDE, first_channel = blockIdx.x * SIDE;
     const unsigned tap = blockIdx.z % taps, split = blockIdx.z / taps;
@@ -159,9 +159,9 @@ __device__ __forceinline__ void correlate(const T* x, const T* grad, float* part
     const unsigned share = (chunks + splits - 1) / splits;
     const unsigned begin = min(split * share, chunks), end = min(begin + share, chunks);
 
-    // What this thread brings: four channels of one pixel, of each operand.
+    // This thread loads four channels of one pixel, of each operand.
     const unsigned depth = threadIdx.x % DEPTH, row = threadIdx.x / DEPTH;
-    float grad_of[4], number[4];
+    float grad_of[4], value[4];
     const auto load = [&](unsigned chunk) {
         const Pixel pixel(chunk * DEPTH + depth, images);
         const int at = pixel.at(tap, images);
@@ -172,16 +172,16 @@ __device__ __forceinline__ void correlate(const T* x, const T* grad, float* part
             const unsigned output = first_output + row + ROWS * i;
             const unsigned channel = first_channel + row + ROWS * i;
             const bool has_grad = pixel.exists && output < outputs;
-            const bool has_number = at >= 0 && channel < images.channels;
+            const bool has_value = at >= 0 && channel < images.channels;
             grad_of[i] = has_grad ? to_float(from[output * pixels]) : 0.0f;
-            number[i] = has_number ? to_float(image[channel * pixels + at]) : 0.0f;
+            value[i] = has_value ? to_float(image[channel * pixels + at]) : 0.0f;
         }
     };
     const auto store = [&](unsigned half) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             grads[half][depth][row + ROWS * i] = grad_of[i];
-            numbers[half][depth][row + ROWS * i] = number[i];
+            values[half][depth][row + ROWS * i] = value[i];
         }
     };
 
@@ -195,7 +195,7 @@ __device__ __forceinline__ void correlate(const T* x, const T* grad, float* part
     for (unsigned chunk = begin; chunk < end; chunk++) {
         const unsigned half = (chunk - begin) % 2;
         if (chunk + 1 < end) load(chunk + 1);
-        product.add(grads[half], numbers[half]);
+        product.add(grads[half], values[half]);
         if (chunk + 1 < end) store(1 - half);
         __syncthreads();
     }
@@ -217,7 +217,7 @@ __device__ __forceinline__ void correlate(const T* x, const T* grad, float* part
                 }
 }
 
-// grad_weight[o, c, tap] = the sum of the splits, in their order.
+// grad_weight[o, c, tap] = sum of the splits, in their order.
 template <typename T>
 __device__ __forceinline__ void sum_splits(const float* partial, T* grad_weight, unsigned matrix,
                                            unsigned taps, unsigned splits) {
@@ -230,7 +230,7 @@ __device__ __forceinline__ void sum_splits(const float* partial, T* grad_weight,
     }
 }
 
-// sums[o] = the sum of grad[b, o, p] over images and pixels. One block a channel.
+// sums[o] = sum of grad[b, o, p] over images and pixels. One block per channel.
 template <typename T>
 __device__ __forceinline__ void sum_channels(const T* grad, T* sums, unsigned outputs,
                                              unsigned pixels, unsigned batch) {
@@ -244,7 +244,7 @@ __device__ __forceinline__ void sum_channels(const T* grad, T* sums, unsigned ou
     if (threadIdx.x == 0) sums[blockIdx.x] = from_float<T>(sum);
 }
 
-// Side of a tile of the gradient by the weight; `cuda.rs` has it, too.
+// Side of a tile of the gradient with respect to the weight, as in `gpu/cuda.rs`.
 constexpr int WEIGHT_SIDE = 64;
 
 #define CONVOLUTION(T, suffix, side)                                                               \
@@ -271,10 +271,10 @@ constexpr int WEIGHT_SIDE = 64;
         pack<T>(weight, packed, outputs, channels, taps, output_stride, channel_stride, rotated,   \
                 stride);                                                                           \
     }                                                                                              \
-    extern "C" __global__ void conv2d_splits_##suffix(const float* partial, T* grad_weight,          \
+    extern "C" __global__ void conv2d_splits_##suffix(const float* partial, T* grad_weight,        \
                                                       unsigned matrix, unsigned taps,              \
                                                       unsigned splits) {                           \
-        sum_splits<T>(partial, grad_weight, matrix, taps, splits);                                   \
+        sum_splits<T>(partial, grad_weight, matrix, taps, splits);                                 \
     }                                                                                              \
     extern "C" __global__ void conv2d_bias_##suffix(const T* grad, T* sums, unsigned outputs,      \
                                                     unsigned pixels, unsigned batch) {             \

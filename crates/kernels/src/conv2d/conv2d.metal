@@ -1,26 +1,26 @@
-// Convolution with stride 1, zero padding that keeps the size and an odd square kernel, as products
-// of tiles: a threadgroup of 256 writes 64 rows by 64 columns, 16 terms at a time, which it puts
-// into shared memory; a thread keeps 4 by 4 sums.
+// Convolution with stride 1, zero padding that keeps the size and an odd square kernel, as products of
+// tiles. A threadgroup of 256 computes 64 rows by 64 columns. It stages 16 terms at a time in shared
+// memory, and each thread keeps 4 by 4 sums.
 //
-// x: [B, C, H, W]; weight: [O, C, k, k]; y: [B, O, H, W]. Columns of a product are the pixels of
-// all samples.
+// x: [B, C, H, W]; weight: [O, C, k, k]; y: [B, O, H, W]. The columns of a product are the pixels of all
+// samples.
 
 constant constexpr uint TILE = 64;   // rows and columns of a threadgroup
 constant constexpr uint DEPTH = 16;  // terms that are staged at a time
-constant constexpr uint STRIDE = 65; // of a staged term, to spread the banks
-constant constexpr uint SIDE = 16;   // threads along a side; each takes every 16th row and column
+constant constexpr uint STRIDE = 65; // elements of a staged term: avoids bank conflicts
+constant constexpr uint SIDE = 16;   // threads along a side; each has every 16th row and column
 constant constexpr uint EACH = 4;    // rows and columns of a thread
 
 struct ConvSizes {
     uint batch;
-    uint inputs;  // channels that are summed over
-    uint outputs; // channels that are written
+    uint inputs;  // input channels
+    uint outputs; // output channels
     uint height;
     uint width;
     uint side;    // k
-    uint flipped; // whether the weight is [inputs, outputs, k, k] and turned by half a turn
+    uint flipped; // 1 if the weight is [inputs, outputs, k, k], rotated by half a turn
     uint biased;
-    uint run; // pixels that a part of the gradient by the weight sums over
+    uint run; // pixels of a partial sum of the gradient with respect to the weight
 };
 
 struct Sums {
@@ -41,7 +41,8 @@ static inline Sums add_products(
     return sums;
 }
 
-// y = bias + Σ over inputs and taps. With `flipped`, the gradient by x from that by y.
+// y = bias + Σ over inputs and taps. With `flipped`, the gradient with respect to x from that with respect
+// to y.
 template <typename T>
 static inline void conv2d(
     device const T* x, device const T* weight, device const T* bias, device T* y,
@@ -50,31 +51,31 @@ static inline void conv2d(
     threadgroup float* b = shared + DEPTH * STRIDE;
     const uint pixels = sizes.height * sizes.width, columns = sizes.batch * pixels;
     const uint taps = sizes.side * sizes.side, half_side = sizes.side / 2;
-    // The pixel that this thread stages: the same one for every term.
+    // Pixel that this thread stages, for every term.
     const uint staged = TILE * tile.x + thread_index % TILE;
     const uint sample = staged / pixels, pixel = staged % pixels;
     const uint row = pixel / sizes.width, column = pixel % sizes.width;
     Sums sums = {};
     for (uint tap = 0; tap < taps; ++tap) {
-        // Outside the image this wraps around and is no row or column either.
+        // Outside the image this wraps around to an invalid row or column.
         const uint i = row + tap / sizes.side - half_side;
         const uint j = column + tap % sizes.side - half_side;
         const bool inside = staged < columns && i < sizes.height && j < sizes.width;
         device const T* source = x;
         if (inside) source += sample * sizes.inputs * pixels + i * sizes.width + j;
-        const uint turned = sizes.flipped != 0 ? taps - 1 - tap : tap;
+        const uint rotated = sizes.flipped != 0 ? taps - 1 - tap : tap;
         for (uint first = 0; first < sizes.inputs; first += DEPTH) {
-            // The last products may still be being read off.
+            // Other threads may still read the previous terms.
             threadgroup_barrier(mem_flags::mem_threadgroup);
             for (uint e = thread_index; e < TILE * DEPTH; e += SIDE * SIDE) {
                 const uint output = TILE * tile.y + e / DEPTH, input = first + e % DEPTH;
-                float number = 0.0f;
+                float value = 0.0f;
                 if (output < sizes.outputs && input < sizes.inputs) {
                     const uint pair = sizes.flipped != 0 ? input * sizes.outputs + output
                                                          : output * sizes.inputs + input;
-                    number = float(weight[pair * taps + turned]);
+                    value = float(weight[pair * taps + rotated]);
                 }
-                a[e % DEPTH * STRIDE + e / DEPTH] = number;
+                a[e % DEPTH * STRIDE + e / DEPTH] = value;
             }
             for (uint e = thread_index; e < TILE * DEPTH; e += SIDE * SIDE) {
                 const uint input = first + e / TILE;
@@ -98,8 +99,8 @@ static inline void conv2d(
     }
 }
 
-// parts[s, o, c, tap] = Σ grad[b, o, i, j] x[b, c, i + u − k/2, j + v − k/2] over run number s of
-// the pixels of all samples. Rows are outputs, columns inputs; tile.z is tap + taps · s.
+// parts[s, o, c, tap] = Σ grad[b, o, i, j] x[b, c, i + u − k/2, j + v − k/2] over run s of the pixels of
+// all samples. Rows are outputs and columns are inputs; tile.z is tap + taps · s.
 template <typename T>
 static inline void through_weight(
     device const T* x, device const T* grad, device float* parts, constant ConvSizes& sizes,
@@ -112,7 +113,7 @@ static inline void through_weight(
     const uint end = min(columns, (part + 1) * sizes.run);
     Sums sums = {};
     for (uint first = part * sizes.run; first < end; first += DEPTH) {
-        // The pixel that this thread stages for every channel.
+        // Pixel that this thread stages, for every channel.
         const uint term = thread_index % DEPTH, at = first + term;
         const uint sample = at / pixels, pixel = at % pixels;
         const uint i = pixel / sizes.width + tap / sizes.side - half_side;

@@ -1,4 +1,4 @@
-//! Convolution on the CPU: which kernel for which shape.
+//! Convolution on the CPU: the choice of the algorithm by shape.
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -13,35 +13,36 @@ use crate::reduce;
 use crate::storage::{dense, tensor, with_dense};
 
 #[cfg(target_arch = "x86_64")]
-use super::{direct::Direct, weight_grad, winograd, winograd::Ragged, winograd::Winograd};
+use super::x86::{direct::Direct, weight_grad, winograd, winograd::Ragged, winograd::Winograd};
 
-/// Channels below which Winograd's transforms cost more than they save.
+/// Fewest channels for Winograd: with fewer, the transforms cost more than they save.
 const WINOGRAD_CHANNELS: usize = 16;
-/// Tiles of 2 by 2 below which they do, too.
+/// Fewest tiles of 2 by 2 for Winograd, for the same reason.
 const SMALL_TILES: usize = 32;
-/// Tiles of 4 by 4 from which they save more than those of 2 by 2.
+/// Fewest tiles of 4 by 4 that save more than tiles of 2 by 2.
 const LARGE_TILES: usize = 64;
-/// Channels from which a matrix product beats the direct kernel where `k` is 1.
+/// Fewest channels at which a matrix product beats the direct kernel for `k = 1`.
 const PRODUCT_CHANNELS: usize = 128;
 
-/// The convolution as an operation of candle's graph.
+/// Convolution as an operation of candle's graph.
 pub(crate) struct Conv2d {
     pub(crate) isa: Isa,
 }
 
-/// How to convolve.
+/// Algorithm of a convolution.
 #[derive(Clone, Copy, Debug)]
 enum Algorithm {
     Portable,
     Direct,
-    /// With tiles of so many rows and columns, 2 or 4.
+    /// Winograd with tiles of this many rows and columns, 2 or 4.
     Winograd(usize),
-    /// With tiles of 4 by 4 that reach beyond the image.
+    /// Winograd with tiles of 4 by 4 that extend beyond the image.
     Ragged,
 }
 
 impl Algorithm {
-    /// For the output, or for the gradient by the input (of [`Geometry::backward`]).
+    /// Algorithm for the output, or for the gradient with respect to the input (of
+    /// [`Geometry::backward`]).
     fn of_convolution(isa: Isa, geometry: &Geometry) -> Self {
         let &Geometry { batch, inputs, outputs, kernel, .. } = geometry;
         if let Isa::Portable = isa {
@@ -63,12 +64,12 @@ impl Algorithm {
         }
     }
 
-    /// For the gradient by the weight.
+    /// Algorithm for the gradient with respect to the weight.
     fn of_weight_gradient(isa: Isa, geometry: &Geometry) -> Self {
         let tiles = geometry.batch * geometry.pixels() / 4;
         match Self::of_convolution(isa, geometry) {
-            // With many channels there is one transformed sum. With fewer, every part of the batch
-            // has one, which is read and written for every few tiles.
+            // With many channels there is one transformed sum. With fewer, each part of the batch
+            // has its own, which is read and written for every few tiles.
             Self::Winograd(size) if many_channels(geometry) => Self::Winograd(size),
             Self::Winograd(_) if tiles <= geometry.inputs.max(geometry.outputs) => Self::Direct,
             Self::Ragged => Self::Direct,
@@ -77,7 +78,7 @@ impl Algorithm {
     }
 }
 
-/// Tiles of 4 by 4 that cover the images.
+/// Number of tiles of 4 by 4 that cover the images.
 fn ragged_tiles(geometry: &Geometry) -> usize {
     geometry.batch * geometry.height.div_ceil(4) * geometry.width.div_ceil(4)
 }
@@ -102,7 +103,7 @@ fn winograd_fits(_: &Geometry, _: usize) -> bool {
     false
 }
 
-/// The kernel for this convolution, with its weights prepared.
+/// Kernel for this convolution, with its weights prepared.
 fn runner<'a>(
     isa: Isa,
     weight: &Weight<'_>,
@@ -130,7 +131,7 @@ fn runner<'a>(
     }
 }
 
-/// `weight * source + bias`, with each sample finished while it is in the cache.
+/// Computes `weight * source + bias`, and calls `finish` on each sample while it is in the cache.
 pub(crate) fn forward(
     isa: Isa,
     source: &Source<'_>,
@@ -143,7 +144,8 @@ pub(crate) fn forward(
     runner::convolve(&*runner, source, geometry, finish)
 }
 
-/// The gradient by the input, with each sample finished while it is in the cache.
+/// Computes the gradient with respect to the input, and calls `finish` on each sample while it is
+/// in the cache.
 pub(crate) fn grad_input(
     isa: Isa,
     grad: &[f32],
@@ -157,7 +159,8 @@ pub(crate) fn grad_input(
     runner::convolve(&*runner, &source, &backward, finish)
 }
 
-/// The same, given to `finish` sample by sample.
+/// Computes the gradient with respect to the input for one sample at a time, which `finish`
+/// consumes.
 pub(crate) fn grad_input_each(
     isa: Isa,
     grad: &[f32],
@@ -171,7 +174,7 @@ pub(crate) fn grad_input_each(
     runner::convolve_each(&*runner, &source, &backward, finish);
 }
 
-/// The gradient `[O, I, k, k]` by the weight.
+/// Computes the gradient `[O, I, k, k]` with respect to the weight.
 pub(crate) fn grad_weight(
     isa: Isa,
     source: &Source<'_>,
@@ -179,7 +182,7 @@ pub(crate) fn grad_weight(
     geometry: &Geometry,
 ) -> Vec<f32> {
     match (Algorithm::of_weight_gradient(isa, geometry), isa) {
-        // Half of a vector of sixteen would be idle.
+        // Half of a vector of 16 would be idle.
         #[cfg(target_arch = "x86_64")]
         (Algorithm::Direct, Isa::Avx512(it)) if geometry.kernel == 3 && geometry.width <= 8 => {
             weight_grad::weight_gradient(it.narrower(), source, grad, geometry)
@@ -204,7 +207,7 @@ pub(crate) fn grad_weight(
     }
 }
 
-/// The sizes, where the public function has checked that the shapes fit.
+/// Sizes of a convolution. The public function has checked that the shapes match.
 pub(crate) fn geometry(x: &Shape, weight: &Shape) -> Result<Geometry> {
     let (batch, inputs, height, width) = x.dims4()?;
     let (outputs, _, kernel, _) = weight.dims4()?;
@@ -227,7 +230,7 @@ impl Conv2d {
         Ok((CpuStorage::F32(y), Shape::from((batch, outputs, height, width))))
     }
 
-    /// The gradient by the input, of this shape.
+    /// Computes the gradient with respect to an input of this shape.
     pub(crate) fn grad_input(&self, x: &Shape, weight: &Tensor, grad: &Tensor) -> Result<Tensor> {
         let geometry = geometry(x, weight.shape())?;
         let grad_x = with_dense(weight, |weight| {
@@ -236,7 +239,7 @@ impl Conv2d {
         tensor(grad_x, x)
     }
 
-    /// The gradient by the weight, of this shape.
+    /// Computes the gradient with respect to a weight of this shape.
     pub(crate) fn grad_weight(&self, x: &Tensor, weight: &Shape, grad: &Tensor) -> Result<Tensor> {
         let geometry = geometry(x.shape(), weight)?;
         let grad_weight = with_dense(x, |x| {
@@ -246,7 +249,7 @@ impl Conv2d {
         tensor(grad_weight, weight)
     }
 
-    /// The gradient by the bias.
+    /// Computes the gradient with respect to the bias.
     pub(crate) fn grad_bias(&self, grad: &Tensor) -> Result<Tensor> {
         let (batch, outputs, height, width) = grad.dims4()?;
         with_dense(grad, |grad| {
@@ -255,7 +258,7 @@ impl Conv2d {
         })
     }
 
-    /// The gradients by input and weight; of a frozen operand there is none.
+    /// Computes the gradients with respect to the input and the weight, except for frozen operands.
     fn backward(
         &self,
         x: &Tensor,

@@ -1,11 +1,11 @@
-//! The sizes of one convolution.
+//! Sizes of a convolution.
 
 /// A convolution with stride 1 that keeps the image size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     /// Images.
     pub(crate) batch: usize,
-    /// Channels of an input image, over which the convolution sums.
+    /// Channels of an input image; the convolution sums over them.
     pub(crate) inputs: usize,
     /// Channels of an output image.
     pub(crate) outputs: usize,
@@ -23,17 +23,17 @@ impl Geometry {
         self.height * self.width
     }
 
-    /// Numbers in a kernel.
+    /// Elements of a kernel.
     pub(crate) fn taps(&self) -> usize {
         self.kernel * self.kernel
     }
 
-    /// Numbers of the output batch.
+    /// Elements of the output batch.
     pub(crate) fn output_len(&self) -> usize {
         self.batch * self.outputs * self.pixels()
     }
 
-    /// The convolution whose output is the gradient by the input.
+    /// The convolution that computes the gradient with respect to the input.
     pub(crate) fn backward(self) -> Self {
         Self { inputs: self.outputs, outputs: self.inputs, ..self }
     }

@@ -6,35 +6,21 @@ use super::gpu::on_gpu;
 use super::isa::Isa;
 use super::operand::{check_kind, image};
 use super::storage::has_kernel;
-
 #[cfg(feature = "cuda")]
-mod columns;
-pub(super) mod cpu;
-#[cfg(feature = "cuda")]
-mod cuda;
-mod geometry;
-#[cfg(feature = "cuda")]
-mod launch;
+use gpu::cuda;
 #[cfg(feature = "metal")]
-mod metal;
+use gpu::metal;
+
+pub(super) mod cpu;
+pub(super) mod geometry;
+mod gpu;
+mod padded;
 mod portable;
 pub(super) mod runner;
 pub(super) mod source;
 mod weight;
-
 #[cfg(target_arch = "x86_64")]
-mod direct;
-#[cfg(target_arch = "x86_64")]
-mod eight;
-mod padded;
-#[cfg(target_arch = "x86_64")]
-mod sixteen;
-#[cfg(target_arch = "x86_64")]
-mod weight_grad;
-#[cfg(target_arch = "x86_64")]
-pub(super) mod width;
-#[cfg(target_arch = "x86_64")]
-pub(super) mod winograd;
+pub(super) mod x86;
 
 #[cfg(test)]
 mod tests;
@@ -53,7 +39,7 @@ mod tests;
 ///
 /// # Errors
 ///
-/// If the shapes do not fit or the kernel is not odd and square.
+/// If the shapes do not match, or the kernel is not odd and square.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     check(x, weight, bias)?;
     on_gpu!(holds(&[x, weight, bias.unwrap_or(weight)]) => conv2d(x, weight, bias));
@@ -66,26 +52,31 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 
 /// [`conv2d`] without bias and with `padding` zeros on every side instead of `k/2`.
 ///
-/// Returns `[B, O, H + 2(padding − k/2), W + 2(padding − k/2)]`. Where a convolution is fused with
-/// a resampling filter (EDM's `fused_resample`), the convolution pads for both.
+/// Returns `[B, O, H + 2(padding − k/2), W + 2(padding − k/2)]`. A convolution that is fused with a
+/// resampling filter (EDM's `fused_resample`) pads for both.
 ///
 /// # Errors
 ///
-/// As [`conv2d`], and if `padding < k/2`, or it is larger than the image and the kernel together.
+/// As for [`conv2d`], and if `padding` is less than `k/2`, or more than the sides of the image and
+/// the kernel together.
 pub fn conv2d_padded(x: &Tensor, weight: &Tensor, padding: usize) -> Result<Tensor> {
     check(x, weight, None)?;
-    let Some(extra) = padding.checked_sub(weight.dim(3)? / 2) else {
-        bail!("conv2d_padded: padding {padding} is less than half the kernel {:?}", weight.shape())
+    let half = weight.dim(3)? / 2;
+    let Some(extra) = padding.checked_sub(half) else {
+        let shape = weight.shape();
+        bail!(
+            "conv2d_padded: padding {padding} is too small for weight {shape:?}, use {half} or more"
+        )
     };
     let (height, width) = (x.dim(2)?, x.dim(3)?);
     if height.max(width) + weight.dim(3)? < extra {
-        bail!("conv2d_padded: padding {padding} is more than images of {height}×{width} can use");
+        bail!("conv2d_padded: padding {padding} is too large for images of {height}x{width}");
     }
     let x = x.pad_with_zeros(2, extra, extra)?.pad_with_zeros(3, extra, extra)?;
     conv2d(&x, weight, None)
 }
 
-/// By the kernels of this crate, on the CPU in f32.
+/// Runs the kernels of this crate, on the CPU in f32.
 fn fused(isa: Isa, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
@@ -94,7 +85,7 @@ fn fused(isa: Isa, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
     }
 }
 
-/// The same of plain candle operations: any device, any dtype.
+/// Runs plain candle operations, on any device and for any dtype.
 fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let y = x.conv2d(weight, weight.dim(3)? / 2, 1, 1, 1)?;
     match bias {
@@ -109,14 +100,18 @@ fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
         bail!("conv2d: weight {:?} is not [O, C, k, k]", weight.shape())
     };
     if channels * height * width * out == 0 {
-        bail!("conv2d: x {:?} or weight {:?} has no numbers", x.shape(), weight.shape());
+        bail!("conv2d: x {:?} or weight {:?} has no elements", x.shape(), weight.shape());
     }
     if channels != channels_in || rows != cols || rows.is_multiple_of(2) {
-        bail!("conv2d: weight {:?} does not fit x {:?}", weight.shape(), x.shape());
+        bail!(
+            "conv2d: weight {:?} does not match x {:?}: it must be [O, {channels}, k, k] with an odd k",
+            weight.shape(),
+            x.shape()
+        );
     }
     match bias {
         Some(bias) if bias.dims() != [out] => {
-            bail!("conv2d: bias {:?} does not fit weight {:?}", bias.shape(), weight.shape())
+            bail!("conv2d: bias {:?} does not match weight {:?}", bias.shape(), weight.shape())
         }
         _ => check_kind("conv2d", &[("x", x), ("weight", weight), ("bias", bias.unwrap_or(x))]),
     }

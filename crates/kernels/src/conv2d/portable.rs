@@ -1,8 +1,9 @@
 //! Convolution as a matrix product, on any processor and for any odd kernel.
 //!
-//! An image is unrolled into the matrix `[I · k², H · W]` of what each kernel position reads
-//! (unless `k = 1`, where it is that matrix already); the weight `[O, I · k²]` times it is the
-//! output. It is also what convolutions with `k = 1` and many channels run on everywhere.
+//! An image is unrolled into the matrix `[I · k², H · W]` of the pixels that each tap reads; with
+//! `k = 1`, the image is that matrix already. The output is the product of the weight `[O, I · k²]`
+//! and this matrix. On every processor, convolutions with `k = 1` and many channels use this
+//! algorithm.
 
 use std::ops::Range;
 
@@ -16,11 +17,11 @@ use super::weight::Weight;
 use crate::buffer::with_scratch;
 use crate::product::{Matrix, add_product, product};
 
-/// Images are summed in at most this many parts for the weight's gradient: a constant, so that
+/// Largest number of partial sums over images for the weight's gradient. It is a constant, so that
 /// results do not depend on the number of threads.
 const PARTS: usize = 8;
 
-/// The convolution with any kernel.
+/// Convolution with a kernel of any size.
 pub(super) struct Product<'a> {
     geometry: &'a Geometry,
     matrix: Vec<f32>,
@@ -47,7 +48,7 @@ impl Runner for Product<'_> {
         let (pixels, rows) = (geometry.pixels(), geometry.inputs * geometry.taps());
         let len = geometry.outputs * pixels;
         for (i, sample) in samples.enumerate() {
-            // SAFETY: the caller's word for an output of `samples` images.
+            // SAFETY: the caller vouches for an output of `samples` images.
             let y = unsafe { std::slice::from_raw_parts_mut(y.add(i * len).cast(), len) };
             source.with_dense(sample, |x| {
                 with_unrolled(x, geometry, |columns| {
@@ -56,14 +57,14 @@ impl Runner for Product<'_> {
                 });
             });
             for (y, bias) in y.chunks_mut(pixels).zip(bias.unwrap_or_default()) {
-                // SAFETY: the product has written all of the image.
+                // SAFETY: the product has initialized all of the image.
                 y.iter_mut().for_each(|it| *unsafe { it.assume_init_mut() } += bias);
             }
         }
     }
 }
 
-/// The gradient `[O, I, k, k]` by the weight, from the input and the output's gradient.
+/// Computes the gradient `[O, I, k, k]` with respect to the weight.
 pub(super) fn weight_gradient(source: &Source<'_>, grad: &[f32], geometry: &Geometry) -> Vec<f32> {
     if geometry.kernel == 1 {
         return product_gradient(source, grad, geometry);
@@ -92,10 +93,10 @@ pub(super) fn weight_gradient(source: &Source<'_>, grad: &[f32], geometry: &Geom
     total
 }
 
-/// [`weight_gradient`] for `k = 1`, where nothing is unrolled: tasks share out the outputs, so that
-/// there is one sum and each of its numbers is summed in the order of the images.
+/// Computes [`weight_gradient`] for `k = 1`, without unrolling. Tasks divide the outputs, so each
+/// element is one sum in the order of the images.
 fn product_gradient(source: &Source<'_>, grad: &[f32], geometry: &Geometry) -> Vec<f32> {
-    /// Outputs of a task, at least: with fewer, packing the images would not pay.
+    /// Fewest outputs of a task: with fewer, packing the images costs more than it saves.
     const TASK: usize = 64;
     let &Geometry { batch, inputs, outputs, .. } = geometry;
     let pixels = geometry.pixels();

@@ -1,5 +1,5 @@
-//! What the convolutions share: images are shared out to the threads, each is finished while it is
-//! in the cache.
+//! Distribution of the images to the threads, which all convolutions share. Each image is finished
+//! while it is in the cache.
 
 use std::ops::Range;
 
@@ -11,22 +11,22 @@ use crate::buffer::{Output, with_scratch};
 
 /// A convolution with its weights prepared.
 pub(super) trait Runner: Sync {
-    /// Images that make a task worth its while.
+    /// Number of images of a task; with fewer, starting it costs too much.
     fn images(&self) -> usize;
 
-    /// Convolves some samples of `source`, which is of the convolution's geometry.
+    /// Convolves some samples of `source`, whose sizes are those of the convolution.
     ///
     /// # Safety
     ///
-    /// `y` is valid for writing `samples · outputs · pixels` numbers, which no other thread uses;
-    /// afterwards they are written.
+    /// `samples · outputs · pixels` elements of `y` are writable, and no other thread uses them.
+    /// The function initializes all of them.
     unsafe fn run(&self, source: &Source<'_>, samples: Range<usize>, y: *mut f32);
 }
 
-/// Finishes the output `[O, P]` of one sample: adds what is to be added, say.
+/// Function that finishes the output `[O, P]` of one sample, for example by adding a term.
 pub(crate) type Finish<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
 
-/// The whole output.
+/// Computes the whole output.
 pub(super) fn convolve(
     runner: &dyn Runner,
     source: &Source<'_>,
@@ -38,8 +38,7 @@ pub(super) fn convolve(
     output.par_chunks(runner.images() * image).enumerate().for_each(|(task, y)| {
         let first = task * runner.images();
         let samples = first..first + y.len() / image;
-        // SAFETY: `y` is the output of these samples, and nobody else's; once the runner has
-        // written it, it is initialised.
+        // SAFETY: only this task has the output of these samples. The runner initializes it.
         let y = unsafe {
             runner.run(source, samples.clone(), y.as_mut_ptr().cast());
             y.assume_init_mut()
@@ -50,7 +49,7 @@ pub(super) fn convolve(
     unsafe { output.assume_written() }
 }
 
-/// The output of each sample is given to `finish`, and forgotten.
+/// Computes the output of each sample, which `finish` consumes.
 pub(super) fn convolve_each(
     runner: &dyn Runner,
     source: &Source<'_>,

@@ -1,4 +1,4 @@
-//! What a convolution reads: images as they are, or normalised on the way.
+//! Input of a convolution: images, optionally normalized as they are read.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use crate::buffer::{as_uninit, with_scratch};
 use crate::channels::Channels;
 use crate::group_norm::normal::Normal;
 
-/// Images, and what is done to them before they are convolved.
+/// Images, and the normalization that is applied before the convolution.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     images: Channels<'a>,
@@ -18,24 +18,24 @@ pub(crate) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Images as they are.
+    /// Images without normalization.
     pub(crate) fn plain(images: Channels<'a>) -> Self {
         Self { images, normal: None }
     }
 
-    /// Images to be normalised.
-    pub(crate) fn normalised(images: Channels<'a>, normal: &'a Normal) -> Self {
+    /// Images that are normalized as they are read.
+    pub(crate) fn normalized(images: Channels<'a>, normal: &'a Normal) -> Self {
         Self { images, normal: Some(normal) }
     }
 
-    /// The numbers of some samples, if they can be read where they are.
+    /// Returns the elements of some samples, if they can be read in place.
     pub(super) fn as_plain(&self, samples: Range<usize>) -> Option<&'a [f32]> {
         let all = self.images.as_one().filter(|_| self.normal.is_none())?;
         let image = self.images.count() * self.images.pixels();
         Some(&all[samples.start * image..samples.end * image])
     }
 
-    /// Writes some samples into `target`, all of it.
+    /// Writes some samples to `target`, and initializes all of it.
     pub(super) fn fill(&self, padded: &Padded, samples: Range<usize>, target: &mut [f32]) {
         let channels = self.images.count();
         let mut targets = target.chunks_exact_mut(padded.channel);
@@ -46,7 +46,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// All of some samples, padded; in a buffer of their own unless they can be read where they are.
+    /// Returns some samples, padded: in a new buffer, unless they can be read in place.
     pub(super) fn filled(&self, padded: &Padded, samples: Range<usize>) -> Cow<'a, [f32]> {
         if let Some(x) = self.as_plain(samples.clone()).filter(|_| padded.is_plain()) {
             return Cow::Borrowed(x);
@@ -59,7 +59,7 @@ impl<'a> Source<'a> {
         Cow::Owned(filled)
     }
 
-    /// Writes one channel of a sample into `target`, all of it.
+    /// Writes one channel of a sample to `target`, and initializes all of it.
     pub(super) fn fill_channel(
         &self,
         padded: &Padded,
@@ -67,8 +67,7 @@ impl<'a> Source<'a> {
         channel: usize,
         target: &mut [f32],
     ) {
-        /// Pixels of a row below which it is normalised with the others: loops over vectors
-        /// have hardly begun when it ends.
+        /// Shorter rows are normalized together: a loop over the vectors of one would be too short.
         const SHORT_ROW: usize = 32;
         let x = self.images.channel(sample, channel);
         let image = padded.clear_border(target);
@@ -87,7 +86,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Runs `f` on the numbers `[C, P]` of one sample.
+    /// Runs `f` on the elements `[C, P]` of one sample.
     pub(super) fn with_dense<R>(&self, sample: usize, f: impl FnOnce(&[f32]) -> R) -> R {
         if let Some(x) = self.as_plain(sample..sample + 1) {
             return f(x);

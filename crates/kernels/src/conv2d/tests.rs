@@ -1,4 +1,4 @@
-//! The kernels against the composed form.
+//! Comparison of the kernels with the composed form.
 
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
@@ -14,8 +14,8 @@ const TOLERANCE: f64 = 1e-5;
 /// Batch, inputs, outputs, height, width, kernel.
 type Sizes = [usize; 6];
 
-/// Shapes that between them take every path: direct and Winograd, forward, by input, by weight;
-/// full and ragged blocks of channels, vectors of pixels, tiles, tasks.
+/// Shapes that together reach every path: direct and Winograd, forward and both gradients; full and
+/// partial blocks of channels, vectors of pixels, tiles and tasks.
 #[rustfmt::skip]
 const SIZES: [Sizes; 40] = [
     // direct
@@ -27,15 +27,15 @@ const SIZES: [Sizes; 40] = [
     [7, 16, 64,  8,  8, 3], [9, 24, 16,  4,  4, 3], [3, 16, 17, 10, 12, 3], [5, 20, 40, 2, 4, 3],
     [4, 16, 16, 16, 20, 3], [5, 16, 17, 32,  8, 3], [4, 20, 16, 16, 16, 3], [17, 17, 24, 8, 8, 3],
     [66, 16, 16, 4, 4, 3],
-    // Winograd in tiles that reach beyond the image, or just do not
+    // Winograd in tiles that extend beyond the image, or end at its edge
     [2, 16, 19, 35, 35, 3], [17, 17, 16, 7, 7, 3], [66, 16, 24, 2, 2, 3], [64, 16, 16, 1, 3, 3],
     [3, 18, 33, 17, 31, 3], [16, 16, 16, 5, 8, 3], [4, 16, 16, 14, 14, 3],
     // with many channels
     [2, 100, 97, 8, 12, 3], [1, 96, 128, 4,  4, 3], [9, 97, 96, 2, 4, 3], [1, 96, 96, 64, 64, 3],
     [345, 96, 97, 2, 4, 3],
-    // a matrix product; a Winograd convolution with the direct gradient by the weight
+    // a matrix product; Winograd with the direct gradient with respect to the weight
     [2, 128, 130, 3, 3, 1], [2, 70, 70, 8, 8, 3],
-    // no kernel of that size
+    // a size without a vector kernel
     [2,  3,  4,  6,  9, 5],
 ];
 
@@ -76,7 +76,7 @@ fn kernels_agree_with_the_composed_form_in_f64() {
 }
 
 #[test]
-fn the_composed_form_in_f32_agrees_with_itself_in_f64() {
+fn composed_form_in_f32_agrees_with_f64() {
     let args = operands([3, 19, 17, 6, 16, 3]);
     let form = |args: &[Tensor]| composed(&args[0], &args[1], Some(&args[2]));
     assert_agrees("composed", TOLERANCE, &args, form, form);
@@ -86,7 +86,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn random_shapes_agree(
+    fn kernels_agree_for_random_shapes(
         batch in 1usize..4, inputs in 1usize..24, outputs in 1usize..24,
         height in 1usize..20, width in 1usize..20, half in 0usize..2,
     ) {
@@ -97,7 +97,7 @@ proptest! {
 }
 
 #[test]
-fn views_give_the_same_as_copies() {
+fn views_and_copies_give_equal_results() {
     for sizes in [[3, 19, 17, 6, 16, 3], [2, 5, 6, 7, 9, 3], [2, 5, 6, 4, 8, 1]] {
         let [x, weight, bias] = operands(sizes);
         let expected = conv2d(&x, &weight, Some(&bias)).unwrap();
@@ -110,7 +110,7 @@ fn views_give_the_same_as_copies() {
 }
 
 #[test]
-fn a_gradient_that_is_a_view_gives_the_same() {
+fn accepts_gradient_that_is_a_view() {
     let [x, weight, _] = operands([2, 5, 6, 7, 9, 3]);
     let transposed = |args: &[Tensor]| conv2d(&args[0], &args[1], None)?.transpose(2, 3);
     assert_agrees("transposed", TOLERANCE, &[x, weight], transposed, |args| {
@@ -119,7 +119,7 @@ fn a_gradient_that_is_a_view_gives_the_same() {
 }
 
 #[test]
-fn bits_do_not_depend_on_the_threads() {
+fn results_do_not_depend_on_thread_count() {
     for sizes in [[5, 32, 33, 8, 8, 3], [5, 6, 7, 9, 11, 3], [5, 40, 9, 8, 8, 1]] {
         for isa in Isa::all() {
             assert_thread_invariant(&operands(sizes), |args| {
@@ -130,7 +130,7 @@ fn bits_do_not_depend_on_the_threads() {
 }
 
 #[test]
-fn frozen_operands_get_no_gradient() {
+fn frozen_operands_have_no_gradient() {
     for sizes in [[2, 16, 16, 8, 8, 3], [2, 3, 5, 4, 4, 1]] {
         assert_frozen_arguments_get_no_gradient(&operands(sizes), |args| {
             conv2d(&args[0], &args[1], Some(&args[2]))
@@ -139,13 +139,13 @@ fn frozen_operands_get_no_gradient() {
 }
 
 #[test]
-fn not_a_number_spreads_to_every_output_that_reads_it() {
+fn nan_reaches_every_output_that_reads_it() {
     for isa in Isa::all() {
         for sizes in [[1, 16, 16, 16, 16, 3], [1, 2, 3, 16, 16, 3], [1, 2, 3, 16, 16, 1]] {
             let [x, weight, _] = operands(sizes);
-            let mut numbers = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            numbers[16 * 5 + 5] = f32::NAN;
-            let x = Tensor::from_vec(numbers, x.shape(), &Device::Cpu).unwrap();
+            let mut elements = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            elements[16 * 5 + 5] = f32::NAN;
+            let x = Tensor::from_vec(elements, x.shape(), &Device::Cpu).unwrap();
             let y = fused(isa, &x, &weight, None).unwrap();
             let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             for channel in y.chunks(16 * 16) {
@@ -157,7 +157,7 @@ fn not_a_number_spreads_to_every_output_that_reads_it() {
 }
 
 #[test]
-fn an_empty_batch_gives_an_empty_batch() {
+fn empty_batch_gives_empty_output() {
     for sizes in [[0, 16, 16, 8, 8, 3], [0, 2, 3, 5, 5, 1]] {
         for isa in Isa::all() {
             let [x, weight, bias] = operands(sizes);
@@ -171,7 +171,7 @@ fn an_empty_batch_gives_an_empty_batch() {
 }
 
 #[test]
-fn more_padding_keeps_what_it_had() {
+fn padded_form_agrees_with_candle() {
     let [x, weight, _] = operands([2, 5, 6, 7, 9, 3]);
     assert_agrees(
         "padded",
@@ -185,7 +185,7 @@ fn more_padding_keeps_what_it_had() {
 }
 
 #[test]
-fn shapes_that_do_not_fit_are_errors() {
+fn rejects_mismatched_shapes() {
     let x = normal(1, &[2, 3, 8, 8]);
     #[rustfmt::skip]
     let table: [(&[usize], &[usize], &str); 4] = [

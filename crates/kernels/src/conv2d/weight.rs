@@ -1,16 +1,17 @@
-//! Weights as the kernels read them.
+//! Weights in the order in which the kernels read them.
 
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
 
-/// A weight `[O, I, k, k]`, seen by the convolution that it defines or by that one's gradient.
+/// A weight `[O, I, k, k]`, for the forward convolution or for the gradient with respect to its
+/// input.
 ///
-/// The gradient by the input is a convolution of the output's gradient, with the roles of the
-/// channels exchanged and the kernels rotated by half a turn.
+/// That gradient is a convolution of the output's gradient, with input and output channels
+/// exchanged and the kernels rotated by half a turn.
 #[derive(Clone, Copy)]
 pub(super) struct Weight<'a> {
-    numbers: &'a [f32],
+    elements: &'a [f32],
     outputs: usize,
     inputs: usize,
     taps: usize,
@@ -20,37 +21,37 @@ pub(super) struct Weight<'a> {
 }
 
 impl<'a> Weight<'a> {
-    /// The weight of `geometry`, as it is.
-    pub(super) fn forward(numbers: &'a [f32], geometry: &Geometry) -> Self {
+    /// Weight of `geometry`, unchanged.
+    pub(super) fn forward(elements: &'a [f32], geometry: &Geometry) -> Self {
         let (outputs, inputs, taps) = (geometry.outputs, geometry.inputs, geometry.taps());
         let (output_stride, input_stride) = (inputs * taps, taps);
-        Self { numbers, outputs, inputs, taps, output_stride, input_stride, rotated: false }
+        Self { elements, outputs, inputs, taps, output_stride, input_stride, rotated: false }
     }
 
-    /// The weight of `geometry.backward()`, where `numbers` are those of `geometry`.
-    pub(super) fn backward(numbers: &'a [f32], geometry: &Geometry) -> Self {
+    /// Weight of `geometry.backward()`, from the `elements` of the weight of `geometry`.
+    pub(super) fn backward(elements: &'a [f32], geometry: &Geometry) -> Self {
         let (outputs, inputs, taps) = (geometry.inputs, geometry.outputs, geometry.taps());
         let (output_stride, input_stride) = (taps, outputs * taps);
-        Self { numbers, outputs, inputs, taps, output_stride, input_stride, rotated: true }
+        Self { elements, outputs, inputs, taps, output_stride, input_stride, rotated: true }
     }
 
-    /// The kernel from channel `input` to channel `output`, row by row.
+    /// Returns the kernel from channel `input` to channel `output`, as a function of the tap.
     pub(super) fn kernel(&self, output: usize, input: usize) -> impl Fn(usize) -> f32 + use<'a> {
         let start = output * self.output_stride + input * self.input_stride;
-        let kernel = &self.numbers[start..start + self.taps];
+        let kernel = &self.elements[start..start + self.taps];
         let (last, rotated) = (self.taps - 1, self.rotated);
         move |tap| kernel[if rotated { last - tap } else { tap }]
     }
 
-    /// The numbers of that kernel for `k = 3` as they are, from the last one on if they
+    /// Returns the elements of that kernel for `k = 3`, in reverse order if they
     /// [are rotated](Self::is_rotated).
     #[cfg(target_arch = "x86_64")]
     pub(super) fn kernel_3x3(&self, output: usize, input: usize) -> &'a [f32; 9] {
         let start = output * self.output_stride + input * self.input_stride;
-        self.numbers[start..].first_chunk().expect("every kernel has nine numbers")
+        self.elements[start..].first_chunk().expect("every kernel has nine elements")
     }
 
-    /// Whether kernels are read from the last number on.
+    /// Returns true if the elements of a kernel are read in reverse order.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn is_rotated(&self) -> bool {
         self.rotated
@@ -66,7 +67,7 @@ impl<'a> Weight<'a> {
         self.outputs
     }
 
-    /// A matrix `[O, I · k²]`, row by row.
+    /// Copies the weight to a matrix `[O, I · k²]`, row by row.
     pub(super) fn matrix(&self) -> Vec<f32> {
         let row = self.inputs * self.taps;
         let mut matrix = vec![0.0; self.outputs * row];
@@ -79,8 +80,8 @@ impl<'a> Weight<'a> {
         matrix
     }
 
-    /// `[O / size, I, k², size]`: for each step of the sum, the numbers that a block of `size`
-    /// output channels multiplies by. Channels beyond the last are zero.
+    /// Copies the weight to `[O / size, I, k², size]`: for each term of the sum, the factors of a
+    /// block of `size` output channels. Channels beyond the last are zero.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn blocked(&self, size: usize) -> Vec<f32> {
         let block_len = self.inputs * self.taps * size;

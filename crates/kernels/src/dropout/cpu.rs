@@ -1,4 +1,4 @@
-//! Dropout on the CPU, one sample a task.
+//! Dropout on the CPU, one sample per task.
 
 use std::sync::Mutex;
 
@@ -17,7 +17,7 @@ pub(crate) struct Dropout {
     p: f64,
     stream: NoiseStream,
     position: u64,
-    /// 1 where a number stays, left by the forward pass for the backward pass.
+    /// 1 for elements that are kept; set by the forward pass for the backward pass.
     keep: Mutex<Vec<u8>>,
 }
 
@@ -26,14 +26,14 @@ impl Dropout {
         Self { isa, p, stream, position, keep: Mutex::default() }
     }
 
-    /// The gradient by the operand.
+    /// The gradient with respect to the operand.
     pub(crate) fn gradient(&self, grad: &Tensor) -> Result<Tensor> {
         let keep = self.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let grad_x = with_dense(grad, |grad| Ok(self.apply(grad, &keep)))?;
         tensor(grad_x, grad.shape())
     }
 
-    /// The numbers that stay, divided by `1 − p`.
+    /// The kept elements divided by `1 − p`, and zeros.
     fn apply(&self, x: &[f32], keep: &[u8]) -> Vec<f32> {
         const TASK: usize = 16_384;
         let factor = (1.0 / (1.0 - self.p)) as f32;

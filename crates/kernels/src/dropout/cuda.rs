@@ -1,5 +1,5 @@
-//! Dropout on an NVIDIA GPU. The mask is a pure function of its coordinates: the backward pass draws
-//! it again instead of keeping it.
+//! Dropout on an NVIDIA GPU. The mask is a pure function of its coordinates, so the backward pass
+//! recomputes it.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
@@ -36,7 +36,8 @@ impl Dropout {
             .count(self.position)
             .float(self.p)
             .float(1.0 / (1.0 - self.p));
-        // SAFETY: parameters as in `dropout.cu`; blocks of four cover the rows, cut off at their ends.
+        // SAFETY: the parameters match `dropout.cu`; blocks of four cover the rows, clipped at
+        // their ends.
         unsafe { call.launch_for(rows * width.div_ceil(4))? };
         Ok(y)
     }
@@ -48,7 +49,7 @@ impl CustomOp1 for Dropout {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("dropout: the arm of the GPU was given a tensor of the CPU")
+        bail!("dropout: the GPU implementation received a tensor on the CPU")
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {

@@ -1,5 +1,5 @@
-// Dropout: a number stays where its uniform number is at least p, and is then multiplied by
-// `factor`. The mask is drawn anew in the backward pass. One thread a block of four numbers.
+// Dropout: an element is kept if its uniform number is at least p, and then multiplied by `factor`.
+// The backward pass recomputes the mask. One thread per block of four elements.
 #include "../noise/philox.cuh"
 
 template <typename T>
@@ -13,7 +13,7 @@ __device__ __forceinline__ void drop(const T* x, T* y, unsigned long long rows, 
         const Words words = philox(seed, stream, start + row, block);
         for (unsigned j = 0; j < 4 && block * 4 + j < width; j++) {
             const unsigned long long at = row * width + block * 4 + j;
-            // A product, so that NaN stays.
+            // A product, which propagates NaN.
             y[at] = from_float<T>(to_float(x[at]) * (uniform_of(words.of[j]) >= p ? factor : 0.0f));
         }
     }

@@ -1,5 +1,5 @@
-// Dropout: y = x times `factor` where 24 random bits reach `threshold`, times 0 elsewhere (so that
-// NaN stays). One thread four numbers; the same masks as on the CPU.
+// Dropout: y = x times `factor` where 24 random bits reach `threshold`, times 0 elsewhere, which
+// propagates NaN. One thread per four elements. The masks are the same as on the CPU.
 
 struct DropoutFactors {
     uint threshold;

@@ -5,11 +5,11 @@ use std::mem::MaybeUninit;
 use crate::isa::compile_for_isa;
 use crate::noise::NoiseStream;
 
-/// Blocks (of four words each) that are computed side by side.
+/// Number of blocks, of four words each, that are computed together.
 const LANES: usize = 8;
 
 compile_for_isa! {
-    /// Whether each number of a sample stays: where its uniform number is at least `p`.
+    /// Writes 1 for each element of a sample whose uniform number is at least `p`, else 0.
     pub(super) fn keep(stream: NoiseStream, position: u64, p: f32, keep: &mut [u8]) = keep_of
 }
 
@@ -18,7 +18,7 @@ fn keep_of<const FMA: bool>(stream: NoiseStream, position: u64, p: f32, keep: &m
     let threshold = threshold(p);
     for (i, keep) in keep.chunks_mut(4 * LANES).enumerate() {
         let words = words(stream, position, (i * LANES) as u32);
-        // The four flags of a block, as the bytes of an integer.
+        // The four flags of a block as the bytes of an integer.
         let mut flags = [0u64; LANES];
         for (lane, flags) in flags.iter_mut().enumerate() {
             for (byte, words) in words.iter().enumerate() {
@@ -33,7 +33,7 @@ fn keep_of<const FMA: bool>(stream: NoiseStream, position: u64, p: f32, keep: &m
     }
 }
 
-/// The least 24 random bits that [`NoiseStream::uniform_tensor`] makes a number of at least `p`.
+/// The smallest 24 random bits that [`NoiseStream::uniform_tensor`] maps to at least `p`.
 pub(super) fn threshold(p: f32) -> u64 {
     let uniform = |bits: u32| (bits as f32 + 0.5) * 2f32.powi(-24);
     let (mut low, mut high) = (0, 1 << 24);
@@ -45,7 +45,7 @@ pub(super) fn threshold(p: f32) -> u64 {
 }
 
 compile_for_isa! {
-    /// `y = x` times `factor` where it stays, times 0 elsewhere (so that NaN stays).
+    /// `y = x` times `factor` if kept, else times 0, which propagates NaN.
     pub(super) fn apply(x: &[f32], keep: &[u8], factor: f32, y: &mut [MaybeUninit<f32>])
         = apply_to
 }
@@ -59,7 +59,7 @@ fn apply_to<const FMA: bool>(x: &[f32], keep: &[u8], factor: f32, y: &mut [Maybe
 
 /// [`NoiseStream::words`] of eight blocks from `first` on; `[word][block]`.
 ///
-/// The words are kept in 64 bits, for which processors have vector products.
+/// The words are stored in 64 bits, for which processors have vector products.
 #[inline(always)]
 fn words(stream: NoiseStream, position: u64, first: u32) -> [[u64; LANES]; 4] {
     const MULTIPLIERS: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eight_blocks_are_those_of_the_stream() {
+    fn eight_blocks_match_the_stream() {
         let stream = NoiseStream::new(0x1234_5678_9abc_def0, 77);
         let got = words(stream, 1 << 40 | 5, 16);
         for lane in 0..LANES {

@@ -1,5 +1,5 @@
-//! Dropout on an Apple GPU. The mask is a pure function of its coordinates: the backward pass draws
-//! it again instead of keeping it.
+//! Dropout on an Apple GPU. The mask is a pure function of its coordinates, so the backward pass
+//! recomputes it.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{MetalStorage, Result, Shape, Tensor};

@@ -17,23 +17,23 @@ mod metal;
 #[cfg(test)]
 mod tests;
 
-/// Number of the noise stream of layer 0's masks; the other layers' follow it.
+/// Noise stream of layer 0's masks. Layer `i` has stream `DROPOUT_STREAM_BASE + i`.
 pub const DROPOUT_STREAM_BASE: u32 = 0x4000_0000;
 
 /// Position of a batch's dropout masks in the noise streams of [`crate::noise`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropoutKey {
-    /// Seed of the run. Each layer of a network takes a stream of its own from it.
+    /// Seed of the run. Each layer of a network has a separate stream.
     pub seed: u64,
     /// Position of the batch's first sample.
     pub position: u64,
 }
 
-/// Inverted dropout: zeroes each number with probability `p`, divides the others by `1 − p`.
+/// Inverted dropout: zeroes each element with probability `p`, and divides the others by `1 − p`.
 ///
 /// Sample `i` of the batch is at position `key.position + i` of the noise stream
 /// `DROPOUT_STREAM_BASE + layer`, so a mask does not depend on how a batch is split. An element is
-/// dropped where its uniform number is below `p`.
+/// dropped if its uniform number is below `p`.
 ///
 /// # Shapes
 ///
@@ -41,21 +41,21 @@ pub struct DropoutKey {
 ///
 /// # Errors
 ///
-/// If `p` is not in `[0, 1)`, `layer` beyond the number of streams, or a sample beyond the last
-/// position.
+/// If `p` is not in `[0, 1)`, or `layer` or a sample is beyond the last stream or position.
 pub fn dropout(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<Tensor> {
     let stream = masks(x, p, key, layer)?;
     if p == 0.0 {
         return Ok(x.clone());
     }
     on_gpu!(holds(&[x]) => dropout(x, p, stream, key.position));
-    match has_kernel(&[x]) {
-        true => fused(Isa::detect(), x, p, stream, key.position),
-        false => composed(x, p, stream, key.position),
+    if has_kernel(&[x]) {
+        fused(Isa::detect(), x, p, stream, key.position)
+    } else {
+        composed(x, p, stream, key.position)
     }
 }
 
-/// The noise that a layer's masks are made from.
+/// The noise stream of a layer's masks.
 pub(crate) fn masks(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<NoiseStream> {
     if !(0.0..1.0).contains(&p) {
         bail!("dropout: probability {p} is not in [0, 1)");
@@ -64,16 +64,16 @@ pub(crate) fn masks(x: &Tensor, p: f64, key: DropoutKey, layer: u32) -> Result<N
     check_positions(key.position, x.dims().first().copied().unwrap_or(1))?;
     match DROPOUT_STREAM_BASE.checked_add(layer) {
         Some(stream) => Ok(NoiseStream::new(key.seed, stream)),
-        None => bail!("dropout: there is no layer {layer}"),
+        None => bail!("dropout: layer {layer} is beyond the last noise stream"),
     }
 }
 
-/// By the kernel of this crate, on the CPU in f32.
+/// With the kernel of this crate, on the CPU in f32.
 fn fused(isa: Isa, x: &Tensor, p: f64, stream: NoiseStream, position: u64) -> Result<Tensor> {
     x.contiguous()?.apply_op1(cpu::Dropout::new(isa, p, stream, position))
 }
 
-/// The same of plain candle operations: any device, any dtype.
+/// The same with candle's operations, for any device and type.
 fn composed(x: &Tensor, p: f64, stream: NoiseStream, position: u64) -> Result<Tensor> {
     let uniform = stream.uniform_tensor(position, x.shape(), x.device())?;
     let keep = uniform.ge(p as f32)?.to_dtype(DType::F32)?;

@@ -1,4 +1,4 @@
-//! The kernel against the composed form, and both against the definition.
+//! The kernel compared with the composed form, and both with the definition.
 
 use candle_core::{Device, Tensor};
 
@@ -8,7 +8,7 @@ use crate::testing::{assert_agrees, assert_thread_invariant, error, normal, view
 const KEY: DropoutKey = DropoutKey { seed: 5, position: (1 << 33) + 1 };
 
 #[test]
-fn the_kernel_agrees_with_the_composed_form() {
+fn kernel_agrees_with_the_composed_form() {
     let stream = NoiseStream::new(5, 3);
     for shape in [&[3, 2, 5, 7][..], &[1, 1, 1, 1], &[2, 129], &[1, 16, 33, 33]] {
         for isa in Isa::all() {
@@ -24,7 +24,7 @@ fn the_kernel_agrees_with_the_composed_form() {
 }
 
 #[test]
-fn an_element_is_dropped_where_its_uniform_number_is_below_p() {
+fn drops_elements_whose_uniform_number_is_below_p() {
     let x = Tensor::ones((2, 1, 3, 5), DType::F32, &Device::Cpu).unwrap();
     let got = dropout(&x, 0.25, KEY, 9).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let stream = NoiseStream::new(KEY.seed, DROPOUT_STREAM_BASE + 9);
@@ -37,7 +37,7 @@ fn an_element_is_dropped_where_its_uniform_number_is_below_p() {
 }
 
 #[test]
-fn the_share_that_is_dropped_and_the_mean_are_right() {
+fn dropped_share_and_mean_are_right() {
     let x = Tensor::ones((64, 1024), DType::F32, &Device::Cpu).unwrap();
     let y = dropout(&x, 0.13, KEY, 0).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let dropped = y.iter().filter(|it| **it == 0.0).count() as f64 / y.len() as f64;
@@ -76,12 +76,12 @@ fn views_give_the_same_as_copies() {
 }
 
 #[test]
-fn bits_do_not_depend_on_the_threads() {
+fn bits_do_not_depend_on_threads() {
     assert_thread_invariant(&[normal(1, &[3, 5, 9, 11])], |it| dropout(&it[0], 0.4, KEY, 0));
 }
 
 #[test]
-fn not_a_number_stays_and_bad_arguments_are_errors() {
+fn propagates_nan_and_rejects_invalid_arguments() {
     let x = Tensor::full(f32::NAN, (1, 64), &Device::Cpu).unwrap();
     let y = dropout(&x, 0.5, KEY, 0).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert!(y.iter().all(|it| it.is_nan()));

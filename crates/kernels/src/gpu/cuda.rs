@@ -1,4 +1,4 @@
-//! Launching our kernels on an NVIDIA GPU: modules, arguments, outputs.
+//! Launches of kernels on an NVIDIA GPU: modules, arguments, outputs.
 
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::{
@@ -12,13 +12,13 @@ use half::{bf16, f16};
 
 use crate::runtime::{Kernels, kernels};
 
-/// Threads of a block, where the kernel leaves it open.
+/// Threads per block, for kernels that accept any number.
 pub(crate) const THREADS: usize = 256;
 
-/// Numbers of a block of an element-wise kernel; `prelude.cuh` has the four.
+/// Elements per block of an element-wise kernel. The 4 is also in `prelude.cuh`.
 const ELEMENTS: usize = 4 * THREADS;
 
-/// Whether the kernels take these operands: on one GPU, in one of the three types.
+/// True if the kernels support these operands: on one GPU, in one of the three types.
 pub(crate) fn holds(operands: &[&Tensor]) -> bool {
     let dtype = operands.first().map(|it| it.dtype());
     let fits = |it: &&Tensor| it.device().is_cuda() && Some(it.dtype()) == dtype;
@@ -26,14 +26,14 @@ pub(crate) fn holds(operands: &[&Tensor]) -> bool {
     kernels() != Kernels::Off && typed && operands.iter().all(fits)
 }
 
-/// Whether the kernels write to tensors of this device.
+/// True if the kernels write to tensors of this device.
 pub(crate) fn drives(device: &Device) -> bool {
     kernels() != Kernels::Off && device.is_cuda()
 }
 
 /// The kernels of one `.cu` file, compiled to PTX by the build script.
 pub(crate) struct Module {
-    /// What candle keeps the loaded module under.
+    /// Name of the loaded module in candle.
     pub(crate) name: &'static str,
     pub(crate) ptx: &'static str,
 }
@@ -49,10 +49,10 @@ macro_rules! module {
 }
 pub(crate) use module;
 
-/// An operand as the arms of candle's operations get it.
+/// Operand in the form of candle's custom operations.
 pub(crate) type Operand<'a> = (&'a CudaStorage, &'a Layout);
 
-/// A tensor whose numbers are being read, outside an operation's arm.
+/// A tensor locked for reading, outside a custom operation.
 pub(crate) struct Reading<'a>(StorageRef<'a>, &'a Layout);
 
 impl<'a> Reading<'a> {
@@ -64,17 +64,17 @@ impl<'a> Reading<'a> {
     pub(crate) fn operand(&self) -> Result<Operand<'_>> {
         match &*self.0 {
             Storage::Cuda(storage) => Ok((storage, self.1)),
-            _ => bail!("a CUDA kernel was given a tensor of another device"),
+            _ => bail!("a CUDA kernel received a tensor on another device"),
         }
     }
 }
 
-/// Room for `len` numbers of this type. Their values are undefined until a kernel writes them.
+/// Memory for `len` elements of this type. Their values are undefined until a kernel writes them.
 pub(crate) fn empty(device: &CudaDevice, dtype: DType, len: usize) -> Result<CudaStorage> {
-    // The driver refuses to allocate nothing.
+    // The driver rejects allocations of length 0.
     let len = len.max(1);
-    // SAFETY: any bits are a number, and every arm has a kernel write all of them before they are
-    // read: that is what each launch's comment vouches for.
+    // SAFETY: all bit patterns are valid elements, and a kernel writes all of them before they are
+    // read, as the comment of each launch states.
     let slice = unsafe {
         match dtype {
             DType::F32 => CudaStorageSlice::F32(device.alloc(len)?),
@@ -86,12 +86,12 @@ pub(crate) fn empty(device: &CudaDevice, dtype: DType, len: usize) -> Result<Cud
     Ok(CudaStorage { slice, device: device.clone() })
 }
 
-/// A tensor of these numbers, outside candle's graph.
+/// A tensor of these elements, outside candle's graph.
 pub(crate) fn tensor(storage: CudaStorage, shape: &Shape) -> Tensor {
     Tensor::from_storage(Storage::Cuda(storage), shape.clone(), BackpropOp::none(), false)
 }
 
-/// The suffix of the kernels for numbers of this type.
+/// Suffix of the kernels for this type.
 fn suffix(dtype: DType) -> Result<&'static str> {
     match dtype {
         DType::F32 => Ok("f32"),
@@ -108,7 +108,7 @@ enum Argument<'a> {
     OutF32(CudaViewMut<'a, f32>),
     OutF16(CudaViewMut<'a, f16>),
     OutBf16(CudaViewMut<'a, bf16>),
-    /// A pointer to nothing.
+    /// A null pointer.
     Null(u64),
     Size(u32),
     Count(u64),
@@ -124,12 +124,12 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The kernel of this name, without the suffix of a type.
+    /// Loads the kernel with this name, without the suffix of a type.
     pub(crate) fn plain(device: &'a CudaDevice, module: &'static Module, name: &str) -> Self {
         Self { device, module, kernel: name.to_owned(), arguments: Vec::new() }
     }
 
-    /// The kernel of this name for numbers of type `dtype`.
+    /// Loads the kernel with this name for type `dtype`.
     pub(crate) fn typed(
         device: &'a CudaDevice,
         module: &'static Module,
@@ -139,10 +139,10 @@ impl<'a> Call<'a> {
         Ok(Self::plain(device, module, &format!("{name}_{}", suffix(dtype)?)))
     }
 
-    /// Numbers that the kernel reads: those of the layout, which must be contiguous.
+    /// Adds an array that the kernel reads: the elements of the layout, which must be contiguous.
     pub(crate) fn input(mut self, (storage, layout): Operand<'a>) -> Result<Self> {
         let Some((start, end)) = layout.contiguous_offsets() else {
-            bail!("a kernel was given a tensor that is not contiguous")
+            bail!("a kernel received a tensor that is not contiguous")
         };
         self.arguments.push(match &storage.slice {
             CudaStorageSlice::F32(it) => Argument::F32(it.slice(start..end)),
@@ -153,7 +153,7 @@ impl<'a> Call<'a> {
         Ok(self)
     }
 
-    /// Numbers that the kernel reads, or no numbers.
+    /// Adds an array that the kernel reads, or a null pointer.
     pub(crate) fn optional(self, operand: Option<Operand<'a>>) -> Result<Self> {
         match operand {
             Some(operand) => self.input(operand),
@@ -161,7 +161,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Numbers that the kernel reads: all of the storage from `start` on.
+    /// Adds an array that the kernel reads: the storage from `start` on.
     pub(crate) fn scratch(mut self, storage: &'a CudaStorage, start: usize) -> Result<Self> {
         self.arguments.push(match &storage.slice {
             CudaStorageSlice::F32(it) => Argument::F32(it.slice(start..)),
@@ -172,7 +172,7 @@ impl<'a> Call<'a> {
         Ok(self)
     }
 
-    /// Numbers that the kernel writes: all of the storage from `start` on.
+    /// Adds an array that the kernel writes: the storage from `start` on.
     pub(crate) fn output(mut self, storage: &'a mut CudaStorage, start: usize) -> Result<Self> {
         let dtype = storage.dtype();
         self.arguments.push(match &mut storage.slice {
@@ -184,25 +184,25 @@ impl<'a> Call<'a> {
         Ok(self)
     }
 
-    /// An `unsigned` parameter.
+    /// Adds an `unsigned` parameter.
     pub(crate) fn size(self, size: usize) -> Result<Self> {
         match u32::try_from(size) {
             Ok(size) => Ok(self.push(Argument::Size(size))),
-            Err(_) => bail!("{}: {size} is more than a kernel counts to", self.kernel),
+            Err(_) => bail!("{}: size {size} exceeds the 32 bits of a kernel's index", self.kernel),
         }
     }
 
-    /// Several of them.
+    /// Adds several `unsigned` parameters.
     pub(crate) fn sizes(self, sizes: &[usize]) -> Result<Self> {
         sizes.iter().try_fold(self, |call, size| call.size(*size))
     }
 
-    /// An `unsigned long long` parameter.
+    /// Adds an `unsigned long long` parameter.
     pub(crate) fn count(self, count: u64) -> Self {
         self.push(Argument::Count(count))
     }
 
-    /// A `float` parameter.
+    /// Adds a `float` parameter.
     pub(crate) fn float(self, number: f64) -> Self {
         self.push(Argument::Float(number as f32))
     }
@@ -218,16 +218,16 @@ impl<'a> Call<'a> {
     ///
     /// As [`Self::launch`].
     pub(crate) unsafe fn launch_for(self, len: usize) -> Result<()> {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees the conditions.
         unsafe { self.launch([len.div_ceil(ELEMENTS), 1, 1], THREADS) }
     }
 
-    /// Launches the kernel; of a grid without blocks, nothing is left to do.
+    /// Launches the kernel. A grid without blocks is not launched.
     ///
     /// # Safety
     ///
-    /// The arguments are the kernel's parameters, in number, order and type, and every place that it
-    /// reads or writes for these sizes is within its arrays.
+    /// The arguments match the kernel's parameters in number, order and type, and every element
+    /// that it reads or writes for these sizes is within its arrays.
     pub(crate) unsafe fn launch(mut self, grid: [usize; 3], threads: usize) -> Result<()> {
         if grid.contains(&0) {
             return Ok(());
@@ -258,7 +258,7 @@ impl<'a> Call<'a> {
             block_dim: (threads as u32, 1, 1),
             shared_mem_bytes: 0,
         };
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees the conditions.
         match unsafe { builder.launch(config) }.w() {
             Ok(_) => Ok(()),
             Err(error) => Err(Error::Msg(format!("{}: {error}", self.kernel))),

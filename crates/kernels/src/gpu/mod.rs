@@ -1,7 +1,7 @@
-//! Which GPU runs an operation, and what the arms of the GPUs share.
+//! Dispatch of operations to GPUs, and code shared by their kernels.
 //!
-//! This is where the features are decided. An operation asks [`on_gpu`] first, and goes on to the
-//! CPU or to the composed form if no GPU with kernels holds its operands.
+//! The features `cuda` and `metal` are decided here. An operation calls [`on_gpu`] first, and
+//! continues with the CPU or the composed form if its operands are not on a GPU with kernels.
 
 use candle_core::{Device, Result, bail};
 
@@ -10,9 +10,10 @@ pub(super) mod cuda;
 #[cfg(feature = "metal")]
 pub(super) mod metal;
 
-/// Returns what the arm of a GPU gives, if `test` of that GPU's module says that it should run.
+/// Returns the result of a GPU's implementation, if `test` in the module of that GPU is true.
 ///
-/// The arms of an operation are functions of one name in its modules `cuda` and `metal`.
+/// The implementations of an operation are functions of the same name in its modules `cuda` and
+/// `metal`.
 macro_rules! on_gpu {
     ($test:ident($operands:expr) => $arm:ident($($argument:expr),* $(,)?)) => {
         #[cfg(feature = "cuda")]
@@ -27,16 +28,16 @@ macro_rules! on_gpu {
 }
 pub(super) use on_gpu;
 
-/// The NVIDIA GPU with this number.
+/// Opens the NVIDIA GPU with this index.
 #[cfg(feature = "cuda")]
 pub(super) fn open_cuda(name: &str, index: usize) -> Result<Device> {
     match Device::new_cuda(index) {
         Ok(device) => Ok(device),
-        Err(error) => bail!("device `{name}`: the CUDA driver does not open it: {error}"),
+        Err(error) => bail!("device `{name}`: the CUDA driver cannot open it: {error}"),
     }
 }
 
-/// The NVIDIA GPU with this number.
+/// Opens the NVIDIA GPU with this index.
 #[cfg(not(feature = "cuda"))]
 pub(super) fn open_cuda(name: &str, _: usize) -> Result<Device> {
     bail!(
@@ -44,17 +45,17 @@ pub(super) fn open_cuda(name: &str, _: usize) -> Result<Device> {
     )
 }
 
-/// The Apple GPU.
+/// Opens the Apple GPU.
 #[cfg(feature = "metal")]
 pub(super) fn open_metal() -> Result<Device> {
-    // candle takes the first device without looking whether there is one.
+    // candle opens the first device without a check that one exists.
     if candle_metal_kernels::metal::Device::all().is_empty() {
-        bail!("device `metal`: this machine has no GPU that Metal knows; use `cpu`")
+        bail!("device `metal`: this machine has no GPU with Metal support; use `cpu`")
     }
     Device::new_metal(0)
 }
 
-/// The Apple GPU.
+/// Opens the Apple GPU.
 #[cfg(not(feature = "metal"))]
 pub(super) fn open_metal() -> Result<Device> {
     bail!(

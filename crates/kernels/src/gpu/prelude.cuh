@@ -1,17 +1,17 @@
-// What all kernels share: the number types, sums over warps and blocks, shared memory.
+// Code shared by all kernels: element types, sums over warps and blocks, shared memory.
 //
-// Numbers are stored as f32, f16 or bf16 and computed with in f32. Every kernel exists once for
-// each, with the suffix of the type.
+// Elements are stored as f32, f16 or bf16; arithmetic is in f32. Every kernel exists once per type,
+// with the suffix of the type.
 #pragma once
 
 #ifndef GPU_CPU_SHIM
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-// An array that the threads of a block share: SHARED(float, tile, [8][64]).
+// Array shared by the threads of a block: SHARED(float, tile, [8][64]).
 #define SHARED(T, name, ...) __shared__ __align__(16) T name __VA_ARGS__
 #endif
 
-// KERNEL(T, suffix) for every type of number.
+// KERNEL(T, suffix) for every element type.
 #define FOR_EACH_TYPE(KERNEL) \
     KERNEL(float, f32)        \
     KERNEL(__half, f16)       \
@@ -30,12 +30,12 @@ template <> __device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(f
     return __float2bfloat16(x);
 }
 
-// Four numbers at an address that is a multiple of four numbers.
+// Four elements at an address that is aligned to four elements.
 template <typename T> struct alignas(4 * sizeof(T)) Four {
     T of[4];
 };
 
-// Numbers that a thread of an element-wise kernel takes, a block's width apart.
+// Elements per thread of an element-wise kernel, at distances of a block's width.
 constexpr unsigned PER_THREAD = 4;
 
 // Runs `body` for the elements `i` of this thread.
@@ -61,17 +61,17 @@ __device__ __forceinline__ float warp_max(float x) {
 #pragma unroll
     for (int offset = 16; offset > 0; offset >>= 1) {
         const float other = __shfl_xor_sync(0xffffffffu, x, offset);
-        // NaNs are passed over.
+        // Ignores NaN.
         x = x < other ? other : x;
     }
     return x;
 }
 
-// The sum over the block, in every thread. The block has whole warps, `scratch` 32 numbers.
+// The sum over the block, in every thread. The block has whole warps, `scratch` 32 elements.
 __device__ __forceinline__ float block_sum(float x, float* scratch) {
     const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     x = warp_sum(x);
-    // Someone may still be reading the sum before this one.
+    // Other threads may still be reading the previous sum.
     __syncthreads();
     if (lane == 0) scratch[warp] = x;
     __syncthreads();

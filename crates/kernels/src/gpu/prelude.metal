@@ -1,18 +1,19 @@
-// What every kernel here begins with; the host puts it before the kernels' own source.
+// Common start of all kernels; the host puts it before the source of each library.
 //
-// Numbers are read and written as float, half or bfloat and always added up as float. Offsets are
-// 32 bits wide: the host refuses larger tensors.
+// Elements are stored as float, half or bfloat, and summed as float. Offsets have 32 bits: the host
+// rejects larger tensors.
 #include <metal_stdlib>
 using namespace metal;
 
-// Defines a kernel for each type of number: KERNEL(type, suffix of the name).
+// Defines a kernel for each element type: KERNEL(type, suffix of the name).
 #if defined(__HAVE_BFLOAT__)
 #define FOR_EACH_TYPE(KERNEL) KERNEL(float, f32) KERNEL(half, f16) KERNEL(bfloat, bf16)
 #else
 #define FOR_EACH_TYPE(KERNEL) KERNEL(float, f32) KERNEL(half, f16)
 #endif
 
-// Where a thread is in its threadgroup: parameters of a kernel that reduces, and what carries them.
+// Position of a thread in its threadgroup: parameters of a kernel that reduces, and their
+// structure.
 #define PLACE                                                                                      \
     uint thread_index [[thread_index_in_threadgroup]], uint threads [[threads_per_threadgroup]],   \
         uint lane [[thread_index_in_simdgroup]], uint simd [[simdgroup_index_in_threadgroup]],     \
@@ -27,10 +28,10 @@ struct Place {
     uint simds;
 };
 
-// The sum of `x` over the threadgroup, in a fixed order; `shared` holds a float for each SIMD-group.
+// The sum of `x` over the threadgroup, in a fixed order; `shared` holds one float per SIMD-group.
 static inline float block_sum(float x, threadgroup float* shared, Place place) {
     x = simd_sum(x);
-    // The result of an earlier sum may still be being read.
+    // Other threads may still be reading the previous sum.
     threadgroup_barrier(mem_flags::mem_threadgroup);
     if (place.lane == 0) shared[place.simd] = x;
     threadgroup_barrier(mem_flags::mem_threadgroup);

@@ -5,7 +5,7 @@ struct SumSizes {
     uint length;
 };
 
-// sums[r] = Σ_i x[r, i] for x: [count, length]. One threadgroup a row.
+// sums[r] = Σ_i x[r, i] for x: [count, length]. One threadgroup per row.
 template <typename T>
 static inline void sum_rows(
     device const T* x, device float* sums, uint length, threadgroup float* shared, uint row,
@@ -17,7 +17,7 @@ static inline void sum_rows(
     if (place.thread_index == 0) sums[row] = sum;
 }
 
-// y[i] = Σ_k x[k, i] for x: [count, length]. One thread a column.
+// y[i] = Σ_k x[k, i] for x: [count, length]. One thread per column.
 template <typename T>
 static inline void sum_leading(
     device const float* x, device T* y, uint count, uint length, uint i) {

@@ -1,17 +1,17 @@
 // A tile of a matrix product in the registers of a block of 256 threads.
 //
-// Thread (row, column) of a 16 x 16 grid holds the products of SIDE / 16 rows and as many columns,
-// in groups of four that are 64 apart, so that it reads its operands in vectors of four.
+// Thread (row, column) of a 16 x 16 grid holds the products of SIDE / 16 rows and as many columns.
+// They are in groups of four at distances of 64, so that the thread reads vectors of four.
 #pragma once
 #include "prelude.cuh"
 
 constexpr unsigned TILE_THREADS = 256;
 
 template <int SIDE> struct Tile {
-    // Steps of the sum between two barriers. A thread brings four numbers of each operand.
+    // Terms of the sum between two barriers. Each thread loads four elements of each operand.
     static constexpr int DEPTH = 4 * (int)TILE_THREADS / SIDE;
     static constexpr int GROUPS = SIDE / 64;
-    // Operands lie `STRIDE` apart: the padding keeps transposing stores off each other's banks.
+    // Distance of rows: the padding avoids bank conflicts of transposing stores.
     static constexpr int STRIDE = SIDE + 4;
 
     float sums[GROUPS][GROUPS][4][4];
@@ -45,7 +45,7 @@ template <int SIDE> struct Tile {
         }
     }
 
-    // Where row i of group g is within the tile.
+    // Position in the tile of row i of group g.
     __device__ static __forceinline__ unsigned row(int g, int i) {
         return threadIdx.x / 16 * 4 + 64 * g + i;
     }

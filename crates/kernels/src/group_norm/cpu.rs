@@ -1,5 +1,5 @@
-//! Group normalisation on the CPU, in NCHW: the pixels of a group are contiguous and stay in the
-//! first or second cache while they are gone over.
+//! Group normalization on the CPU, in NCHW. The pixels of a group are contiguous and stay in the
+//! first or second cache between the passes over them.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,29 +13,31 @@ use crate::isa::Isa;
 use crate::storage::{dense, tensor, with_dense};
 
 /// `activation(weight · (x − mean) / √(var + eps) + bias)`, where weight and bias are `[C]`, or
-/// `[B, C]` with one pair for each sample.
+/// `[B, C]` with one pair per sample.
 pub(crate) struct GroupNorm {
     isa: Isa,
     groups: usize,
     eps: f64,
     silu: bool,
-    /// Left by the forward pass for the backward pass.
+    /// Set by the forward pass for the backward pass.
     normal: Mutex<Option<Normal>>,
 }
 
 impl GroupNorm {
-    /// With silu after it if so wanted.
     pub(crate) fn new(isa: Isa, groups: usize, eps: f64, silu: bool) -> Self {
         Self { isa, groups, eps, silu, normal: Mutex::default() }
     }
 
-    /// The gradients by `x`, and by the weight and bias of each sample and channel, `[B, C]`.
+    /// The gradients with respect to `x`, and to the weight and bias of each sample and channel,
+    /// `[B, C]`.
     pub(crate) fn gradients(&self, x: &Tensor, grad: &Tensor) -> Result<[Tensor; 3]> {
         let (batch, channels, height, width) = x.dims4()?;
         let sums = SampleSums::new(batch, channels);
-        // A panic elsewhere while it was held cannot have left half of it.
+        // A panic while the lock was held cannot have left an incomplete value.
         let normal = self.normal.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(normal) = &*normal else { bail!("group_norm: backward without forward") };
+        let Some(normal) = &*normal else {
+            bail!("group_norm: backward pass without forward pass")
+        };
         let image = channels * height * width;
         let grad_x = with_dense(x, |x| {
             with_dense(grad, |grad| {
@@ -98,8 +100,8 @@ impl CustomOp3 for GroupNorm {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let [grad_x, grad_weight, grad_bias] = self.gradients(x, grad)?;
-        let of = |operand: &Tensor, by_sample: Tensor| {
-            let gradient = || if operand.rank() == 1 { by_sample.sum(0) } else { Ok(by_sample) };
+        let of = |operand: &Tensor, grads: Tensor| {
+            let gradient = || if operand.rank() == 1 { grads.sum(0) } else { Ok(grads) };
             operand.track_op().then(gradient).transpose()
         };
         Ok((x.track_op().then_some(grad_x), of(weight, grad_weight)?, of(bias, grad_bias)?))

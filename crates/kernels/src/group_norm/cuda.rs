@@ -1,5 +1,5 @@
-//! Group normalisation on an NVIDIA GPU, one block a group. The moments are computed anew in the
-//! backward pass: reading a group again is cheaper than keeping them.
+//! Group normalization on an NVIDIA GPU, one block per group. The backward pass recomputes the
+//! moments, because reading a group again is cheaper than storing them.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
@@ -11,7 +11,7 @@ static KERNELS: Module = module!("group_norm");
 /// Threads of a warp, which sums one channel in the backward pass.
 const WARP: usize = 32;
 
-/// Weight and bias are `[C]`, or `[B, C]` with one pair for each sample.
+/// Weight and bias are `[C]`, or `[B, C]` with one pair per sample.
 pub(super) fn group_norm(
     x: &Tensor,
     weight: &Tensor,
@@ -31,14 +31,15 @@ struct GroupNorm {
 }
 
 impl GroupNorm {
-    /// In the order of the kernels' parameters.
+    /// The sizes, in the order of the kernels' parameters.
     fn sizes(&self, x: &Shape, weight: &Shape) -> Result<[usize; 5]> {
         let (_, channels, height, width) = x.dims4()?;
         let (per_sample, silu) = (weight.rank() == 2, self.silu);
         Ok([channels, self.groups, height * width, usize::from(per_sample), usize::from(silu)])
     }
 
-    /// The gradient by `x`, and in f32 those by weight and bias, per sample and channel.
+    /// The gradient with respect to `x`, and those with respect to weight and bias per sample and
+    /// channel, in f32.
     fn backward(&self, [x, weight, bias, grad]: [Operand<'_>; 4]) -> Result<[CudaStorage; 3]> {
         let (device, dtype) = (x.0.device(), x.0.dtype());
         let sizes = self.sizes(x.1.shape(), weight.1.shape())?;
@@ -57,15 +58,15 @@ impl GroupNorm {
             .output(&mut grad_bias, 0)?
             .sizes(&sizes)?
             .float(self.eps);
-        // As many warps as there are channels to sum, within reason.
+        // One warp per channel, up to a limit.
         let warps = (channels / groups).clamp(4, THREADS / WARP);
-        // SAFETY: parameters as in `group_norm.cu`; one block a group of one sample.
+        // SAFETY: the parameters match `group_norm.cu`; one block per group of a sample.
         unsafe { call.launch([batch * groups, 1, 1], warps * WARP)? };
         Ok([grad_x, grad_weight, grad_bias])
     }
 }
 
-/// `rows: [B, C]` in f32 to the shape and type of `operand`, which is `[C]` or `[B, C]`.
+/// Reduces `rows: [B, C]` in f32 to the shape and type of `operand`, which is `[C]` or `[B, C]`.
 fn gradient(rows: &CudaStorage, operand: &Tensor, batch: usize) -> Result<Tensor> {
     let device = rows.device();
     let width = operand.elem_count();
@@ -75,7 +76,7 @@ fn gradient(rows: &CudaStorage, operand: &Tensor, batch: usize) -> Result<Tensor
         .scratch(rows, 0)?
         .output(&mut sums, 0)?
         .sizes(&[batch, width])?;
-    // SAFETY: parameters as in `group_norm.cu`; `rows` has B C numbers, in whichever rows.
+    // SAFETY: the parameters match `group_norm.cu`; `rows` has B · C elements.
     unsafe { call.launch([width.div_ceil(THREADS), 1, 1], THREADS)? };
     Ok(tensor(sums, operand.shape()))
 }
@@ -94,7 +95,7 @@ impl CustomOp3 for GroupNorm {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        bail!("group_norm: the arm of the GPU was given a tensor of the CPU")
+        bail!("group_norm: the GPU implementation received a tensor on the CPU")
     }
 
     fn cuda_fwd(
@@ -116,7 +117,7 @@ impl CustomOp3 for GroupNorm {
             .output(&mut y, 0)?
             .sizes(&self.sizes(shape, weight_layout.shape())?)?
             .float(self.eps);
-        // SAFETY: parameters as in `group_norm.cu`; one block a group of one sample.
+        // SAFETY: the parameters match `group_norm.cu`; one block per group of a sample.
         unsafe { call.launch([shape.dims4()?.0 * self.groups, 1, 1], THREADS)? };
         Ok((y, shape.clone()))
     }

@@ -1,11 +1,11 @@
-// Group normalisation, with what follows it: y = act(weight · x̂ + bias), x̂ = (x - mean) · inverse.
+// Group normalization with an activation: y = act(weight · x̂ + bias), x̂ = (x - mean) · inverse.
 //
-// One block a group of one sample. Weight and bias are [C], or [B, C] if `per_sample`.
+// One block per group of a sample. Weight and bias are [C], or [B, C] if `per_sample`.
 #include "../gpu/prelude.cuh"
 
-// Where a block's group is.
+// Position of a block's group.
 struct Group {
-    unsigned long long first; // number of its first number in x
+    unsigned long long first; // offset of its first element in x
     unsigned channels, pixels, weights;
 
     __device__ __forceinline__ Group(unsigned all_channels, unsigned groups, unsigned pixels_,
@@ -21,7 +21,8 @@ struct Moments {
     float mean, inverse;
 };
 
-// Mean and 1 / sqrt(var + eps); the variance from the distances to the mean, in a second pass.
+// Mean and 1 / sqrt(var + eps); the variance is computed from distances to the mean in a second
+// pass.
 template <typename T>
 __device__ __forceinline__ Moments moments_of(const T* x, unsigned size, float eps,
                                               float* scratch) {
@@ -52,7 +53,7 @@ __device__ __forceinline__ void forward(const T* x, const T* weight, const T* bi
     }
 }
 
-// The gradient by weight · x̂ + bias.
+// The gradient with respect to weight · x̂ + bias.
 __device__ __forceinline__ float through_activation(float grad, float normal, float weight,
                                                     float bias, unsigned silu) {
     if (!silu) return grad;
@@ -60,7 +61,7 @@ __device__ __forceinline__ float through_activation(float grad, float normal, fl
     return grad * silu_derivative(z, sigmoid_of(z));
 }
 
-// With d the gradient by weight · x̂ + bias:
+// With d the gradient with respect to weight · x̂ + bias:
 //
 //   grad_bias = sum of d,   grad_weight = sum of d x̂   (over a channel's pixels, [B, C] in f32)
 //   grad_x = (weight d - mean(weight d) - x̂ mean(weight d x̂)) · inverse   (means over the group)

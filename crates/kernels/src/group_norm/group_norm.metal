@@ -1,18 +1,18 @@
-// Group normalisation: activation(weight · x̂ + bias) with x̂ = (x − mean) / √(var + eps).
+// Group normalization: activation(weight · x̂ + bias) with x̂ = (x − mean) / √(var + eps).
 //
-// x: [B, C, P]; weight and bias: [C], or [B, C] where every sample has its own. One threadgroup
-// takes a group of a sample; its numbers are contiguous.
+// x: [B, C, P]; weight and bias: [C], or [B, C] with one pair per sample. One threadgroup
+// per group of a sample; its elements are contiguous.
 
 struct NormSizes {
     uint channels; // C
     uint pixels;   // P
     uint groups;
-    uint per_sample; // whether weight and bias are [B, C]
-    uint silu;       // whether the activation is SiLU, or none
+    uint per_sample; // 1 if weight and bias are [B, C]
+    uint silu;       // 1 if the activation is SiLU, 0 for none
     float eps;
 };
 
-// Where the weights of group number `index` of the batch begin.
+// Offset of the weights of group `index` of the batch.
 static inline uint weights_of(constant NormSizes& sizes, uint index) {
     const uint group = sizes.per_sample != 0 ? index : index % sizes.groups;
     return group * (sizes.channels / sizes.groups);
@@ -48,17 +48,18 @@ static inline void group_norm_forward(
     }
 }
 
-// The gradient by z = weight · x̂ + bias, from that by its activation.
+// The gradient with respect to z = weight · x̂ + bias, from the gradient with respect to its
+// activation.
 static inline float through_activation(float z, float grad, uint silu) {
     return silu != 0 ? grad * silu_derivative(z, sigmoid_of(z)) : grad;
 }
 
-// With d the gradient by weight · x̂ + bias:
+// With d the gradient with respect to weight · x̂ + bias:
 //
 //   grad_bias = Σ d,  grad_weight = Σ d x̂                                       (pixels of a channel)
 //   grad_x = (weight d − mean(weight d) − x̂ · mean(weight d x̂)) / √(var + eps)   (means over a group)
 //
-// grad_weight and grad_bias: [B, C]. A SIMD-group takes a channel at a time.
+// grad_weight and grad_bias: [B, C]. Each SIMD-group processes one channel at a time.
 template <typename T>
 static inline void group_norm_backward(
     device const T* x, device const T* weight, device const T* bias, device const T* grad,

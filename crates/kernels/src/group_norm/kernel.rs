@@ -1,4 +1,4 @@
-//! The loops of group normalisation, over the pixels of a channel.
+//! Loops of group normalization over the pixels of a channel.
 
 use std::mem::MaybeUninit;
 
@@ -21,7 +21,8 @@ pub(super) struct Affine {
 }
 
 compile_for_isa! {
-    /// Rows of `width` numbers `scale · x + shift`, or its silu; they begin `pitch` apart in `y`.
+    /// Writes rows of `width` elements `scale · x + shift`, or its silu, at distances of `pitch` in
+    /// `y`.
     pub(super) fn apply_rows(
         x: &[f32],
         y: &mut [MaybeUninit<f32>],
@@ -62,8 +63,9 @@ fn apply_to<const FMA: bool>(x: &[f32], y: &mut [MaybeUninit<f32>], affine: Affi
 }
 
 compile_for_isa! {
-    /// Makes of the gradient by `z = scale · x + shift`, or its silu, the gradient `d` by `z`, and
-    /// returns `[Σ d, Σ d x̂]`. Without `grad`, `d` has been written and is what to begin with.
+    /// Turns the gradient with respect to `z = scale · x + shift`, or to its silu, into the
+    /// gradient `d` with respect to `z`. Returns `[Σ d, Σ d x̂]`. Without `grad`, `d` contains the
+    /// gradient.
     pub(super) fn through_activation(
         x: &[f32],
         grad: Option<&[f32]>,
@@ -85,12 +87,13 @@ fn through_activation_of<const FMA: bool>(
 ) -> [f32; 2] {
     let inverse = moments.inverse_deviation;
     let offset = -moments.mean * inverse;
-    let gradient = |x: f32, grad: f32| match silu {
-        true => {
+    let gradient = |x: f32, grad: f32| {
+        if silu {
             let z = mul_add::<FMA>(x, scale, shift);
             grad * silu_derivative::<FMA>(z, sigmoid::<FMA>(z))
+        } else {
+            grad
         }
-        false => grad,
     };
     let (xs, x_rest) = x.as_chunks::<LANES>();
     let (ds, d_rest) = d.as_chunks_mut::<LANES>();
@@ -99,7 +102,7 @@ fn through_activation_of<const FMA: bool>(
     for (k, (x, d)) in xs.iter().zip(ds).enumerate() {
         let from = match grad {
             Some(_) => grads[k],
-            // SAFETY: `d` has been written where there is no other gradient.
+            // SAFETY: without `grad`, the caller has initialized `d`.
             None => d.map(|it| unsafe { it.assume_init() }),
         };
         for i in 0..LANES {

@@ -1,4 +1,4 @@
-//! Group normalisation on an Apple GPU, one threadgroup a group.
+//! Group normalization on an Apple GPU, one threadgroup per group.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use crate::gpu::metal::{
 
 static KERNELS: Library = library!("group_norm", "group_norm/group_norm.metal");
 
-/// Weight and bias are `[C]`, or `[B, C]` with one pair for each sample.
+/// Weight and bias are `[C]`, or `[B, C]` with one pair per sample.
 pub(super) fn group_norm(
     x: &Tensor,
     weight: &Tensor,
@@ -28,15 +28,15 @@ struct GroupNorm {
     groups: usize,
     eps: f64,
     silu: bool,
-    /// Moments of every group, `[B · groups, 2]`, left by the forward pass for the backward pass.
+    /// Moments of every group, `[B · groups, 2]`, set by the forward pass for the backward pass.
     moments: Mutex<Option<MetalStorage>>,
 }
 
-/// The sizes of one call.
+/// Sizes of one call.
 struct Sizes {
     batch: usize,
     channels: usize,
-    /// Numbers of a group.
+    /// Elements per group.
     length: usize,
     constant: [Word; 6],
 }
@@ -56,11 +56,12 @@ impl GroupNorm {
         Ok(Sizes { batch, channels, length: channels / self.groups * pixels, constant })
     }
 
-    /// The gradient by `x`, and in f32 those by weight and bias, per sample and channel.
+    /// The gradient with respect to `x`, and those with respect to weight and bias per sample and
+    /// channel, in f32.
     fn gradients(&self, [x, weight, bias, grad]: [Operand<'_>; 4]) -> Result<[MetalStorage; 3]> {
         let moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(moments) = &*moments else {
-            bail!("group_norm: a backward pass without a forward pass")
+            bail!("group_norm: backward pass without forward pass")
         };
         let (device, dtype) = (x.0.device(), x.0.dtype());
         let sizes = self.sizes(x.1.shape(), weight.1.shape())?;
@@ -83,7 +84,7 @@ impl GroupNorm {
     }
 }
 
-/// Whole SIMD-groups, no more than there are numbers.
+/// Threads in whole SIMD-groups, no more than there are elements.
 fn threads(length: usize) -> usize {
     length.next_multiple_of(SIMD).clamp(SIMD, THREADS)
 }
@@ -120,7 +121,7 @@ impl Arm<3> for GroupNorm {
         let [a, b, c, d] = &readings;
         let operands = [a.operand()?, b.operand()?, c.operand()?, d.operand()?];
         let [grad_x, grad_weight, grad_bias] = self.gradients(operands)?;
-        // One weight for all samples, or one for each.
+        // One weight for all samples, or one per sample.
         let terms = if weight.rank() == 2 { 1 } else { x.dim(0)? };
         let of = |rows: &MetalStorage, operand: &Tensor| {
             let sums = || sum_leading(rows, terms, operand.elem_count(), operand.dtype());

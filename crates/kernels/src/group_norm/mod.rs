@@ -1,4 +1,4 @@
-//! Group normalisation, alone and fused with what follows it in the networks.
+//! Group normalization, plain and fused with the operations that follow it in networks.
 
 use candle_core::{D, Result, Tensor, bail};
 
@@ -19,7 +19,7 @@ pub(super) mod normal;
 #[cfg(test)]
 mod tests;
 
-/// Group normalisation (Wu and He 2018, arXiv:1803.08494).
+/// Group normalization (Wu and He 2018, arXiv:1803.08494).
 ///
 /// ```text
 /// y = weight_c · (x − mean) / √(var + eps) + bias_c
@@ -50,7 +50,8 @@ pub fn group_norm(
     composed(x, weight, bias, groups, eps)
 }
 
-/// `silu(`[`group_norm`]`)`, with `silu(z) = z / (1 + e⁻ᶻ)`; shapes and errors as there.
+/// `silu(`[`group_norm`]`)`, with `silu(z) = z / (1 + e⁻ᶻ)`. Shapes and errors as for
+/// [`group_norm`].
 pub fn group_norm_silu(
     x: &Tensor,
     weight: &Tensor,
@@ -66,7 +67,7 @@ pub fn group_norm_silu(
     composed(x, weight, bias, groups, eps)?.silu()
 }
 
-/// `silu((scale + 1) · group_norm(x) + shift)`: ADM's adaptive group normalisation (Dhariwal and
+/// `silu((scale + 1) · group_norm(x) + shift)`: ADM's adaptive group normalization (Dhariwal and
 /// Nichol 2021, arXiv:2105.05233, Sec. 3.1).
 ///
 /// # Shapes
@@ -88,7 +89,7 @@ pub fn group_norm_scale_shift_silu(
     const NAME: &str = "group_norm_scale_shift_silu";
     check(NAME, x, weight, bias, groups)?;
     check_modulation(NAME, x, scale, shift)?;
-    // One affine map a sample: (scale + 1)(weight x̂ + bias) + shift.
+    // One affine map per sample: (scale + 1)(weight x̂ + bias) + shift.
     let operands = [x, weight, bias, scale, shift];
     on_gpu!(holds(&operands) => group_norm(
         x,
@@ -105,12 +106,12 @@ pub fn group_norm_scale_shift_silu(
     composed_modulated(x, weight, bias, scale, shift, groups, eps)
 }
 
-/// `(scale + 1) · x` for every sample: `[B, C]`, of `x: [C]`.
+/// `(scale + 1) · x` for every sample, `[B, C]`, where `x` is `[C]`.
 fn scaled(x: &Tensor, scale: &Tensor) -> Result<Tensor> {
     (scale + 1.0)?.broadcast_mul(x)
 }
 
-/// By the kernels of this crate, on the CPU in f32; weight and bias `[C]` or `[B, C]`.
+/// With the kernels of this crate, on the CPU in f32; weight and bias are `[C]` or `[B, C]`.
 fn fused(
     isa: Isa,
     x: &Tensor,
@@ -124,13 +125,13 @@ fn fused(
     x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
 
-/// [`group_norm`] of plain candle operations: any device, any dtype.
+/// [`group_norm`] with candle's operations, for any device and type.
 fn composed(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, eps: f64) -> Result<Tensor> {
     let (batch, channels, height, width) = x.dims4()?;
     let grouped = x.reshape((batch, groups, channels / groups * height * width))?;
-    let centred = grouped.broadcast_sub(&grouped.mean_keepdim(D::Minus1)?)?;
-    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-    let normal = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.reshape(x.shape())?;
+    let centered = grouped.broadcast_sub(&grouped.mean_keepdim(D::Minus1)?)?;
+    let variance = centered.sqr()?.mean_keepdim(D::Minus1)?;
+    let normal = centered.broadcast_div(&(variance + eps)?.sqrt()?)?.reshape(x.shape())?;
     normal.broadcast_mul(&weight.reshape((1, (), 1, 1))?)?.broadcast_add(&bias.reshape((
         1,
         (),
@@ -139,7 +140,7 @@ fn composed(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, eps: f64)
     ))?)
 }
 
-/// [`group_norm_scale_shift_silu`] of plain candle operations.
+/// [`group_norm_scale_shift_silu`] with candle's operations.
 fn composed_modulated(
     x: &Tensor,
     weight: &Tensor,
@@ -159,7 +160,7 @@ fn composed_modulated(
 fn check(op: &str, x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize) -> Result<()> {
     let [_, channels, height, width] = image(op, "x", x)?;
     if channels * height * width == 0 {
-        bail!("{op}: x {:?} has no numbers", x.shape());
+        bail!("{op}: x {:?} is empty", x.shape());
     }
     if groups == 0 || !channels.is_multiple_of(groups) {
         bail!("{op}: {groups} groups do not divide the {channels} channels");

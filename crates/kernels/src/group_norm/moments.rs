@@ -1,18 +1,18 @@
-//! The moments of a channel, in one pass, for whoever has its numbers at hand anyway.
+//! The moments of a channel in one pass, fused into loops that read the channel.
 
 use crate::isa::compile_for_isa;
 use crate::math::mul_add;
 use crate::reduce::{LANES, fold};
 
-/// Mean of a channel, and the sum of squared distances to it.
+/// Mean of a channel, and sum of squared distances to it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ChannelMoments {
     pub(super) mean: f32,
     pub(super) squares: f32,
 }
 
-/// Sums of distances to a number near the mean, and of their squares: where the mean is large beside
-/// the deviation, the squares of the numbers themselves would cancel.
+/// Sums of distances to a value near the mean, and of their squares. If the mean is large compared
+/// with the deviation, the squares of the elements themselves would cancel.
 pub(crate) struct Distances {
     from: f32,
     sums: [f32; LANES],
@@ -21,13 +21,13 @@ pub(crate) struct Distances {
 }
 
 impl Distances {
-    /// From the mean of a channel's first numbers.
+    /// Starts with the mean of a channel's first elements.
     #[inline(always)]
     pub(crate) fn from_mean_of(first: &[f32; LANES]) -> Self {
         Self::from(fold(*first) / LANES as f32)
     }
 
-    /// From any number near the mean.
+    /// Starts with a value near the mean.
     #[inline(always)]
     pub(crate) fn from(from: f32) -> Self {
         Self { from, sums: [0.0; LANES], squares: [0.0; LANES], rest: [0.0; 2] }
@@ -42,7 +42,7 @@ impl Distances {
         }
     }
 
-    /// Adds one that makes no full vector.
+    /// Adds an element outside full vectors.
     #[inline(always)]
     pub(crate) fn add_one(&mut self, x: f32) {
         let distance = x - self.from;
@@ -50,13 +50,13 @@ impl Distances {
         self.rest[1] += distance * distance;
     }
 
-    /// The moments of the `len` numbers that were added.
+    /// The moments of the `len` added elements.
     #[inline(always)]
     pub(crate) fn moments(self, len: usize) -> ChannelMoments {
         let sum = fold(self.sums) + self.rest[0];
         let mean = sum / len as f32;
         let squares = fold(self.squares) + self.rest[1] - sum * mean;
-        // A comparison that is false for NaN, so that it stays.
+        // The comparison is false for NaN, so NaN propagates.
         let squares = if squares < 0.0 { 0.0 } else { squares };
         ChannelMoments { mean: self.from + mean, squares }
     }
@@ -86,7 +86,7 @@ mod tests {
     use crate::testing::normal;
 
     #[test]
-    fn moments_are_exact_where_the_mean_is_large_and_nothing_hides_a_nan() {
+    fn moments_are_exact_for_large_means_and_propagate_nan() {
         for (len, mean) in [(1, 3.0), (7, 0.0), (64, 1e3), (1000, -1e4), (4099, 1e2)] {
             let x = normal(len as u64, &[len]).to_vec1::<f32>().unwrap();
             let x: Vec<f32> = x.iter().map(|x| x + mean).collect();

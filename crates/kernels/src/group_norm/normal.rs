@@ -1,7 +1,7 @@
-//! A normalisation that has its statistics: one affine map for each channel of each sample.
+//! A normalization with known statistics: one affine map per channel and sample.
 //!
-//! Whoever reads the images next applies it on the way, so that the normalised images need not
-//! exist; and on the way back the gradient is taken through it while it is in the cache.
+//! The next operation applies the map while it reads the images, so the normalized images are not
+//! stored. In the backward pass, the gradient passes through the map while it is in the cache.
 
 use std::mem::MaybeUninit;
 
@@ -16,7 +16,7 @@ use crate::isa::Isa;
 /// `y = activation(scale · x + shift)` by channel and sample.
 pub(crate) struct Normal {
     isa: Isa,
-    /// Of every group of every sample.
+    /// Statistics of every group of every sample.
     moments: Vec<Moments>,
     /// By channel and sample: `weight / √(var + eps)`, and `bias − mean · scale`.
     affine: Vec<Affine>,
@@ -25,11 +25,11 @@ pub(crate) struct Normal {
     silu: bool,
 }
 
-/// What to normalise by.
+/// Parameters of a normalization.
 #[derive(Clone, Copy)]
 pub(crate) struct Recipe<'a> {
     pub isa: Isa,
-    /// `[C]`, or `[B, C]` with one for each sample; so is `bias`.
+    /// `[C]`, or `[B, C]` with one weight per sample. `bias` has the same shape.
     pub weight: &'a [f32],
     pub bias: &'a [f32],
     pub groups: usize,
@@ -47,8 +47,8 @@ pub(crate) fn measure_all(isa: Isa, x: &Channels<'_>) -> Vec<ChannelMoments> {
 }
 
 impl Normal {
-    /// From the moments of the channels, of sample after sample. Those of a group of `n` channels
-    /// with means `m_c` and sums `s_c` of squared distances to them are
+    /// Computes the statistics from the moments of the channels, in order of samples. For a group
+    /// of `n` channels with means `m_c` and sums `s_c` of squared distances,
     ///
     /// ```text
     /// mean = Σ m_c / n,   var = (Σ s_c / P + Σ (m_c − mean)²) / n
@@ -71,7 +71,7 @@ impl Normal {
                 Moments { mean, inverse_deviation: 1.0 / (variance + eps).sqrt() }
             })
             .collect();
-        // One weight for each sample, or the same for all.
+        // One weight per sample, or one for all.
         let per_sample = weight.len() != channels || batch == 1;
         let affine = (0..batch * channels).map(|index| {
             let channel = index % channels;
@@ -83,7 +83,7 @@ impl Normal {
         Self { isa, affine: affine.collect(), moments, channels, groups, silu }
     }
 
-    /// Writes rows of `width` normalised pixels, which begin `pitch` apart in `y`.
+    /// Writes rows of `width` normalized pixels at distances of `pitch` in `y`.
     pub(crate) fn apply(
         &self,
         sample: usize,
@@ -96,17 +96,18 @@ impl Normal {
         apply_rows(self.isa, x, y, width, pitch, affine, self.silu);
     }
 
-    /// Takes the gradient `[C, P]` of one sample back: `grad`, or without it what has been written
-    /// to `target`, where the result goes. With
-    /// `x̂ = (x − mean) / √(var + eps)` and `d` the gradient by `weight · x̂ + bias`:
+    /// Back-propagates the gradient `[C, P]` of one sample, which is `grad` or else the content of
+    /// `target`, and writes the result to `target`. With `x̂ = (x − mean) / √(var + eps)` and `d`
+    /// the gradient with respect to `weight · x̂ + bias`:
     ///
     /// ```text
     /// ∂bias_c = Σ d,   ∂weight_c = Σ d x̂,
     /// ∂x = (weight d − mean(weight d) − x̂ · mean(weight d x̂)) / √(var + eps)
     /// ```
     ///
-    /// with sums over a channel's pixels and means over the group. `sums` gets the first two, and
-    /// `more(c)` is what is added to the gradient by channel `c`, times a factor.
+    /// with sums over a channel's pixels and means over the group. `sums` receives the first two.
+    /// `more(c)` is a term that is added to the gradient with respect to channel `c`, and its
+    /// factor.
     pub(crate) fn back<'a>(
         &self,
         x: &Channels<'_>,
@@ -137,7 +138,7 @@ impl Normal {
             let of_x = -inverse * sum_normal / len;
             let constant = -moments.mean * of_x - sum / len;
             for (channel, d) in (first..).zip(target.chunks_exact_mut(pixels)) {
-                // SAFETY: written in the loop above.
+                // SAFETY: the loop above has written it.
                 let d = unsafe { d.assume_init_mut() };
                 let scale = self.affine[sample * self.channels + channel].scale;
                 let x = x.channel(sample, channel);
@@ -147,7 +148,7 @@ impl Normal {
     }
 }
 
-/// Sums over pixels, `[B, C]`, that tasks of different samples write side by side.
+/// Sums over pixels, `[B, C]`, which tasks of different samples write in parallel.
 pub(crate) struct SampleSums {
     bias: Vec<f32>,
     weight: Vec<f32>,
@@ -155,7 +156,7 @@ pub(crate) struct SampleSums {
 }
 
 impl SampleSums {
-    /// For so many samples and channels.
+    /// Sums for these numbers of samples and channels.
     pub(crate) fn new(batch: usize, channels: usize) -> Self {
         let (mut bias, mut weight) = (vec![0f32; batch * channels], vec![0f32; batch * channels]);
         let shared = [&mut bias, &mut weight].map(|it| SharedSlice::new(it));
@@ -164,8 +165,8 @@ impl SampleSums {
 
     fn put(&self, at: usize, bias: f32, weight: f32) {
         let [of_bias, of_weight] = &self.shared;
-        // SAFETY: a sample is taken back by one task only, and the vectors are not touched
-        // otherwise while `self` is borrowed.
+        // SAFETY: each sample has one task, and nothing else accesses the vectors while `self` is
+        // borrowed.
         unsafe {
             of_bias.write(at, bias);
             of_weight.write(at, weight);

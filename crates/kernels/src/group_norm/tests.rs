@@ -1,4 +1,4 @@
-//! The kernels against the composed form.
+//! The kernels compared with the composed form.
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
@@ -85,7 +85,7 @@ proptest! {
     #[test]
     fn random_shapes_agree(
         batch in 1usize..4, groups in 1usize..4, of_group in 1usize..5,
-        // A group of two or three numbers has next to no gradient, and rounding is all of it.
+        // A group of two or three elements has almost no gradient except for rounding.
         height in 2usize..12, width in 4usize..12,
     ) {
         check(Isa::detect(), [batch, groups * of_group, height, width, groups]);
@@ -103,7 +103,7 @@ fn views_give_the_same_as_copies() {
 }
 
 #[test]
-fn bits_do_not_depend_on_the_threads() {
+fn bits_do_not_depend_on_threads() {
     assert_thread_invariant(&operands(5, 12, 7, 9), |it| {
         group_norm_silu(&it[0], &it[1], &it[2], 3, EPS)
     });
@@ -121,7 +121,7 @@ fn frozen_operands_get_no_gradient() {
 }
 
 #[test]
-fn not_a_number_spreads_to_its_group_alone() {
+fn nan_spreads_to_its_group_only() {
     let operands = operands(1, 4, 5, 8);
     let mut numbers = operands[0].flatten_all().unwrap().to_vec1::<f32>().unwrap();
     numbers[3] = f32::NAN;
@@ -143,14 +143,14 @@ fn extreme_inputs_stay_finite() {
 }
 
 #[test]
-fn an_empty_batch_gives_an_empty_batch() {
+fn accepts_an_empty_batch() {
     let operands = operands(0, 4, 5, 7);
     let y = group_norm(&operands[0], &operands[1], &operands[2], 2, EPS).unwrap();
     assert_eq!(y.dims(), [0, 4, 5, 7]);
 }
 
 #[test]
-fn shapes_that_do_not_fit_are_errors() {
+fn rejects_invalid_shapes() {
     let it = modulated(2, 6, 3, 3);
     let wrong = normal(9, &[5]);
     #[rustfmt::skip]

@@ -1,6 +1,6 @@
-//! Noise on an NVIDIA GPU: the same words as on the CPU. Uniform numbers have the same bits; normal
-//! ones are computed in f64 on both, so that rounding to f32 leaves a difference in the last bit
-//! once in some hundred million.
+//! Noise on an NVIDIA GPU, from the same words as on the CPU. Uniform numbers have the same bits.
+//! Normal numbers are computed in f64 on both devices; after rounding to f32, about one in some
+//! hundred million differs in the last bit.
 
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 
@@ -35,7 +35,7 @@ fn fill(
     device: &Device,
 ) -> Result<Tensor> {
     let Device::Cuda(device) = device else {
-        bail!("noise: the arm of the GPU was asked for a tensor of another device")
+        bail!("noise: the GPU implementation received another device")
     };
     let rows = shape.dims().first().copied().unwrap_or(1);
     let width = shape.elem_count().checked_div(rows).unwrap_or(0);
@@ -47,7 +47,8 @@ fn fill(
         .count(stream.seed)
         .size(stream.stream as usize)?
         .count(start);
-    // SAFETY: parameters as in `noise.cu`; blocks of four cover the rows, cut off at their ends.
+    // SAFETY: the parameters match `noise.cu`; blocks of four cover the rows, clipped at their
+    // ends.
     unsafe { call.launch_for(rows * width.div_ceil(4))? };
     Ok(tensor(out, shape))
 }

@@ -1,4 +1,4 @@
-//! Noise on an Apple GPU: the same numbers as on the CPU, to the bit.
+//! Noise on an Apple GPU: the same numbers as on the CPU, bit for bit.
 
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 
@@ -7,7 +7,7 @@ use crate::gpu::metal::{Call, Library, Word, empty, library, tensor};
 
 static KERNELS: Library = library!("noise", "noise/philox.metal", "noise/noise.metal");
 
-/// Drawn by the CPU, in f64, which Metal has not; what is left is to copy them.
+/// Normal numbers. The CPU computes them, because Metal has no f64, and copies them to the GPU.
 pub(super) fn normal(
     stream: &NoiseStream,
     start: u64,
@@ -24,7 +24,7 @@ pub(super) fn uniform(
     device: &Device,
 ) -> Result<Tensor> {
     let Device::Metal(device) = device else {
-        bail!("noise: the arm of the GPU was asked for a tensor of another device")
+        bail!("noise: the GPU implementation received another device")
     };
     let count = shape.elem_count();
     let samples = shape.dims().first().copied().unwrap_or(1);
@@ -38,7 +38,7 @@ pub(super) fn uniform(
 }
 
 impl NoiseStream {
-    /// The kernels' `Stream`: `samples` of `length` numbers from `position` on.
+    /// The kernels' `Stream`: `samples` samples of `length` elements from `position` on.
     pub(crate) fn words_of_constant(
         &self,
         position: u64,
@@ -51,7 +51,7 @@ impl NoiseStream {
             Word::Size(self.stream as usize),
             Word::Size(length),
             Word::Size(samples),
-            // The structure is a multiple of eight bytes long.
+            // Pads the structure to a multiple of eight bytes.
             Word::Size(0),
         ]
     }

@@ -1,13 +1,13 @@
 //! Counter-based noise: every random number of a run is a pure function of its coordinates.
 //!
-//! # Why not a generator with state
+//! # Reasons for a generator without state
 //!
-//! A run must not depend on how its batch is split, on how many ranks share it, on the device, or
-//! on where it was interrupted. So nothing here has a state: a number is read off at the
-//! coordinates (seed, stream, position, element), where `position` counts samples since the start
-//! of the run and `element` counts numbers within one sample. A resume needs the position alone.
+//! A run must not depend on the split of its batches, on the number of ranks, on the device, or on
+//! interruptions. The generator therefore has no state: a number is a function of the coordinates
+//! (seed, stream, position, element), where `position` counts samples since the start of the run
+//! and `element` counts numbers within one sample. Resuming a run needs only its position.
 //!
-//! The bijection behind it is Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
+//! The underlying bijection is Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
 //! easy as 1, 2, 3", SC'11, doi:10.1145/2063384.2063405).
 
 use candle_core::{Device, Result, Shape, Tensor, bail};
@@ -25,19 +25,19 @@ mod tests;
 
 pub use philox::philox_4x32_10;
 
-/// One stream of random numbers of a run: the same seed and stream give the same numbers for ever.
+/// One stream of random numbers of a run. The same seed and stream always give the same numbers.
 ///
-/// Streams with different numbers are independent; give each use of randomness its own.
+/// Different streams are independent. Use a separate stream for each purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoiseStream {
     /// Seed of the run.
     pub seed: u64,
-    /// Which use of randomness within the run.
+    /// Index of the stream, one per purpose of random numbers in the run.
     pub stream: u32,
 }
 
 impl NoiseStream {
-    /// The stream number `stream` of the run with this seed.
+    /// Stream `stream` of the run with this seed.
     pub const fn new(seed: u64, stream: u32) -> Self {
         Self { seed, stream }
     }
@@ -86,9 +86,9 @@ impl NoiseStream {
         }
     }
 
-    /// Standard normal samples `[B, ...]` in f32: row `i` belongs to position `start + i`.
+    /// Standard normal samples `[B, ...]` in f32, where row `i` belongs to position `start + i`.
     ///
-    /// So a batch is the concatenation of its parts, however it is split.
+    /// A batch is therefore the concatenation of its parts, for any split.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl NoiseStream {
         })
     }
 
-    /// Uniform samples in (0, 1), `[B, ...]` in f32, laid out as in [`Self::normal_tensor`].
+    /// Uniform samples in (0, 1), `[B, ...]` in f32, arranged as in [`Self::normal_tensor`].
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl NoiseStream {
         self.tensor(start, shape, device, |stream, position, row| {
             for (block, out) in row.chunks_mut(4).enumerate() {
                 for (out, word) in out.iter_mut().zip(stream.words(position, block as u32)) {
-                    // 24 bits, centred, so that f32 holds them exactly and neither end is hit.
+                    // 24 bits plus one half: exact in f32, and never 0 or 1.
                     *out = ((word >> 8) as f32 + 0.5) * 2f32.powi(-24);
                 }
             }
@@ -139,7 +139,7 @@ impl NoiseStream {
         let rows = shape.dims().first().copied().unwrap_or(1);
         check_positions(start, rows)?;
         let Some(count) = count(&shape) else {
-            bail!("noise: no memory holds {:?} numbers", shape.dims())
+            bail!("noise: shape {:?} is larger than memory", shape.dims())
         };
         let row = count.checked_div(rows).unwrap_or(0);
         let mut numbers = vec![0f32; count];
@@ -153,15 +153,15 @@ impl NoiseStream {
     }
 }
 
-/// Checks that `samples` samples from `start` on are at positions that exist.
+/// Checks that the positions of `samples` samples from `start` on exist.
 pub(super) fn check_positions(start: u64, samples: usize) -> Result<()> {
     if start.checked_add((samples as u64).saturating_sub(1)).is_none() {
-        bail!("noise: {samples} samples from position {start} on end beyond the last position");
+        bail!("noise: {samples} samples from position {start} on exceed the last position");
     }
     Ok(())
 }
 
-/// How many numbers a tensor of this shape has; none where that is more than can be addressed.
+/// Number of elements of a tensor of this shape; `None` if it exceeds the address space.
 fn count(shape: &Shape) -> Option<usize> {
     let count = shape.dims().iter().try_fold(1usize, |count, dim| count.checked_mul(*dim))?;
     let bytes = count.checked_mul(size_of::<f32>())?;

@@ -1,8 +1,8 @@
-// Tensors of noise: row i of [rows, width] belongs to position start + i. One thread a block of four
-// numbers.
+// Tensors of noise: row i of [rows, width] belongs to position start + i. One thread per block of
+// four elements.
 #include "philox.cuh"
 
-// Writes four numbers of a row, or as many as are left of it.
+// Writes four elements of a row, or the rest of it.
 template <typename Of>
 __device__ __forceinline__ void fill(float* out, unsigned long long rows, unsigned width,
                                      unsigned long long seed, unsigned stream,
@@ -26,8 +26,8 @@ extern "C" __global__ void noise_uniform(float* out, unsigned long long rows, un
     });
 }
 
-// By Box and Muller's map, in f64 as on the CPU, so that rounding to f32 hides what the two
-// libraries' logarithms and cosines differ in.
+// Box and Muller's map, in f64 as on the CPU, so that rounding to f32 removes almost all
+// differences between the logarithms and cosines of the two libraries.
 extern "C" __global__ void noise_normal(float* out, unsigned long long rows, unsigned width,
                                         unsigned long long seed, unsigned stream,
                                         unsigned long long start) {

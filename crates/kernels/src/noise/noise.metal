@@ -1,7 +1,8 @@
-// Uniform numbers in (0, 1): 24 bits, centred, the same as on the CPU. One thread four numbers.
+// Uniform numbers in (0, 1): 24 bits plus one half, the same as on the CPU. One thread per four
+// elements.
 //
-// Normal numbers are not drawn here: the CPU makes them in double precision, which Metal has not,
-// and a run must have the same numbers on every device.
+// Normal numbers have no kernel: the CPU computes them in double precision, which Metal lacks, so
+// that a run has the same numbers on every device.
 
 kernel void uniform_f32(
     device float* y [[buffer(0)]], constant Stream& stream [[buffer(1)]],

@@ -24,7 +24,7 @@ __device__ __forceinline__ Words philox(unsigned long long seed, unsigned stream
     return Words{{c0, c1, c2, c3}};
 }
 
-// A uniform number in (0, 1) with 24 bits, exact in f32 but for the last rounding.
+// A uniform number in (0, 1) with 24 bits, exact in f32 except for the last rounding.
 __device__ __forceinline__ float uniform_of(unsigned word) {
     return ((float)(word >> 8) + 0.5f) * 5.9604644775390625e-8f;
 }

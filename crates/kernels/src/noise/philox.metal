@@ -6,13 +6,13 @@ struct Words {
 
 struct Stream {
     ulong seed;
-    ulong position; // of the first sample
+    ulong position; // position of the first sample
     uint stream;
-    uint length; // numbers of a sample
-    uint count;  // samples
+    uint length; // elements per sample
+    uint count;  // number of samples
 };
 
-// Four independent uniform words of block number `block` of sample number `sample`.
+// Four independent uniform words of block `block` of sample `sample`.
 static inline Words words_of(constant Stream& stream, uint sample, uint block) {
     const ulong position = stream.position + sample;
     uint c0 = block, c1 = stream.stream, c2 = uint(position), c3 = uint(position >> 32);
@@ -30,7 +30,7 @@ static inline Words words_of(constant Stream& stream, uint sample, uint block) {
     return Words{{c0, c1, c2, c3}};
 }
 
-// Blocks of four that a sample has.
+// Blocks of four elements per sample.
 static inline uint blocks_of(constant Stream& stream) {
     return (stream.length + 3) / 4;
 }

@@ -1,4 +1,4 @@
-//! Known answers of Philox, moments and batch-split invariance of the numbers drawn from it.
+//! Known answers of Philox, and moments and split invariance of its random numbers.
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn a_batch_is_the_concatenation_of_its_parts() -> Result<()> {
 }
 
 #[test]
-fn normals_have_the_moments_of_the_normal_law() {
+fn normals_have_the_moments_of_the_normal_distribution() {
     let stream = NoiseStream::new(1, 0);
     let mut numbers = vec![0f32; 400_000];
     stream.fill_normal(0, &mut numbers);

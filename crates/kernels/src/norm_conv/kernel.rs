@@ -1,4 +1,4 @@
-//! What is done to a channel of a convolution's output while it is in the cache.
+//! Loops over one channel of a convolution's output while it is in the cache.
 
 use crate::group_norm::moments::{ChannelMoments, Distances};
 use crate::isa::compile_for_isa;
@@ -6,7 +6,7 @@ use crate::math::mul_add;
 use crate::reduce::LANES;
 
 compile_for_isa! {
-    /// `y ← (y + shift + residual) · scale`, and the moments of the result.
+    /// Sets `y` to `(y + shift + residual) · scale`, and returns the moments of the result.
     pub(super) fn finish(
         y: &mut [f32],
         residual: Option<&[f32]>,
@@ -61,7 +61,7 @@ fn finish_of<const FMA: bool>(
 }
 
 compile_for_isa! {
-    /// `y ← y + factor · more`.
+    /// Adds `factor · more` to `y`.
     pub(super) fn add_multiple(y: &mut [f32], more: &[f32], factor: f32) = add_multiple_of
 }
 

@@ -1,8 +1,9 @@
-//! The fused step against the operations one by one, in f64.
+//! The fused layer against its operations one by one, in f64.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::*;
+use crate::isa::Isa;
 use crate::testing::{error, normal as random, run};
 use crate::{add_channels, add_scaled, concat_channels, conv2d, group_norm, group_norm_silu};
 
@@ -11,11 +12,12 @@ const GROUPS: usize = 2;
 const EPS: f64 = 1e-5;
 const FACTOR: f64 = 0.7;
 
-/// Batch, channels of the first and the second image (0: there is none), outputs, height, width,
-/// kernel.
+/// Batch, channels of the first and the second tensor of images (0: no second tensor), outputs,
+/// height, width, kernel.
 type Sizes = [usize; 7];
 
-/// Winograd, direct and product; short and long rows, ragged vectors; groups across both images.
+/// Shapes for Winograd, direct convolution and matrix product; short and long rows, partial
+/// vectors; groups that span both tensors.
 #[rustfmt::skip]
 const SIZES: [Sizes; 10] = [
     [2, 16,  0, 16,  8,  8, 3], [3, 18, 20, 17, 6, 16, 3], [1, 16, 32, 24, 32, 32, 3],
@@ -37,7 +39,7 @@ enum After {
     Residual,
 }
 
-/// Images (one or two), weight, bias, norm weight, norm bias, what is added: as far as needed.
+/// Images (one or two tensors), weight, bias, norm weight, norm bias, added term.
 fn operands(sizes: Sizes, after: After) -> Vec<Tensor> {
     let [batch, a, b, outputs, height, width, kernel] = sizes;
     let mut all = vec![((random(1, &[batch, a, height, width]) * 2.0).unwrap() + 0.5).unwrap()];
@@ -62,7 +64,7 @@ fn composed(all: &[Tensor], images: usize, before: Before, after: After) -> Resu
         _ => concat_channels(&all[0], &all[1])?,
     };
     let [weight, bias, norm_weight, norm_bias] = [0, 1, 2, 3].map(|i| &all[images + i]);
-    // The norm's parameters are used in any case, so that each has a gradient.
+    // The norm's parameters are always used, so that each has a gradient.
     let unused = ((norm_weight.sum_all()? + norm_bias.sum_all()?)? * 1e-9)?;
     let x = match before {
         Before::Nothing => x.broadcast_add(&unused)?,
@@ -102,39 +104,43 @@ fn check(isa: Isa, sizes: Sizes, before: Before, after: After) {
         After::Channels => (Added::Channels(&all[images + 4]), 1.0),
         After::Residual => (Added::Residual(&all[images + 4], FACTOR), FACTOR),
     };
-    let NormConv { output, normal } = norm_conv(isa, &x, norm, weight, bias, &added, true).unwrap();
+    let operands = Operands { images: &x, norm, weight, bias, added };
+    let NormConv { output, normal } = norm_conv(isa, &operands, true).unwrap();
     let e = error(&output.tensor, &expected.0);
     assert!(e < TOLERANCE, "{what}: output is off by {e:.1e}");
 
-    // The moments that were taken on the way are those of the output.
+    // The moments are those of the output.
     let measured = Images::One([Part { moments: None, ..output.clone() }]).moments(isa).unwrap();
     for (got, expected) in output.moments.as_ref().unwrap().iter().zip(&measured) {
         assert_eq!(format!("{got:?}"), format!("{expected:?}"), "{what}");
     }
 
     let grad = random(99, output.tensor.dims());
-    let (normal, shape) = (normal.as_ref(), weight.shape());
-    let grad_weight = weight_gradient(isa, &x, normal, shape, &grad, factor).unwrap();
+    let pass = Backward { images: &x, normal: normal.as_ref(), grad: &grad, factor };
+    let grad_weight = weight_gradient(isa, &pass, weight.shape()).unwrap();
     let e = error(&grad_weight, &expected.1[images]);
-    assert!(e < TOLERANCE, "{what}: gradient by the weight is off by {e:.1e}");
+    assert!(e < TOLERANCE, "{what}: gradient with respect to the weight is off by {e:.1e}");
 
-    // Something else is already in the gradients.
+    // Terms that are already known.
     let more: Vec<Tensor> = (0..images).map(|i| random(60 + i as u64, all[i].dims())).collect();
     let pair = [more.first(), more.get(1)].map(|it| it.map(|it| (it.clone(), -1.5)));
-    let gradients = input_gradients(isa, &x, normal, weight, (&grad, factor), pair).unwrap();
+    let gradients = input_gradients(isa, &pass, weight, pair).unwrap();
     for (i, (got, more)) in gradients.images.iter().zip(&more).enumerate() {
         let more = (more.to_dtype(DType::F64).unwrap() * 1.5).unwrap();
         let e = error(got, &(&expected.1[i] - more).unwrap());
-        assert!(e < TOLERANCE, "{what}: gradient by image {i} is off by {e:.1e}");
+        assert!(e < TOLERANCE, "{what}: gradient with respect to image {i} is off by {e:.1e}");
     }
     for (i, got) in gradients.norm.iter().flatten().enumerate() {
         let e = error(&got.sum(0).unwrap(), &expected.1[images + 2 + i]);
-        assert!(e < TOLERANCE, "{what}: gradient by norm parameter {i} is off by {e:.1e}");
+        assert!(
+            e < TOLERANCE,
+            "{what}: gradient with respect to norm parameter {i} is off by {e:.1e}"
+        );
     }
 }
 
 #[test]
-fn the_fused_step_agrees_with_its_parts_in_f64() {
+fn agrees_with_composed_operations_in_f64() {
     for (sizes, isa) in SIZES.iter().flat_map(|it| Isa::all().into_iter().map(move |isa| (it, isa)))
     {
         for before in [Before::Nothing, Before::Norm, Before::NormSilu] {
@@ -148,14 +154,16 @@ fn the_fused_step_agrees_with_its_parts_in_f64() {
 }
 
 #[test]
-fn each_sample_may_have_a_norm_of_its_own() {
+fn norm_parameters_may_differ_between_samples() {
     let (x, isa) = (random(1, &[3, 8, 4, 4]), Isa::detect());
     let (weight, bias) = (random(2, &[5, 8, 3, 3]), random(3, &[5]));
     let (scales, shifts) = (random(4, &[3, 8]), random(5, &[3, 8]));
     let whole = |x: &Tensor, weights: &Tensor, biases: &Tensor| {
         let norm = Norm { weight: weights, bias: biases, groups: 4, eps: EPS, silu: true };
-        let x = Images::One([Part { tensor: x.clone(), moments: None }]);
-        let y = norm_conv(isa, &x, Some(norm), &weight, &bias, &Added::Nothing, false).unwrap();
+        let images = &Images::One([Part { tensor: x.clone(), moments: None }]);
+        let (norm, added) = (Some(norm), Added::Nothing);
+        let operands = Operands { images, norm, weight: &weight, bias: &bias, added };
+        let y = norm_conv(isa, &operands, false).unwrap();
         assert!(y.output.moments.is_none());
         y.output.tensor
     };
@@ -169,29 +177,26 @@ fn each_sample_may_have_a_norm_of_its_own() {
 }
 
 #[test]
-fn operands_that_do_not_fit_are_errors() {
-    let isa = Isa::detect();
+fn rejects_mismatched_operands() {
     let part = |shape: &[usize]| Part { tensor: random(1, shape), moments: None };
-    let x = Images::One([part(&[2, 4, 4, 4])]);
-    let (weight, bias) = (random(2, &[3, 4, 3, 3]), random(3, &[3]));
-    let wide = random(4, &[3, 5, 3, 3]);
-    let odd = random(5, &[2, 4]);
-    let run = |x: &Images, weight: &Tensor, added: &Added<'_>| {
-        norm_conv(isa, x, None, weight, &bias, added, false).map(|_| ()).unwrap_err().to_string()
-    };
-    assert!(run(&x, &wide, &Added::Nothing).contains("do not fit"));
-    assert!(run(&x, &weight, &Added::Channels(&odd)).contains("do not fit"));
-    assert!(run(&x, &weight, &Added::Residual(&odd, 1.0)).contains("do not fit"));
-    let pair = Images::Joined([part(&[2, 2, 4, 4]), part(&[2, 2, 4, 5])]);
-    assert!(run(&pair, &weight, &Added::Nothing).contains("more than channels"));
-    let long = random(6, &[4]);
-    let outcome = norm_conv(isa, &x, None, &weight, &long, &Added::Nothing, false);
-    assert!(outcome.map(|_| ()).unwrap_err().to_string().contains("do not fit"));
-    let norm = Norm { weight: &bias, bias: &bias, groups: 3, eps: EPS, silu: true };
-    for (groups, expected) in [(3, "do not divide"), (0, "do not divide"), (2, "does not fit")] {
-        let norm = Norm { groups, ..norm };
-        let outcome = norm_conv(isa, &x, Some(norm), &weight, &bias, &Added::Nothing, false);
-        let message = outcome.map(|_| ()).unwrap_err().to_string();
+    let images = &Images::One([part(&[2, 4, 4, 4])]);
+    let (weight, bias) = (&random(2, &[3, 4, 3, 3]), &random(3, &[3]));
+    let valid = Operands { images, norm: None, weight, bias, added: Added::Nothing };
+    assert!(norm_conv(Isa::detect(), &valid, false).is_ok());
+    let check = |operands: Operands<'_>, expected: &str| {
+        let outcome = norm_conv(Isa::detect(), &operands, false).map(|_| ());
+        let message = outcome.unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
+    };
+    let (wide, long, odd) = (random(4, &[3, 5, 3, 3]), random(6, &[4]), random(5, &[2, 4]));
+    check(Operands { weight: &wide, ..valid }, "weight [3, 5, 3, 3]");
+    check(Operands { bias: &long, ..valid }, "bias [4]");
+    check(Operands { added: Added::Channels(&odd), ..valid }, "added channels [2, 4]");
+    check(Operands { added: Added::Residual(&odd, 1.0), ..valid }, "residual images [2, 4]");
+    let pair = Images::Joined([part(&[2, 2, 4, 4]), part(&[2, 2, 4, 5])]);
+    check(Operands { images: &pair, ..valid }, "more than channels");
+    for (groups, expected) in [(3, "do not divide"), (0, "do not divide"), (2, "does not fit")] {
+        let norm = Norm { weight: bias, bias, groups, eps: EPS, silu: true };
+        check(Operands { norm: Some(norm), ..valid }, expected);
     }
 }

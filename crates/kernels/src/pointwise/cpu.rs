@@ -9,7 +9,7 @@ use crate::isa::Isa;
 use crate::reduce;
 use crate::storage::{Dense, dense, tensor, with_dense};
 
-/// Numbers of a task: 64 KiB.
+/// Elements per task: 64 KiB.
 const TASK: usize = 16_384;
 
 /// `(a + b) · scale`.
@@ -54,7 +54,7 @@ impl CustomOp2 for AddScaled {
     }
 }
 
-/// `a · a_factor + b · b_factor`, of the same shape.
+/// `a · a_factor + b · b_factor`, for operands of the same shape.
 pub(crate) fn weighted_sum(isa: Isa, [a, b]: [(&Tensor, f64); 2]) -> Result<Tensor> {
     let ((a, a_factor), (b, b_factor)) = (a, b);
     if a.dims() != b.dims() {
@@ -76,8 +76,8 @@ pub(crate) fn weighted_sum(isa: Isa, [a, b]: [(&Tensor, f64); 2]) -> Result<Tens
     tensor(sum, a.shape())
 }
 
-/// `x` with a factor for each sample, `[B]`, plus perhaps another tensor of the same shape with its
-/// factors.
+/// `x` times one factor per sample, `[B]`, plus optionally another tensor of the same shape times
+/// its factors.
 pub(crate) fn mix_samples(
     isa: Isa,
     (x, x_factors): (&Tensor, &Tensor),
@@ -86,7 +86,7 @@ pub(crate) fn mix_samples(
     let batch = x.dim(0)?;
     let fits = |it: &Tensor, factors: &Tensor| it.dims() == x.dims() && factors.dims() == [batch];
     if !fits(x, x_factors) || more.is_some_and(|(it, factors)| !fits(it, factors)) {
-        bail!("mix_samples: the operands do not fit {:?}", x.shape());
+        bail!("mix_samples: the operands do not match {:?}", x.shape());
     }
     let sample = (x.elem_count() / batch.max(1)).max(1);
     let numbers = Dense::of(x)?;
@@ -111,7 +111,7 @@ pub(crate) fn mix_samples(
 }
 
 impl AddScaled {
-    /// The gradient by either operand.
+    /// The gradient with respect to either operand.
     pub(crate) fn gradient(&self, grad: &Tensor) -> Result<Tensor> {
         with_dense(grad, |numbers| {
             let mut output = Output::new(numbers.len());
@@ -123,7 +123,7 @@ impl AddScaled {
     }
 }
 
-/// `x + c`, with one `c` for each channel of each sample.
+/// `x + c`, with one `c` per channel and sample.
 pub(crate) struct AddChannels {
     pub(crate) isa: Isa,
 }
@@ -165,7 +165,7 @@ impl CustomOp2 for AddChannels {
 }
 
 impl AddChannels {
-    /// The gradient `[B, C]` by what is added to each channel.
+    /// The gradient `[B, C]` with respect to `c`.
     pub(crate) fn grad_channels(&self, grad: &Tensor) -> Result<Tensor> {
         let (batch, channels, height, width) = grad.dims4()?;
         with_dense(grad, |grad| {
@@ -200,7 +200,7 @@ impl CustomOp1 for Silu {
 }
 
 impl Silu {
-    /// The gradient by `x`.
+    /// The gradient with respect to `x`.
     pub(crate) fn gradient(&self, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
         with_dense(x, |numbers| {
             with_dense(grad, |grad| {
@@ -217,22 +217,22 @@ impl Silu {
     }
 }
 
-/// Applies `f` to every number of a contiguous operand in f32 or f64, in f64.
+/// Applies `f` to every element of a contiguous operand in f32 or f64, in f64.
 fn map(x: &CpuStorage, layout: &Layout, f: fn(f64) -> f64) -> Result<(CpuStorage, Shape)> {
     let Some((start, end)) = layout.contiguous_offsets() else {
-        bail!("a kernel was given a tensor that is not contiguous")
+        bail!("a kernel received a tensor that is not contiguous")
     };
     let y = match x {
         CpuStorage::F32(x) => {
             CpuStorage::F32(x[start..end].iter().map(|x| f(f64::from(*x)) as f32).collect())
         }
         CpuStorage::F64(x) => CpuStorage::F64(x[start..end].iter().map(|x| f(*x)).collect()),
-        _ => bail!("a kernel was given a tensor that is neither f32 nor f64"),
+        _ => bail!("a kernel received a tensor that is neither f32 nor f64"),
     };
     Ok((y, layout.shape().clone()))
 }
 
-/// `1 / (1 + e⁻ˣ)`, in f64: it is for losses, of which there are few.
+/// `1 / (1 + e⁻ˣ)` in f64. Losses use it, so there are few elements.
 pub(super) struct Sigmoid;
 
 impl CustomOp1 for Sigmoid {

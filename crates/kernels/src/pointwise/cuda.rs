@@ -31,10 +31,10 @@ pub(super) fn softplus(x: &Tensor) -> Result<Tensor> {
 }
 
 fn refuse<T>() -> Result<T> {
-    bail!("an element-wise arm of the GPU was given a tensor of the CPU")
+    bail!("an element-wise GPU implementation received a tensor on the CPU")
 }
 
-/// `y = f(x)`, number by number.
+/// `y = f(x)`, element-wise.
 fn map(name: &str, x: Operand<'_>) -> Result<CudaStorage> {
     let (device, len) = (x.0.device(), x.1.shape().elem_count());
     let mut y = empty(device, x.0.dtype(), len)?;
@@ -42,12 +42,12 @@ fn map(name: &str, x: Operand<'_>) -> Result<CudaStorage> {
         .input(x)?
         .output(&mut y, 0)?
         .count(len as u64);
-    // SAFETY: parameters as in `pointwise.cu`; both have `len` numbers.
+    // SAFETY: the parameters match `pointwise.cu`; both have `len` elements.
     unsafe { call.launch_for(len)? };
     Ok(y)
 }
 
-/// `z = f(x, y)`, number by number.
+/// `z = f(x, y)`, element-wise.
 fn zip(name: &str, x: Operand<'_>, y: Operand<'_>) -> Result<CudaStorage> {
     let (device, len) = (x.0.device(), x.1.shape().elem_count());
     if y.1.shape().elem_count() != len {
@@ -59,7 +59,7 @@ fn zip(name: &str, x: Operand<'_>, y: Operand<'_>) -> Result<CudaStorage> {
         .input(y)?
         .output(&mut z, 0)?
         .count(len as u64);
-    // SAFETY: parameters as in `pointwise.cu`; all have `len` numbers.
+    // SAFETY: the parameters match `pointwise.cu`; all have `len` elements.
     unsafe { call.launch_for(len)? };
     Ok(z)
 }
@@ -73,12 +73,12 @@ fn scaled(x: Operand<'_>, scale: f64) -> Result<CudaStorage> {
         .output(&mut y, 0)?
         .count(len as u64)
         .float(scale);
-    // SAFETY: parameters as in `pointwise.cu`; both have `len` numbers.
+    // SAFETY: the parameters match `pointwise.cu`; both have `len` elements.
     unsafe { call.launch_for(len)? };
     Ok(y)
 }
 
-/// The sums of every `pixels` numbers.
+/// The sum of every `pixels` consecutive elements.
 fn sums(x: Operand<'_>, count: usize, pixels: usize) -> Result<CudaStorage> {
     let device = x.0.device();
     let mut sums = empty(device, x.0.dtype(), count)?;
@@ -86,19 +86,19 @@ fn sums(x: Operand<'_>, count: usize, pixels: usize) -> Result<CudaStorage> {
         .input(x)?
         .output(&mut sums, 0)?
         .size(pixels)?;
-    // A block of whole warps, no larger than there is to sum.
+    // A block of whole warps, no larger than the number of terms.
     let threads = pixels.next_multiple_of(32).min(THREADS);
-    // SAFETY: parameters as in `pointwise.cu`; `x` has `count` times `pixels` numbers.
+    // SAFETY: the parameters match `pointwise.cu`; `x` has `count` · `pixels` elements.
     unsafe { call.launch([count, 1, 1], threads)? };
     Ok(sums)
 }
 
-/// A function of one number.
+/// A function of one element.
 struct Map {
     name: &'static str,
-    /// The kernel of its derivative times the gradient.
+    /// Kernel of the derivative times the gradient.
     through: &'static str,
-    /// Whether that kernel takes the function's value instead of its argument.
+    /// True if that kernel reads the function's value instead of its argument.
     of_output: bool,
 }
 
@@ -159,7 +159,7 @@ impl CustomOp2 for AddScaled {
             .output(&mut y, 0)?
             .count(len as u64)
             .float(self.scale);
-        // SAFETY: parameters as in `pointwise.cu`; the public function has compared the shapes.
+        // SAFETY: the parameters match `pointwise.cu`; the public function has compared the shapes.
         unsafe { call.launch_for(len)? };
         Ok((y, a_layout.shape().clone()))
     }
@@ -179,7 +179,7 @@ impl CustomOp2 for AddScaled {
     }
 }
 
-/// `x + c`, with one `c` for each channel of each sample.
+/// `x + c`, with one `c` per channel and sample.
 struct AddChannels;
 
 impl CustomOp2 for AddChannels {
@@ -213,7 +213,7 @@ impl CustomOp2 for AddChannels {
             .output(&mut y, 0)?
             .count(len as u64)
             .size(height * width)?;
-        // SAFETY: parameters as in `pointwise.cu`; the public function has compared the shapes.
+        // SAFETY: the parameters match `pointwise.cu`; the public function has compared the shapes.
         unsafe { call.launch_for(len)? };
         Ok((y, x_layout.shape().clone()))
     }

@@ -1,4 +1,4 @@
-//! The loops of the element-wise operations.
+//! Loops of the element-wise operations.
 
 use std::mem::MaybeUninit;
 

@@ -47,12 +47,12 @@ fn map(name: &str, operands: &[Operand<'_>], rest: &[Word]) -> Result<MetalStora
     Ok(y)
 }
 
-/// A function of one number.
+/// A function of one element.
 struct Map {
     name: &'static str,
-    /// The kernel of its derivative times the gradient.
+    /// Kernel of the derivative times the gradient.
     through: &'static str,
-    /// Whether that kernel takes the function's value instead of its argument.
+    /// True if that kernel reads the function's value instead of its argument.
     of_output: bool,
 }
 
@@ -102,7 +102,7 @@ impl Arm<2> for AddScaled {
     }
 }
 
-/// `x + c`, with one `c` for each channel of each sample.
+/// `x + c`, with one `c` per channel and sample.
 struct AddChannels;
 
 impl Arm<2> for AddChannels {

@@ -1,4 +1,4 @@
-//! Operations that treat every number of an image alike.
+//! Element-wise operations.
 
 use candle_core::{DType, Result, Tensor, bail};
 
@@ -16,7 +16,7 @@ mod metal;
 #[cfg(test)]
 mod tests;
 
-/// `(a + b) · scale`, both of the same shape.
+/// `(a + b) · scale`, for operands of the same shape.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub fn add_scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// If the shapes do not fit or an image has no pixels.
+/// If the shapes do not match or an image has no pixels.
 pub fn add_channels(x: &Tensor, c: &Tensor) -> Result<Tensor> {
     let [batch, channels, height, width] = image("add_channels", "x", x)?;
     if c.dims() != [batch, channels] || height * width == 0 {
@@ -57,7 +57,7 @@ pub fn add_channels(x: &Tensor, c: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// If `x` holds integers, or the device fails.
+/// If `x` has integers, or the device fails.
 pub fn silu(x: &Tensor) -> Result<Tensor> {
     check_kind("silu", &[("x", x)])?;
     on_gpu!(holds(&[x]) => silu(x));
@@ -71,7 +71,7 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// If `x` holds integers, or the device fails.
+/// If `x` has integers, or the device fails.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
     check_kind("sigmoid", &[("x", x)])?;
     on_gpu!(holds(&[x]) => sigmoid(x));
@@ -81,11 +81,11 @@ pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
     ((x * 0.5)?.tanh()? * 0.5)? + 0.5
 }
 
-/// `ln(1 + eˣ)`, stable for any `x`: the loss of a logit `−x` whose label is 1.
+/// `ln(1 + eˣ)`, stable for any `x`: the loss of the logit `−x` with label 1.
 ///
 /// # Errors
 ///
-/// If `x` holds integers, or the device fails.
+/// If `x` has integers, or the device fails.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
     check_kind("softplus", &[("x", x)])?;
     on_gpu!(holds(&[x]) => softplus(x));
@@ -95,7 +95,7 @@ pub fn softplus(x: &Tensor) -> Result<Tensor> {
     x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?
 }
 
-/// Whether [`sigmoid`] and [`softplus`] are computed in f64, number by number.
+/// True if [`sigmoid`] and [`softplus`] are computed in f64.
 fn is_exact(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }

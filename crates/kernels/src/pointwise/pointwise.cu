@@ -1,4 +1,4 @@
-// Operations that treat every number alike.
+// Element-wise operations.
 #include "../gpu/prelude.cuh"
 
 // y[i] = f(x[i]).
@@ -13,14 +13,14 @@ __device__ __forceinline__ void zip(const T* x, const T* y, T* z, unsigned long 
     FOR_EACH_ELEMENT(i, count) z[i] = from_float<T>(f(to_float(x[i]), to_float(y[i])));
 }
 
-// y = x + c, with one c for every `pixels` numbers.
+// y = x + c, with one c per `pixels` elements.
 template <typename T>
 __device__ __forceinline__ void add_channels(const T* x, const T* c, T* y,
                                              unsigned long long count, unsigned pixels) {
     FOR_EACH_ELEMENT(i, count) y[i] = from_float<T>(to_float(x[i]) + to_float(c[i / pixels]));
 }
 
-// sums[i] = the sum of `pixels` numbers. One block a sum.
+// sums[i] = the sum of `pixels` elements. One block per sum.
 template <typename T>
 __device__ __forceinline__ void sum_pixels(const T* x, T* sums, unsigned pixels) {
     SHARED(float, scratch, [32]);
@@ -33,7 +33,7 @@ __device__ __forceinline__ void sum_pixels(const T* x, T* sums, unsigned pixels)
 
 __device__ __forceinline__ float softplus_of(float x) {
     const float rest = log1pf(expf(-fabsf(x)));
-    // A comparison that is false for NaN, which `rest` has.
+    // The comparison is false for NaN, which `rest` propagates.
     return 0.0f < x ? x + rest : rest;
 }
 

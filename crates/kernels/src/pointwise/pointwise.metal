@@ -1,4 +1,4 @@
-// Operations that treat every number alike. One thread a number.
+// Element-wise operations. One thread per element.
 
 // (a + b) · scale.
 static inline float added(float a, float b, float scale) {
@@ -11,7 +11,7 @@ static inline float silu_of(float x) {
 
 // ln(1 + eˣ) = max(x, 0) + ln(1 + e) with e = e^−|x| in (0, 1]. Metal has no log1p, and rounding
 // 1 + e would lose a small e: ln(1 + e) = 2 artanh(s) with s = e / (2 + e) ≤ 1/3, as a series whose
-// first term left out is below 1e-8 of the sum.
+// first omitted term is below 1e-8 of the sum.
 static inline float softplus_of(float x) {
     const float e = exp(-fabs(x));
     const float s = e / (2.0f + e);
@@ -69,7 +69,8 @@ FOR_EACH_TYPE(SILU)
 FOR_EACH_TYPE(SIGMOID)
 FOR_EACH_TYPE(SOFTPLUS)
 
-// From the gradient by f(x) to that by x; for the sigmoid, x is its value.
+// Turns the gradient with respect to f(x) into the gradient with respect to x. For the sigmoid, x
+// is its value.
 static inline float through_silu_of(float x) {
     return silu_derivative(x, sigmoid_of(x));
 }

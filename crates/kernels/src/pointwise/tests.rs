@@ -1,4 +1,4 @@
-//! The kernels against candle's operations, and the stable functions against f64.
+//! The kernels compared with candle's operations, and the stable functions with f64.
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ fn kernels_agree_with_candle() {
 }
 
 #[test]
-fn a_task_boundary_is_no_seam() {
+fn results_do_not_depend_on_task_boundaries() {
     let [a, b] = [normal(1, &[1, 3, 101, 103]), normal(2, &[1, 3, 101, 103])];
     let add = |it: &[Tensor]| (&it[0] + &it[1])? * SCALE;
     let args = [a, b];
@@ -83,7 +83,7 @@ fn frozen_operands_get_no_gradient() {
 }
 
 #[test]
-fn bits_do_not_depend_on_the_threads() {
+fn bits_do_not_depend_on_threads() {
     assert_thread_invariant(&image_and_channels(), |it| add_channels(&it[0], &it[1]));
     assert_thread_invariant(&[normal(1, &[1, 3, 101, 103])], |it| silu(&it[0]));
 }
@@ -91,7 +91,7 @@ fn bits_do_not_depend_on_the_threads() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Value and derivative against f64, where neither over- nor underflows.
+    /// Value and derivative compared with f64, without overflow and underflow.
     #[test]
     fn the_losses_functions_are_accurate_to_the_last_place(x in -80f32..80.0) {
         let x = Tensor::new(&[x], &Device::Cpu).unwrap();
@@ -120,7 +120,7 @@ fn with_derivative(
     (y.detach(), grads.get(&x).unwrap().clone())
 }
 
-/// The analytic derivatives in f64 against central differences.
+/// The analytic derivatives in f64 compared with central differences.
 #[test]
 fn derivatives_in_f64_are_the_slopes() {
     let x = Tensor::new(&[-30f64, -2.0, -0.5, 0.0, 0.3, 4.0, 30.0], &Device::Cpu).unwrap();
@@ -135,7 +135,7 @@ fn derivatives_in_f64_are_the_slopes() {
 }
 
 #[test]
-fn extreme_and_missing_numbers() {
+fn extreme_values_and_nan() {
     let x = Tensor::new(&[-1e30f32, 1e30, f32::NAN], &Device::Cpu).unwrap();
     let numbers = |it: Result<Tensor>| it.unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(numbers(softplus(&x))[..2], [0.0, 1e30]);
@@ -151,7 +151,7 @@ fn extreme_and_missing_numbers() {
 }
 
 #[test]
-fn misfits_and_empty_batches() {
+fn rejects_invalid_shapes_and_accepts_empty_batches() {
     let [a, b] = images();
     assert!(add_scaled(&a, &b.narrow(0, 0, 1).unwrap(), 1.0).is_err());
     assert!(add_channels(&a, &normal(1, &[2, 3])).is_err());

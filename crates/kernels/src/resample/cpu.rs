@@ -1,4 +1,4 @@
-//! Resampling on the CPU, one channel of one image a task.
+//! Resampling on the CPU, one channel of one image per task.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -9,7 +9,7 @@ use crate::buffer::Output;
 use crate::isa::Isa;
 use crate::storage::{dense, tensor, with_dense};
 
-/// Which way the forward pass goes; the backward pass goes the other.
+/// Direction of the forward pass. The backward pass has the other direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     /// From the large image to the small one.
@@ -27,7 +27,7 @@ pub(crate) struct Resample {
 }
 
 impl Resample {
-    /// The images after resampling in this direction.
+    /// Resamples images in this direction.
     fn resample(&self, x: &[f32], direction: Direction) -> Vec<f32> {
         let plan = &self.plan;
         let [large, small] = [plan.large, plan.small].map(|[rows, columns]| rows * columns);
@@ -35,7 +35,7 @@ impl Resample {
             Direction::Down => (large, small),
             Direction::Up => (small, large),
         };
-        // Upsampling doubles along both axes, and its gradient is that much larger, too.
+        // Upsampling doubles along both axes, so its gradient has the same factor.
         let gain = match self.direction {
             Direction::Down => 1.0,
             Direction::Up => 2.0,
@@ -81,7 +81,7 @@ impl CustomOp1 for Resample {
 }
 
 impl Resample {
-    /// The gradient by the images of shape `x`.
+    /// The gradient with respect to the images, which have shape `x`.
     pub(crate) fn gradient(&self, x: &Shape, grad: &Tensor) -> Result<Tensor> {
         let back = match self.direction {
             Direction::Down => Direction::Up,

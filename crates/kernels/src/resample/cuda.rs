@@ -1,4 +1,4 @@
-//! Resampling on an NVIDIA GPU, one thread a number of the output.
+//! Resampling on an NVIDIA GPU, one thread per element of the output.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
@@ -9,7 +9,7 @@ use crate::gpu::cuda::{Call, Module, Operand, Reading, empty, module, tensor};
 
 static KERNELS: Module = module!("resample");
 
-/// Taps that the kernels have room for.
+/// Largest number of taps of the kernels.
 const TAPS: usize = 4;
 
 pub(super) fn resample(x: &Tensor, direction: Direction, plan: Plan) -> Result<Tensor> {
@@ -17,13 +17,13 @@ pub(super) fn resample(x: &Tensor, direction: Direction, plan: Plan) -> Result<T
 }
 
 struct Resample {
-    /// Which way the forward pass goes; the backward pass goes the other.
+    /// Direction of the forward pass. The backward pass has the other direction.
     direction: Direction,
     plan: Plan,
 }
 
 impl Resample {
-    /// `planes` images after resampling in this direction.
+    /// Resamples `planes` images in this direction.
     fn run(&self, x: Operand<'_>, planes: usize, direction: Direction) -> Result<CudaStorage> {
         let device = x.0.device();
         let Plan { filter, padding, large, small } = self.plan;
@@ -31,7 +31,7 @@ impl Resample {
             Direction::Down => ("resample_down", small),
             Direction::Up => ("resample_up", large),
         };
-        // Upsampling doubles along both axes, and its gradient is that much larger, too.
+        // Upsampling doubles along both axes, so its gradient has the same factor.
         let gain = match self.direction {
             Direction::Down => 1.0,
             Direction::Up => 2.0,
@@ -47,8 +47,8 @@ impl Resample {
         for tap in 0..TAPS {
             call = call.float(taps.get(tap).copied().unwrap_or(0.0) * gain);
         }
-        // SAFETY: parameters as in `resample.cu`; no filter has more than four taps, and those that
-        // fall outside of an image are left out.
+        // SAFETY: the parameters match `resample.cu`; no filter has more than four taps, and the
+        // kernel skips taps outside of an image.
         unsafe { call.launch_for(len)? };
         Ok(y)
     }
@@ -60,7 +60,7 @@ impl CustomOp1 for Resample {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("resample: the arm of the GPU was given a tensor of the CPU")
+        bail!("resample: the GPU implementation received a tensor on the CPU")
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {

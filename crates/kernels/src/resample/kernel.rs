@@ -1,4 +1,4 @@
-//! The loops of resampling: rows are combined first, then the columns of the result.
+//! Loops of resampling, which combine rows first and then columns.
 
 use std::mem::MaybeUninit;
 
@@ -6,7 +6,7 @@ use super::Filter;
 use crate::buffer::with_scratch;
 use crate::isa::{Isa, compile_for_isa};
 
-/// What relates the images: along an axis, `small[i] = Σ_u taps[u] · large[2i + u − padding]`.
+/// Relation of the two images: along an axis, `small[i] = Σ_u taps[u] · large[2i + u − padding]`.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) filter: Filter,
@@ -34,7 +34,8 @@ pub(super) fn reduce<const N: usize>(
     small: &mut [MaybeUninit<f32>],
 ) {
     let [_, columns] = plan.large;
-    // Room for the zeros on both sides, and for the filter to read beyond an odd last column.
+    // Includes the zeros on both sides, and a column that the filter reads beyond an odd last
+    // column.
     with_scratch(columns + 2 * plan.padding + N, |sum| {
         reduce_in(isa, plan, taps, large, small, sum)
     });
@@ -86,8 +87,8 @@ pub(super) fn spread<const N: usize>(
     large: &mut [MaybeUninit<f32>],
 ) {
     let [_, columns] = plan.small;
-    // A combined row, with zeros for the filter to read on both sides; and the even and the odd
-    // numbers that it spreads to.
+    // A combined row with zeros on both sides for the filter, and the even and odd elements that it
+    // spreads to.
     let row = columns + N;
     with_scratch(row + 2 * (columns + N / 2), |scratch| {
         let (sum, spread) = scratch.split_at_mut(row);
@@ -121,7 +122,7 @@ fn spread_by<const FMA: bool, const N: usize>(
     for (i, large) in large.chunks_exact_mut(large_columns).enumerate() {
         sum.fill(0.0);
         let row = i + plan.padding;
-        // The taps of this row's parity.
+        // The taps for the parity of this row.
         for (h, tap) in taps.iter().skip(row % 2).step_by(2).enumerate() {
             match (row / 2).checked_sub(h) {
                 Some(source) if source < rows => {
@@ -137,7 +138,7 @@ fn spread_by<const FMA: bool, const N: usize>(
             add_row(even, taps[2 * h], &sum[half - h..]);
             add_row(odd, taps[2 * h + 1], &sum[half - h..]);
         }
-        // The padding cuts off the first number of the even ones, or nothing.
+        // The padding removes the first even element, or nothing.
         match plan.padding {
             0 => interleave(even, odd, large),
             _ => interleave(odd, &even[1..], large),
@@ -145,7 +146,7 @@ fn spread_by<const FMA: bool, const N: usize>(
     }
 }
 
-/// `a[0], b[0], a[1], …`, as many as there is room for.
+/// Writes `a[0], b[0], a[1], …` until the target is full.
 #[inline(always)]
 fn interleave(a: &[f32], b: &[f32], target: &mut [MaybeUninit<f32>]) {
     let (pairs, rest) = target.as_chunks_mut::<2>();

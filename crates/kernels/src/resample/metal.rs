@@ -21,7 +21,7 @@ struct Resample {
 }
 
 impl Resample {
-    /// `planes` images after resampling in this direction.
+    /// Resamples `planes` images in this direction.
     fn apply(&self, x: Operand<'_>, planes: usize, direction: Direction) -> Result<MetalStorage> {
         let Plan { filter, padding, large, small } = self.plan;
         let (device, dtype) = (x.0.device(), x.0.dtype());
@@ -29,7 +29,7 @@ impl Resample {
             Direction::Down => ("reduce", small),
             Direction::Up => ("spread", large),
         };
-        // Upsampling doubles along both axes, and its gradient is that much larger, too.
+        // Upsampling doubles along both axes, so its gradient has the same factor.
         let gain = match self.direction {
             Direction::Down => 1.0,
             Direction::Up => 2.0,

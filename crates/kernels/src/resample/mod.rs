@@ -22,7 +22,7 @@ mod tests;
 /// A one-dimensional filter `f`; images are filtered by the outer product `f fᵀ`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// `[1, 1] / 2`: nearest neighbour up, mean down (DDPM++).
+    /// `[1, 1] / 2`: nearest neighbor up, mean down (DDPM++).
     Box,
     /// `[1, 3, 3, 1] / 8` (NCSN++).
     Tent,
@@ -37,7 +37,7 @@ impl Filter {
         }
     }
 
-    /// Zeros on each side of a row so that downsampling halves its length.
+    /// Zeros on each side of a row with which downsampling halves its length.
     fn padding(self) -> usize {
         (self.taps().len() - 1) / 2
     }
@@ -53,7 +53,7 @@ impl Filter {
 ///
 /// # Errors
 ///
-/// If `x` has not four dimensions or is too small.
+/// If `x` does not have four dimensions, or is too small.
 pub fn downsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
     resample(x, downsampling2(x, filter)?)
 }
@@ -73,11 +73,11 @@ pub(crate) fn downsampling2(x: &Tensor, filter: Filter) -> Result<Resample> {
 
 /// [`downsample2`] without the padding: `[B, C, H, W]` becomes `[B, C, (H − len f)/2 + 1, …]`.
 ///
-/// It follows [`conv2d_padded`](super::conv2d_padded), which has already padded for the filter.
+/// For use after [`conv2d_padded`](super::conv2d_padded), which pads for both operations.
 ///
 /// # Errors
 ///
-/// If `x` has not four dimensions or is smaller than the filter.
+/// If `x` does not have four dimensions, or is smaller than the filter.
 pub fn downsample2_valid(x: &Tensor, filter: Filter) -> Result<Tensor> {
     resample(x, downsampling2_valid(x, filter)?)
 }
@@ -88,7 +88,7 @@ pub(crate) fn downsampling2_valid(x: &Tensor, filter: Filter) -> Result<Resample
     check_kind("downsample2_valid", &[("x", x)])?;
     let length = filter.taps().len();
     if height < length || width < length {
-        bail!("downsample2_valid: {:?} is smaller than the filter", x.shape());
+        bail!("downsample2_valid: x {:?} is smaller than the filter", x.shape());
     }
     let small = [(height - length) / 2 + 1, (width - length) / 2 + 1];
     let plan = Plan { filter, padding: 0, large: [height, width], small };
@@ -105,7 +105,7 @@ pub(crate) fn downsampling2_valid(x: &Tensor, filter: Filter) -> Result<Resample
 ///
 /// # Errors
 ///
-/// If `x` has not four dimensions or is too small.
+/// If `x` does not have four dimensions, or is too small.
 pub fn upsample2(x: &Tensor, filter: Filter) -> Result<Tensor> {
     resample(x, upsampling2(x, filter)?)
 }
@@ -125,7 +125,7 @@ pub(crate) fn upsampling2(x: &Tensor, filter: Filter) -> Result<Resample> {
 
 fn resample(x: &Tensor, op: Resample) -> Result<Tensor> {
     if op.plan.small.contains(&0) {
-        bail!("{:?} is too small to be resampled by two", x.shape());
+        bail!("x {:?} is too small to be resampled by two", x.shape());
     }
     on_gpu!(holds(&[x]) => resample(x, op.direction, op.plan));
     if has_kernel(&[x]) {
@@ -134,7 +134,7 @@ fn resample(x: &Tensor, op: Resample) -> Result<Tensor> {
     composed(x, op.direction, &op.plan)
 }
 
-/// The same as two matrix products: any device, any dtype.
+/// The same as two matrix products, for any device and type.
 fn composed(x: &Tensor, direction: Direction, plan: &Plan) -> Result<Tensor> {
     let (rows, columns) = (matrix(plan, 0, x)?, matrix(plan, 1, x)?);
     match direction {
@@ -156,8 +156,7 @@ fn separable(x: &Tensor, rows: &Tensor, cols: &Tensor) -> Result<Tensor> {
         .reshape((batch, channels, height_out, width_out))
 }
 
-/// The matrix `[small, large]` of downsampling axis `axis`, in the dtype and on the device of
-/// `like`.
+/// The matrix `[small, large]` of downsampling axis `axis`, with the type and device of `like`.
 fn matrix(plan: &Plan, axis: usize, like: &Tensor) -> Result<Tensor> {
     let (small, large) = (plan.small[axis], plan.large[axis]);
     let mut matrix = vec![0f64; small * large];

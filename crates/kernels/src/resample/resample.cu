@@ -1,12 +1,11 @@
 // Resampling by two: along an axis, small[i] = sum over u of taps[u] large[2 i + u - padding].
 //
-// The taps come as four numbers, of which the first `length` count. One thread a number of the
-// output.
+// The first `length` of the four taps are used. One thread per element of the output.
 #include "../gpu/prelude.cuh"
 
 struct Plan {
-    unsigned height, width;             // of the large image
-    unsigned small_height, small_width; // of the small image
+    unsigned height, width;             // size of the large image
+    unsigned small_height, small_width; // size of the small image
     unsigned length, padding;
     float taps[4];
 };

@@ -1,8 +1,8 @@
-// Resampling by two with a separable filter: along each axis small[i] = Σ_u taps[u] large[2i + u − p],
-// and the transpose of that map. One thread a pixel that is written.
+// Resampling by two with a separable filter: along each axis small[i] = Σ_u taps[u] large[2i + u −
+// p], and the transpose of that map. One thread per written pixel.
 
 struct ResampleSizes {
-    uint count; // numbers written
+    uint count; // elements written
     uint large_rows;
     uint large_columns;
     uint small_rows;
@@ -22,7 +22,7 @@ static inline void reduce(
     device const T* plane = large + rest / sizes.small_rows * sizes.large_rows * sizes.large_columns;
     float sum = 0.0f;
     for (uint u = 0; u < sizes.length; ++u) {
-        // Above the image this wraps around and is no row of it either.
+        // Above the image, the index wraps around to a value beyond the last row.
         const uint i = 2 * row + u - sizes.padding;
         if (sizes.large_rows <= i) continue;
         float along = 0.0f;
@@ -37,7 +37,7 @@ static inline void reduce(
     small[index] = T(sum);
 }
 
-// Small to large: large[i] = Σ taps[u] small[(i + p − u) / 2] over the u that leave no remainder.
+// Small to large: large[i] = Σ taps[u] small[(i + p − u) / 2] over the u without remainder.
 template <typename T>
 static inline void spread(
     device const T* small, device T* large, constant ResampleSizes& sizes, uint index) {

@@ -1,4 +1,4 @@
-//! The kernels against the composed form, and that against candle's convolutions.
+//! The kernels compared with the composed form, and the composed form with candle's convolutions.
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
@@ -60,10 +60,10 @@ proptest! {
     }
 }
 
-/// EDM's own definition: depthwise convolutions with the outer product of the taps, strided for
-/// down, transposed and times four for up.
+/// EDM's definition: depthwise convolutions with the outer product of the taps, strided to
+/// downsample, transposed and times four to upsample.
 #[test]
-fn the_composed_form_is_a_depthwise_convolution() {
+fn composed_form_is_a_depthwise_convolution() {
     let x = normal(1, &[2, 1, 6, 8]);
     for filter in FILTERS {
         let taps = Tensor::new(filter.taps(), &Device::Cpu).unwrap();
@@ -126,13 +126,13 @@ fn views_give_the_same_as_copies() {
 }
 
 #[test]
-fn bits_do_not_depend_on_the_threads() {
+fn bits_do_not_depend_on_threads() {
     assert_thread_invariant(&[normal(1, &[3, 5, 9, 11])], |it| upsample2(&it[0], Filter::Tent));
     assert_thread_invariant(&[normal(1, &[3, 5, 9, 11])], |it| downsample2(&it[0], Filter::Tent));
 }
 
 #[test]
-fn not_a_number_stays_where_the_filter_reaches() {
+fn nan_stays_within_reach_of_the_filter() {
     let mut numbers = vec![1f32; 64];
     numbers[0] = f32::NAN;
     let x = Tensor::from_vec(numbers, (1, 1, 8, 8), &Device::Cpu).unwrap();
@@ -145,14 +145,14 @@ fn not_a_number_stays_where_the_filter_reaches() {
 }
 
 #[test]
-fn an_empty_batch_gives_an_empty_batch() {
+fn accepts_an_empty_batch() {
     let x = normal(1, &[0, 3, 6, 8]);
     assert_eq!(upsample2(&x, Filter::Box).unwrap().dims(), [0, 3, 12, 16]);
     assert_eq!(downsample2(&x, Filter::Tent).unwrap().dims(), [0, 3, 3, 4]);
 }
 
 #[test]
-fn images_that_are_too_small_are_errors() {
+fn rejects_images_that_are_too_small() {
     assert!(downsample2(&normal(1, &[1, 1, 1, 8]), Filter::Box).is_err());
     assert!(downsample2_valid(&normal(1, &[1, 1, 8, 3]), Filter::Tent).is_err());
     assert!(upsample2(&normal(1, &[1, 1, 0, 3]), Filter::Tent).is_err());

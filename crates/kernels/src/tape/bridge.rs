@@ -1,10 +1,10 @@
 //! A network as one operation of candle's graph.
 //!
-//! An operation of candle has at most three operands and returns a gradient for each; a network has
-//! hundreds of parameters. So its second operand is a token, the root of a tree of operations with
-//! three operands whose leaves are the parameters: through it candle's graph reaches them. The
-//! gradients take the same way, or the shorter one of [`backward`], which spares each of them a
-//! tensor of zeros and a sum.
+//! An operation of candle has at most three operands and returns a gradient for each, but a network
+//! has hundreds of parameters. Its second operand is therefore a token: the root of a tree of
+//! operations with three operands, whose leaves are the parameters. candle's graph reaches the
+//! parameters through this tree. Gradients follow the same path, or the shorter one of
+//! [`backward`], which saves a tensor of zeros and a sum per parameter.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,19 +17,20 @@ use candle_core::{
 };
 
 use super::{Node, Reverse, Tape, Value};
+use crate::storage::has_kernel;
 
 thread_local! {
-    /// Gradients by variables, where [`backward`] is under way.
+    /// Variables and their gradients, while [`backward`] runs.
     static COLLECTED: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
 }
 
-/// Back-propagates `loss`, as [`Tensor::backward`] does, with less work for the parameters of this
-/// crate's networks.
+/// Back-propagates `loss` as [`Tensor::backward`] does, with less work for the parameters of
+/// networks that ran on a tape.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
 /// let x = Var::new(&[3f32, 4.0], &Device::Cpu)?;
-/// let grads = models::backward(&x.sqr()?.sum_all()?)?;
+/// let grads = uni_instruct_kernels::backward(&x.sqr()?.sum_all()?)?;
 /// assert_eq!(grads.get(&x).unwrap().to_vec1::<f32>()?, [6.0, 8.0]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
@@ -50,9 +51,9 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
     Ok(store)
 }
 
-/// While it lives, networks leave the gradients by variables in [`COLLECTED`].
+/// While this value exists, networks put the gradients of variables into [`COLLECTED`].
 struct Collection {
-    /// What is under way in a caller of ours, which is none of this loss's business.
+    /// Gradients of an enclosing call, which belong to another loss.
     outer: Option<Vec<(Tensor, Tensor)>>,
 }
 
@@ -72,19 +73,27 @@ impl Drop for Collection {
     }
 }
 
-/// Runs a network on `x`, on a tape where the kernels take `x`. Through candle's graph elsewhere, and
-/// where a gradient is wanted that only that gives: by one of `others`, which the network also reads.
+/// Runs a network on `x`.
+///
+/// The network runs on a tape if the kernels support `x`: f32 on the CPU. Otherwise it runs in
+/// candle's graph. `others` are the remaining tensors that the network reads: if one of them is
+/// tracked, the network runs in candle's graph, because the tape gives gradients only with respect
+/// to `x` and the parameters.
+///
+/// A forward pass can be back-propagated once. For several losses, back-propagate their sum.
+///
+/// See the [module](self) for an example.
 ///
 /// # Errors
 ///
-/// Those of `forward`.
+/// The errors of `forward`.
 pub fn run(
     x: &Tensor,
     others: &[Option<&Tensor>],
     forward: impl FnOnce(&Value) -> Result<Value>,
 ) -> Result<Tensor> {
-    if !crate::bare::takes(x) || others.iter().flatten().any(|it| it.track_op()) {
-        return Ok(forward(&Value::of_graph(x.clone()))?.tensor);
+    if !has_kernel(&[x]) || others.iter().flatten().any(|it| it.track_op()) {
+        return Ok(forward(&Value::in_graph(x.clone()))?.tensor);
     }
     let tape = Tape::default();
     let input = tape.input(&x.contiguous()?, x.track_op());
@@ -104,7 +113,7 @@ pub fn run(
     }
 }
 
-/// Gradients by parameters, from the network to the tokens.
+/// Gradients with respect to parameters, from the network to the tokens.
 #[derive(Clone, Default)]
 struct Stash(Arc<Mutex<HashMap<TensorId, Tensor>>>);
 
@@ -122,7 +131,7 @@ impl Stash {
 struct Network {
     output: Tensor,
     input: Option<Node>,
-    /// Until the way back has been taken.
+    /// `None` once the backward pass has run.
     reverse: Mutex<Option<Reverse>>,
     stash: Stash,
 }
@@ -133,13 +142,14 @@ impl Network {
         Ok((CpuStorage::F32(numbers), self.output.shape().clone()))
     }
 
-    /// The gradient by the input, if wanted; those by the parameters go their own way.
+    /// Returns the gradient with respect to the input, if it is tracked. Gradients with respect to
+    /// the parameters go to [`COLLECTED`] or to the stash.
     fn backward(&self, x: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let reverse = self.reverse.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(reverse) = reverse else {
             bail!(
-                "a network was back-propagated twice through one forward pass, which keeps nothing \
-                 for a second time: run it again, or add the losses and back-propagate their sum"
+                "a network was back-propagated twice through one forward pass; run the forward \
+                 pass again, or add the losses and back-propagate their sum"
             )
         };
         let gradients = reverse.run(grad.contiguous()?, self.input)?;
@@ -200,7 +210,7 @@ impl CustomOp2 for Network {
     }
 }
 
-/// The root of a tree over the parameters, or none if there are none.
+/// The root of a tree over the parameters; `None` without parameters.
 fn token<'a>(params: impl Iterator<Item = &'a Tensor>, stash: &Stash) -> Result<Option<Tensor>> {
     let mut tokens: Vec<Tensor> = params.cloned().collect();
     let mut of_params = true;
@@ -230,13 +240,16 @@ impl Token {
         Ok((CpuStorage::F32(vec![0.0]), Shape::from(1)))
     }
 
-    fn by(&self, operand: &Tensor) -> Result<Option<Tensor>> {
-        match self.of_params {
-            true if operand.is_variable() => Ok(self.stash.take(operand)),
-            // Candle wants a gradient for each operation that it has a way to.
-            true => self.stash.take(operand).map_or_else(|| operand.zeros_like(), Ok).map(Some),
-            false => Tensor::zeros(1, DType::F32, operand.device()).map(Some),
+    fn gradient(&self, operand: &Tensor) -> Result<Option<Tensor>> {
+        if !self.of_params {
+            return Tensor::zeros(1, DType::F32, operand.device()).map(Some);
         }
+        let grad = self.stash.take(operand);
+        if operand.is_variable() {
+            return Ok(grad);
+        }
+        // candle requires a gradient for each operation that it reaches.
+        grad.map_or_else(|| operand.zeros_like(), Ok).map(Some)
     }
 }
 
@@ -250,7 +263,7 @@ impl CustomOp1 for Token {
     }
 
     fn bwd(&self, a: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        self.by(a)
+        self.gradient(a)
     }
 }
 
@@ -276,7 +289,7 @@ impl CustomOp2 for Token {
         _: &Tensor,
         _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((self.by(a)?, self.by(b)?))
+        Ok((self.gradient(a)?, self.gradient(b)?))
     }
 }
 
@@ -305,6 +318,6 @@ impl CustomOp3 for Token {
         _: &Tensor,
         _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        Ok((self.by(a)?, self.by(b)?, self.by(c)?))
+        Ok((self.gradient(a)?, self.gradient(b)?, self.gradient(c)?))
     }
 }

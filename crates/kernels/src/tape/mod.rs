@@ -1,13 +1,39 @@
-//! The networks' own reverse pass, for f32 on the CPU.
+//! A backward pass for whole networks, for f32 on the CPU, and the layers that it differentiates.
 //!
-//! candle's graph holds every intermediate until the loss is dropped, and adds each gradient to a
-//! tensor of zeros. Here a network records what it does on a [`Tape`] while it runs, and is a single
-//! operation of candle's graph ([`bridge`]). On the way back each step is dropped with what it had
-//! saved as soon as it has been taken, the first gradient of a value is stored as it is, and of what
-//! nobody wants a gradient of, nothing is saved.
+//! candle's graph keeps every intermediate until the loss is dropped, and adds each gradient to a
+//! tensor of zeros. Here, [`run`] records a network on a tape while it runs, and the whole network
+//! becomes one operation of candle's graph. In the backward pass, each step is dropped with the
+//! tensors it saved as soon as its gradients are known, the first gradient of a value is stored
+//! without a sum, and nothing is saved for gradients that no parameter or input needs.
 //!
-//! The layers are written once, on [`Value`]s: a value of a tape runs the bare kernels, any other
-//! goes through candle's graph, on every device and in every precision.
+//! Networks are written once, in terms of [`Value`] and [`layers`]. A value on a tape runs this
+//! crate's kernels directly. Any other value goes through candle's graph, on every device and in
+//! every precision.
+//!
+//! # Example
+//!
+//! A network of two layers, recorded and differentiated:
+//!
+//! ```
+//! use candle_core::{Device, Tensor, Var};
+//! use uni_instruct_kernels::{backward, tape, tape::layers};
+//!
+//! let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?;
+//! let first = Var::new(&[[3f32, 0.0], [0.0, 4.0]], &Device::Cpu)?;
+//! let second = Var::new(&[[5f32, 6.0]], &Device::Cpu)?;
+//!
+//! let y = tape::run(&x, &[], |x| {
+//!     let hidden = layers::linear(x, &first, None)?;
+//!     layers::linear(&hidden, &second, None)
+//! })?;
+//! // 5 · (3 · 1) + 6 · (4 · 2)
+//! assert_eq!(y.to_vec2::<f32>()?, [[63.0]]);
+//!
+//! let grads = backward(&y.sum_all()?)?;
+//! assert_eq!(grads.get(&second).unwrap().to_vec2::<f32>()?, [[3.0, 8.0]]);
+//! assert_eq!(grads.get(&first).unwrap().to_vec2::<f32>()?, [[5.0, 10.0], [6.0, 12.0]]);
+//! # Ok::<(), candle_core::Error>(())
+//! ```
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,82 +42,87 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor, TensorId};
 
-use crate::bare::{ChannelMoments, Part};
+use crate::group_norm::moments::ChannelMoments;
+use crate::norm_conv::Part;
 
-pub mod bridge;
+mod bridge;
 mod gradients;
 pub mod layers;
-pub mod norm;
-pub mod norm_conv;
 
-pub(crate) use gradients::{Gradients, Scaled};
+pub use bridge::{backward, run};
+pub use layers::norm::{NormParams, Normalize};
+pub use layers::norm_conv::Plus;
 
-/// Number of a value that wants a gradient.
-pub(crate) type Node = usize;
+use gradients::{Gradients, Scaled};
 
-/// From the gradient by a step's output to those by its operands.
-pub(crate) type Step = Box<dyn FnOnce(Scaled, &mut Gradients) -> Result<()> + Send>;
+/// Number of a value that needs a gradient.
+type Node = usize;
 
-/// A tensor on its way through a network.
+/// Function from the gradient with respect to a step's output to those with respect to its
+/// operands.
+type Step = Box<dyn FnOnce(Scaled, &mut Gradients) -> Result<()> + Send>;
+
+/// A tensor inside a network: on a tape, or in candle's graph.
+///
+/// [`run`] makes the first value of a network, and [`layers`] make the others.
 #[derive(Clone)]
 pub struct Value {
     tensor: Tensor,
-    /// The moments of its channels, if it is images whose maker has taken them.
+    /// Moments of the channels, if the layer that made these images has measured them.
     moments: Option<Arc<Vec<ChannelMoments>>>,
-    /// The tape, if this is of one, and the value's number, if a gradient is wanted.
+    /// The tape, if the value is on one, and the value's number there, if it needs a gradient.
     place: Option<(Tape, Option<Node>)>,
 }
 
 impl Value {
-    /// A value of candle's graph.
-    pub fn of_graph(tensor: Tensor) -> Self {
+    /// A value in candle's graph: layers apply the public operations to it.
+    pub fn in_graph(tensor: Tensor) -> Self {
         Self { tensor, moments: None, place: None }
     }
 
-    /// The numbers; those of a tape are detached.
+    /// The elements. The tensor of a value on a tape is detached from candle's graph.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
     }
 
-    /// The tape that it is of.
-    pub(crate) fn tape(&self) -> Option<&Tape> {
-        self.place.as_ref().map(|(tape, _)| tape)
-    }
-
-    /// Its number, if a gradient is wanted.
-    pub(crate) fn node(&self) -> Option<Node> {
-        self.place.as_ref().and_then(|(_, node)| *node)
-    }
-
-    /// The tensor with what is known of it.
-    fn part(&self) -> Part {
-        Part { tensor: self.tensor.clone(), moments: self.moments.clone() }
-    }
-
-    /// Another tensor of the same tape or graph, of which no gradient is wanted by itself.
+    /// Another tensor on the same tape or in the same graph. On a tape, it gets no gradient.
     pub fn constant(&self, tensor: Tensor) -> Self {
         match self.tape() {
             Some(tape) => {
                 let place = Some((tape.clone(), None));
                 Self { tensor: tensor.detach(), moments: None, place }
             }
-            None => Self::of_graph(tensor),
+            None => Self::in_graph(tensor),
         }
+    }
+
+    fn tape(&self) -> Option<&Tape> {
+        self.place.as_ref().map(|(tape, _)| tape)
+    }
+
+    /// The number on the tape, if a gradient is needed.
+    fn node(&self) -> Option<Node> {
+        self.place.as_ref().and_then(|(_, node)| *node)
+    }
+
+    /// The tensor with its known moments.
+    fn part(&self) -> Part {
+        Part { tensor: self.tensor.clone(), moments: self.moments.clone() }
     }
 }
 
-/// What a network does, step by step.
+/// Record of a network's steps.
 #[derive(Clone, Default)]
-pub(crate) struct Tape(Rc<RefCell<Records>>);
+struct Tape(Rc<RefCell<Records>>);
 
-/// The contents of a tape.
+/// Contents of a tape.
 #[derive(Default)]
 struct Records {
-    /// How many values want a gradient.
+    /// Number of values that need a gradient.
     nodes: usize,
-    /// The steps, each with the number of its output, in the order they were taken.
+    /// The steps in order, each with the number of its output.
     steps: Vec<(Node, Step)>,
-    /// The tracked parameters that were used.
+    /// The tracked parameters, in the order of their first use.
     params: Vec<(Tensor, Node)>,
     param_nodes: HashMap<TensorId, Node>,
 }
@@ -104,14 +135,14 @@ impl Records {
 }
 
 impl Tape {
-    /// A value to begin with; `wanted` if the reverse pass is to give its gradient.
-    pub(crate) fn input(&self, tensor: &Tensor, wanted: bool) -> Value {
-        let node = wanted.then(|| self.0.borrow_mut().number());
+    /// The input of a network; `tracked` if the backward pass must return its gradient.
+    fn input(&self, tensor: &Tensor, tracked: bool) -> Value {
+        let node = tracked.then(|| self.0.borrow_mut().number());
         Value { tensor: tensor.detach(), moments: None, place: Some((self.clone(), node)) }
     }
 
-    /// The number of a parameter, or none if it is frozen.
-    pub(crate) fn param(&self, tensor: &Tensor) -> Option<Node> {
+    /// The number of a parameter; `None` if it is frozen.
+    fn param(&self, tensor: &Tensor) -> Option<Node> {
         if !tensor.track_op() {
             return None;
         }
@@ -125,8 +156,8 @@ impl Tape {
         Some(node)
     }
 
-    /// The output of a step that wants its gradient as a plain tensor.
-    pub(crate) fn record<const N: usize, S>(
+    /// The output of a step that reads its gradient as a plain tensor.
+    fn record<const N: usize, S>(
         &self,
         output: Tensor,
         operands: [Option<Node>; N],
@@ -141,8 +172,8 @@ impl Tape {
         })
     }
 
-    /// The output of a step. `step` is called only if one of `operands` wants a gradient.
-    pub(crate) fn record_scaled<const N: usize>(
+    /// The output of a step. `step` is called only if one of `operands` needs a gradient.
+    fn record_scaled<const N: usize>(
         &self,
         output: Tensor,
         operands: [Option<Node>; N],
@@ -158,15 +189,15 @@ impl Tape {
         Value { tensor: output, moments: None, place: Some((self.clone(), node)) }
     }
 
-    /// The way back from `output`, if anything wants a gradient of it. The tape is empty after.
-    pub(crate) fn reverse(&self, output: &Value) -> Option<Reverse> {
+    /// The backward pass from `output`, if anything needs a gradient of it. Empties the tape.
+    fn reverse(&self, output: &Value) -> Option<Reverse> {
         let Records { nodes, steps, params, .. } = self.0.take();
         output.node().map(|output| Reverse { output, nodes, steps, params })
     }
 }
 
-/// The way back through what a tape has recorded.
-pub(crate) struct Reverse {
+/// Backward pass through the records of a tape.
+struct Reverse {
     output: Node,
     nodes: usize,
     steps: Vec<(Node, Step)>,
@@ -175,13 +206,13 @@ pub(crate) struct Reverse {
 
 impl Reverse {
     /// The tracked parameters, in the order of their first use.
-    pub(crate) fn params(&self) -> impl Iterator<Item = &Tensor> {
+    fn params(&self) -> impl Iterator<Item = &Tensor> {
         self.params.iter().map(|(tensor, _)| tensor)
     }
 
-    /// Goes back from the gradient by the output. Returns the gradient by the value of number
-    /// `input`, and those by the parameters.
-    pub(crate) fn run(self, grad: Tensor, input: Option<Node>) -> Result<ReverseGradients> {
+    /// Runs from the gradient with respect to the output. Returns the gradient with respect to the
+    /// value numbered `input`, and those with respect to the parameters.
+    fn run(self, grad: Tensor, input: Option<Node>) -> Result<ReverseGradients> {
         let mut grads = Gradients::new(self.nodes);
         grads.put(Some(self.output), Scaled(grad, 1.0));
         for (node, step) in self.steps.into_iter().rev() {
@@ -201,10 +232,10 @@ impl Reverse {
     }
 }
 
-/// What a reverse pass ends with.
-pub(crate) struct ReverseGradients {
-    /// By the input, if wanted and if the output depends on it.
-    pub input: Option<Tensor>,
-    /// By each parameter that the output depends on.
-    pub params: Vec<(Tensor, Tensor)>,
+/// Result of a backward pass.
+struct ReverseGradients {
+    /// Gradient with respect to the input, if it was tracked and the output depends on it.
+    input: Option<Tensor>,
+    /// Each parameter that the output depends on, with its gradient.
+    params: Vec<(Tensor, Tensor)>,
 }

@@ -1,19 +1,19 @@
-//! The same, composed of candle's operations: what the kernels are tested against, and what runs where
-//! there are none.
+//! The same, composed of candle's operations: the reference of the tests, and the path of devices
+//! and types without a kernel.
 
 use candle_core::{Result, Tensor};
 
 use super::{Pool, Window};
+use crate::shape::pad_pixels;
 
-/// `x` with so much of a value beyond its edges.
-fn padded(x: &Tensor, [rows, columns]: [usize; 2], value: f64) -> Result<Tensor> {
+/// `x` with `value` around it: rows above and below, columns left and right.
+fn padded(x: &Tensor, sides: [usize; 2], value: f64) -> Result<Tensor> {
     let inner = Tensor::ones_like(x)?;
-    let pad = |x: &Tensor| x.pad_with_zeros(2, rows, rows)?.pad_with_zeros(3, columns, columns);
     if value == 0.0 {
-        return pad(x);
+        return pad_pixels(x, sides);
     }
-    let mask = pad(&inner)?.ne(0.0)?;
-    let filled = pad(x)?;
+    let mask = pad_pixels(&inner, sides)?.ne(0.0)?;
+    let filled = pad_pixels(x, sides)?;
     let fill = filled.zeros_like()?.affine(0.0, value)?;
     mask.where_cond(&filled, &fill)
 }

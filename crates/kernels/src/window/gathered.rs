@@ -1,9 +1,9 @@
-//! Convolution with any window as a matrix product, for which what the window sees is gathered a tile
-//! of places at a time.
+//! Convolution with any window as a matrix product. The elements under the window are gathered for
+//! one tile of places at a time.
 //!
-//! Nothing is unrolled in memory: a tile's columns, so many terms of the sum at a time, fit into the
-//! first cache, and all outputs are multiplied with them there. Places are counted through the whole
-//! batch, so that small images fill tiles, too.
+//! Images are not unrolled in memory: the columns of a tile, for some terms of the sum at a time,
+//! fit into the first cache, where they are multiplied with all outputs. Tiles extend over the
+//! whole batch, so that small images fill them.
 
 use rayon::prelude::*;
 
@@ -11,24 +11,25 @@ use super::spread::{Segment, Spread};
 use super::target::{Target, Way};
 use super::{Images, Sizes};
 use crate::buffer::with_scratch;
-use crate::conv2d::width::{Sum, VECTORS, Width, compile_for_width};
+use crate::conv2d::x86::sums::{Sum, accumulate};
+use crate::conv2d::x86::vector::{VECTORS, Vector, compile_for_width};
 
-/// Terms of a sum at a time, whose columns the first cache holds.
+/// Terms of a sum at a time. Their columns fit into the first cache.
 const DEPTH: usize = 192;
 
-/// A convolution with bias and ReLU, its weight as the kernels read it.
+/// A convolution with bias and ReLU, with its weight in the order of the kernels.
 pub(super) struct Gathered<W, const B: usize> {
     proof: W,
     /// `[O / B, terms, B]`; outputs beyond the last are zero.
     weight: Vec<f32>,
-    /// What sums start from: the bias, then zeros.
+    /// Start values of the sums: the bias, then zeros.
     start: Vec<f32>,
     outputs: usize,
     terms: usize,
 }
 
-impl<W: Width<B>, const B: usize> Gathered<W, B> {
-    /// Of a weight `[O, terms]`.
+impl<W: Vector<B>, const B: usize> Gathered<W, B> {
+    /// Prepares a weight `[O, terms]`.
     pub(super) fn new(proof: W, weight: &[f32], bias: &[f32]) -> Self {
         let (outputs, terms) = (bias.len(), weight.len() / bias.len());
         let mut packed = vec![0.0; outputs.div_ceil(B) * terms * B];
@@ -42,7 +43,7 @@ impl<W: Width<B>, const B: usize> Gathered<W, B> {
     }
 }
 
-impl<W: Width<B>, const B: usize> Way for Gathered<W, B> {
+impl<W: Vector<B>, const B: usize> Way for Gathered<W, B> {
     fn run(&self, x: Images<'_>, sizes: Sizes, target: Target) {
         let _proof = self.proof;
         let spread = Spread::new(sizes, W::LANES);
@@ -50,7 +51,7 @@ impl<W: Width<B>, const B: usize> Way for Gathered<W, B> {
         assert_eq!(offsets.len(), self.terms, "the layer has checked the channels");
         let places = x.batch * sizes.outputs();
         let tile = VECTORS * W::LANES;
-        // One row more: vectors of a row's last segment may end in the next.
+        // One more row: vectors of a row's last segment may end in the next.
         let panel = (DEPTH.min(self.terms) + 1) * tile;
         spread.with_source(x, |source| {
             (0..places.div_ceil(tile)).into_par_iter().for_each(|index| {
@@ -60,9 +61,9 @@ impl<W: Width<B>, const B: usize> Way for Gathered<W, B> {
                     Task { weight: &self.weight, offsets: &offsets, source, segments: &segments };
                 with_scratch(panel + self.start.len() * tile, |scratch| {
                     let (panel, sums) = scratch.split_at_mut(panel);
-                    // SAFETY: `_proof`; the weight is of so many blocks and terms as `start` and
-                    // `offsets` say, panel and sums are as long as they must be.
-                    // No other tile has these places of the target.
+                    // SAFETY: `_proof` shows that the instructions exist. The weight has the blocks
+                    // of `start` and the terms of `offsets`, panel and sums have the required
+                    // length, and no other tile has these places of the target.
                     unsafe {
                         run::<W, B>(&task, &self.start, panel, sums);
                         write::<W, B>(sums, self.outputs, &runs(&segments), target);
@@ -73,7 +74,7 @@ impl<W: Width<B>, const B: usize> Way for Gathered<W, B> {
     }
 }
 
-/// The segments of an image as one: its rows follow on each other in the output.
+/// The segments of an image as one run, because its rows are consecutive in the output.
 fn runs(segments: &[Segment]) -> Vec<Segment> {
     let mut runs: Vec<Segment> = Vec::new();
     for segment in segments {
@@ -90,7 +91,7 @@ compile_for_width! {
     ///
     /// # Safety
     ///
-    /// The runs are within a tile, and nobody else writes their places of the target.
+    /// The runs are within a tile, and no other thread writes their places of the target.
     unsafe fn write(sums: &[f32], outputs: usize, runs: &[Segment], target: Target) = write_of
 }
 
@@ -98,7 +99,7 @@ compile_for_width! {
 ///
 /// As [`write`].
 #[inline(always)]
-unsafe fn write_of<W: Width<B>, const B: usize>(
+unsafe fn write_of<W: Vector<B>, const B: usize>(
     sums: &[f32],
     outputs: usize,
     runs: &[Segment],
@@ -108,8 +109,7 @@ unsafe fn write_of<W: Width<B>, const B: usize>(
         for (output, sums) in sums.chunks_exact(VECTORS * W::LANES).take(outputs).enumerate() {
             let sums = &sums[run.at..][..run.len];
             let (vectors, rest) = sums.split_at(run.len / W::LANES * W::LANES);
-            // SAFETY: the target has room for so many numbers, which is checked; the caller vouches
-            // for the rest.
+            // SAFETY: the length was checked; the caller guarantees the rest.
             unsafe {
                 let at = target.place(run.image, output, run.place, run.len);
                 for (i, sums) in vectors.chunks_exact(W::LANES).enumerate() {
@@ -127,10 +127,10 @@ unsafe fn write_of<W: Width<B>, const B: usize>(
 /// A tile.
 struct Task<'a> {
     weight: &'a [f32],
-    /// Of each term: how far it is from the first.
+    /// Distance of each term from the first term.
     offsets: &'a [usize],
     source: &'a [f32],
-    /// Where the tile's places see their first term.
+    /// Positions of the first term for the places of the tile.
     segments: &'a [Segment],
 }
 
@@ -140,8 +140,8 @@ compile_for_width! {
     ///
     /// # Safety
     ///
-    /// The weight is `[blocks, offsets, B]` and `start` `[blocks, B]`; `panel` has a row of a tile for
-    /// each of up to [`DEPTH`] terms and one more.
+    /// The weight is `[blocks, offsets, B]`, and `start` is `[blocks, B]`. `panel` has one row of a
+    /// tile per term, for up to [`DEPTH`] terms, and one more.
     unsafe fn run(task: &Task<'_>, start: &[f32], panel: &mut [f32], sums: &mut [f32]) = run_of
 }
 
@@ -149,7 +149,7 @@ compile_for_width! {
 ///
 /// As [`run`].
 #[inline(always)]
-unsafe fn run_of<W: Width<B>, const B: usize>(
+unsafe fn run_of<W: Vector<B>, const B: usize>(
     task: &Task<'_>,
     start: &[f32],
     panel: &mut [f32],
@@ -160,7 +160,8 @@ unsafe fn run_of<W: Width<B>, const B: usize>(
     for (round, offsets) in task.offsets.chunks(DEPTH).enumerate() {
         let first = round * DEPTH;
         for (offset, row) in offsets.iter().zip((0..).step_by(tile)) {
-            // SAFETY: a segment's vectors begin within a row, of which there is one more than terms.
+            // SAFETY: the vectors of a segment begin within a row, and there is one more row than
+            // terms.
             unsafe { gather::<W, B>(task, *offset, &mut panel[row..row + 2 * tile]) };
         }
         let sum = Sum { channels: offsets.len(), channel_stride: tile, row_stride: 0 };
@@ -169,8 +170,8 @@ unsafe fn run_of<W: Width<B>, const B: usize>(
         for (block, (sums, start)) in blocks {
             let weight = task.weight[(block * terms + first) * B..].as_ptr();
             let x = [0, 1, 2].map(|q| panel[q * W::LANES..].as_ptr());
-            // SAFETY: the block's weights are so many terms from `first` on, the panel as many rows;
-            // `sums` is of B rows.
+            // SAFETY: the block has this number of terms from `first` on, the panel has as many
+            // rows, and `sums` has B rows.
             unsafe {
                 let mut acc = [[W::splat(0.0); VECTORS]; B];
                 for ((acc, start), sums) in acc.iter_mut().zip(start).zip(sums.chunks_exact(tile)) {
@@ -178,7 +179,7 @@ unsafe fn run_of<W: Width<B>, const B: usize>(
                         *acc = if first == 0 { W::splat(*start) } else { W::load(sums.as_ptr()) };
                     }
                 }
-                W::accumulate::<1>(&mut acc, weight, x, sum);
+                accumulate::<W, B, 1, VECTORS>(&mut acc, weight, x, sum);
                 for (acc, sums) in acc.iter().zip(sums.chunks_exact_mut(tile)) {
                     for (acc, sums) in acc.iter().zip(sums.chunks_exact_mut(W::LANES)) {
                         W::store(sums.as_mut_ptr(), *acc);
@@ -186,35 +187,34 @@ unsafe fn run_of<W: Width<B>, const B: usize>(
                 }
             }
             if last {
-                // Not `max`, which would hide a NaN.
+                // Not `max`, which would drop NaN.
                 sums.iter_mut().for_each(|it| *it = if *it < 0.0 { 0.0 } else { *it });
             }
         }
     }
 }
 
-/// Writes what one term is at each of a tile's places, and after it numbers that mean nothing.
+/// Writes the values of one term at the places of a tile, followed by arbitrary values.
 ///
 /// # Safety
 ///
 /// `row` is two tiles long.
 #[inline(always)]
-unsafe fn gather<W: Width<B>, const B: usize>(task: &Task<'_>, offset: usize, row: &mut [f32]) {
+unsafe fn gather<W: Vector<B>, const B: usize>(task: &Task<'_>, offset: usize, row: &mut [f32]) {
     for segment in task.segments {
         let source = &task.source[segment.from + offset..];
         let target = &mut row[segment.at..];
-        match segment.len.next_multiple_of(W::LANES) <= source.len() {
-            true => {
-                for (source, target) in source
-                    .chunks_exact(W::LANES)
-                    .zip(target.chunks_exact_mut(W::LANES))
-                    .take(segment.len.div_ceil(W::LANES))
-                {
-                    // SAFETY: both are a vector long.
-                    unsafe { W::store(target.as_mut_ptr(), W::load(source.as_ptr())) };
-                }
+        if segment.len.next_multiple_of(W::LANES) <= source.len() {
+            for (source, target) in source
+                .chunks_exact(W::LANES)
+                .zip(target.chunks_exact_mut(W::LANES))
+                .take(segment.len.div_ceil(W::LANES))
+            {
+                // SAFETY: both are a vector long.
+                unsafe { W::store(target.as_mut_ptr(), W::load(source.as_ptr())) };
             }
-            false => target[..segment.len].copy_from_slice(&source[..segment.len]),
+        } else {
+            target[..segment.len].copy_from_slice(&source[..segment.len])
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Images whose channels several operations write one after another, so that nothing is joined later.
+//! Images whose channels are written by several operations, without a later concatenation.
 
 use candle_core::{Result, Shape, Tensor, bail};
 
@@ -9,18 +9,18 @@ use crate::isa::Isa;
 use crate::operand::image;
 use crate::storage::{has_kernel, tensor, with_dense};
 
-/// Images `[B, C, H, W]` in the making.
+/// Images `[B, C, H, W]` under construction.
 #[derive(Default)]
 pub struct Joined {
     channels: usize,
     written: usize,
-    /// What kernels have written.
+    /// Channels written by kernels.
     images: Option<Written>,
-    /// What others have: then it is joined later.
+    /// Channels written by other operations, which are concatenated later.
     parts: Vec<Tensor>,
 }
 
-/// Images of which some channels have been written.
+/// Images with some of their channels written.
 struct Written {
     batch: usize,
     sides: [usize; 2],
@@ -28,7 +28,7 @@ struct Written {
 }
 
 impl Joined {
-    /// For so many channels in all.
+    /// Starts images with this number of channels.
     pub fn new(channels: usize) -> Self {
         Self { channels, ..Self::default() }
     }
@@ -37,18 +37,22 @@ impl Joined {
     ///
     /// # Errors
     ///
-    /// If not all channels have been written, or some by kernels and some not.
+    /// If channels are missing, or only some were written by kernels.
     pub fn finish(self) -> Result<Tensor> {
         let Self { channels, written, images, parts } = self;
         match images {
-            _ if written != channels => bail!("{written} of {channels} channels were written"),
+            _ if written != channels => bail!(
+                "joined images: {written} of {channels} channels were written; write the others"
+            ),
             Some(Written { batch, sides: [height, width], numbers }) if parts.is_empty() => {
-                // SAFETY: every operation has written all its channels of all images, and those are
-                // all.
+                // SAFETY: every operation has written its channels of all images, and these are all
+                // channels.
                 let numbers = unsafe { numbers.assume_written() };
                 tensor(numbers, &Shape::from((batch, channels, height, width)))
             }
-            Some(_) => bail!("channels of different types or devices are not joined"),
+            Some(_) => {
+                bail!("joined images: channels differ in type or device; convert them first")
+            }
             None => Tensor::cat(&parts, 1),
         }
     }
@@ -57,26 +61,27 @@ impl Joined {
     ///
     /// # Errors
     ///
-    /// As of [`ConvRelu::forward`], or if there is no room for them beside the others.
+    /// As for [`ConvRelu::forward`], or if fewer channels are left.
     pub fn convolve(&mut self, convolution: &ConvRelu, x: &Tensor) -> Result<()> {
         convolution.append(x, self)
     }
 
-    /// Writes the largest number under the window into the next channels; beyond the edge there is none.
+    /// Writes the largest element under the window into the next channels. Pixels beyond the edge
+    /// are ignored.
     ///
     /// # Errors
     ///
-    /// If the window does not fit, or there is no room beside the others.
+    /// If the window does not fit, or fewer channels are left.
     pub fn max_pool(&mut self, x: &Tensor, window: Window) -> Result<()> {
         self.pool(Isa::detect(), x, window, Pool::Max)
     }
 
-    /// Writes the mean of the numbers under the window into the next channels; what is beyond the edge
-    /// does not count.
+    /// Writes the mean of the elements under the window into the next channels. Pixels beyond the
+    /// edge are ignored.
     ///
     /// # Errors
     ///
-    /// As of [`Joined::max_pool`].
+    /// As for [`Joined::max_pool`].
     pub fn average_pool(&mut self, x: &Tensor, window: Window) -> Result<()> {
         self.pool(Isa::detect(), x, window, Pool::Average)
     }
@@ -99,22 +104,22 @@ impl Joined {
         })
     }
 
-    /// Takes images as the next channels, of any type and device.
+    /// Adds images of any type and device as the next channels.
     pub(super) fn push(&mut self, images: Tensor) -> Result<()> {
         self.written += images.dim(1)?;
         self.parts.push(images);
         Ok(())
     }
 
-    /// Lets `write` write the next `channels`.
+    /// Calls `write` for the next `channels`.
     ///
     /// # Safety
     ///
-    /// It writes all places of all of them, of all images.
+    /// `write` writes all places of these channels in all images.
     ///
     /// # Errors
     ///
-    /// If there is no room for them, or the images are not as many or of other sides.
+    /// If fewer channels are left, or the images differ in number or size.
     pub(super) unsafe fn append(
         &mut self,
         batch: usize,
@@ -128,11 +133,11 @@ impl Joined {
             self.images.get_or_insert_with(|| Written { batch, sides, numbers: numbers() });
         if (images.batch, images.sides) != (batch, sides) {
             let (others, other) = (images.batch, images.sides);
-            bail!("{batch} images of {sides:?} are not joined with {others} of {other:?}");
+            bail!("joined images: {batch} images of {sides:?} do not match {others} of {other:?}");
         }
         if self.channels - self.written < channels {
             let (written, all) = (self.written, self.channels);
-            bail!("{channels} channels after {written} are more than {all}");
+            bail!("joined images: {channels} channels after {written} exceed {all}");
         }
         write(Target {
             numbers: images.numbers.as_shared(),

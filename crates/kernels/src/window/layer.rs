@@ -17,12 +17,12 @@ use crate::storage::{has_kernel, with_dense};
 #[cfg(target_arch = "x86_64")]
 use super::{gathered::Gathered, tiled::Tiled};
 
-/// Channels below which Winograd's transforms cost more than they save.
+/// Smallest number of channels for which Winograd's transforms save time.
 const WINOGRAD_CHANNELS: usize = 16;
-/// Kernels beyond which the transformed weight fits into no cache: it is four times the weight.
+/// Largest number of kernels whose transformed weight, four times the weight, fits into a cache.
 const WINOGRAD_KERNELS: usize = 1 << 16;
 
-/// Convolution, bias, ReLU, for networks that look at many images.
+/// Convolution, bias and ReLU, for networks that process many images.
 ///
 /// ```text
 /// y[b, o, i, j] = max(0, bias[o] + Σ_{c,u,v} weight[o, c, u, v] · x[b, c, s i + u − p, s j + v − q])
@@ -39,9 +39,9 @@ pub struct ConvRelu {
 
 #[derive(Clone)]
 enum Kind {
-    /// For operands that no kernel takes.
+    /// Weight and bias for operands without a kernel.
     Composed { weight: Tensor, bias: Tensor },
-    /// For f32 on the CPU.
+    /// Prepared weight for f32 on the CPU.
     Prepared(Arc<dyn Way>),
 }
 
@@ -57,7 +57,7 @@ impl ConvRelu {
     ///
     /// # Errors
     ///
-    /// If the shapes do not fit each other or the window.
+    /// If the shapes do not match each other or the window.
     pub fn new(weight: &Tensor, bias: &Tensor, window: Window) -> Result<Self> {
         Self::with(Isa::detect(), weight, bias, window)
     }
@@ -66,27 +66,28 @@ impl ConvRelu {
         let [outputs, channels, rows, columns] = image("ConvRelu", "weight", weight)?;
         if bias.dims() != [outputs] || [rows, columns] != window.size || outputs * channels == 0 {
             bail!(
-                "ConvRelu: weight {:?}, bias {:?} and {window:?} do not fit each other",
+                "ConvRelu: weight {:?}, bias {:?} and {window:?} do not match",
                 weight.shape(),
                 bias.shape()
             );
         }
         check_kind("ConvRelu", &[("weight", weight), ("bias", bias)])?;
-        let kind = match has_kernel(&[weight, bias]) {
-            false => Kind::Composed { weight: weight.clone(), bias: bias.clone() },
-            true => Kind::Prepared(with_dense(weight, |weight| {
+        let kind = if has_kernel(&[weight, bias]) {
+            Kind::Prepared(with_dense(weight, |weight| {
                 with_dense(bias, |bias| Ok(prepare(isa, weight, bias, window)))
-            })?),
+            })?)
+        } else {
+            Kind::Composed { weight: weight.clone(), bias: bias.clone() }
         };
         Ok(Self { channels, outputs, window, kind })
     }
 
-    /// Of images `[B, C, H, W]`; returns `[B, O, H', W']` with `H' = ⌊(H + 2p − h)/s⌋ + 1`,
-    /// `W' = ⌊(W + 2q − w)/s⌋ + 1`.
+    /// Applies the layer to images `[B, C, H, W]`. Returns `[B, O, H', W']` with `H' = ⌊(H + 2p −
+    /// h)/s⌋ + 1`, `W' = ⌊(W + 2q − w)/s⌋ + 1`.
     ///
     /// # Errors
     ///
-    /// If the images do not fit the weight or the window.
+    /// If the images do not match the weight or the window.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut joined = Joined::new(self.outputs);
         joined.convolve(self, x)?;
@@ -96,7 +97,7 @@ impl ConvRelu {
     pub(super) fn append(&self, x: &Tensor, joined: &mut Joined) -> Result<()> {
         let [batch, channels, height, width] = image("ConvRelu", "x", x)?;
         if channels != self.channels {
-            bail!("ConvRelu: x has {channels} channels, the weight is for {}", self.channels);
+            bail!("ConvRelu: x has {channels} channels, but the weight has {}", self.channels);
         }
         let sides = [height, width];
         let places = self.window.places("ConvRelu", sides)?;
@@ -107,11 +108,11 @@ impl ConvRelu {
             Kind::Prepared(way) => way,
         };
         if !has_kernel(&[x]) {
-            bail!("ConvRelu: x is no f32 on the CPU, as the weight is");
+            bail!("ConvRelu: the weight is prepared for f32 on the CPU; convert x");
         }
         with_dense(x, |numbers| {
             let sizes = Sizes { channels, sides, places, window: self.window };
-            // SAFETY: every way writes all of its target.
+            // SAFETY: every implementation writes all of its target.
             unsafe {
                 joined.append(batch, self.outputs, places, |target| {
                     way.run(Images { numbers, batch }, sizes, target);
@@ -121,7 +122,7 @@ impl ConvRelu {
     }
 }
 
-/// The fastest way for this convolution.
+/// Chooses the fastest implementation for this convolution.
 fn prepare(isa: Isa, weight: &[f32], bias: &[f32], window: Window) -> Arc<dyn Way> {
     #[cfg(target_arch = "x86_64")]
     {

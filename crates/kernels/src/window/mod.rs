@@ -1,6 +1,6 @@
-//! What feature networks are made of: convolutions and pools with any window, stride and padding.
+//! Layers of feature networks: convolutions and pools with any window, stride and padding.
 //!
-//! There are no gradients: these networks look at images, nobody trains through them.
+//! They have no gradients, because feature networks are not trained here.
 
 use candle_core::{DType, Result, Tensor, bail};
 
@@ -32,28 +32,28 @@ pub use layer::ConvRelu;
 pub struct Window {
     /// Height and width, in pixels.
     pub size: [usize; 2],
-    /// Pixels from a place to the next, in both directions.
+    /// Distance of neighboring places in pixels, in both directions.
     pub stride: usize,
-    /// Pixels beyond the edge above and below, and left and right.
+    /// Pixels beyond the edge: above and below, left and right.
     pub padding: [usize; 2],
 }
 
 impl Window {
-    /// A square that moves by `stride` and stays within the image.
+    /// A square window with this stride, without padding.
     pub fn valid(size: usize, stride: usize) -> Self {
         Self { size: [size; 2], stride, padding: [0; 2] }
     }
 
-    /// A rectangle of odd sides that moves by one, as often as there are pixels.
+    /// A window of odd sides with stride 1, padded to keep the size of the image.
     pub fn same(size: [usize; 2]) -> Self {
         Self { size, stride: 1, padding: size.map(|it| it / 2) }
     }
 
-    /// Places above each other and side by side, in images of this height and width.
+    /// Number of places per column and row, in images of this height and width.
     ///
     /// # Errors
     ///
-    /// If there is none, or the padding could hold the whole window.
+    /// If there is no place, or the padding could contain the whole window.
     fn places(&self, what: &str, sides: [usize; 2]) -> Result<[usize; 2]> {
         let mut places = [0; 2];
         for (i, places) in places.iter_mut().enumerate() {
@@ -68,14 +68,14 @@ impl Window {
     }
 }
 
-/// What is made of the numbers under a window.
+/// Reduction of the elements under a window.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pool {
     Max,
     Average,
 }
 
-/// The numbers of images `[B, C, H, W]`.
+/// Elements of images `[B, C, H, W]`.
 #[derive(Clone, Copy)]
 struct Images<'a> {
     numbers: &'a [f32],
@@ -115,7 +115,7 @@ impl Sizes {
 }
 
 fn relu(y: &mut [f32]) {
-    // Not `max`, which would hide a NaN.
+    // Not `max`, which would drop NaN.
     y.iter_mut().for_each(|it| *it = if *it < 0.0 { 0.0 } else { *it });
 }
 
@@ -123,7 +123,7 @@ fn relu(y: &mut [f32]) {
 ///
 /// # Errors
 ///
-/// If `x` is no batch of images.
+/// If `x` is not a batch of images.
 pub fn mean_pixels(x: &Tensor) -> Result<Tensor> {
     image("mean_pixels", "x", x)?;
     let sum_type = match x.dtype() {

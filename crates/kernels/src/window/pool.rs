@@ -1,7 +1,7 @@
 //! Pools on the CPU, in f32.
 //!
-//! A channel gets a border and is then folded as one long row, first down and then along: loops over
-//! vectors need more numbers than a row of a small image has.
+//! A channel gets a border and is then reduced as one long row, first down and then along, because
+//! a row of a small image is shorter than the vectors.
 
 use rayon::prelude::*;
 
@@ -23,13 +23,13 @@ pub(super) fn pool(isa: Isa, x: Images<'_>, sizes: Sizes, pool: Pool, target: Ta
                 Pool::Average => mean(isa, x, y, padded, sizes, &counts),
             }
             let (image, channel) = (index / sizes.channels, index % sizes.channels);
-            // SAFETY: nobody else has this channel.
+            // SAFETY: only this task writes the channel.
             unsafe { target.write(image, channel, 0, y) };
         });
     });
 }
 
-/// Of each place: how many pixels of the image the window covers.
+/// Number of pixels of the image under the window, per place.
 fn counts(sizes: Sizes) -> Vec<f32> {
     let covered = |axis: usize| (0..sizes.places[axis]).map(move |i| sizes.covered(axis, i));
     let pairs = covered(0).flat_map(|rows| covered(1).map(move |columns| (rows, columns)));
@@ -46,7 +46,7 @@ compile_for_isa! {
 
 #[inline(always)]
 fn largest_of<const FMA: bool>(x: &[f32], y: &mut [f32], padded: &mut [f32], sizes: Sizes) {
-    // The larger number, or NaN if either is.
+    // The larger element, or NaN if either is NaN.
     let larger = |a: f32, b: f32| if a < b || b.is_nan() { b } else { a };
     fold(x, y, padded, sizes, f32::NEG_INFINITY, larger);
 }
@@ -63,7 +63,8 @@ fn mean_of<const FMA: bool>(
     y.iter_mut().zip(counts).for_each(|(y, count)| *y /= count);
 }
 
-/// Folds what the window covers at every place of a channel; what is beyond the edge is `nothing`.
+/// Reduces the elements under the window at every place of a channel. Beyond the edge they are
+/// `nothing`.
 #[inline(always)]
 fn fold(
     x: &[f32],
@@ -88,10 +89,10 @@ fn fold(
             padded
         }
     };
-    // Without a stride, all rows are one.
+    // With stride 1, all rows form one row.
     let (stretches, rows) = if window.stride == 1 { (1, rows) } else { (rows, 1) };
     for (i, y) in y.chunks_exact_mut(rows * width).enumerate().take(stretches) {
-        // From the first place's first pixel to the last place's last.
+        // From the first pixel of the first place to the last pixel of the last place.
         let len = (rows - 1) * pitch + (width - 1) * window.stride + window.size[1];
         let source = &source[i * window.stride * pitch..];
         let down = &mut down[..len];
@@ -115,7 +116,7 @@ fn fold(
     }
 }
 
-/// Copies a row, which is short: a call would take longer.
+/// Copies a row. Rows are short, so a call of `memcpy` would take longer.
 #[inline(always)]
 fn copy(source: &[f32], target: &mut [f32]) {
     let (sources, source_rest) = source.as_chunks::<8>();

@@ -1,4 +1,4 @@
-//! Images laid out so that what a window sees at neighbouring places is neighbours in memory.
+//! Layout of images in which a window's elements at neighboring places are neighbors in memory.
 
 use std::ops::Range;
 
@@ -7,37 +7,37 @@ use rayon::prelude::*;
 use super::{Images, Sizes, Window};
 use crate::buffer::with_scratch;
 
-/// Places of the output beside each other in one row of one image.
+/// Neighboring places of the output in one row of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
-    /// Of which image.
+    /// Index of the image.
     pub(super) image: usize,
-    /// The first place, in the image.
+    /// First place, in the image.
     pub(super) place: usize,
-    /// The first place, in the tile.
+    /// First place, in the tile.
     pub(super) at: usize,
-    /// How many.
+    /// Number of places.
     pub(super) len: usize,
-    /// What the window's first pixel is at the first place, in the source.
+    /// Position in the source of the window's first pixel at the first place.
     pub(super) from: usize,
 }
 
-/// The layout: a border of zeros, and with a stride s the columns of a row in s parts by their
-/// remainder, so that the stride is gone.
+/// The layout: a border of zeros. For a stride s, the columns of a row are split into s parts by
+/// their remainder modulo s, so that each part has stride 1.
 pub(super) struct Spread {
     sizes: Sizes,
-    /// Numbers of a part of a row.
+    /// Elements in a part of a row.
     part: usize,
-    /// Numbers from a row to the next.
+    /// Distance of rows in elements.
     pitch: usize,
-    /// Numbers from a channel to the next.
+    /// Distance of channels in elements.
     channel: usize,
-    /// Numbers after the last channel.
+    /// Elements after the last channel.
     slack: usize,
 }
 
 impl Spread {
-    /// For images read in vectors of `lanes`.
+    /// The layout for vectors of `lanes` elements.
     pub(super) fn new(sizes: Sizes, lanes: usize) -> Self {
         let mut sizes = sizes;
         if sizes.window == Window::valid(1, 1) {
@@ -51,7 +51,7 @@ impl Spread {
         Self { sizes, part, pitch, channel, slack: lanes }
     }
 
-    /// Whether images lie so already.
+    /// True if images already have this layout.
     fn is_plain(&self) -> bool {
         let Window { stride, padding, .. } = self.sizes.window;
         stride == 1 && padding == [0, 0]
@@ -83,7 +83,7 @@ impl Spread {
                 1 => row[left..left + x.len()].copy_from_slice(x),
                 _ => {
                     for remainder in 0..stride {
-                        // Column j of the padded row is number j / s of part j % s.
+                        // Column j of the padded row is element j / s of part j % s.
                         let skipped = (remainder + stride - left % stride) % stride;
                         let part = &mut row[remainder * self.part + (left + skipped) / stride..];
                         let x = x.iter().skip(skipped).step_by(stride);
@@ -94,7 +94,7 @@ impl Spread {
         }
     }
 
-    /// Of each term of the sum: how far from the window's first pixel it is.
+    /// Distance of each term of the sum from the window's first pixel.
     pub(super) fn offsets(&self) -> Vec<usize> {
         let Window { size: [rows, columns], stride, .. } = self.sizes.window;
         let term = |channel: usize, u: usize, v: usize| {
@@ -107,7 +107,7 @@ impl Spread {
         all.map(|(channel, u, v)| term(channel, u, v)).collect()
     }
 
-    /// The segments of these places, counted through the batch.
+    /// The segments of these places, which are numbered through the batch.
     pub(super) fn segments(&self, places: Range<usize>) -> Vec<Segment> {
         let [_, width] = self.sizes.places;
         let (mut segments, mut next) = (Vec::new(), places.start);

@@ -1,43 +1,43 @@
-//! Where the ways of convolving write, and what they have in common.
+//! Common interface and output of the convolution implementations.
 
 use super::{Images, Sizes};
 use crate::buffer::SharedSlice;
 
-/// How a prepared convolution is done, on operands that have been checked.
+/// An implementation of a prepared convolution, for checked operands.
 pub(super) trait Way: Send + Sync {
     /// Writes all places of all outputs of all images, and nothing else.
     fn run(&self, x: Images<'_>, sizes: Sizes, target: Target);
 }
 
-/// Some channels of images in the making, which threads share.
+/// Some channels of images under construction, shared by threads.
 #[derive(Clone, Copy)]
 pub(super) struct Target {
     pub(super) numbers: SharedSlice<f32>,
-    /// Numbers from an image to the next.
+    /// Distance of images in elements.
     pub(super) image: usize,
-    /// The first number of the first channel.
+    /// Offset of the first channel.
     pub(super) first: usize,
-    /// Numbers of a channel.
+    /// Elements per channel.
     pub(super) pixels: usize,
 }
 
 impl Target {
-    /// Writes numbers of one channel of one image, from `place` on.
+    /// Writes elements of one channel of one image, from `place` on.
     ///
     /// # Safety
     ///
-    /// No other thread writes there, and the images are still in the making.
+    /// No other thread writes these elements, and the images are still under construction.
     pub(super) unsafe fn write(&self, image: usize, channel: usize, place: usize, numbers: &[f32]) {
         let at = image * self.image + self.first + channel * self.pixels + place;
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees the conditions.
         unsafe { self.numbers.write_slice(at, numbers) };
     }
 
-    /// Where to write so many numbers of one channel of one image, from `place` on.
+    /// Address for `len` elements of one channel of one image, from `place` on.
     ///
     /// # Safety
     ///
-    /// The images are still in the making.
+    /// The images are still under construction.
     pub(super) unsafe fn place(
         &self,
         image: usize,
@@ -46,7 +46,7 @@ impl Target {
         len: usize,
     ) -> *mut f32 {
         let at = image * self.image + self.first + channel * self.pixels + place;
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees the conditions.
         unsafe { self.numbers.place(at, len) }
     }
 }

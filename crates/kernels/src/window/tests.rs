@@ -1,4 +1,4 @@
-//! The kernels against the composed form.
+//! The kernels compared with the composed form.
 
 use candle_core::{DType, Device};
 use proptest::prelude::*;
@@ -7,8 +7,8 @@ use super::*;
 use crate::isa::Isa;
 use crate::testing::{error, normal};
 
-/// Batch, channels, outputs, height, width, and the window: between them every way of convolving, with
-/// whole and ragged vectors, tiles of places, blocks of outputs, and sums of one round and of several.
+/// Batch, channels, outputs, height, width, and the window. Together they cover every
+/// implementation, with whole and partial vectors, tiles, blocks of outputs and rounds of sums.
 fn cases() -> Vec<([usize; 5], Window)> {
     let wide = Window { size: [2, 3], stride: 3, padding: [1, 2] };
     vec![
@@ -52,7 +52,7 @@ fn check(isa: Isa, [batch, channels, outputs, height, width]: [usize; 5], window
     let expected = composed::conv2d_relu(&x, &weight, &bias, window).unwrap();
     let error = error(&found, &expected);
     assert!(error < 1e-5, "{isa:?}, {:?}, {window:?}: {error:.1e}", x.shape());
-    // The same in f64, of which there is no kernel.
+    // The same in f64, which has no kernel.
     let composed = ConvRelu::with(isa, &weight, &bias, window).unwrap().forward(&x).unwrap();
     assert_eq!(crate::testing::error(&composed, &expected), 0.0);
 }
@@ -107,7 +107,7 @@ proptest! {
 }
 
 #[test]
-fn channels_are_joined_in_the_order_in_which_they_are_written() {
+fn joins_channels_in_order_of_writing() {
     let (x, weight, bias) = (normal(1, &[3, 4, 9, 9]), normal(2, &[5, 4, 3, 3]), normal(3, &[5]));
     let layer = ConvRelu::new(&weight, &bias, Window::valid(3, 2)).unwrap();
     let mut joined = Joined::new(5 + 4 + 5);
@@ -122,7 +122,7 @@ fn channels_are_joined_in_the_order_in_which_they_are_written() {
 }
 
 #[test]
-fn what_does_not_fit_beside_the_others_is_an_error() {
+fn rejects_channels_that_do_not_fit() {
     let x = normal(1, &[2, 3, 6, 6]);
     let whole = Window::valid(1, 1);
     let mut joined = Joined::new(5);
@@ -137,7 +137,7 @@ fn what_does_not_fit_beside_the_others_is_an_error() {
 }
 
 #[test]
-fn no_image_gives_no_image() {
+fn accepts_an_empty_batch() {
     let (weight, bias) = (normal(2, &[16, 16, 3, 3]), normal(3, &[16]));
     for window in [Window::same([3, 3]), Window::valid(3, 2)] {
         for isa in Isa::all() {
@@ -149,7 +149,7 @@ fn no_image_gives_no_image() {
 }
 
 #[test]
-fn the_edge_neither_wins_nor_counts() {
+fn pools_ignore_pixels_beyond_the_edge() {
     let x = Tensor::new(&[[[[-1f32, -2.0], [-3.0, -6.0]]]], &Device::Cpu).unwrap();
     let numbers = |it: &Tensor| it.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let [largest, mean] = pools(Isa::detect(), &x, Window::same([3, 3]));
@@ -158,7 +158,7 @@ fn the_edge_neither_wins_nor_counts() {
 }
 
 #[test]
-fn not_a_number_stays_one() {
+fn propagates_nan() {
     for isa in Isa::all() {
         for channels in [1, 16] {
             let mut x = vec![0f32; channels * 4];
@@ -178,7 +178,7 @@ fn not_a_number_stays_one() {
 }
 
 #[test]
-fn windows_that_do_not_fit_are_errors() {
+fn rejects_windows_that_do_not_fit() {
     let x = normal(1, &[1, 2, 4, 4]);
     for window in [
         Window::valid(5, 1),

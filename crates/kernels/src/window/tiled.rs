@@ -1,23 +1,23 @@
-//! The 3×3 convolution in tiles of 4×4 by Winograd's F(4×4, 3×3), of images of any size.
+//! 3×3 convolution in tiles of 4×4 with Winograd's F(4×4, 3×3), for images of any size.
 
 use super::target::{Target, Way};
 use super::{Images, Sizes, relu};
 use crate::channels::Channels;
 use crate::conv2d::source::Source;
-use crate::conv2d::width::Width;
-use crate::conv2d::winograd::Transformed;
+use crate::conv2d::x86::vector::Vector;
+use crate::conv2d::x86::winograd::Transformed;
 
-/// A convolution with bias and ReLU, its weight transformed.
+/// A convolution with bias and ReLU and a transformed weight.
 pub(super) struct Tiled<W, const B: usize>(Transformed<W, B>);
 
-impl<W: Width<B>, const B: usize> Tiled<W, B> {
-    /// Of a weight `[O, C, 3, 3]`.
+impl<W: Vector<B>, const B: usize> Tiled<W, B> {
+    /// Prepares a weight `[O, C, 3, 3]`.
     pub(super) fn new(proof: W, weight: &[f32], bias: &[f32]) -> Self {
         Self(Transformed::new(proof, weight, bias))
     }
 }
 
-impl<W: Width<B>, const B: usize> Way for Tiled<W, B> {
+impl<W: Vector<B>, const B: usize> Way for Tiled<W, B> {
     fn run(&self, x: Images<'_>, sizes: Sizes, target: Target) {
         let source = Source::plain(Channels::new(x.numbers, sizes.channels, sizes.pixels()));
         let border = sizes.window.padding[0];
@@ -29,7 +29,7 @@ impl<W: Width<B>, const B: usize> Way for Tiled<W, B> {
                 for (row, y) in rows.enumerate() {
                     let y = &mut y[..width];
                     relu(y);
-                    // SAFETY: nobody else has this image.
+                    // SAFETY: only this task writes the image.
                     unsafe { target.write(image, output, row * width, y) };
                 }
             }

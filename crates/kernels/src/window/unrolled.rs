@@ -1,4 +1,4 @@
-//! Convolution on any processor: the weight times what the window sees at every place, written out.
+//! Convolution on any processor: the weight times a matrix of the elements under the window.
 
 use rayon::prelude::*;
 
@@ -35,7 +35,7 @@ impl Way for Unrolled {
                 for (output, (y, bias)) in y.chunks_exact_mut(places).zip(&self.bias).enumerate() {
                     y.iter_mut().for_each(|it| *it += bias);
                     relu(y);
-                    // SAFETY: nobody else has this image.
+                    // SAFETY: only this task writes the image.
                     unsafe { target.write(image, output, 0, y) };
                 }
             });
@@ -43,7 +43,8 @@ impl Way for Unrolled {
     }
 }
 
-/// Writes `[C · h · w, H' · W']`: for each number of the window, what it meets at every place.
+/// Writes `[C · h · w, H' · W']`: for each element of the window, the pixels under it at all
+/// places.
 fn unroll(x: &[f32], columns: &mut [f32], sizes: Sizes) {
     let Sizes { sides: [height, width], places: [rows, row], window, .. } = sizes;
     let Window { size: [_, window_width], stride, padding } = window;

@@ -1,7 +1,7 @@
-//! What the operations make of input that a network never gives them: right, or a clear error.
+//! Operations on input that networks do not produce: a correct result or a clear error.
 //!
-//! Every row of [`table`] runs in f32 by each set of kernels that this processor has, and in f64 by
-//! the composed form, at odd sizes and empty ones, on views of every kind, with NaN and infinities.
+//! Every row of [`table`] runs in f32 by each set of kernels of this processor, and in f64 by
+//! the composed form, at odd and empty sizes, on views of every kind, with NaN and infinities.
 
 mod misfits;
 mod noise;

@@ -1,4 +1,4 @@
-//! Operands that do not fit: an error that names the operation and the operand at fault.
+//! Invalid operands: an error that names the operation and the operand.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,7 +9,7 @@ use uni_instruct_kernels::Filter;
 use crate::run::{normal, operands};
 use crate::table::{ORDINARY, ROWS};
 
-/// The message of the error that `f` must return; a panic is reported as the fault that it is.
+/// The message of the error that `f` must return. A panic fails the test.
 #[track_caller]
 fn message(what: &str, f: impl FnOnce() -> Result<Tensor>) -> String {
     match catch_unwind(AssertUnwindSafe(f)) {
@@ -19,7 +19,7 @@ fn message(what: &str, f: impl FnOnce() -> Result<Tensor>) -> String {
     }
 }
 
-/// Without the backtrace that candle may append, which names functions, too.
+/// The text without the backtrace that candle may append, which also contains names of functions.
 pub fn first_line(error: &Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
@@ -46,7 +46,7 @@ fn mixed_types_are_errors_that_name_the_operand() {
 }
 
 #[test]
-fn numbers_that_are_no_floats_are_errors() {
+fn rejects_integers() {
     for row in ROWS {
         for dtype in [DType::U8, DType::U32, DType::I64] {
             let whole: Vec<_> =
@@ -58,9 +58,9 @@ fn numbers_that_are_no_floats_are_errors() {
     }
 }
 
-/// Each operand in turn with one dimension more, one fewer, and one number more along each axis.
+/// Each operand with one more dimension, with one fewer, and with one more element along each axis.
 #[test]
-fn shapes_that_do_not_fit_are_errors() {
+fn rejects_invalid_shapes() {
     for row in ROWS.iter().filter(|it| 1 < (it.shapes)(ORDINARY).len()) {
         let operands = operands(row, ORDINARY);
         for at in 0..operands.len() {
@@ -90,7 +90,7 @@ fn shapes_that_do_not_fit_are_errors() {
     }
 }
 
-/// Whether another shape of one operand is another right call.
+/// True if the changed shape of one operand is also valid.
 fn is_fine(name: &str, at: usize, shape: &[usize]) -> bool {
     let alone_in_axis = |axes: &[usize], dims: &[usize]| {
         shape.len() == dims.len()
@@ -117,7 +117,7 @@ fn is_fine(name: &str, at: usize, shape: &[usize]) -> bool {
 type Call<'a> = Box<dyn Fn() -> Result<Tensor> + 'a>;
 
 #[test]
-fn options_that_do_not_fit_are_errors() {
+fn rejects_invalid_options() {
     let x = normal(1, &[2, 6, 5, 4]);
     let (weight, bias) = (normal(2, &[6]), normal(3, &[6]));
     let even = normal(2, &[6, 6, 2, 2]);
@@ -151,10 +151,9 @@ fn options_that_do_not_fit_are_errors() {
     }
 }
 
-/// No channels or no pixels: an error where there is nothing to compute from, else as little comes
-/// out as went in.
+/// No channels or no pixels: an error if the operation is undefined, else an empty result.
 #[test]
-fn axes_without_numbers_never_panic() {
+fn empty_axes_never_panic() {
     for row in ROWS {
         for axis in 0..3 {
             let mut size = ORDINARY;
@@ -181,7 +180,8 @@ fn axes_without_numbers_never_panic() {
     }
 }
 
-/// Joined with something, nothing still gives something; a sum of no inputs is the bias.
+/// True for operations with a non-empty result: concatenation with another operand, and a sum
+/// without terms, which is the bias.
 fn has_numbers_from_none(name: &str) -> bool {
     ["concat_channels", "linear"].contains(&name)
 }

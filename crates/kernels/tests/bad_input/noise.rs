@@ -1,4 +1,4 @@
-//! Noise of shapes and positions that no run asks for.
+//! Noise of unusual shapes and positions.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,7 +17,7 @@ fn both(start: u64, shape: &[usize]) -> [Result<Tensor>; 2] {
 }
 
 #[test]
-fn any_shape_with_or_without_numbers_is_filled() {
+fn fills_any_shape() {
     for shape in [&[][..], &[0], &[1], &[3, 0], &[0, 3], &[2, 1, 1, 1], &[2, 3, 0, 5], &[1, 2, 5]] {
         for tensor in both(3, shape) {
             let tensor = tensor.unwrap();
@@ -29,7 +29,7 @@ fn any_shape_with_or_without_numbers_is_filled() {
 }
 
 #[test]
-fn a_batch_may_end_at_the_last_position_and_not_beyond() {
+fn batches_end_at_the_last_position_at_most() {
     for tensor in both(u64::MAX, &[1, 3]).into_iter().chain(both(u64::MAX - 1, &[2, 3])) {
         assert!(tensor.is_ok());
     }
@@ -42,7 +42,7 @@ fn a_batch_may_end_at_the_last_position_and_not_beyond() {
 }
 
 #[test]
-fn shapes_that_no_memory_holds_are_errors() {
+fn rejects_shapes_larger_than_memory() {
     for shape in [[usize::MAX, 2], [usize::MAX / 8, 3]] {
         let outcomes = catch_unwind(AssertUnwindSafe(|| both(0, &shape))).expect("no panic");
         for outcome in outcomes {

@@ -1,4 +1,4 @@
-//! NaN and infinities: they stay in their sample, and come out of it.
+//! NaN and infinities stay in their sample and reach its output.
 
 use candle_core::{DType, Device, Tensor};
 
@@ -7,12 +7,12 @@ use crate::run::{
 };
 use crate::table::{ORDINARY, ROWS, Row};
 
-/// The sample that is spoilt, neither the first nor the last.
+/// The sample with the replaced element, neither the first nor the last.
 const SPOILT: usize = 1;
 
 const VALUES: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 
-/// `x` with one number of the spoilt sample replaced.
+/// `x` with one element of that sample replaced.
 fn spoil(x: &Tensor, value: f32) -> Tensor {
     let sample = x.elem_count() / x.dims()[0];
     let mut numbers = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -20,7 +20,7 @@ fn spoil(x: &Tensor, value: f32) -> Tensor {
     Tensor::from_vec(numbers, x.dims(), &Device::Cpu).unwrap()
 }
 
-/// Asserts that outside the spoilt sample nothing changed in what belongs to samples.
+/// Asserts that the other samples did not change.
 #[track_caller]
 fn assert_others_are_the_same(row: &Row, what: &str, got: &Outcome, clean: &Outcome) {
     let of_samples = 1 + row.per_sample;
@@ -34,7 +34,7 @@ fn assert_others_are_the_same(row: &Row, what: &str, got: &Outcome, clean: &Outc
 }
 
 #[test]
-fn what_is_not_finite_stays_in_its_sample() {
+fn non_finite_values_stay_in_their_sample() {
     for row in ROWS {
         let operands = operands(row, ORDINARY);
         let check = |dtype| {
@@ -55,7 +55,7 @@ fn what_is_not_finite_stays_in_its_sample() {
 }
 
 #[test]
-fn nan_comes_out_of_its_sample() {
+fn nan_reaches_the_output_of_its_sample() {
     for row in ROWS {
         let operands = operands(row, ORDINARY);
         let check = |dtype| {
@@ -73,7 +73,7 @@ fn nan_comes_out_of_its_sample() {
 }
 
 #[test]
-fn a_gradient_that_is_not_finite_stays_in_its_sample() {
+fn non_finite_gradients_stay_in_their_sample() {
     for row in ROWS {
         let operands = operands(row, ORDINARY);
         let same = |_: usize, it: &Tensor| it.clone();

@@ -1,4 +1,4 @@
-//! Running a row, and comparing what comes out.
+//! Runs of table rows, and comparison of their results.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use uni_instruct_kernels::runtime::{Kernels, limit_kernels};
 
 use crate::table::{Row, Size};
 
-/// Standard normal numbers.
+/// Standard normal values.
 pub fn normal(stream: u32, shape: &[usize]) -> Tensor {
     NoiseStream::new(21, stream).normal_tensor(0, shape, &Device::Cpu).unwrap()
 }
@@ -18,8 +18,8 @@ pub fn operands(row: &Row, size: Size) -> Vec<Tensor> {
     (row.shapes)(size).iter().zip(0..).map(|(shape, stream)| normal(stream, shape)).collect()
 }
 
-/// Runs `f` under each limit on the kernels. The limit is the process's, so that one caller at a
-/// time has its way.
+/// Runs `f` under each limit on the kernels. The limit applies to the process, so callers run one
+/// at a time.
 pub fn with_each_kernels(f: impl Fn(Kernels)) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -29,12 +29,12 @@ pub fn with_each_kernels(f: impl Fn(Kernels)) {
     }
 }
 
-/// Something whose gradient by an output is fixed, arbitrary numbers.
+/// A loss whose gradient with respect to the output is fixed and arbitrary.
 pub fn loss(y: &Tensor) -> Tensor {
     (y * normal(99, y.dims()).to_dtype(y.dtype()).unwrap()).unwrap()
 }
 
-/// Output of a row, then its gradients by every operand.
+/// Output of a row, and its gradients with respect to all operands.
 #[derive(Clone)]
 pub struct Outcome {
     pub output: Tensor,
@@ -45,13 +45,13 @@ impl Outcome {
     /// All tensors, with a name each.
     pub fn parts(&self) -> impl Iterator<Item = (String, &Tensor)> {
         let gradients = self.gradients.iter().enumerate();
-        let named = gradients.map(|(i, it)| (format!("gradient by operand {i}"), it));
+        let named = gradients.map(|(i, it)| (format!("gradient with respect to operand {i}"), it));
         std::iter::once(("output".to_owned(), &self.output)).chain(named)
     }
 }
 
-/// Runs a row on operands that are tracked, cast to `dtype` and passed through `view`; gradients are
-/// of the sum of `loss`, by the operands before `view`.
+/// Runs a row on tracked operands, which are cast to `dtype` and passed through `view`. The result
+/// includes the gradients of the sum of `loss` with respect to the operands before `view`.
 pub fn run_viewed(
     row: &Row,
     operands: &[Tensor],
@@ -66,7 +66,7 @@ pub fn run_viewed(
     let store = loss(&y).sum_all().unwrap().backward().unwrap();
     let gradient = |(i, var): (usize, &Var)| match store.get(var) {
         Some(gradient) => gradient.clone(),
-        // candle drops an operand from the graph where the result has no numbers.
+        // candle drops operands from the graph if the result is empty.
         None if y.elem_count() == 0 => var.zeros_like().unwrap(),
         None => panic!("{}: operand {i} got no gradient", row.name),
     };
@@ -74,17 +74,17 @@ pub fn run_viewed(
     Outcome { output: y.detach(), gradients }
 }
 
-/// Runs a row on operands as they are.
+/// Runs a row on unchanged operands.
 pub fn run(row: &Row, operands: &[Tensor], dtype: DType) -> Outcome {
     run_viewed(row, operands, dtype, |_, it| it.clone(), loss)
 }
 
-/// The numbers of a tensor in f64, which holds those of f32 without rounding.
+/// The elements of a tensor in f64, which represents f32 exactly.
 pub fn numbers(it: &Tensor) -> Vec<f64> {
     it.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// Asserts the same shape and the same numbers to the last bit; NaN is like NaN.
+/// Asserts the same shape and elements, bit for bit. All NaN are equal.
 #[track_caller]
 pub fn assert_same(what: &str, got: &Tensor, expected: &Tensor) {
     assert_eq!(got.dims(), expected.dims(), "{what}");
@@ -94,8 +94,8 @@ pub fn assert_same(what: &str, got: &Tensor, expected: &Tensor) {
     assert_eq!(count, 0, "{what}: {count} of {} numbers differ", got.len());
 }
 
-/// Asserts the same shape, and numbers within `tolerance` of the largest magnitude (or of one half
-/// where all are smaller: terms have size one, and a sum that cancels is no more exact).
+/// Asserts the same shape, and elements within `tolerance` times the largest magnitude, or times
+/// one half if all are smaller. Terms have size one, and a sum that cancels is no more exact.
 #[track_caller]
 pub fn assert_close(what: &str, tolerance: f64, got: &Tensor, expected: &Tensor) {
     assert_eq!(got.dims(), expected.dims(), "{what}");

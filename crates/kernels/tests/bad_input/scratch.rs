@@ -1,16 +1,16 @@
-//! What a kernel leaves in the memory that its thread keeps must not reach the next result.
+//! The content of reused scratch memory must not reach the next result.
 
 use candle_core::{DType, Tensor};
 
 use crate::run::{assert_same, numbers, operands, run, with_each_kernels};
 use crate::table::{ROWS, Row, SIZES, Size};
 
-/// Larger than all others.
+/// Larger than all other sizes.
 const LARGE: Size = Size { batch: 1, channels: 9, height: 18, width: 19 };
-/// The row that leaves most behind: unrolled images, on the path that any processor has.
+/// The row with the most scratch memory: unrolled images, in the portable kernels.
 const WIDEST: &str = "conv2d 5x5";
 
-/// Runs a row on nothing but NaN, so that the kept memory is full of it.
+/// Runs a row on NaN only, which fills the scratch memory.
 fn spoil(row: &Row) {
     let nan = |it: &Tensor| (it * f64::NAN).unwrap();
     let operands: Vec<_> = operands(row, LARGE).iter().map(nan).collect();
@@ -18,8 +18,8 @@ fn spoil(row: &Row) {
 }
 
 #[test]
-fn nan_in_kept_memory_does_not_come_back() {
-    // One thread, so that it is the same memory each time.
+fn nan_in_scratch_memory_does_not_reach_results() {
+    // One thread, so that the memory is the same each time.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let widest = ROWS.iter().find(|it| it.name == WIDEST).unwrap();
     with_each_kernels(|kernels| {

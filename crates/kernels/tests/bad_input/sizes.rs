@@ -5,7 +5,7 @@ use candle_core::DType;
 use crate::run::{assert_close, numbers, operands, run, with_each_kernels};
 use crate::table::{ORDINARY, ROWS, SIZES, Size};
 
-/// The largest error of f32; groups of few numbers divide by a small deviation.
+/// Tolerance in f32. Groups of few elements divide by a small deviation.
 const TOLERANCE: f64 = 2e-5;
 
 #[test]
@@ -25,9 +25,9 @@ fn kernels_agree_with_the_composed_form_at_every_size() {
     }
 }
 
-/// The output has no samples, and what the samples share has a gradient of zeros.
+/// The output is empty, and shared operands have gradients of zeros.
 #[test]
-fn an_empty_batch_is_no_error() {
+fn accepts_an_empty_batch() {
     for row in ROWS {
         let full = run(row, &operands(row, ORDINARY), DType::F32);
         let operands = operands(row, Size { batch: 0, ..ORDINARY });
@@ -46,14 +46,13 @@ fn an_empty_batch_is_no_error() {
     }
 }
 
-/// A sample's numbers do not depend on which samples stand beside it, nor on how many.
+/// The result of a sample does not depend on the other samples of the batch.
 #[test]
-fn a_batch_is_its_samples() {
+fn samples_are_independent() {
     for row in ROWS.iter().filter(|it| it.name != "dropout") {
         let operands = operands(row, ORDINARY);
-        let one = operands.iter().enumerate().map(|(i, it)| match i < row.per_sample {
-            true => it.narrow(0, 1, 1).unwrap(),
-            false => it.clone(),
+        let one = operands.iter().enumerate().map(|(i, it)| {
+            if i < row.per_sample { it.narrow(0, 1, 1).unwrap() } else { it.clone() }
         });
         let one: Vec<_> = one.collect();
         with_each_kernels(|kernels| {

@@ -1,10 +1,10 @@
-//! The operations as data: shapes of their operands from one size, and the call.
+//! Table of operations: the shapes of their operands as functions of one size, and the call.
 
 use candle_core::{Result, Tensor};
 use uni_instruct_kernels::DropoutKey;
 use uni_instruct_kernels::Filter;
 
-/// What the shapes of a row are made of.
+/// Size from which a row computes its shapes.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     pub batch: usize,
@@ -25,21 +25,21 @@ pub struct Row {
     pub name: &'static str,
     /// Shapes of the operands.
     pub shapes: fn(Size) -> Vec<Vec<usize>>,
-    /// How many operands, from the first, have a part for each sample; the others are shared.
+    /// Number of leading operands with one part per sample. The others are shared.
     pub per_sample: usize,
-    /// Least height and width of an image.
+    /// Smallest height and width of an image.
     pub least: usize,
     pub op: fn(&[Tensor]) -> Result<Tensor>,
 }
 
 impl Row {
-    /// Whether images of this size are large enough.
+    /// True if images of this size are large enough.
     pub fn takes(&self, size: Size) -> bool {
         self.least <= size.height.min(size.width)
     }
 }
 
-/// Groups of one pixel have no variance, and this is what divides then: large enough for f32.
+/// The divisor of groups of one pixel, which have no variance; large enough for f32.
 const EPS: f64 = 1e-3;
 const KEY: DropoutKey = DropoutKey { seed: 3, position: 5 };
 
@@ -65,8 +65,8 @@ const fn row(
     Row { name, shapes, per_sample, least: 1, op }
 }
 
-/// All rows. Convolutions of 16 channels and more take Winograd's kernels where the size allows it,
-/// those of 128 matrix products, and kernels of 5×5 the portable path.
+/// All rows. Convolutions with 16 channels or more use Winograd's kernels if the size allows it,
+/// those with 128 use matrix products, and 5×5 convolutions use the portable kernels.
 pub const ROWS: &[Row] = &[
     row("conv2d 1x1", |s| conv(s, s.channels, s.channels + 1, 1), 1, with_bias),
     row("conv2d 1x1 wide", |s| conv(s, 127 + s.channels, 128, 1), 1, with_bias),
@@ -179,7 +179,7 @@ const fn size([batch, channels, height, width]: [usize; 4]) -> Size {
     Size { batch, channels, height, width }
 }
 
-/// One pixel, one channel, one row, one column; sizes beside those of vectors of 8 and 16.
+/// One pixel, one channel, one row, one column, and sizes next to the lengths of vectors, 8 and 16.
 pub const SIZES: &[Size] = &[
     size([1, 1, 1, 1]),
     size([2, 2, 2, 3]),
@@ -193,5 +193,5 @@ pub const SIZES: &[Size] = &[
     size([1, 7, 16, 16]),
 ];
 
-/// A size that every row takes, with more samples than one.
+/// A size that every row accepts, with several samples.
 pub const ORDINARY: Size = size([3, 4, 6, 9]);

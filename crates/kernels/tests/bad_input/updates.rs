@@ -1,4 +1,4 @@
-//! Adam and the moving average, which write over their operands.
+//! Adam and the moving average, which write in place.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use uni_instruct_kernels::adam::{AdamConfig, step};
@@ -7,7 +7,7 @@ use uni_instruct_kernels::ema_update;
 use crate::misfits::first_line;
 use crate::run::{assert_close, assert_same, normal, numbers, with_each_kernels};
 
-/// None, one, and lengths beside those of vectors and of tasks.
+/// Zero, one, and lengths next to the lengths of vectors and tasks.
 const LENGTHS: [usize; 8] = [0, 1, 7, 15, 17, 33, 16_383, 16_385];
 
 const CONFIG: AdamConfig =
@@ -74,7 +74,7 @@ fn a_gradient_may_be_a_view() {
 }
 
 #[test]
-fn what_is_not_finite_stays_with_its_number() {
+fn non_finite_elements_do_not_spread() {
     const AT: usize = 11;
     let clean = normal(4, &[40]);
     let check = |dtype| {
@@ -98,7 +98,7 @@ fn what_is_not_finite_stays_with_its_number() {
 }
 
 #[test]
-fn misfits_change_nothing() {
+fn invalid_calls_change_nothing() {
     let state = State::new(&[6], DType::F32);
     let before = state.copies();
     let [param, m, v] = &state.0;
@@ -138,6 +138,6 @@ fn misfits_change_nothing() {
         assert!(message.contains(expected), "{expected}: {message}");
     }
     for (now, before) in state.0.iter().zip(&before) {
-        assert_same("a refused update", now, before);
+        assert_same("a rejected update", now, before);
     }
 }

@@ -1,17 +1,17 @@
-//! Operands that are not contiguous, or not at the beginning of their storage. What lies between
-//! and around their numbers is NaN, so that a kernel that reads it is seen.
+//! Operands that are not contiguous, or not at the start of their storage. The elements between and
+//! around them are NaN, which reveals a kernel that reads them.
 
 use candle_core::{DType, Tensor};
 
 use crate::run::{assert_close, assert_same, loss, operands, run_viewed, with_each_kernels};
 use crate::table::{ORDINARY, ROWS, Row};
 
-/// Tensors of which `view` shows a part, whose shape is that of the operand.
+/// A kind of view with the shape of the operand.
 struct View {
     name: &'static str,
-    /// From the operand to what holds it.
+    /// Function from the operand to a tensor that contains it.
     base: fn(&Tensor) -> Tensor,
-    /// Of what holds it; the shape is the operand's.
+    /// Function from that tensor to the view.
     view: fn(&Tensor, &[usize]) -> Tensor,
 }
 
@@ -42,8 +42,8 @@ const VIEWS: [View; 4] = [
     },
 ];
 
-/// candle's matrix product sums in another order when a factor is strided, and `linear` has no
-/// kernel of ours. What it may differ by then, in f32.
+/// Tolerance of `linear` in f32: it uses candle's matrix product, which sums in another order if a
+/// factor is strided.
 const ROUNDING: f64 = 1e-6;
 
 fn is_candles_own(row: &Row) -> bool {
@@ -51,26 +51,25 @@ fn is_candles_own(row: &Row) -> bool {
 }
 
 #[test]
-fn a_view_of_an_operand_gives_the_same_as_a_copy() {
+fn views_give_the_same_as_copies() {
     for row in ROWS {
         let operands = operands(row, ORDINARY);
         for (at, view) in (0..operands.len()).flat_map(|at| VIEWS.iter().map(move |it| (at, it))) {
             let dims = operands[at].dims();
             let mut bases = operands.clone();
             bases[at] = (view.base)(&operands[at]);
-            let seen = |i: usize, it: &Tensor| match i == at {
-                true => (view.view)(it, dims),
-                false => it.clone(),
-            };
+            let seen =
+                |i: usize, it: &Tensor| if i == at { (view.view)(it, dims) } else { it.clone() };
             let copied = |i: usize, it: &Tensor| seen(i, it).force_contiguous().unwrap();
             let check = |dtype| {
                 let got = run_viewed(row, &bases, dtype, seen, loss);
                 let expected = run_viewed(row, &bases, dtype, copied, loss);
                 for ((part, got), (_, expected)) in got.parts().zip(expected.parts()) {
                     let what = format!("{}, operand {at} {}, {part}", row.name, view.name);
-                    match is_candles_own(row) {
-                        true => assert_close(&what, ROUNDING, got, expected),
-                        false => assert_same(&what, got, expected),
+                    if is_candles_own(row) {
+                        assert_close(&what, ROUNDING, got, expected)
+                    } else {
+                        assert_same(&what, got, expected)
                     }
                 }
             };

@@ -1,34 +1,34 @@
-//! Intervals of the Fréchet distance, at a small part of its price a resample.
+//! Intervals of the Fréchet distance, at a fraction of the distance's cost for each resample.
 //!
-//! With the reference's covariance `L Lᵀ` and a resample's `S`, the overlap in the distance is
-//! `tr (Lᵀ S L)^½`, and `Lᵀ S L` is the covariance of the resampled rows of `(x − c) L`, which are
-//! made once. What is left are the eigenvalues of a matrix that is no larger than the number of
-//! features or of images, whichever is less.
+//! With the reference's covariance `L Lᵀ` and a resample's covariance `S`, the overlap in the
+//! distance is `tr (Lᵀ S L)^½`, and `Lᵀ S L` is the covariance of the resampled rows of
+//! `(x − c) L`, which are computed once. Each resample then costs the eigenvalues of a matrix whose
+//! size is the smaller of the numbers of features and images.
 
 use faer::Mat;
 use rayon::prelude::*;
 
 use super::{Bootstrap, Interval};
 use crate::frechet::eigenvalues;
-use crate::{FrechetReference, Gaussian, Moments, Result, Rows};
+use crate::{FrechetReference, Gaussian, Matrix, Moments, Result};
 
 impl Bootstrap {
-    /// The interval of [`frechet_distance`](crate::frechet_distance).
+    /// Computes the interval of [`frechet_distance`](crate::frechet_distance).
     ///
     /// # Errors
     ///
     /// If there are fewer than 10 images, a setting is out of range, or as the distance.
-    pub fn frechet(&self, generated: &Rows, reference: &Gaussian) -> Result<Interval> {
+    pub fn frechet(&self, generated: &Matrix, reference: &Gaussian) -> Result<Interval> {
         let reference = FrechetReference::new(reference.clone())?;
         let gaussian = Moments::of(generated).gaussian()?;
         self.frechet_around(reference.distance(&gaussian)?, generated, &gaussian, &reference)
     }
 
-    /// As [`Self::frechet`], with the generated images' own Gaussian and distance, which are known.
+    /// Computes the interval of [`Self::frechet`] from the generated images' Gaussian and distance.
     pub(crate) fn frechet_around(
         &self,
         estimate: f64,
-        generated: &Rows,
+        generated: &Matrix,
         gaussian: &Gaussian,
         reference: &FrechetReference,
     ) -> Result<Interval> {
@@ -41,29 +41,29 @@ impl Bootstrap {
     }
 }
 
-/// What the distance of a resample needs of each image.
+/// Values of each image from which the distance of a resample follows.
 struct Images<'a> {
-    rows: &'a Rows,
-    /// The mean of all rows, `[D]`; everything else is relative to it.
+    rows: &'a Matrix,
+    /// Mean of all rows, `[D]`; the other fields are relative to it.
     center: &'a [f64],
     /// `|x − c|²`.
     norms: Vec<f64>,
-    /// `(x − c) L`, or as few numbers an image with the same inner products.
-    projected: Rows,
+    /// `(x − c) L`, or shorter rows with the same inner products.
+    projected: Matrix,
 }
 
 impl<'a> Images<'a> {
-    fn new(rows: &'a Rows, center: &'a [f64], reference: &FrechetReference) -> Result<Self> {
-        let centred =
+    fn new(rows: &'a Matrix, center: &'a [f64], reference: &FrechetReference) -> Result<Self> {
+        let centered =
             Mat::from_fn(rows.len(), rows.dim(), |i, j| f64::from(rows.row(i)[j]) - center[j]);
-        let norms = centred.row_iter().map(|row| row.squared_norm_l2()).collect();
-        let projected = reference.project(&centred)?;
+        let norms = centered.row_iter().map(|row| row.squared_norm_l2()).collect();
+        let projected = reference.project(&centered)?;
         let values = projected.row_iter().flat_map(|row| row.iter().map(|&x| x as f32));
-        let projected = Rows::new("features", values.collect(), projected.ncols().max(1))?;
+        let projected = Matrix::new("features", values.collect(), projected.ncols().max(1))?;
         Ok(Self { rows, center, norms, projected })
     }
 
-    /// The distance of the set in which image `i` occurs `weights[i]` times.
+    /// Computes the distance of the set in which image `i` occurs `weights[i]` times.
     fn distance(&self, weights: &[u32], reference: &FrechetReference) -> Result<f64> {
         let count = self.rows.len() as f64;
         let mut shift = vec![0.0; self.center.len()];

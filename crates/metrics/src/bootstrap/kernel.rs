@@ -1,30 +1,30 @@
-//! Intervals of the kernel distance: one pass over the kernel serves all resamples.
+//! Intervals of KID: one pass over the kernel serves all resamples.
 
 use super::{Bootstrap, Interval};
 use crate::kid::{across_tiles, within_tiles};
-use crate::rows::same_dim;
+use crate::matrix::same_dim;
 use crate::tiles::products;
-use crate::{Result, Rows, kid};
+use crate::{Matrix, Result, kid};
 
 impl Bootstrap {
-    /// The interval of [`kid()`](crate::kid()).
+    /// Computes the interval of [`kid()`](crate::kid()).
     ///
-    /// An image drawn twice is not a pair of images: only pairs of different ones are counted, or
-    /// `k(x, x)` would enter and bias every replicate upwards.
+    /// Only pairs of distinct images count, because `k(x, x)` of an image drawn twice would bias
+    /// every replicate upward.
     ///
     /// # Errors
     ///
     /// If there are fewer than 10 images, a setting is out of range, or as the distance.
-    pub fn kid(&self, generated: &Rows, reference: &Rows) -> Result<Interval> {
+    pub fn kid(&self, generated: &Matrix, reference: &Matrix) -> Result<Interval> {
         self.kid_around(kid(generated, reference)?, generated, reference)
     }
 
-    /// As [`Self::kid`], with the images' own distance, which is known.
+    /// Computes the interval of [`Self::kid`] from the images' KID.
     pub(crate) fn kid_around(
         &self,
         estimate: f64,
-        generated: &Rows,
-        reference: &Rows,
+        generated: &Matrix,
+        reference: &Matrix,
     ) -> Result<Interval> {
         same_dim(generated, reference)?;
         self.check(generated.len())?;
@@ -57,7 +57,8 @@ fn to_f64(counts: &[u32]) -> Vec<f64> {
     counts.iter().map(|&count| f64::from(count)).collect()
 }
 
-/// `Σₐᵦ wₐ kernelₐᵦ wᵦ` over a tile that starts at (i, j), for each replicate's weights `w`.
+/// Computes `Σₐᵦ wₐ kernelₐᵦ wᵦ` over a tile that starts at (i, j), for each replicate's weights
+/// `w`.
 fn within_replicates(weights: &[Vec<f64>], i: usize, j: usize, kernel: &[f64]) -> Vec<f64> {
     let images = weights.first().map_or(0, Vec::len);
     let columns = (images - j).min(crate::tiles::TILE);
@@ -73,8 +74,8 @@ fn within_replicates(weights: &[Vec<f64>], i: usize, j: usize, kernel: &[f64]) -
     sums
 }
 
-/// `Σⱼ k(xᵢ, yⱼ)` for each row `i` of `x`.
-fn affinities(x: &Rows, y: &Rows) -> Vec<f64> {
+/// Computes `Σⱼ k(xᵢ, yⱼ)` for each row `i` of `x`.
+fn affinities(x: &Matrix, y: &Matrix) -> Vec<f64> {
     let tiles = across_tiles(x, y, |i, j, kernel| {
         let columns = (y.len() - j).min(crate::tiles::TILE);
         (i, kernel.chunks_exact(columns).map(|row| row.iter().sum()).collect::<Vec<f64>>())

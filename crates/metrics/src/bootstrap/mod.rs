@@ -1,41 +1,42 @@
-//! Confidence intervals of the figures, from resampled images (Efron and Tibshirani 1993).
+//! Confidence intervals of the metrics, by the bootstrap (Efron and Tibshirani 1993).
 //!
-//! # What varies
+//! # Scope
 //!
-//! The generated images are drawn anew from themselves, with repetition; the references stay. So
-//! an interval answers: how far could this figure move if the generator made other images, all
-//! else equal? It does not cover another reference set, extractor or training run.
+//! The generated images are resampled with repetition; the references are fixed. An interval covers
+//! the variation over other images of the same generator. It does not cover another reference set,
+//! extractor or training run.
 //!
-//! # Why centred intervals
+//! # Why centered intervals
 //!
-//! The Fréchet distance of a finite sample is too large, and that of a resample, which has fewer
-//! different images, larger still: the plain percentiles often lie wholly above the estimate.
-//! Only the replicates' spread is of use, so they are moved to have the estimate as their mean.
-//! The bias of the estimate itself remains: compare Fréchet distances at equal numbers of images.
+//! The Fréchet distance of a finite sample is biased upward. A resample has fewer distinct images,
+//! so its bias is larger, and the plain percentiles often lie above the estimate. Only the spread
+//! of the replicates is meaningful, so they are shifted to have the estimate as their mean. The
+//! bias of the estimate remains: compare Fréchet distances at equal numbers of images.
+
+mod frechet;
+mod kernel;
 
 use kernels::noise::NoiseStream;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::classification::{Classes, class_hits};
+use crate::matrix::at_least;
 use crate::prdc::Neighborhoods;
-use crate::rows::at_least;
-use crate::{Error, Prdc, Result, Rows};
+use crate::{Error, Matrix, Prdc, Result};
 
-mod frechet;
-mod kernel;
-
-/// Stream of the resamples, apart from every stream of a run.
+/// Noise stream of the resamples, different from every stream of a run.
 const RESAMPLE_STREAM: u32 = 0x424f_4f54;
 
-/// How intervals are made.
+/// Settings of confidence intervals.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bootstrap {
-    /// Resamples; at least 2. A few hundred settle a 95 % interval to a tenth of its width.
+    /// Number of resamples, at least 2. A few hundred determine a 95 % interval to a tenth of its
+    /// width.
     pub replicates: usize,
     /// Share of the replicates inside the interval, in (0, 1).
     pub level: f64,
-    /// Seed of the resamples. Equal seeds resample equally, whatever the figure.
+    /// Seed of the resamples, which are the same for all metrics.
     pub seed: u64,
 }
 
@@ -45,7 +46,7 @@ impl Default for Bootstrap {
     }
 }
 
-/// A range of a figure.
+/// Confidence interval of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end.
@@ -59,21 +60,21 @@ pub struct Interval {
 /// Intervals of [`Prdc`](crate::Prdc).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PrdcIntervals {
-    /// Of [`Prdc::precision`](crate::Prdc::precision).
+    /// Interval of [`Prdc::precision`](crate::Prdc::precision).
     pub precision: Interval,
-    /// Of [`Prdc::recall`](crate::Prdc::recall).
+    /// Interval of [`Prdc::recall`](crate::Prdc::recall).
     pub recall: Interval,
-    /// Of [`Prdc::density`](crate::Prdc::density).
+    /// Interval of [`Prdc::density`](crate::Prdc::density).
     pub density: Interval,
-    /// Of [`Prdc::coverage`](crate::Prdc::coverage).
+    /// Interval of [`Prdc::coverage`](crate::Prdc::coverage).
     pub coverage: Interval,
 }
 
 impl Bootstrap {
-    /// Fewest images that are resampled: of fewer, a resample may hold but one image.
+    /// Smallest number of images. A resample of fewer could consist of copies of one image.
     pub const FEWEST: usize = 10;
 
-    /// The interval of a mean over images, such as a share of them.
+    /// Computes the interval of a mean over images, such as a share.
     ///
     /// # Errors
     ///
@@ -88,22 +89,22 @@ impl Bootstrap {
         Ok(self.interval(mean(&vec![1; of_image.len()]), values))
     }
 
-    /// The interval of [`class_accuracy`](crate::class_accuracy).
+    /// Computes the interval of [`class_accuracy`](crate::class_accuracy).
     ///
     /// # Errors
     ///
     /// If there are fewer than 10 images, a setting is out of range, or as the accuracy.
-    pub fn class_accuracy(&self, logits: &Rows, labels: &[u32]) -> Result<Interval> {
+    pub fn class_accuracy(&self, logits: &Matrix, labels: &[u32]) -> Result<Interval> {
         let hits = class_hits(logits, labels)?;
         self.mean(&hits.into_iter().map(|hit| f64::from(u8::from(hit))).collect::<Vec<_>>())
     }
 
-    /// The interval of [`inception_score`](crate::inception_score).
+    /// Computes the interval of [`inception_score`](crate::inception_score).
     ///
     /// # Errors
     ///
     /// If there are fewer than 10 images, or a setting is out of range.
-    pub fn inception_score(&self, logits: &Rows) -> Result<Interval> {
+    pub fn inception_score(&self, logits: &Matrix) -> Result<Interval> {
         self.check(logits.len())?;
         let classes = Classes::of(logits);
         let resamples = self.resamples(logits.len());
@@ -111,36 +112,37 @@ impl Bootstrap {
         Ok(self.interval(classes.score(&vec![1; logits.len()]), values))
     }
 
-    /// The intervals of [`prdc()`](crate::prdc()). Of a resample, the copies of an image do not count
-    /// as its neighbours, or they would shrink every neighbourhood.
+    /// Computes the intervals of [`prdc()`](crate::prdc()). In a resample, copies of an image do
+    /// not count as its neighbors, because they would shrink every neighborhood.
     ///
     /// # Errors
     ///
-    /// If there are fewer than 10 images, a setting is out of range, or as the figures.
-    pub fn prdc(&self, generated: &Rows, reference: &Rows, k: usize) -> Result<PrdcIntervals> {
+    /// If there are fewer than 10 images, a setting is out of range, or as
+    /// [`prdc()`](crate::prdc()).
+    pub fn prdc(&self, generated: &Matrix, reference: &Matrix, k: usize) -> Result<PrdcIntervals> {
         let neighborhoods = Neighborhoods::new(generated, reference, k, Self::depth(k))?;
         self.prdc_of(&neighborhoods, generated.len())
     }
 
-    /// Neighbours to keep so that the `k`-th that occurs in a resample is among them: of the images 63 %
-    /// occur, so that it is hardly ever farther.
+    /// Number of neighbors to keep, so that the `k`-th that occurs in a resample is almost always
+    /// among them: 63 % of the images occur.
     pub(crate) fn depth(k: usize) -> usize {
         4 * k + 12
     }
 
-    /// As [`Self::prdc`], of neighbourhoods that are known.
+    /// Computes the intervals of [`Self::prdc`] from neighborhoods.
     pub(crate) fn prdc_of(
         &self,
         neighborhoods: &Neighborhoods,
         images: usize,
     ) -> Result<PrdcIntervals> {
         self.check(images)?;
-        let estimate = neighborhoods.figures(&vec![1; images]);
+        let estimate = neighborhoods.metrics(&vec![1; images]);
         let resamples = self.resamples(images);
-        let figures: Vec<Prdc> =
-            resamples.par_iter().map(|weights| neighborhoods.figures(weights)).collect();
-        let interval = |figure: fn(&Prdc) -> f64| {
-            self.interval(figure(&estimate), figures.iter().map(figure).collect())
+        let replicates: Vec<Prdc> =
+            resamples.par_iter().map(|weights| neighborhoods.metrics(weights)).collect();
+        let interval = |metric: fn(&Prdc) -> f64| {
+            self.interval(metric(&estimate), replicates.iter().map(metric).collect())
         };
         Ok(PrdcIntervals {
             precision: interval(|it| it.precision),
@@ -155,18 +157,17 @@ impl Bootstrap {
         let setting = |what, found: String, allowed: &str| {
             Err(Error::Setting { what, found, allowed: allowed.to_owned() })
         };
-        match () {
-            () if self.replicates < 2 => {
-                setting("number of resamples", self.replicates.to_string(), "2 or more")
-            }
-            () if !(0.0 < self.level && self.level < 1.0) => {
-                setting("level of an interval", self.level.to_string(), "between 0 and 1")
-            }
-            () => Ok(()),
+        if self.replicates < 2 {
+            return setting("number of resamples", self.replicates.to_string(), "2 or more");
         }
+        // Written so that a NaN fails.
+        if !(0.0 < self.level && self.level < 1.0) {
+            return setting("level of an interval", self.level.to_string(), "between 0 and 1");
+        }
+        Ok(())
     }
 
-    /// How often each image occurs, for each resample.
+    /// Draws the resamples: the number of occurrences of each image.
     fn resamples(&self, images: usize) -> Vec<Vec<u32>> {
         let stream = NoiseStream::new(self.seed, RESAMPLE_STREAM);
         let resample = |replicate: usize| {
@@ -192,7 +193,7 @@ impl Bootstrap {
     }
 }
 
-/// The value below which a share of the ascending `sorted` lies, interpolated between neighbours.
+/// Computes the quantile at `share` of ascending values, interpolated between neighbors.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let low = place.floor() as usize;

@@ -1,4 +1,4 @@
-//! The file of a trained feature network: weights, accuracy, provenance, and a hash of the weights.
+//! File of a trained feature network: weights, accuracy, provenance, and a hash of the weights.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -10,17 +10,17 @@ use super::{ARCHITECTURE, FeatureNet, TrainedFeatureNet};
 use crate::Result;
 use crate::metadata::{expect, json, parse, text};
 
-/// What the file holds, next to networks and checkpoints.
+/// Kind of the file, in its metadata.
 const KIND: &str = "feature-network";
 
-/// A trained [`FeatureNet`] with what is known of it.
+/// A trained [`FeatureNet`] with its accuracy and provenance.
 #[derive(Clone, Debug)]
 pub struct FeatureNetFile {
-    /// Its weights.
+    /// Weights.
     pub params: ParamSet,
-    /// Share of the test images that it classifies rightly, in [0, 1].
+    /// Share of the test images that it classifies correctly, in [0, 1].
     pub accuracy: f64,
-    /// Data, licence, length of training: free text.
+    /// Data, license, length of training: free text.
     pub provenance: Provenance,
 }
 
@@ -29,20 +29,20 @@ impl FeatureNetFile {
     ///
     /// # Errors
     ///
-    /// Naming the file: if it cannot be read, holds something else, or its weights are not finite
-    /// or not those that were hashed when it was written.
+    /// Naming the file: if it cannot be read or is of another kind, or if its weights are not
+    /// finite or do not match the hash in the file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = TensorFile::load(path)?;
         Ok(Self::from_tensor_file(&file).map_err(|err| err.in_file(path.display()))?)
     }
 
-    /// Whether a file says that it holds a feature network.
+    /// Tests whether a file's metadata declares a feature network.
     pub fn is_in(file: &TensorFile) -> bool {
         file.metadata.get("kind").is_some_and(|kind| kind == KIND)
     }
 
-    /// Reads a file's bytes; `name` is what errors call it.
+    /// Decodes a file's bytes; `name` names them in errors.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl FeatureNetFile {
         Ok(Self::from_tensor_file(&file).map_err(|err| err.in_file(name))?)
     }
 
-    /// Writes the file, which appears whole or not at all.
+    /// Writes the file, which is complete or absent.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl FeatureNetFile {
         Ok(self.to_tensor_file()?.save(path)?)
     }
 
-    /// A hash of architecture and weights, and of nothing else: what features depend on.
+    /// Computes a hash of architecture and weights, on which the features depend.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl FeatureNetFile {
         Ok(hash(&self.params.tensors())?)
     }
 
-    /// The network, ready to extract.
+    /// Builds the feature extractor.
     ///
     /// # Errors
     ///

@@ -1,17 +1,18 @@
-//! The feature network of Fashion-MNIST: a small classifier whose last activations are features.
+//! The feature network of Fashion-MNIST: a small classifier whose last activations are the
+//! features.
 //!
-//! # Why not Inception here
+//! # Why not Inception
 //!
-//! Inception costs half a second an image on a processor and was trained on photographs. For small
-//! grey images of ten kinds of clothing a network of their own tells them apart better at a
-//! thousandth of the cost. Its figures compare methods within this workspace; they are no FIDs.
+//! Inception takes half a second per image on a CPU and was trained on photographs. A network
+//! trained on small gray images of ten kinds of clothing distinguishes them better at a thousandth
+//! of the cost. Its metrics compare methods within this workspace; its Fréchet distance is not FID.
 //!
 //! ```text
 //! [B, 1, 32, 32] → stem 32 → ½ → widen 64 → residual 64 → ½ → widen 128 → residual 128 → mean
 //! ```
 //!
-//! each layer a 3×3 convolution, group norm and SiLU; ½ is a 2×2 mean. The mean over the last
-//! 8×8 positions gives the 128 features, and a linear map of them the ten logits.
+//! Each layer is a 3×3 convolution, group norm and SiLU; ½ is a 2×2 mean. The features are the mean
+//! over the last 8×8 positions, and the ten logits are a linear map of the features.
 
 mod file;
 
@@ -27,20 +28,21 @@ use crate::{Extracted, FeatureExtractor, Result};
 
 pub use file::FeatureNetFile;
 
-/// Name of the architecture: raise its number when the layers change.
+/// Name of the architecture. Increase its version when the layers change.
 const ARCHITECTURE: &str = "fashion-mnist-128-v1";
 
 /// Channels of the three stages; the last is the number of features.
 const WIDTHS: [usize; 3] = [32, 64, 128];
 
-/// Groups of each norm, and what it adds to the variance.
+/// Groups of each norm.
 const GROUPS: usize = 8;
+/// Value that each norm adds to the variance.
 const EPSILON: f64 = 1e-5;
 
-/// Stream of the initial weights, apart from every stream of a run.
+/// Noise stream of the initial weights, different from every stream of a run.
 const INIT_STREAM: u32 = 0x4645_4154;
 
-/// The convolutions: name, channels in, channels out.
+/// Convolutions: name, input channels, output channels.
 const CONVOLUTIONS: [(&str, usize, usize); 5] = [
     ("stem", FeatureNet::IMAGE[0], WIDTHS[0]),
     ("widen1", WIDTHS[0], WIDTHS[1]),
@@ -61,7 +63,7 @@ pub struct FeatureNet {
     head: [Tensor; 2],
 }
 
-/// Convolution, group norm, SiLU. The norm has the bias.
+/// Convolution, group norm, SiLU. The bias is in the norm.
 #[derive(Clone, Debug)]
 struct Layer {
     weight: Tensor,
@@ -70,12 +72,12 @@ struct Layer {
 }
 
 impl FeatureNet {
-    /// Channels of the input, and its height and width: 28 padded by 2.
+    /// Channels, height and width of the input: 28 pixels padded by 2 on each side.
     pub const IMAGE: [usize; 3] = [1, 32, 32];
-    /// Kinds of clothing.
+    /// Number of classes.
     pub const CLASSES: usize = 10;
 
-    /// Initial parameters: He's normal law for the kernels, head at 0.
+    /// Makes initial parameters: He's normal distribution for the kernels, 0 for the head.
     ///
     /// # Errors
     ///
@@ -99,11 +101,11 @@ impl FeatureNet {
         ParamSet::from_tensors(&tensors)
     }
 
-    /// The network over these parameters.
+    /// Builds the network over these parameters.
     ///
     /// # Errors
     ///
-    /// Naming the tensor that is missing or of another shape.
+    /// Naming the tensor that is missing or has another shape.
     pub fn new(params: &Params) -> models::Result<Self> {
         let layer = |(name, inputs, outputs): (&str, usize, usize)| -> models::Result<Layer> {
             let params = params.at(name);
@@ -126,29 +128,29 @@ impl FeatureNet {
         })
     }
 
-    /// Features `[B, 128]` of images `[B, 1, 32, 32]` in [-1, 1].
+    /// Computes features `[B, 128]` of images `[B, 1, 32, 32]` in [-1, 1].
     ///
     /// # Errors
     ///
-    /// If the images are of another shape.
+    /// If the images have another shape.
     pub fn features(&self, images: &Tensor) -> candle_core::Result<Tensor> {
         if images.rank() != 4 || images.dims()[1..] != Self::IMAGE {
-            bail!("{ARCHITECTURE} takes images [B, 1, 32, 32], not {:?}", images.dims());
+            bail!("{ARCHITECTURE} requires images [B, 1, 32, 32], found {:?}", images.dims());
         }
         let mut x = self.stem.forward(images)?;
         for (widen, residual) in self.widen.iter().zip(&self.residual) {
             x = widen.forward(&kernels::downsample2(&x, Filter::Box)?)?;
-            // Two independent branches of equal variance: the sum is brought back to it.
+            // The factor keeps the variance of a sum of two independent branches of equal variance.
             x = kernels::add_scaled(&x, &residual.forward(&x)?, FRAC_1_SQRT_2)?;
         }
         x.flatten_from(2)?.mean(2)
     }
 
-    /// Class logits `[B, 10]` of features `[B, 128]`.
+    /// Computes class logits `[B, 10]` of features `[B, 128]`.
     ///
     /// # Errors
     ///
-    /// If the features are of another shape.
+    /// If the features have another shape.
     pub fn logits(&self, features: &Tensor) -> candle_core::Result<Tensor> {
         let [weight, bias] = &self.head;
         kernels::linear(features, weight, Some(bias))
@@ -162,7 +164,7 @@ impl Layer {
     }
 }
 
-/// A trained [`FeatureNet`] that knows who it is; made by [`FeatureNetFile::extractor`].
+/// A trained [`FeatureNet`] with the hash of its weights, from [`FeatureNetFile::extractor`].
 #[derive(Clone, Debug)]
 pub struct TrainedFeatureNet {
     net: FeatureNet,

@@ -1,33 +1,33 @@
-//! The architecture as a table, in the order in which the file has the convolutions.
+//! The architecture as a table, in the order of the convolutions in the file.
 
 use kernels::Window;
 
-/// A step along a path.
+/// Step of a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     /// A convolution with bias and ReLU.
     Convolve(Shape),
-    /// The largest of 3×3, at every other pixel.
+    /// Maximum over 3×3 at every other pixel.
     Halve,
-    /// The mean of 3×3.
+    /// Mean over 3×3.
     Average,
-    /// The largest of 3×3.
+    /// Maximum over 3×3.
     Largest,
-    /// Several paths from here, their ends joined.
+    /// Several paths from the same input, with their outputs concatenated.
     Fork(&'static [&'static [Step]]),
 }
 
-/// A convolution: channels in and out, height and width of the kernel, and how it moves.
+/// Shape of a convolution: input and output channels, height and width of the kernel, positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     pub(super) kernel: [usize; 2],
-    pub(super) moves: Moves,
+    pub(super) positions: Positions,
 }
 
 impl Step {
-    /// Channels of what it makes of `inputs` channels.
+    /// Output channels for `inputs` channels.
     pub(super) fn outputs(&self, inputs: usize) -> usize {
         match self {
             Self::Convolve(shape) => shape.outputs,
@@ -41,41 +41,41 @@ impl Step {
 }
 
 impl Shape {
-    /// `[O, I, h, w]`
+    /// Shape of the kernel, `[O, I, h, w]`.
     pub(super) fn kernel(&self) -> [usize; 4] {
         [self.outputs, self.inputs, self.kernel[0], self.kernel[1]]
     }
 
     pub(super) fn window(&self) -> Window {
-        match self.moves {
-            Moves::Same => Window::same(self.kernel),
-            Moves::Within(stride) => Window { size: self.kernel, stride, padding: [0; 2] },
+        match self.positions {
+            Positions::Same => Window::same(self.kernel),
+            Positions::Within(stride) => Window { size: self.kernel, stride, padding: [0; 2] },
         }
     }
 }
 
-/// How a kernel moves over the image.
+/// Positions of a kernel on the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moves {
-    /// Over every pixel.
+pub(super) enum Positions {
+    /// Every pixel, with padding.
     Same,
-    /// Within the image, by so many pixels.
+    /// Within the image, at this stride.
     Within(usize),
 }
 
-/// A convolution over every pixel.
+/// Convolution at every pixel.
 const fn c(inputs: usize, outputs: usize, height: usize, width: usize) -> Step {
-    Step::Convolve(Shape { inputs, outputs, kernel: [height, width], moves: Moves::Same })
+    Step::Convolve(Shape { inputs, outputs, kernel: [height, width], positions: Positions::Same })
 }
 
-/// A 3×3 convolution within the image.
+/// 3×3 convolution within the image.
 const fn within(inputs: usize, outputs: usize, stride: usize) -> Step {
-    Step::Convolve(Shape { inputs, outputs, kernel: [3, 3], moves: Moves::Within(stride) })
+    Step::Convolve(Shape { inputs, outputs, kernel: [3, 3], positions: Positions::Within(stride) })
 }
 
 use Step::{Average, Fork, Halve, Largest};
 
-/// Before the blocks: 299×299×3 to 35×35×192.
+/// Layers before the blocks: 299×299×3 to 35×35×192.
 pub(super) const STEM: &[Step] = &[
     within(3, 32, 2),
     within(32, 32, 1),
@@ -86,7 +86,7 @@ pub(super) const STEM: &[Step] = &[
     Halve,
 ];
 
-/// The paths of each block.
+/// Blocks, each with its paths.
 #[rustfmt::skip]
 pub(super) const BLOCKS: &[Step] = &[
     // 35×35
@@ -114,8 +114,8 @@ pub(super) const BLOCKS: &[Step] = &[
       &[c(2048, 448, 1, 1), c(448, 384, 3, 3), CROSS], &[Largest, c(2048, 192, 1, 1)]]),
 ];
 
-/// The block whose first path's first channels are the spatial features: TensorFlow calls that path
-/// `mixed_6/conv`, and counts the blocks from `mixed`, 0.
+/// Index of the block with the spatial features, which are the first channels of its first path.
+/// TensorFlow calls this path `mixed_6/conv` and counts the blocks from `mixed`, 0.
 pub(super) const SPATIAL_BLOCK: usize = 6;
 
 /// The two blocks of 160 channels.
@@ -126,10 +126,10 @@ const SEVENS: Step = Fork(&[
     &[Average, c(768, 192, 1, 1)],
 ]);
 
-/// A row and a column side by side.
+/// A 1×3 and a 3×1 convolution of the same input.
 const CROSS: Step = Fork(&[&[c(384, 384, 1, 3)], &[c(384, 384, 3, 1)]]);
 
-/// The convolutions in the order in which they run, which is that of the file.
+/// Lists the convolutions in the order of execution, which is also the order in the file.
 pub(super) fn convolutions() -> Vec<Shape> {
     fn collect(steps: &[Step], found: &mut Vec<Shape>) {
         for step in steps {
@@ -146,15 +146,15 @@ pub(super) fn convolutions() -> Vec<Shape> {
     found
 }
 
-/// Multiplications of all convolutions for one image of this side.
+/// Counts the multiplications of all convolutions for one image of this side.
 pub(super) fn multiplications(side: usize) -> usize {
-    /// The side of what comes out, and the sum.
+    /// Side of the output, and the sum.
     fn count(steps: &[Step], start: (usize, usize)) -> (usize, usize) {
         steps.iter().fold(start, |(side, sum), step| match step {
             Step::Convolve(shape) => {
-                let side = match shape.moves {
-                    Moves::Same => side,
-                    Moves::Within(stride) => (side - shape.kernel[0]) / stride + 1,
+                let side = match shape.positions {
+                    Positions::Same => side,
+                    Positions::Within(stride) => (side - shape.kernel[0]) / stride + 1,
                 };
                 (side, sum + shape.kernel().iter().product::<usize>() * side.pow(2))
             }

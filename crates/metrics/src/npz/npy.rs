@@ -1,15 +1,15 @@
-//! One `.npy` array: a magic, a header that is a Python dictionary in text, then the numbers.
+//! One `.npy` array: a magic, a header with the text of a Python dictionary, then the values.
 //!
 //! Format: NumPy enhancement proposal 1, versions 1.0 to 3.0.
 
 use super::{Array, Values};
 
-/// Most axes of an array; ours have one or two.
+/// Largest number of axes of an array; reference statistics have one or two.
 pub const MAX_AXES: usize = 4;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// The header is padded so that the numbers start at a multiple of this.
+/// Alignment of the values, to which the header is padded.
 const ALIGNMENT: usize = 64;
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Array, String> {
@@ -19,7 +19,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Array, String> {
     let width = match version[0] {
         1 => 2,
         2 | 3 => 4,
-        other => return Err(format!("format version {other} is not known")),
+        other => return Err(format!("format version {other}, only 1 to 3 are read")),
     };
     let (length, rest) = rest.split_at_checked(width).ok_or_else(truncated)?;
     let length = length.iter().rev().fold(0usize, |sum, &byte| sum << 8 | usize::from(byte));
@@ -31,10 +31,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Array, String> {
     let fits = |width| count.and_then(|n| n.checked_mul(width)) == Some(data.len());
     let mismatch = || format!("shape {shape:?} does not fit its {} bytes", data.len());
     let values = match field(header, "descr")?.trim_matches(['\'', '"']) {
-        "<f4" if fits(4) => Values::F32(numbers(data, f32::from_le_bytes)),
-        "<f8" if fits(8) => Values::F64(numbers(data, f64::from_le_bytes)),
+        "<f4" if fits(4) => Values::F32(decode_values(data, f32::from_le_bytes)),
+        "<f8" if fits(8) => Values::F64(decode_values(data, f64::from_le_bytes)),
         "<f4" | "<f8" => return Err(mismatch()),
-        other => return Err(format!("numbers of type `{other}`, only <f4 and <f8 are read")),
+        other => return Err(format!("values of type `{other}`, only <f4 and <f8 are read")),
     };
     let values = match (field(header, "fortran_order")?, shape.len(), values) {
         ("False", _, values) | ("True", 0 | 1, values) => values,
@@ -76,15 +76,16 @@ pub(super) fn encode(array: &Array) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The text of a value in the header's dictionary, up to the comma that ends it.
+/// Finds the text of a value in the header's dictionary, up to the comma that ends it.
 fn field<'a>(header: &'a str, key: &str) -> Result<&'a str, String> {
     let missing = || format!("header has no `{key}`");
     let quoted = [format!("'{key}':"), format!("\"{key}\":")];
     let start = quoted.iter().find_map(|key| header.find(key.as_str()).map(|at| at + key.len()));
     let value = header[start.ok_or_else(missing)?..].trim_start();
-    let end = match value.starts_with('(') {
-        true => value.find(')').map(|at| at + 1),
-        false => value.find([',', '}']),
+    let end = if value.starts_with('(') {
+        value.find(')').map(|at| at + 1)
+    } else {
+        value.find([',', '}'])
     };
     Ok(value[..end.ok_or_else(missing)?].trim_end())
 }
@@ -96,17 +97,18 @@ fn shape(header: &str) -> Result<Vec<usize>, String> {
     let axes = inner.split(',').map(str::trim).filter(|axis| !axis.is_empty());
     let shape: Vec<usize> =
         axes.map(|axis| axis.parse().map_err(|_| bad())).collect::<Result<_, _>>()?;
-    match shape.len() <= MAX_AXES {
-        true => Ok(shape),
-        false => Err(format!("{} axes, at most {MAX_AXES}", shape.len())),
+    if shape.len() <= MAX_AXES {
+        Ok(shape)
+    } else {
+        Err(format!("{} axes, at most {MAX_AXES}", shape.len()))
     }
 }
 
-fn numbers<T, const W: usize>(data: &[u8], decode: fn([u8; W]) -> T) -> Vec<T> {
+fn decode_values<T, const W: usize>(data: &[u8], decode: fn([u8; W]) -> T) -> Vec<T> {
     data.as_chunks().0.iter().map(|&bytes| decode(bytes)).collect()
 }
 
-/// Column-major values of a matrix with `columns` columns, row by row.
+/// Converts a matrix with `columns` columns from column-major to row-major order.
 fn transposed<T: Copy>(values: &[T], columns: usize) -> Vec<T> {
     let rows = values.len().checked_div(columns).unwrap_or(0);
     (0..rows).flat_map(|row| values.iter().skip(row).step_by(rows).copied()).collect()

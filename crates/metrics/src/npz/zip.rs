@@ -1,9 +1,9 @@
 //! The part of the zip format that `numpy.savez` uses: stored entries, no encryption, below 4 GiB.
 //!
-//! Format: PKWARE APPNOTE 6.3. Sizes are read from the central directory, where they are true
-//! even when the local header carries zip64 place-holders, as NumPy's do.
+//! Format: PKWARE APPNOTE 6.3. Sizes are read from the central directory, because NumPy's local
+//! headers have zip64 placeholders.
 
-/// Local header, central directory entry, end of the central directory.
+/// Signatures of a local header, a central directory entry, and the end of the central directory.
 const LOCAL: u32 = 0x0403_4b50;
 const CENTRAL: u32 = 0x0201_4b50;
 const END: u32 = 0x0605_4b50;
@@ -12,13 +12,13 @@ const LOCAL_BYTES: usize = 30;
 const CENTRAL_BYTES: usize = 46;
 const END_BYTES: usize = 22;
 
-/// The comment that may follow the end record has a 16-bit length.
+/// Longest comment after the end record, whose length has 16 bits.
 const MAX_COMMENT: usize = 0xffff;
 
-/// 1980-01-01, the first date there is: a file is a function of its arrays alone.
+/// 1980-01-01, the first date of the format, so that a file is a function of its arrays alone.
 const DATE: u16 = 0x0021;
 
-/// The entries of an archive, in the order of its directory.
+/// Lists the entries of an archive, in the order of its directory.
 pub(super) fn entries(bytes: &[u8]) -> Result<Vec<(String, &[u8])>, String> {
     let not_a_zip = "not an .npz file, or truncated: no zip directory at its end";
     let last = bytes.len().checked_sub(END_BYTES).ok_or(not_a_zip)?;
@@ -41,10 +41,10 @@ pub(super) fn entries(bytes: &[u8]) -> Result<Vec<(String, &[u8])>, String> {
         let name = entry.slice(CENTRAL_BYTES, name)?;
         let name = std::str::from_utf8(name).map_err(|_| "an entry's name is not UTF-8")?;
         let content = content(bytes, &entry, name)?;
-        // A file that says the same bytes again and again would be read to any size.
+        // Entries that share bytes could expand a small file to any size.
         total += content.len();
         if bytes.len() < total {
-            return Err(format!("entry `{name}` lies over others: do not use the file"));
+            return Err(format!("entry `{name}` overlaps others; do not use the file"));
         }
         found.push((name.to_owned(), content));
         at += CENTRAL_BYTES + name.len() + extra + comment;
@@ -61,23 +61,24 @@ fn content<'a>(bytes: &'a [u8], entry: &Record<'a>, name: &str) -> Result<&'a [u
     }
     let (packed, size, start) = (entry.u32(20)?, entry.u32(24)?, entry.u32(42)?);
     if packed != size {
-        return Err(format!("entry `{name}`: two sizes, {packed} and {size}"));
+        return Err(format!("entry `{name}` has two sizes, {packed} and {size}"));
     }
     if [size, start].contains(&(u32::MAX as usize)) {
         return Err(format!("entry `{name}` is larger than 4 GiB"));
     }
     let local = Record { bytes, at: start };
     if local.u32(0)? != LOCAL as usize {
-        return Err(format!("entry `{name}` is not where the directory says"));
+        return Err(format!("entry `{name}` is missing at its position in the directory"));
     }
     let content = local.slice(LOCAL_BYTES + local.u16(26)? + local.u16(28)?, size)?;
-    match crc32(content) as usize == entry.u32(16)? {
-        true => Ok(content),
-        false => Err(format!("entry `{name}` is damaged: its CRC-32 does not match")),
+    if crc32(content) as usize == entry.u32(16)? {
+        Ok(content)
+    } else {
+        Err(format!("entry `{name}` is damaged: its CRC-32 does not match"))
     }
 }
 
-/// An archive of stored entries.
+/// Writes an archive of stored entries.
 pub(super) fn archive(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>, String> {
     let too_large = |_| "larger than 4 GiB".to_owned();
     let mut bytes = Vec::new();
@@ -119,7 +120,7 @@ pub(super) fn archive(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>, String> 
     Ok(bytes)
 }
 
-/// A header in the file; reads are checked against the file's end.
+/// A header in the file, with bounds-checked reads.
 struct Record<'a> {
     bytes: &'a [u8],
     at: usize,

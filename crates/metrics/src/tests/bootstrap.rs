@@ -1,16 +1,16 @@
-//! Confidence intervals against the known spread of what they describe.
+//! Confidence intervals against the spread over fresh samples.
 
 use super::{assert_close, map_rows, message, normal_rows, rows};
 use crate::prdc::Neighborhoods;
 use crate::*;
 
-fn moved(stream: u32, count: usize) -> Rows {
+fn moved(stream: u32, count: usize) -> Matrix {
     map_rows(&normal_rows(stream, count, 6), |row| row.iter().map(|x| 1.1 * x + 0.3).collect())
 }
 
-/// The standard deviation of a figure over sets that really are drawn anew.
-fn spread(figure: impl Fn(&Rows) -> f64) -> f64 {
-    let values: Vec<f64> = (0..60).map(|i| figure(&moved(100 + i, 300))).collect();
+/// Computes the standard deviation of a metric over fresh sets.
+fn spread(metric: impl Fn(&Matrix) -> f64) -> f64 {
+    let values: Vec<f64> = (0..60).map(|i| metric(&moved(100 + i, 300))).collect();
     let mean = values.iter().sum::<f64>() / 60.0;
     (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 59.0).sqrt()
 }
@@ -21,7 +21,7 @@ fn assert_covers(interval: Interval, estimate: f64, spread: f64) {
     assert!(low < estimate && estimate < high, "{estimate} outside {interval:?}");
     let ratio = standard_error / spread;
     assert!((0.7..1.4).contains(&ratio), "standard error {standard_error}, true {spread}");
-    // 95 % of a normal law lie within 1.96 standard deviations.
+    // 95 % of a normal distribution lie within 1.96 standard deviations.
     let width = (high - low) / (2.0 * 1.96 * standard_error);
     assert!((0.8..1.2).contains(&width), "{interval:?}");
 }
@@ -29,26 +29,26 @@ fn assert_covers(interval: Interval, estimate: f64, spread: f64) {
 #[test]
 fn a_frechet_interval_has_the_width_of_fresh_samples() {
     let reference = Moments::of(&normal_rows(0, 2000, 6)).gaussian().unwrap();
-    let figure =
-        |x: &Rows| frechet_distance(&Moments::of(x).gaussian().unwrap(), &reference).unwrap();
+    let metric =
+        |x: &Matrix| frechet_distance(&Moments::of(x).gaussian().unwrap(), &reference).unwrap();
     let x = moved(1, 300);
     let interval = Bootstrap::default().frechet(&x, &reference).unwrap();
-    assert_covers(interval, figure(&x), spread(figure));
+    assert_covers(interval, metric(&x), spread(metric));
 }
 
 #[test]
 fn a_kid_interval_has_the_width_of_fresh_samples() {
     let reference = normal_rows(0, 600, 6);
-    let figure = |x: &Rows| kid(x, &reference).unwrap();
+    let metric = |x: &Matrix| kid(x, &reference).unwrap();
     let x = moved(1, 300);
     let interval = Bootstrap::default().kid(&x, &reference).unwrap();
-    assert_covers(interval, figure(&x), spread(figure));
+    assert_covers(interval, metric(&x), spread(metric));
 }
 
-/// With hardly more images than features a resample is much farther from the reference than the
-/// sample itself, and the plain percentiles leave the estimate out.
+/// With few images per feature, resamples are much farther from the reference than the sample, and
+/// the plain percentiles exclude the estimate.
 #[test]
-fn the_bias_of_resamples_does_not_move_a_frechet_interval() {
+fn the_bias_of_resamples_does_not_shift_a_frechet_interval() {
     let reference = Moments::of(&normal_rows(0, 500, 40)).gaussian().unwrap();
     let x = normal_rows(1, 60, 40);
     let estimate = frechet_distance(&Moments::of(&x).gaussian().unwrap(), &reference).unwrap();
@@ -58,7 +58,8 @@ fn the_bias_of_resamples_does_not_move_a_frechet_interval() {
     assert!((middle - estimate).abs() < 0.2 * (high - low), "{estimate} in {low} to {high}");
 }
 
-/// The distance of a resample from its own moments, with more images than features and with fewer.
+/// Compared with the distance from the resample's moments, with more and with fewer images than
+/// features.
 #[test]
 fn frechet_replicates_are_distances_of_resamples() {
     for (images, dim) in [(60, 6), (20, 30)] {
@@ -78,20 +79,20 @@ fn frechet_replicates_are_distances_of_resamples() {
     }
 }
 
-/// Shares of generated images have the spread of a mean; shares of references that of fresh sets.
+/// Precision and density are means over generated images, recall and coverage over references.
 #[test]
-fn neighbour_intervals_have_the_width_of_fresh_samples() {
+fn neighbor_intervals_have_the_width_of_fresh_samples() {
     let reference = normal_rows(0, 300, 6);
     let x = moved(1, 300);
     let got = Bootstrap::default().prdc(&x, &reference, 5).unwrap();
     let estimate = prdc(&x, &reference, 5).unwrap();
-    let figure = |of: fn(&Prdc) -> f64| spread(|x| of(&prdc(x, &reference, 5).unwrap()));
-    assert_covers(got.precision, estimate.precision, figure(|it| it.precision));
-    assert_covers(got.density, estimate.density, figure(|it| it.density));
-    // Of these a resample, with its fewer different images, has more spread than a fresh set.
+    let metric = |of: fn(&Prdc) -> f64| spread(|x| of(&prdc(x, &reference, 5).unwrap()));
+    assert_covers(got.precision, estimate.precision, metric(|it| it.precision));
+    assert_covers(got.density, estimate.density, metric(|it| it.density));
+    // These vary more over resamples, which have fewer distinct images, than over fresh sets.
     for (interval, estimate, true_spread) in [
-        (got.recall, estimate.recall, figure(|it| it.recall)),
-        (got.coverage, estimate.coverage, figure(|it| it.coverage)),
+        (got.recall, estimate.recall, metric(|it| it.recall)),
+        (got.coverage, estimate.coverage, metric(|it| it.coverage)),
     ] {
         assert!(interval.low < estimate && estimate < interval.high, "{interval:?}");
         let ratio = interval.standard_error / true_spread;
@@ -99,41 +100,41 @@ fn neighbour_intervals_have_the_width_of_fresh_samples() {
     }
 }
 
-/// A resample's neighbourhoods are those of its different images.
+/// Copies do not count as neighbors.
 #[test]
-fn neighbour_figures_of_a_resample_are_those_of_its_different_images() {
+fn prdc_of_a_resample_is_prdc_of_its_distinct_images() {
     let (x, y) = (moved(1, 70), normal_rows(0, 50, 6));
     let neighborhoods = Neighborhoods::new(&x, &y, 3, Bootstrap::depth(3)).unwrap();
     for seed in 0..5 {
         let occurs = |i: &usize| (i * (seed + 3)) % 5 < 3;
         let weights: Vec<u32> = (0..70).map(|i| u32::from(occurs(&i))).collect();
         let different = x.select(&(0..70).filter(occurs).collect::<Vec<_>>());
-        assert_eq!(neighborhoods.figures(&weights), prdc(&different, &y, 3).unwrap(), "{seed}");
+        assert_eq!(neighborhoods.metrics(&weights), prdc(&different, &y, 3).unwrap(), "{seed}");
     }
 }
 
-/// On a lattice nearly all distances are equal to some radius, and a sample at the rim is outside.
+/// On a lattice nearly all distances equal a radius; a sample at the boundary is outside.
 #[test]
-fn a_neighbour_at_the_rim_is_none() {
+fn a_sample_at_the_boundary_is_outside() {
     let lattice = |step: usize| rows((0..60).map(|i| (step * i) as f32).collect(), 1);
     let (x, y) = (lattice(2), lattice(3));
     for k in 1..6 {
         let neighborhoods = Neighborhoods::new(&x, &y, k, Bootstrap::depth(k)).unwrap();
-        assert_eq!(neighborhoods.figures(&[1; 60]), prdc(&x, &y, k).unwrap(), "{k}");
+        assert_eq!(neighborhoods.metrics(&[1; 60]), prdc(&x, &y, k).unwrap(), "{k}");
     }
 }
 
 #[test]
 fn an_inception_score_interval_has_the_width_of_fresh_samples() {
-    let figure = |x: &Rows| inception_score(x).unwrap();
+    let metric = |x: &Matrix| inception_score(x).unwrap();
     let x = moved(1, 300);
     let interval = Bootstrap::default().inception_score(&x).unwrap();
-    assert_covers(interval, figure(&x), spread(figure));
+    assert_covers(interval, metric(&x), spread(metric));
 }
 
-/// KID of a resample, with the pairs of an image and its copy left out, worked out from the rows.
+/// Compared with KID of the resample without pairs of copies, computed from the rows.
 #[test]
-fn kid_replicates_leave_out_copies() {
+fn kid_replicates_exclude_pairs_of_copies() {
     let (x, y) = (moved(1, 270), normal_rows(0, 40, 6));
     let bootstrap = Bootstrap { replicates: 2, ..Bootstrap::default() };
     // With two replicates a and b the standard error is |a - b| / sqrt(2).
@@ -180,14 +181,14 @@ fn equal_seeds_give_equal_intervals() {
 }
 
 #[test]
-fn settings_out_of_range_are_refused_by_name() {
+fn rejects_settings_out_of_range() {
     let (x, few) = (normal_rows(0, 20, 2), normal_rows(0, 9, 2));
-    let refuse = |bootstrap: Bootstrap, x: &Rows| message(bootstrap.kid(x, x));
+    let reject = |bootstrap: Bootstrap, x: &Matrix| message(bootstrap.kid(x, x));
     let default = Bootstrap::default();
-    assert!(refuse(default, &few).contains("confidence interval: 9 samples, at least 10"));
+    assert!(reject(default, &few).contains("confidence interval: 9 samples, at least 10"));
     let lone = Bootstrap { replicates: 1, ..default };
-    assert!(refuse(lone, &x).contains("number of resamples is 1"));
+    assert!(reject(lone, &x).contains("number of resamples is 1"));
     for level in [0.0, 1.0, f64::NAN] {
-        assert!(refuse(Bootstrap { level, ..default }, &x).contains("level of an interval"));
+        assert!(reject(Bootstrap { level, ..default }, &x).contains("level of an interval"));
     }
 }

@@ -7,7 +7,7 @@ use super::{assert_close, message, normal_rows, rows};
 use crate::*;
 
 #[test]
-fn accuracy_counts_the_largest_logit_and_gives_ties_to_the_lower_class() {
+fn accuracy_compares_the_largest_logit_and_the_lower_class_of_ties() {
     let logits = rows(vec![1.0, 3.0, 2.0, 0.0, -1.0, 0.0, -5.0, -4.0, -3.0, 7.0, 7.0, 7.0], 3);
     assert_eq!(class_accuracy(&logits, &[1, 0, 2, 0]).unwrap(), 1.0);
     assert_eq!(class_accuracy(&logits, &[1, 2, 2, 1]).unwrap(), 0.5);
@@ -18,17 +18,18 @@ fn accuracy_counts_the_largest_logit_and_gives_ties_to_the_lower_class() {
 }
 
 #[test]
-fn the_inception_score_is_the_number_of_classes_seen() {
-    // Sure of a class each: as many as there are, even where the exponentials underflow.
-    let sure = (0..32).map(|i| if i % 4 == i / 4 % 4 { 3000.0 } else { -3000.0 }).collect();
-    assert_close(inception_score(&rows(sure, 4)).unwrap(), 4.0, 1e-12);
-    // Sure of the same one, or never sure: 1.
+fn the_inception_score_counts_classes() {
+    // Each image is certainly of one class: as many as there are, even if the exponentials
+    // underflow.
+    let certain = (0..32).map(|i| if i % 4 == i / 4 % 4 { 3000.0 } else { -3000.0 }).collect();
+    assert_close(inception_score(&rows(certain, 4)).unwrap(), 4.0, 1e-12);
+    // All certainly of the same class, or uniform: 1.
     assert_close(inception_score(&rows([9.0, 0.0].repeat(6), 2)).unwrap(), 1.0, 1e-12);
     assert_close(inception_score(&rows(vec![0.3; 30], 5)).unwrap(), 1.0, 1e-12);
-    // Two mirror images, p = 0.8 and 0.2: ln IS = ln 2 - H(0.8).
+    // Two images with p = (0.8, 0.2) and (0.2, 0.8): ln IS = ln 2 - H(0.8).
     let odds = 4f32.ln();
-    let want = (2f64.ln() + 0.8 * 0.8f64.ln() + 0.2 * 0.2f64.ln()).exp();
-    assert_close(inception_score(&rows(vec![odds, 0.0, 0.0, odds], 2)).unwrap(), want, 1e-7);
+    let expected = (2f64.ln() + 0.8 * 0.8f64.ln() + 0.2 * 0.2f64.ln()).exp();
+    assert_close(inception_score(&rows(vec![odds, 0.0, 0.0, odds], 2)).unwrap(), expected, 1e-7);
     assert!(message(inception_score(&rows(vec![], 2))).contains("Inception score: 0 samples"));
 }
 
@@ -45,8 +46,8 @@ fn cross_entropy_and_its_gradient_stay_exact_for_large_logits() {
     for (i, (row, label)) in values.iter().zip(labels).enumerate() {
         let largest = row.iter().fold(f64::MIN, |a, b| a.max(*b));
         let sum: f64 = row.iter().map(|z| (z - largest).exp()).sum();
-        let want = largest + sum.ln() - row[label as usize];
-        assert_close(loss.to_vec1::<f64>().unwrap()[i], want, 1e-11);
+        let expected = largest + sum.ln() - row[label as usize];
+        assert_close(loss.to_vec1::<f64>().unwrap()[i], expected, 1e-11);
         for (class, z) in row.iter().enumerate() {
             let hit = f64::from(u8::from(class == label as usize));
             assert_close(grads[i][class], (z - largest).exp() / sum - hit, 1e-14);
@@ -55,21 +56,21 @@ fn cross_entropy_and_its_gradient_stay_exact_for_large_logits() {
 }
 
 #[test]
-fn cross_entropy_refuses_labels_that_do_not_fit() {
+fn cross_entropy_rejects_labels_that_do_not_fit() {
     let logits = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
-    let refuse = |labels: &[u32]| {
+    let reject = |labels: &[u32]| {
         let labels = Tensor::new(labels, &Device::Cpu).unwrap();
         cross_entropy(&logits, &labels).unwrap_err().to_string()
     };
-    assert!(refuse(&[0, 3]).contains("label 3, but there are 3 classes"));
-    assert!(refuse(&[0]).contains("[1] for 2 images"));
+    assert!(reject(&[0, 3]).contains("label 3, but there are 3 classes"));
+    assert!(reject(&[0]).contains("[1] for 2 images"));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn the_inception_score_lies_between_one_and_the_classes(
+    fn the_inception_score_is_between_one_and_the_number_of_classes(
         stream in 0u32..1000, images in 1usize..20, classes in 1usize..12, scale in 0.0..50.0f32,
     ) {
         let logits = normal_rows(stream, images, classes);

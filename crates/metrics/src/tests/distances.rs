@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use super::{assert_close, map_rows, message, normal_rows, rows};
 use crate::*;
 
-fn gaussian(x: &Rows) -> Gaussian {
+fn gaussian(x: &Matrix) -> Gaussian {
     Moments::of(x).gaussian().unwrap()
 }
 
-fn distance(x: &Rows, y: &Rows) -> f64 {
+fn distance(x: &Matrix, y: &Matrix) -> f64 {
     frechet_distance(&gaussian(x), &gaussian(y)).unwrap()
 }
 
@@ -20,8 +20,8 @@ fn diagonal(mean: &[f64], variances: &[f64]) -> Gaussian {
     Gaussian::new(mean.to_vec(), covariance).unwrap()
 }
 
-/// Rotation by `angle` in the plane of the features `i` and `i + 1`, for every even `i`.
-fn rotated(x: &Rows, angle: f64) -> Rows {
+/// Rotates by `angle` in the plane of the features `i` and `i + 1`, for every even `i`.
+fn rotated(x: &Matrix, angle: f64) -> Matrix {
     let (sin, cos) = angle.sin_cos();
     map_rows(x, |row| {
         let pairs = row.chunks(2).flat_map(|pair| match *pair {
@@ -35,12 +35,12 @@ fn rotated(x: &Rows, angle: f64) -> Rows {
     })
 }
 
-fn kid_by_definition(x: &Rows, y: &Rows) -> f64 {
+fn kid_by_definition(x: &Matrix, y: &Matrix) -> f64 {
     let kernel = |a: &[f32], b: &[f32]| {
         let dot: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
         (dot / a.len() as f64 + 1.0).powi(3)
     };
-    let mean = |x: &Rows, y: &Rows, same: bool| {
+    let mean = |x: &Matrix, y: &Matrix, same: bool| {
         let (mut sum, mut pairs) = (0.0, 0);
         for (i, a) in x.iter().enumerate() {
             for (_, b) in y.iter().enumerate().filter(|&(j, _)| !same || i != j) {
@@ -55,43 +55,43 @@ fn kid_by_definition(x: &Rows, y: &Rows) -> f64 {
 
 /// Commuting covariances: `FD = |μ₁ − μ₂|² + Σ (σ₁ − σ₂)²`.
 #[test]
-fn frechet_distance_of_diagonal_gaussians_is_that_of_their_axes() {
+fn frechet_distance_of_diagonal_gaussians_is_the_sum_over_axes() {
     let a = diagonal(&[1.0, -2.0, 0.5, 0.0], &[4.0, 1e-6, 9.0, 0.0]);
     let b = diagonal(&[0.0, 2.0, 0.5, 3.0], &[1.0, 25.0, 0.0, 0.0]);
     let spread = 1.0 + (5.0_f64 - 1e-3).powi(2) + 9.0;
     assert_close(frechet_distance(&a, &b).unwrap(), 1.0 + 16.0 + 9.0 + spread, 1e-12);
 }
 
-/// In two dimensions `tr √M = √(tr M + 2 √det M)`, with `M = S₁ S₂`: covariances that do not
-/// commute, by elementary algebra.
+/// In two dimensions `tr √M = √(tr M + 2 √det M)`, with `M = S₁ S₂`, also for covariances that do
+/// not commute.
 #[test]
 fn frechet_distance_in_the_plane_has_a_closed_form() {
     let (s, t) = ([3.0, 1.0, 1.0, 2.0], [1.0, -0.7, -0.7, 5.0]);
     let det = |m: [f64; 4]| m[0] * m[3] - m[1] * m[2];
     let trace = s[0] * t[0] + 2.0 * s[1] * t[1] + s[3] * t[3];
     let root = (trace + 2.0 * (det(s) * det(t)).sqrt()).sqrt();
-    let want = 4.0 + s[0] + s[3] + t[0] + t[3] - 2.0 * root;
+    let expected = 4.0 + s[0] + s[3] + t[0] + t[3] - 2.0 * root;
     let a = Gaussian::new(vec![0.0, 1.0], s.to_vec()).unwrap();
     let b = Gaussian::new(vec![2.0, 1.0], t.to_vec()).unwrap();
-    assert_close(frechet_distance(&a, &b).unwrap(), want, 1e-13);
+    assert_close(frechet_distance(&a, &b).unwrap(), expected, 1e-13);
 }
 
-/// With 7 images of 40 features both covariances have rank 6: the distance is that of the same
-/// points in any 14 dimensions that hold them all, so zeros appended to features change nothing.
+/// The covariance of 7 images has rank 6, in 14 features and in 40: appended zeros do not change
+/// the distance.
 #[test]
-fn fewer_images_than_features_give_the_distance_within_their_span() {
+fn appended_zeros_do_not_change_the_frechet_distance() {
     let (x, y) = (normal_rows(0, 7, 14), normal_rows(1, 9, 14));
-    let padded = |x: &Rows| {
+    let padded = |x: &Matrix| {
         rows(x.iter().flat_map(|row| row.iter().copied().chain([0.0; 26])).collect(), 40)
     };
-    let want = distance(&x, &y);
-    assert!(1.0 < want);
-    assert_close(distance(&padded(&x), &padded(&y)), want, 1e-11);
-    assert_close(distance(&rotated(&padded(&x), 0.7), &rotated(&padded(&y), 0.7)), want, 1e-5);
+    let expected = distance(&x, &y);
+    assert!(1.0 < expected);
+    assert_close(distance(&padded(&x), &padded(&y)), expected, 1e-11);
+    assert_close(distance(&rotated(&padded(&x), 0.7), &rotated(&padded(&y), 0.7)), expected, 1e-5);
 }
 
 #[test]
-fn a_set_is_at_distance_zero_from_itself_whatever_its_rank() {
+fn a_set_of_any_rank_has_distance_zero_from_itself() {
     for (count, dim) in [(500, 30), (20, 64), (2, 5)] {
         let x = map_rows(&normal_rows(0, count, dim), |row| {
             // Spread over six orders of magnitude.
@@ -102,14 +102,14 @@ fn a_set_is_at_distance_zero_from_itself_whatever_its_rank() {
 }
 
 #[test]
-fn features_that_never_vary_leave_the_distance_of_the_means() {
+fn constant_features_have_the_distance_of_their_means() {
     let (x, y) = (rows(vec![3.0; 40], 4), rows(vec![1.0; 80], 4));
     assert_close(distance(&x, &y), 16.0, 1e-12);
     assert_close(kid(&x, &y).unwrap(), 1000.0 + 8.0 - 2.0 * 64.0, 1e-9);
 }
 
 #[test]
-fn moments_merge_as_if_seen_at_once_and_survive_a_large_mean() {
+fn merged_moments_equal_moments_of_the_whole_set() {
     let x = map_rows(&normal_rows(3, 700, 150), |row| row.iter().map(|x| x + 1000.0).collect());
     let mut streamed = Moments::new(150);
     let mut rest = Moments::new(150);
@@ -119,17 +119,17 @@ fn moments_merge_as_if_seen_at_once_and_survive_a_large_mean() {
     rest.add(&x.select(&(301..700).collect::<Vec<_>>())).unwrap();
     streamed.merge(&rest).unwrap();
     assert_eq!(streamed.count(), 700);
-    let (got, want) = (streamed.gaussian().unwrap(), gaussian(&x));
+    let (got, expected) = (streamed.gaussian().unwrap(), gaussian(&x));
     for (i, j) in [(0, 0), (3, 140), (149, 149)] {
         let column = |j: usize| x.iter().map(move |row| f64::from(row[j]));
         let mean = |j: usize| column(j).sum::<f64>() / 700.0;
         let (mi, mj) = (mean(i), mean(j));
         let by_hand = column(i).zip(column(j)).map(|(a, b)| (a - mi) * (b - mj)).sum::<f64>();
         assert_close(got.covariance()[i * 150 + j], by_hand / 699.0, 1e-11);
-        assert_close(want.covariance()[i * 150 + j], by_hand / 699.0, 1e-11);
+        assert_close(expected.covariance()[i * 150 + j], by_hand / 699.0, 1e-11);
         assert_close(got.mean()[i], mi, 1e-11);
     }
-    assert_close(frechet_distance(&got, &want).unwrap(), 0.0, 1e-10);
+    assert_close(frechet_distance(&got, &expected).unwrap(), 0.0, 1e-10);
 }
 
 #[test]
@@ -140,21 +140,21 @@ fn weights_count_rows() {
         (0..300).flat_map(|i| std::iter::repeat_n(i, weights[i] as usize)).collect();
     let got = Moments::of_weighted(&x, &weights).unwrap();
     assert_eq!(got.count(), 450);
-    let want = gaussian(&x.select(&repeated));
+    let expected = gaussian(&x.select(&repeated));
     let got = got.gaussian().unwrap();
-    for (got, want) in got.covariance().iter().zip(want.covariance()) {
-        assert_close(*got, *want, 1e-12);
+    for (got, expected) in got.covariance().iter().zip(expected.covariance()) {
+        assert_close(*got, *expected, 1e-12);
     }
     assert!(message(Moments::of_weighted(&x, &[1, 2])).contains("weights: expected 300, found 2"));
 }
 
 #[test]
-fn kid_is_its_definition_over_several_tiles_and_unequal_sizes() {
+fn kid_equals_its_definition_over_several_tiles() {
     let x = normal_rows(5, 300, 6);
     let y = map_rows(&normal_rows(6, 531, 6), |row| row.iter().map(|x| x * 1.2 + 0.3).collect());
-    let want = kid_by_definition(&x, &y);
-    assert!(0.05 < want);
-    assert_close(kid(&x, &y).unwrap(), want, 1e-12);
+    let expected = kid_by_definition(&x, &y);
+    assert!(0.05 < expected);
+    assert_close(kid(&x, &y).unwrap(), expected, 1e-12);
 }
 
 #[test]
@@ -166,32 +166,32 @@ fn kid_of_subsets_scatters_around_kid() {
     assert!(0.0 < got.std && (got.mean - whole).abs() < 3.0 * got.std / 40f64.sqrt());
     assert_eq!(got, kid_subsets(&x, &y, 40, 100, 5).unwrap());
     assert_ne!(got, kid_subsets(&x, &y, 40, 100, 6).unwrap());
-    // A subset of everything has every row once, in any order.
+    // A subset of the full size has every row once, in any order.
     let all = kid_subsets(&x, &x, 1, 600, 0).unwrap();
     assert_close(all.mean, kid(&x, &x).unwrap(), 1e-12);
 }
 
 #[test]
-fn figures_do_not_depend_on_the_number_of_threads() {
+fn metrics_do_not_depend_on_the_number_of_threads() {
     let (x, y) = (normal_rows(9, 700, 140), normal_rows(10, 600, 140));
-    let figures = |threads| {
+    let metrics = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let neighbors = || prdc(&x, &y, 3).unwrap();
         pool.install(|| (distance(&x, &y), kid(&x, &y).unwrap(), neighbors()))
     };
-    let one = figures(1);
-    assert_eq!(one, figures(2));
-    assert_eq!(one, figures(3));
+    let one = metrics(1);
+    assert_eq!(one, metrics(2));
+    assert_eq!(one, metrics(3));
 }
 
 #[test]
-fn what_is_no_set_or_no_covariance_is_refused_by_name() {
+fn rejects_invalid_sets_and_covariances() {
     let x = normal_rows(11, 8, 3);
     let one = x.select(&[0]);
-    let nan = Rows::new("features", vec![0.0, 1.0, 2.0, f32::NAN], 2);
+    let nan = Matrix::new("features", vec![0.0, 1.0, 2.0, f32::NAN], 2);
     assert!(message(nan).contains("features: row 1 is not finite"));
-    assert!(message(Rows::new("features", vec![0.0; 5], 2)).contains("expected 6, found 5"));
-    assert!(message(Rows::new("features", Vec::new(), 0)).contains("expected"));
+    assert!(message(Matrix::new("features", vec![0.0; 5], 2)).contains("expected 6, found 5"));
+    assert!(message(Matrix::new("features", Vec::new(), 0)).contains("expected"));
     assert!(message(Moments::of(&one).gaussian()).contains("covariance: 1 samples, at least 2"));
     assert!(message(kid(&one, &x)).contains("KID: 1 samples, at least 2"));
     assert!(message(kid(&x, &normal_rows(0, 8, 4))).contains("dimension: expected 3, found 4"));
@@ -214,32 +214,32 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn the_frechet_distance_is_symmetric_and_sees_no_rotation_or_translation(
+    fn frechet_distance_is_symmetric_and_invariant_to_rotation_and_translation(
         stream in 0u32..1000, angle in -3.0..3.0f64, shift in -5.0..5.0f32, dim in 1usize..9,
     ) {
         let x = normal_rows(2 * stream, 40, dim);
         let stretched = |row: &[f32]| row.iter().enumerate().map(|(i, x)| x * i as f32 + 0.5).collect();
         let y = map_rows(&normal_rows(2 * stream + 1, 30, dim), stretched);
-        let want = distance(&x, &y);
-        prop_assert!(0.0 < want);
-        prop_assert!((distance(&y, &x) - want).abs() < 1e-10 * (1.0 + want));
-        let moved = |x: &Rows| {
+        let expected = distance(&x, &y);
+        prop_assert!(0.0 < expected);
+        prop_assert!((distance(&y, &x) - expected).abs() < 1e-10 * (1.0 + expected));
+        let moved = |x: &Matrix| {
             map_rows(&rotated(x, angle), |row| row.iter().map(|x| x + shift).collect())
         };
         // The moved features are rounded to f32.
-        prop_assert!((distance(&moved(&x), &moved(&y)) - want).abs() < 1e-4 * (1.0 + want));
+        prop_assert!((distance(&moved(&x), &moved(&y)) - expected).abs() < 1e-4 * (1.0 + expected));
     }
 
     #[test]
-    fn kid_is_symmetric_and_sees_no_rotation_and_no_order(
+    fn kid_is_symmetric_and_invariant_to_rotation_and_order(
         stream in 0u32..1000, angle in -3.0..3.0f64, dim in 1usize..9,
     ) {
         let (x, y) = (normal_rows(2 * stream, 25, dim), normal_rows(2 * stream + 1, 31, dim));
-        let want = kid(&x, &y).unwrap();
-        prop_assert!((kid(&y, &x).unwrap() - want).abs() < 1e-12);
+        let expected = kid(&x, &y).unwrap();
+        prop_assert!((kid(&y, &x).unwrap() - expected).abs() < 1e-12);
         let turned = kid(&rotated(&x, angle), &rotated(&y, angle)).unwrap();
-        prop_assert!((turned - want).abs() < 1e-4);
-        let backwards = x.select(&(0..25).rev().collect::<Vec<_>>());
-        prop_assert!((kid(&backwards, &y).unwrap() - want).abs() < 1e-12);
+        prop_assert!((turned - expected).abs() < 1e-4);
+        let reversed = x.select(&(0..25).rev().collect::<Vec<_>>());
+        prop_assert!((kid(&reversed, &y).unwrap() - expected).abs() < 1e-12);
     }
 }

@@ -13,7 +13,7 @@ fn images(count: usize) -> Tensor {
 
 fn file(seed: u64) -> FeatureNetFile {
     let params = FeatureNet::init(seed).unwrap();
-    // The head starts at 0; another value shows whether it is kept.
+    // The initial head is 0; another value shows that it is kept.
     params.vars()["head.bias"].set(&Tensor::arange(0f32, 10.0, &Device::Cpu).unwrap()).unwrap();
     let entries = [("licence".to_owned(), "MIT".to_owned())].into();
     FeatureNetFile { params, accuracy: 0.925, provenance: Provenance { entries } }
@@ -29,17 +29,17 @@ fn features_and_logits_have_their_shapes_and_sizes() {
     assert_eq!(file.params.parameter_count(), 278_890);
     let extracted = extract(&file, &images(3));
     assert_eq!(extracted.features.dims(), [3, 128]);
-    // Nothing is kept for a backward pass that will not come.
+    // No graph is kept for a backward pass.
     assert!(!extracted.features.track_op());
     assert_eq!(extracted.logits.unwrap().dims(), [3, 10]);
     assert_eq!(file.extractor().unwrap().dim(), 128);
-    // He's law keeps the scale of activations through the layers.
+    // He's initialization keeps the scale of activations through the layers.
     let spread = extracted.features.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap();
     assert!((0.01..1.0).contains(&spread), "{spread}");
     for shape in [vec![2, 1, 28, 28], vec![2, 3, 32, 32], vec![1, 32, 32]] {
         let zeros = Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
         let got = message(file.extractor().unwrap().extract(&zeros));
-        assert!(got.contains("takes images [B, 1, 32, 32], not"), "{got}");
+        assert!(got.contains("requires images [B, 1, 32, 32], found"), "{got}");
     }
 }
 
@@ -47,19 +47,19 @@ fn features_and_logits_have_their_shapes_and_sizes() {
 fn an_image_has_the_same_features_in_any_batch() {
     let (file, all) = (file(0), images(5));
     let whole = extract(&file, &all).features.to_vec2::<f32>().unwrap();
-    for (i, want) in whole.iter().enumerate() {
+    for (i, expected) in whole.iter().enumerate() {
         let alone = extract(&file, &all.narrow(0, i, 1).unwrap()).features;
         let alone = alone.to_vec2::<f32>().unwrap();
-        let gap = alone[0].iter().zip(want).map(|(a, b)| (a - b).abs());
+        let gap = alone[0].iter().zip(expected).map(|(a, b)| (a - b).abs());
         assert!(gap.fold(0.0, f32::max) < 1e-5, "image {i}");
     }
 }
 
-/// Finite differences of the loss in f64 along the gradient's own direction.
+/// Compared with finite differences of the loss in f64 along the gradient.
 #[test]
-fn every_parameter_is_trained_along_the_gradient_of_the_loss() {
+fn the_gradient_of_every_parameter_matches_finite_differences() {
     let params = file(1).params;
-    // The head starts at 0, where no gradient would pass to the layers below.
+    // The initial head is 0, which passes no gradient to the layers below.
     params.vars()["head.weight"]
         .set(&NoiseStream::new(0, 8).normal_tensor(0, (10, 128), &Device::Cpu).unwrap())
         .unwrap();
@@ -94,7 +94,7 @@ fn every_parameter_is_trained_along_the_gradient_of_the_loss() {
 }
 
 #[test]
-fn the_file_gives_the_same_network_and_hash_again() {
+fn the_file_round_trips_network_and_hash() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("features.safetensors");
     let saved = file(2);
@@ -112,13 +112,13 @@ fn the_file_gives_the_same_network_and_hash_again() {
         };
         assert_eq!(logits(&loaded), logits(&saved));
     }
-    let relabelled = FeatureNetFile { accuracy: 0.5, ..file(2) };
-    assert_eq!(relabelled.hash().unwrap(), saved.hash().unwrap());
+    let relabeled = FeatureNetFile { accuracy: 0.5, ..file(2) };
+    assert_eq!(relabeled.hash().unwrap(), saved.hash().unwrap());
     assert_ne!(file(3).hash().unwrap(), saved.hash().unwrap());
 }
 
 #[test]
-fn damaged_and_foreign_files_are_refused_by_name() {
+fn rejects_damaged_and_other_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("features.safetensors");
     file(0).save(&path).unwrap();
@@ -127,7 +127,7 @@ fn damaged_and_foreign_files_are_refused_by_name() {
     assert!(load(&bytes[..bytes.len() - 1]).contains("net.safetensors: not usable"));
     assert!(load(b"").contains("net.safetensors: not usable"));
     let mut damaged = bytes.clone();
-    // The lowest bit of some weight: finite, the right shape, another number.
+    // The lowest bit of a weight: still finite and of the right shape.
     damaged[bytes.len() - 4] ^= 1;
     let got = load(&damaged);
     assert!(got.contains("`hash` is"), "{got}");

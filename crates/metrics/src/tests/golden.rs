@@ -1,22 +1,22 @@
-//! The figures of public tools on 2 × 1000 features of 64 (`testdata/metrics`).
+//! Metrics of public tools on two sets of 1000 × 64 features (`testdata/metrics`).
 
 use super::{assert_close, testdata};
 use crate::kid::kid_of_subsets;
 use crate::*;
 
-/// The two sets: references `a`, generated `b`.
-fn sets() -> [Rows; 2] {
+/// Reads the two sets: references `a`, generated `b`.
+fn sets() -> [Matrix; 2] {
     let arrays = npz::read(&testdata("feats_resnet20_1000x64.npz")).unwrap();
     ["a", "b"].map(|name| match arrays[name].clone() {
         npz::Array { shape, values: npz::Values::F32(values) } => {
             assert_eq!(shape, [1000, 64]);
-            Rows::new("golden", values, 64).unwrap()
+            Matrix::new("golden", values, 64).unwrap()
         }
         other => panic!("{:?}", other.shape),
     })
 }
 
-fn want(path: &[&str]) -> f64 {
+fn expected(path: &[&str]) -> f64 {
     let json: serde_json::Value =
         serde_json::from_slice(&std::fs::read(testdata("metrics.json")).unwrap()).unwrap();
     path.iter().fold(&json, |json, key| &json[key]).as_f64().unwrap()
@@ -33,7 +33,7 @@ fn frechet_distance_agrees_with_four_public_tools() {
         "fid_torch_fidelity_0.4.0",
         "fid_torchmetrics_1.9.0",
     ] {
-        assert_close(got, want(&[tool]), 1e-11);
+        assert_close(got, expected(&[tool]), 1e-11);
     }
 }
 
@@ -46,11 +46,11 @@ fn kid_over_whole_sets_agrees_with_three_public_tools() {
         "kid_torch_fidelity_0.4.0_full_unbiased",
         "kid_torchmetrics_1.9.0_full",
     ] {
-        assert_close(got, want(&[tool]), 1e-12);
+        assert_close(got, expected(&[tool]), 1e-12);
     }
 }
 
-/// The reference draws its subsets with NumPy's `RandomState(2020)`, so the test does too.
+/// The tool draws its subsets with NumPy's `RandomState(2020)`, and so does the test.
 #[test]
 fn kid_over_subsets_agrees_with_torch_fidelity() {
     let [a, b] = sets();
@@ -64,25 +64,25 @@ fn kid_over_subsets_agrees_with_torch_fidelity() {
     });
     let got = kid_of_subsets(&a, &b, subsets).unwrap();
     let tool = "kid_torch_fidelity_0.4.0_subsets10x200_seed2020";
-    assert_close(got.mean, want(&[tool, "kernel_inception_distance_mean"]), 1e-12);
-    assert_close(got.std, want(&[tool, "kernel_inception_distance_std"]), 1e-12);
+    assert_close(got.mean, expected(&[tool, "kernel_inception_distance_mean"]), 1e-12);
+    assert_close(got.std, expected(&[tool, "kernel_inception_distance_std"]), 1e-12);
 }
 
 #[test]
-fn neighbour_figures_agree_with_two_public_tools() {
+fn prdc_agrees_with_two_public_tools() {
     let [a, b] = sets();
     for (k, tool, single) in [
         (3, "prdc_0.2_k3_(real=a,fake=b)", "prc_torch_fidelity_0.4.0_k3_(1=generated=b,2=real=a)"),
         (5, "prdc_0.2_k5_(real=a,fake=b)", "prc_torch_fidelity_0.4.0_k5_(1=generated=b,2=real=a)"),
     ] {
         let got = prdc(&b, &a, k).unwrap();
-        assert_close(got.precision, want(&[tool, "precision"]), 1e-15);
-        assert_close(got.recall, want(&[tool, "recall"]), 1e-15);
-        assert_close(got.density, want(&[tool, "density"]), 1e-15);
-        assert_close(got.coverage, want(&[tool, "coverage"]), 1e-15);
-        // The other tool works in f32: equal once rounded to it.
-        assert_eq!(got.precision as f32, want(&[single, "precision"]) as f32);
-        assert_eq!(got.recall as f32, want(&[single, "recall"]) as f32);
+        assert_close(got.precision, expected(&[tool, "precision"]), 1e-15);
+        assert_close(got.recall, expected(&[tool, "recall"]), 1e-15);
+        assert_close(got.density, expected(&[tool, "density"]), 1e-15);
+        assert_close(got.coverage, expected(&[tool, "coverage"]), 1e-15);
+        // The other tool computes in f32: equal after rounding to f32.
+        assert_eq!(got.precision as f32, expected(&[single, "precision"]) as f32);
+        assert_eq!(got.recall as f32, expected(&[single, "recall"]) as f32);
     }
 }
 
@@ -119,7 +119,8 @@ impl MersenneTwister {
         y ^ y >> 18
     }
 
-    /// NumPy's `RandomState.permutation`: a shuffle from the end, each index by masked rejection.
+    /// NumPy's `RandomState.permutation`: a shuffle from the end, with each index by masked
+    /// rejection.
     fn permutation(&mut self, len: usize) -> Vec<usize> {
         let mut indices: Vec<usize> = (0..len).collect();
         for i in (1..len).rev() {

@@ -1,5 +1,4 @@
-//! Precision, recall, density and coverage on sets that can be worked out by hand, or by plain
-//! loops.
+//! Precision, recall, density and coverage, computed by hand and by plain loops.
 
 use proptest::prelude::*;
 
@@ -7,13 +6,13 @@ use super::{message, normal_rows, rows};
 use crate::prdc::squared_distance;
 use crate::*;
 
-/// The four figures by their definitions, every distance from the difference of the rows.
-fn by_definition(generated: &Rows, reference: &Rows, k: usize) -> Prdc {
+/// Computes the four metrics by their definitions, with every distance from a difference of rows.
+fn by_definition(generated: &Matrix, reference: &Matrix, k: usize) -> Prdc {
     let distance = |a: &[f32], b: &[f32]| {
         let gaps = a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b));
         gaps.map(|gap| gap * gap).sum::<f64>().sqrt()
     };
-    let radii = |x: &Rows| -> Vec<f64> {
+    let radii = |x: &Matrix| -> Vec<f64> {
         let radius = |a| {
             let mut all: Vec<f64> = x.iter().map(|b| distance(a, b)).collect();
             all.sort_by(f64::total_cmp);
@@ -35,19 +34,21 @@ fn by_definition(generated: &Rows, reference: &Rows, k: usize) -> Prdc {
     }
 }
 
-/// References 0, 1, 3, 10 with radii (k = 1) 1, 1, 2, 7; generated 0.5, 4.5, 30 with radii 4, 4, 25.5.
+/// References 0, 1, 3, 10 with radii (k = 1) 1, 1, 2, 7; generated 0.5, 4.5, 30 with radii 4, 4,
+/// 25.5.
 #[test]
 fn four_points_on_a_line() {
     let reference = rows(vec![0.0, 1.0, 3.0, 10.0], 1);
     let generated = rows(vec![0.5, 4.5, 30.0], 1);
     let got = prdc(&generated, &reference, 1).unwrap();
-    // 0.5 is near 0 and 1; 4.5 near 3 and 10; 30 near none. Every reference is near a generated.
-    let want = Prdc { precision: 2.0 / 3.0, recall: 1.0, density: 4.0 / 3.0, coverage: 1.0 };
-    assert_eq!(got, want);
+    // 0.5 is near 0 and 1; 4.5 near 3 and 10; 30 near no reference. Every reference is near a
+    // sample.
+    let expected = Prdc { precision: 2.0 / 3.0, recall: 1.0, density: 4.0 / 3.0, coverage: 1.0 };
+    assert_eq!(got, expected);
 }
 
 #[test]
-fn sets_far_apart_share_nothing_and_a_set_shares_all_with_itself() {
+fn distant_sets_share_nothing_and_equal_sets_everything() {
     let x = normal_rows(0, 300, 4);
     let far = rows(x.values().iter().map(|x| x + 100.0).collect(), 4);
     let none = Prdc { precision: 0.0, recall: 0.0, density: 0.0, coverage: 0.0 };
@@ -57,7 +58,7 @@ fn sets_far_apart_share_nothing_and_a_set_shares_all_with_itself() {
     assert!(0.9 < own.density && own.density <= 1.2, "{}", own.density);
 }
 
-/// Copies have radius 0, and no distance is below 0: rounding must not decide.
+/// Copies have radius 0, and no distance is below 0, also after rounding.
 #[test]
 fn copies_of_one_image_cover_nothing() {
     for stream in 0..30 {
@@ -66,7 +67,7 @@ fn copies_of_one_image_cover_nothing() {
         let point: Vec<f32> = others.row(300).iter().map(|x| x * 100.0).collect();
         let copies = |count, others: &[f32]| rows([&point.repeat(count), others].concat(), dim);
         let alone = copies(10, &[]);
-        // Of sizes that take different paths through a matrix product.
+        // Sizes that take different paths through a matrix product.
         let reference = copies(10, &others.values()[..3 * dim]);
         let generated = copies(7, &others.values()[..290 * dim]);
         assert_eq!(prdc(&alone, &alone, 3).unwrap().coverage, 0.0);
@@ -76,10 +77,9 @@ fn copies_of_one_image_cover_nothing() {
     }
 }
 
-/// The last digits of a product depend on the path that it took; half a millionth of the norm is a
-/// distance.
+/// The last digits of a product depend on its path; larger differences are distances.
 #[test]
-fn rounding_is_no_distance() {
+fn rounding_errors_are_not_distances() {
     let norm = 3e4;
     assert_eq!(squared_distance(norm, norm, norm * (1.0 - 8.0 * f64::EPSILON)), 0.0);
     assert_eq!(squared_distance(norm, norm, norm * (1.0 + 8.0 * f64::EPSILON)), 0.0);
@@ -88,9 +88,9 @@ fn rounding_is_no_distance() {
 }
 
 #[test]
-fn sizes_that_do_not_fit_are_refused_by_name() {
+fn rejects_sizes_that_do_not_fit() {
     let x = normal_rows(3, 5, 3);
-    assert!(message(prdc(&x, &x, 0)).contains("number of neighbours k is 0, allowed is 1 or more"));
+    assert!(message(prdc(&x, &x, 0)).contains("number of neighbors k is 0, must be 1 or more"));
     assert!(message(prdc(&x, &normal_rows(3, 9, 3), 5)).contains("generated images: 5 samples"));
     assert!(message(prdc(&normal_rows(3, 9, 3), &x, 5)).contains("reference images: 5 samples"));
     assert!(message(prdc(&x, &normal_rows(3, 9, 2), 1)).contains("dimension: expected 2, found 3"));
@@ -101,7 +101,7 @@ proptest! {
 
     /// Sizes on both sides of a tile's edge.
     #[test]
-    fn tiles_give_what_the_definitions_give(
+    fn tiles_agree_with_the_definitions(
         stream in 0u32..1000, n in 250usize..270, m in 6usize..40, dim in 1usize..6, k in 1usize..6,
         shift in 0.0..2.0f32,
     ) {

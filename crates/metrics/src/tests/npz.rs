@@ -1,4 +1,4 @@
-//! `.npz` files: read back, read by another program's reader, and refused when damaged.
+//! `.npz` files: round trips, another reader, and damage.
 
 use std::io::{Cursor, Read, Write};
 
@@ -19,7 +19,7 @@ fn arrays() -> Arrays {
     ])
 }
 
-/// A zip of one entry, written by the `zip` crate.
+/// Writes a zip of one entry by the `zip` crate.
 fn foreign(name: &str, content: &[u8], method: CompressionMethod) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     zip.start_file(name, SimpleFileOptions::default().compression_method(method)).unwrap();
@@ -37,16 +37,16 @@ fn stored(header: &str, data: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_written_is_read_back_from_a_file() {
+fn files_round_trip_and_are_replaced_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stats.npz");
     npz::write(&path, &arrays()).unwrap();
     assert_eq!(npz::read(&path).unwrap(), arrays());
-    // Replaced whole, and nothing left beside it.
+    // The file is replaced, and no partial file is left.
     npz::write(&path, &Arrays::new()).unwrap();
     assert_eq!(npz::read(&path).unwrap(), Arrays::new());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    // A path that cannot be replaced: the part written beside it goes too.
+    // A path that cannot be replaced: the partial file is removed, too.
     let taken = folder.path().join("taken");
     std::fs::create_dir(&taken).unwrap();
     assert!(message(npz::write(&taken, &arrays())).contains("taken: cannot access"));
@@ -81,14 +81,14 @@ fn fortran_order_is_transposed() {
 }
 
 #[test]
-fn what_numpy_may_write_and_we_do_not_read_is_refused_by_name() {
+fn rejects_numpy_files_of_other_forms() {
     let header = |descr: &str, order: &str, shape: &str| {
         format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}")
     };
     let one = 1f32.to_le_bytes();
     let table = [
-        (stored(&header("|O", "False", "(1,)"), &one), "numbers of type `|O`"),
-        (stored(&header(">f4", "False", "(1,)"), &one), "numbers of type `>f4`"),
+        (stored(&header("|O", "False", "(1,)"), &one), "values of type `|O`"),
+        (stored(&header(">f4", "False", "(1,)"), &one), "values of type `>f4`"),
         (stored(&header("<f4", "False", "(2,)"), &one), "shape [2] does not fit its 4 bytes"),
         (stored(&header("<f4", "False", "(4294967296, 4294967296)"), &one), "does not fit"),
         (stored(&header("<f4", "False", "(-1,)"), &one), "not a tuple of sizes"),
@@ -107,9 +107,12 @@ fn what_numpy_may_write_and_we_do_not_read_is_refused_by_name() {
         (b"PK".to_vec(), "not an .npz file"),
         (vec![0; 100], "not an .npz file"),
     ];
-    for (bytes, want) in table {
+    for (bytes, expected) in table {
         let got = message(npz::from_bytes("stats.npz", &bytes));
-        assert!(got.starts_with("stats.npz: ") && got.contains(want), "{got}, want {want}");
+        assert!(
+            got.starts_with("stats.npz: ") && got.contains(expected),
+            "{got} without {expected}"
+        );
     }
     let bad = Array { shape: vec![2], values: Values::F32(vec![0.0]) };
     let got = message(npz::to_bytes("out.npz", &Arrays::from([("x".to_owned(), bad)])));
@@ -117,7 +120,7 @@ fn what_numpy_may_write_and_we_do_not_read_is_refused_by_name() {
 }
 
 #[test]
-fn every_cut_and_every_flipped_byte_of_the_data_is_noticed() {
+fn rejects_every_cut_and_every_flipped_byte_of_the_data() {
     let bytes = npz::to_bytes("x", &arrays()).unwrap();
     for length in 0..bytes.len() {
         assert!(npz::from_bytes("x", &bytes[..length]).is_err(), "cut at {length}");
@@ -130,10 +133,9 @@ fn every_cut_and_every_flipped_byte_of_the_data_is_noticed() {
     }
 }
 
-/// A directory may lead to the same bytes again and again: a file of a megabyte would be read as
-/// any number of them.
+/// Directory entries of the same bytes would expand a file of a megabyte to any size.
 #[test]
-fn entries_that_lie_over_each_other_are_refused() {
+fn rejects_overlapping_entries() {
     let array = Array { shape: vec![100], values: Values::F32(vec![0.0; 100]) };
     let bytes = npz::to_bytes("x", &Arrays::from([("0".to_owned(), array)])).unwrap();
     let place = |magic: &[u8]| bytes.windows(4).position(|it| it == magic).unwrap();
@@ -143,7 +145,7 @@ fn entries_that_lie_over_each_other_are_refused() {
     let count = directory + 3 * entry.len() + 10;
     file[count] = 3;
     let got = message(npz::from_bytes("stats.npz", &file));
-    assert!(got.contains("entry `0.npy` lies over others"), "{got}");
+    assert!(got.contains("entry `0.npy` overlaps others"), "{got}");
 }
 
 proptest! {
@@ -156,7 +158,7 @@ proptest! {
             let at = at % bytes.len();
             bytes[at] = byte;
         }
-        // Whatever comes back, it is an answer.
+        // Damage may keep a file valid.
         if let Ok(arrays) = npz::from_bytes("x", &bytes) {
             for array in arrays.values() {
                 prop_assert_eq!(array.shape.iter().product::<usize>(), array.values.to_f64().len());
@@ -165,11 +167,12 @@ proptest! {
     }
 
     #[test]
-    fn arrays_of_any_shape_come_back(shape in prop::collection::vec(0usize..5, 0..5), wide: bool) {
+    fn arrays_of_any_shape_round_trip(shape in prop::collection::vec(0usize..5, 0..5), wide: bool) {
         let count = shape.iter().product::<usize>();
-        let values = match wide {
-            true => Values::F64((0..count).map(|i| i as f64 / 3.0).collect()),
-            false => Values::F32((0..count).map(|i| i as f32 / 3.0).collect()),
+        let values = if wide {
+            Values::F64((0..count).map(|i| i as f64 / 3.0).collect())
+        } else {
+            Values::F32((0..count).map(|i| i as f32 / 3.0).collect())
         };
         let arrays = Arrays::from([("name".to_owned(), Array { shape, values })]);
         prop_assert_eq!(npz::from_bytes("x", &npz::to_bytes("x", &arrays).unwrap()).unwrap(), arrays);

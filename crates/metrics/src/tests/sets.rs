@@ -1,12 +1,12 @@
-//! Feature sets, reports and reference files: what belongs together, and what does not.
+//! Feature sets, reports and reference files: round trips and mismatches.
 
 use candle_core::{Device, Tensor};
 
 use super::{message, normal_rows};
 use crate::*;
 
-/// Of an image of four pixels, the first two are its features, the last three its spatial features,
-/// the first three its logits.
+/// Extractor of images of four pixels: features are the first two, spatial features the last three,
+/// logits the first three.
 struct Pixels {
     hash: &'static str,
     dim: usize,
@@ -63,7 +63,7 @@ fn features_do_not_depend_on_how_images_are_batched() {
 }
 
 #[test]
-fn sets_that_cannot_be_measured_are_refused_by_name() {
+fn rejects_empty_and_broken_sets() {
     assert!(message(collect(&PIXELS, vec![])).contains("features: 0 samples, at least 1"));
     let wrong = Pixels { dim: 3, ..PIXELS };
     let got = message(collect(&wrong, vec![Ok(images(0, 4))]));
@@ -76,7 +76,7 @@ fn sets_that_cannot_be_measured_are_refused_by_name() {
     assert!(message(collect(&PIXELS, vec![failed])).contains("disk"));
 }
 
-fn gaussian(rows: &Rows) -> Gaussian {
+fn gaussian(rows: &Matrix) -> Gaussian {
     Moments::of(rows).gaussian().unwrap()
 }
 
@@ -85,27 +85,27 @@ fn images_of(set: &FeatureSet) -> Reference {
 }
 
 #[test]
-fn a_report_holds_each_figure_and_survives_json() {
+fn a_report_has_each_metric_and_round_trips_json() {
     let (x, y, z) = (set(1, 60), set(2, 80), set(3, 50));
     let labels: Vec<u32> = (0..60).map(|i| i % 3).collect();
-    let wanted = Wanted {
+    let options = Options {
         labels: Some(&labels),
         neighbors: 3,
         kid_subsets: [4, 1000],
         training: Some(&z),
         bootstrap: Some(Bootstrap { replicates: 50, ..Bootstrap::default() }),
     };
-    let report = evaluate(&x, &images_of(&y), &wanted).unwrap();
+    let report = evaluate(&x, &images_of(&y), &options).unwrap();
     let logits = x.logits.as_ref().unwrap();
     let neighbors = prdc(&x.features, &y.features, 3).unwrap();
     let spatial = [&x, &y].map(|set| gaussian(set.spatial.as_ref().unwrap()));
     let thinned = y.features.select(&(0..50).map(|i| i * 80 / 50).collect::<Vec<_>>());
-    let want = Report {
+    let expected = Report {
         references: Some(80),
         neighbors: 3,
         spatial_fd: Some(frechet_distance(&spatial[0], &spatial[1]).unwrap()),
         kid: Some(kid(&x.features, &y.features).unwrap()),
-        // Of no more than half of the smaller set.
+        // Subsets have at most half of the smaller set.
         kid_subsets: Some(kid_subsets(&x.features, &y.features, 4, 30, 0).unwrap()),
         precision: Some(neighbors.precision),
         recall: Some(neighbors.recall),
@@ -121,7 +121,7 @@ fn a_report_holds_each_figure_and_survives_json() {
             frechet_distance(&gaussian(&x.features), &gaussian(&y.features)).unwrap(),
         )
     };
-    assert_eq!(report, want);
+    assert_eq!(report, expected);
     let intervals = report.intervals.as_ref().unwrap();
     let names: Vec<&str> = intervals.of.keys().map(String::as_str).collect();
     assert_eq!(
@@ -140,53 +140,53 @@ fn a_report_holds_each_figure_and_survives_json() {
         ]
     );
     let fd = intervals.of["fd"];
-    assert!(fd.low < want.fd && want.fd < fd.high);
+    assert!(fd.low < expected.fd && expected.fd < fd.high);
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["intervals"]["replicates"], 50);
     let again: Report = serde_json::from_value(json).unwrap();
-    assert_eq!((again.images, again.accuracy), (60, want.accuracy));
-    assert!((again.fd - want.fd).abs() <= f64::EPSILON * want.fd);
+    assert_eq!((again.images, again.accuracy), (60, expected.accuracy));
+    assert!((again.fd - expected.fd).abs() <= f64::EPSILON * expected.fd);
 }
 
 #[test]
-fn figures_that_nothing_was_given_for_are_absent() {
+fn metrics_without_input_are_absent() {
     let (x, y) = (set(1, 60), set(2, 80));
-    let report = evaluate(&x, &images_of(&y), &Wanted::default()).unwrap();
+    let report = evaluate(&x, &images_of(&y), &Options::default()).unwrap();
     assert!(report.accuracy.is_none() && report.intervals.is_none());
     assert!(report.memorization.is_none() && report.kid_subsets.is_none());
     let got = message(Reference::new(None, None));
     assert!(got.contains("references: 0 samples, at least 2 needed"), "{got}");
 }
 
-/// Distances from statistics are those from the images that they are of; the rest is left out.
+/// Statistics give the same distances as their images; the other metrics are absent.
 #[test]
-fn statistics_serve_where_images_are_not_at_hand() {
+fn statistics_replace_images_for_frechet_distances() {
     let (x, y) = (set(1, 60), set(2, 80));
-    let of_images = evaluate(&x, &images_of(&y), &Wanted::default()).unwrap();
+    let of_images = evaluate(&x, &images_of(&y), &Options::default()).unwrap();
     let (name, hash) = ("noise".to_owned(), "abc".to_owned());
     let dataset = DatasetId { name, hash, images: 80 };
     let statistics = Some(ReferenceStats::of(&y, dataset).unwrap());
     let reference = Reference::new(None, statistics).unwrap();
-    let got = evaluate(&x, &reference, &Wanted::default()).unwrap();
+    let got = evaluate(&x, &reference, &Options::default()).unwrap();
     let inception_score = of_images.inception_score;
     let (references, spatial_fd) = (Some(80), of_images.spatial_fd);
     let bare = Report::new(ExtractorId::of(&PIXELS), 60, of_images.fd);
-    let want = Report { references, spatial_fd, inception_score, neighbors: 5, ..bare };
-    assert_eq!(got, want);
+    let expected = Report { references, spatial_fd, inception_score, neighbors: 5, ..bare };
+    assert_eq!(got, expected);
 }
 
 #[test]
-fn figures_of_different_extractors_are_not_compared() {
+fn rejects_metrics_of_different_extractors() {
     let other = Pixels { hash: "2", ..PIXELS };
     let other = collect(&other, vec![Ok(images(0, 30))]).unwrap();
-    let got = message(evaluate(&set(0, 30), &images_of(&other), &Wanted::default()));
+    let got = message(evaluate(&set(0, 30), &images_of(&other), &Options::default()));
     assert!(got.contains("hash of the feature extractor differs: expected 2, found 1"), "{got}");
-    let training = Wanted { training: Some(&other), ..Wanted::default() };
+    let training = Options { training: Some(&other), ..Options::default() };
     let got = message(evaluate(&set(0, 30), &images_of(&set(1, 30)), &training));
     assert!(got.contains("hash of the feature extractor"), "{got}");
     let statistics = Some(stats());
     let reference = Reference::new(None, statistics).unwrap();
-    let got = message(evaluate(&set(0, 30), &reference, &Wanted::default()));
+    let got = message(evaluate(&set(0, 30), &reference, &Options::default()));
     assert!(got.contains("feature dimension: expected 7, found 2"), "{got}");
     let got = message(Reference::new(Some(set(1, 30)), Some(stats())));
     assert!(got.contains("features of the reference statistics: expected 2, found 7"), "{got}");
@@ -205,22 +205,22 @@ fn stats() -> ReferenceStats {
 }
 
 #[test]
-fn reference_statistics_come_back_from_their_files_to_the_bit() {
+fn reference_statistics_round_trip_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("noise.npz");
     stats().write(&path).unwrap();
     assert_eq!(ReferenceStats::read(&path).unwrap(), stats());
-    // Other tools' files have no file beside them, and mostly no spatial statistics.
+    // Other tools' files have no sidecar, and mostly no spatial statistics.
     let bare = ReferenceStats { spatial: None, origin: None, ..stats() };
     let got = message(bare.write(&path));
-    assert!(got.contains("noise.npz.json: it is beside a file of unknown origin"), "{got}");
+    assert!(got.contains("noise.npz.json: sidecar of another `.npz`"), "{got}");
     std::fs::remove_file(folder.path().join("noise.npz.json")).unwrap();
     bare.write(&path).unwrap();
     assert_eq!(ReferenceStats::read(&path).unwrap(), bare);
 }
 
 #[test]
-fn statistics_of_something_else_are_refused_by_name() {
+fn rejects_statistics_of_another_origin() {
     let Origin { dataset, extractor } = stats().origin.unwrap();
     stats().check_dataset(&dataset).unwrap();
     stats().check_extractor(&extractor, 7).unwrap();
@@ -230,58 +230,58 @@ fn statistics_of_something_else_are_refused_by_name() {
     let fewer = DatasetId { images: 49, ..dataset };
     let got = message(stats().check_dataset(&fewer));
     assert!(got.contains("number of reference images differs: expected 49, found 50"), "{got}");
-    let refuse = |other: ExtractorId, dim| message(stats().check_extractor(&other, dim));
+    let reject = |other: ExtractorId, dim| message(stats().check_extractor(&other, dim));
     let other = ExtractorId { name: "inception".to_owned(), ..extractor.clone() };
-    let got = refuse(other, 7);
+    let got = reject(other, 7);
     assert!(got.contains("feature extractor differs: expected inception, found pixels"), "{got}");
     let other = ExtractorId { resize: "bicubic".to_owned(), ..extractor.clone() };
-    let got = refuse(other, 7);
+    let got = reject(other, 7);
     assert!(got.contains("resize of the feature extractor differs: expected bicubic"), "{got}");
-    assert!(refuse(extractor, 8).contains("expected 8, found 7"));
+    assert!(reject(extractor, 8).contains("expected 8, found 7"));
 }
 
 #[test]
-fn files_that_hold_no_statistics_are_refused_by_name() {
+fn rejects_files_without_statistics() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stats.npz");
-    let beside = folder.path().join("stats.npz.json");
+    let sidecar = folder.path().join("stats.npz.json");
     stats().write(&path).unwrap();
-    let (whole, json) = (std::fs::read(&path).unwrap(), std::fs::read_to_string(&beside).unwrap());
-    let refuse = |bytes: &[u8], json: &str| {
+    let (whole, json) = (std::fs::read(&path).unwrap(), std::fs::read_to_string(&sidecar).unwrap());
+    let reject = |bytes: &[u8], json: &str| {
         std::fs::write(&path, bytes).unwrap();
-        std::fs::write(&beside, json).unwrap();
+        std::fs::write(&sidecar, json).unwrap();
         message(ReferenceStats::read(&path))
     };
     for bytes in [&[][..], &[0; 64], &whole[..whole.len() / 2]] {
-        let got = refuse(bytes, &json);
+        let got = reject(bytes, &json);
         assert!(got.contains("stats.npz: "), "{got}");
     }
-    let got = refuse(&whole, &json.replace("reference-statistics", "network"));
+    let got = reject(&whole, &json.replace("reference-statistics", "network"));
     assert!(got.contains("stats.npz.json: its kind is `network-v1`"), "{got}");
-    let got = refuse(&whole, &json[..json.len() / 2]);
+    let got = reject(&whole, &json[..json.len() / 2]);
     assert!(got.contains("stats.npz.json: EOF"), "{got}");
     let other = ReferenceStats { spatial: None, ..stats() };
-    std::fs::remove_file(&beside).unwrap();
+    std::fs::remove_file(&sidecar).unwrap();
     ReferenceStats { origin: None, ..other }.write(&path).unwrap();
-    let got = refuse(&std::fs::read(&path).unwrap(), &json);
-    assert!(got.contains("it belongs to another .npz"), "{got}");
-    std::fs::remove_file(&beside).unwrap();
+    let got = reject(&std::fs::read(&path).unwrap(), &json);
+    assert!(got.contains("it belongs to another `.npz`"), "{got}");
+    std::fs::remove_file(&sidecar).unwrap();
 
     let array = |shape: &[usize]| npz::Array {
         shape: shape.to_vec(),
         values: npz::Values::F64(vec![0.0; shape.iter().product()]),
     };
-    let refuse = |arrays: &[(&str, &[usize])]| {
+    let reject = |arrays: &[(&str, &[usize])]| {
         let arrays = arrays.iter().map(|(name, shape)| ((*name).to_owned(), array(shape)));
         npz::write(&path, &arrays.collect()).unwrap();
         message(ReferenceStats::read(&path))
     };
-    assert!(refuse(&[("mu", &[1])]).contains("stats.npz: no array `sigma`"));
-    assert!(refuse(&[("sigma", &[1, 1])]).contains("stats.npz: no array `mu`"));
-    assert!(refuse(&[("mu", &[2, 1]), ("sigma", &[2, 2])]).contains("`mu` has shape [2, 1]"));
+    assert!(reject(&[("mu", &[1])]).contains("stats.npz: no array `sigma`"));
+    assert!(reject(&[("sigma", &[1, 1])]).contains("stats.npz: no array `mu`"));
+    assert!(reject(&[("mu", &[2, 1]), ("sigma", &[2, 2])]).contains("`mu` has shape [2, 1]"));
     assert!(
-        refuse(&[("mu", &[2]), ("sigma", &[3, 3])]).contains("covariance: expected 4, found 9")
+        reject(&[("mu", &[2]), ("sigma", &[3, 3])]).contains("covariance: expected 4, found 9")
     );
-    let got = refuse(&[("mu", &[1]), ("sigma", &[1, 1]), ("mu_s", &[1])]);
+    let got = reject(&[("mu", &[1]), ("sigma", &[1, 1]), ("mu_s", &[1])]);
     assert!(got.contains("no array `sigma_s`"), "{got}");
 }

@@ -1,4 +1,4 @@
-//! The simplest generator, `x₀ = μ + s z`, and the Gaussian law of its samples.
+//! The simplest generator, `x₀ = μ + s z`, and the denoiser of its samples.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ impl AffineGenerator {
         ParamSet::from_tensors(&BTreeMap::from(named))
     }
 
-    /// The generator over these tensors, of `dim` numbers a sample.
+    /// The generator over these tensors, of `dim` elements per sample.
     ///
     /// # Errors
     ///
@@ -47,17 +47,25 @@ impl Denoiser for AffineGenerator {
         let z = flat.broadcast_div(&sigma)?;
         z.broadcast_mul(&s?)?.broadcast_add(&mu?)?.reshape(x.shape())
     }
+
+    fn sigma_range(&self) -> [f64; 2] {
+        [0.0, f64::INFINITY]
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
+    }
 }
 
-/// The law of an [`AffineGenerator`]'s samples: Gaussian, mean `μ`, standard deviation `|s|` in each
-/// dimension.
+/// The denoiser and the noised density of an [`AffineGenerator`]'s samples, which are normal with
+/// mean `μ` and standard deviation `|s|` in each dimension.
 ///
-/// From frozen tensors it follows the generator without being trained: the ideal fake score.
+/// Built from frozen tensors it follows the generator without training: the ideal fake score.
 #[derive(Clone, Debug)]
-pub struct AffineLaw(AffineGenerator);
+pub struct AffineDenoiser(AffineGenerator);
 
-impl AffineLaw {
-    /// The law over these tensors, of `dim` numbers a sample.
+impl AffineDenoiser {
+    /// The denoiser over these tensors, of `dim` elements per sample.
     ///
     /// # Errors
     ///
@@ -77,7 +85,7 @@ impl AffineLaw {
     }
 }
 
-impl Denoiser for AffineLaw {
+impl Denoiser for AffineDenoiser {
     /// `x − σ²/(s² + σ²) (x − μ)`.
     fn denoise(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
         check_unconditional(cond)?;
@@ -85,9 +93,17 @@ impl Denoiser for AffineLaw {
         let lost = ((noised.broadcast_sub(&own)? / noised)? * centered)?;
         x - lost.reshape(x.shape())?
     }
+
+    fn sigma_range(&self) -> [f64; 2] {
+        [0.0, f64::INFINITY]
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
+    }
 }
 
-impl Density for AffineLaw {
+impl Density for AffineDenoiser {
     fn log_density(&self, x: &Tensor, sigma: &Tensor) -> Result<Tensor> {
         let [centered, _, noised] = self.parts(x, sigma)?;
         let ln_volume = (&noised * std::f64::consts::TAU)?.log()?;

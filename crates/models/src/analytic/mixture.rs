@@ -1,24 +1,33 @@
-//! Gaussian mixtures: noised, they stay Gaussian mixtures.
+//! Gaussian mixtures as denoisers: noised, they stay Gaussian mixtures.
 
 use candle_core::{Device, Result, Tensor, bail};
+use divergence::mixture::GaussianMixture;
 
 use super::{Density, check_unconditional, flatten};
 use crate::denoiser::{Conditioning, Denoiser};
 
-/// The covariance of a component of `N` dimensions.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Spread {
-    /// This variance in every direction.
-    Isotropic(f64),
-    /// The covariance matrix, row by row: `N²` numbers, symmetric and positive semidefinite.
-    Full(Vec<f64>),
-}
-
-/// `Σₖ wₖ N(μₖ, Σₖ)` of `N` numbers a sample.
+/// The denoiser and the noised density of a [`GaussianMixture`] `Σₖ wₖ N(μₖ, Σₖ)`, on tensors.
 ///
-/// With `Σₖ = Uₖ diag(λₖ) Uₖᵀ`, the noised law is `Σₖ wₖ N(μₖ, Uₖ diag(λₖ + σ²) Uₖᵀ)`.
+/// With `Σₖ = Uₖ diag(λₖ) Uₖᵀ`, the distribution at a noise level is
+/// `Σₖ wₖ N(μₖ, Uₖ diag(λₖ + σ²) Uₖᵀ)`.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use divergence::mixture::GaussianMixture;
+/// use uni_instruct_models::analytic::MixtureDenoiser;
+/// use uni_instruct_models::{Conditioning, Denoiser};
+///
+/// let mixture = GaussianMixture::on_line(&[(1.0, 0.5, 1.0)])?;
+/// let teacher = MixtureDenoiser::new(mixture)?;
+/// let x = Tensor::new(&[[2.5f64]], &Device::Cpu)?;
+/// let sigma = Tensor::new(&[1.0f64], &Device::Cpu)?;
+/// let x0 = teacher.denoise(&x, &sigma, &Conditioning::default())?;
+/// assert_eq!(x0.to_vec2::<f64>()?, [[1.5]]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
-pub struct GaussianMixture {
+pub struct MixtureDenoiser {
+    mixture: GaussianMixture,
     /// `ln wₖ`: `[K, 1]`.
     log_weights: Tensor,
     /// `[K, 1, N]`.
@@ -29,43 +38,31 @@ pub struct GaussianMixture {
     eigenvalues: Tensor,
 }
 
-impl GaussianMixture {
-    /// A mixture of components (weight, mean, spread); weights are normalised to sum 1.
+impl MixtureDenoiser {
+    /// The denoiser of this mixture.
     ///
     /// # Errors
     ///
-    /// If there is no component, a weight is not positive, sizes differ, or a spread is no
-    /// covariance.
-    pub fn new(components: &[(f64, Vec<f64>, Spread)]) -> Result<Self> {
-        let Some(dim) = components.first().map(|(_, mean, _)| mean.len()) else {
-            bail!("a mixture needs a component");
-        };
-        let total: f64 = components.iter().map(|(weight, ..)| weight).sum();
+    /// If a covariance has a negative eigenvalue.
+    pub fn new(mixture: GaussianMixture) -> Result<Self> {
+        let (count, dim) = (mixture.components().len(), mixture.dim());
         let (mut log_weights, mut means) = (Vec::new(), Vec::<f64>::new());
         let (mut bases, mut eigenvalues) = (Vec::new(), Vec::new());
-        for (k, (weight, mean, spread)) in components.iter().enumerate() {
-            if !(0.0 < *weight && weight.is_finite()) {
-                bail!("component {k}: weight {weight} is not positive");
-            }
-            if mean.len() != dim || dim == 0 {
-                bail!("component {k}: the mean has {} numbers, the first has {dim}", mean.len());
-            }
-            let (basis, values) = match spread {
-                Spread::Isotropic(variance) => (identity(dim), vec![*variance; dim]),
-                Spread::Full(matrix) if is_symmetric(matrix, dim) => eigen(matrix, dim),
-                Spread::Full(_) => bail!("component {k}: no symmetric {dim}×{dim} matrix"),
-            };
+        for (k, component) in mixture.components().iter().enumerate() {
+            let (basis, values) = eigen(&component.covariance, dim);
             let scale = values.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
             if !values.iter().all(|&value| -ROUNDING * scale <= value && value.is_finite()) {
-                bail!("component {k}: {values:?} are no variances");
+                bail!(
+                    "component {k}: its covariance has eigenvalues {values:?}, none may be negative"
+                );
             }
-            log_weights.push((weight / total).ln());
-            means.extend(mean);
+            log_weights.push(component.weight.ln());
+            means.extend(&component.mean);
             bases.extend(basis);
             eigenvalues.extend(values.into_iter().map(|value| value.max(0.0)));
         }
-        let count = components.len();
         Ok(Self {
+            mixture,
             log_weights: Tensor::from_vec(log_weights, (count, 1), &Device::Cpu)?,
             means: Tensor::from_vec(means, (count, 1, dim), &Device::Cpu)?,
             bases: Tensor::from_vec(bases, (count, dim, dim), &Device::Cpu)?,
@@ -73,19 +70,24 @@ impl GaussianMixture {
         })
     }
 
+    /// The mixture itself.
+    pub fn mixture(&self) -> &GaussianMixture {
+        &self.mixture
+    }
+
     /// `∇ₓ ln p_σ(x) = (D(x; σ) − x)/σ²`, the shape of `x`.
     ///
     /// # Errors
     ///
-    /// If shapes do not fit the law.
+    /// If shapes do not fit the mixture.
     pub fn score(&self, x: &Tensor, sigma: &Tensor) -> Result<Tensor> {
         let denoised = self.denoise(x, sigma, &Conditioning::default())?;
-        let (gap, sigma) = flatten(&(denoised - x)?, sigma, self.means.dim(2)?)?;
+        let (gap, sigma) = flatten(&(denoised - x)?, sigma, self.mixture.dim())?;
         gap.broadcast_div(&sigma.sqr()?)?.reshape(x.shape())
     }
 
-    fn parts(&self, x: &Tensor, sigma: &Tensor) -> Result<Parts> {
-        let (flat, sigma) = flatten(x, sigma, self.means.dim(2)?)?;
+    fn terms(&self, x: &Tensor, sigma: &Tensor) -> Result<Terms> {
+        let (flat, sigma) = flatten(x, sigma, self.mixture.dim())?;
         let own = |tensor: &Tensor| tensor.to_dtype(x.dtype())?.to_device(x.device());
         let (means, bases, own_variance) =
             (own(&self.means)?, own(&self.bases)?, own(&self.eigenvalues)?);
@@ -97,12 +99,12 @@ impl GaussianMixture {
         let ln_component = ((rotated.sqr()? / &noised)? + ln_volume)?.sum(2)? * -0.5;
         let ln_joint = ln_component?.broadcast_add(&own(&self.log_weights)?)?;
         debug_assert_eq!(ln_joint.dims(), [count, flat.dim(0)?]);
-        Ok(Parts { means, bases, own_variance, rotated, noised, ln_joint })
+        Ok(Terms { means, bases, own_variance, rotated, noised, ln_joint })
     }
 }
 
 /// Intermediate tensors, for `K` components and `B` samples.
-struct Parts {
+struct Terms {
     /// `[K, 1, N]`.
     means: Tensor,
     /// `[K, N, N]`.
@@ -117,23 +119,31 @@ struct Parts {
     ln_joint: Tensor,
 }
 
-impl Denoiser for GaussianMixture {
+impl Denoiser for MixtureDenoiser {
     /// `Σₖ rₖ(x) (μₖ + Uₖ diag(λₖ/(λₖ + σ²)) Uₖᵀ (x − μₖ))`, with `rₖ` the responsibilities.
     fn denoise(&self, x: &Tensor, sigma: &Tensor, cond: &Conditioning) -> Result<Tensor> {
         check_unconditional(cond)?;
-        let Parts { means, bases, own_variance, rotated, noised, ln_joint } =
-            self.parts(x, sigma)?;
+        let Terms { means, bases, own_variance, rotated, noised, ln_joint } =
+            self.terms(x, sigma)?;
         let share = ln_joint.broadcast_sub(&log_sum_exp(&ln_joint)?.unsqueeze(0)?)?.exp()?;
         let kept = (rotated.broadcast_mul(&own_variance)? / noised)?;
         let of_component =
             kept.matmul(&bases.transpose(1, 2)?.contiguous()?)?.broadcast_add(&means)?;
         of_component.broadcast_mul(&share.unsqueeze(2)?)?.sum(0)?.reshape(x.shape())
     }
+
+    fn sigma_range(&self) -> [f64; 2] {
+        [0.0, f64::INFINITY]
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
+    }
 }
 
-impl Density for GaussianMixture {
+impl Density for MixtureDenoiser {
     fn log_density(&self, x: &Tensor, sigma: &Tensor) -> Result<Tensor> {
-        log_sum_exp(&self.parts(x, sigma)?.ln_joint)
+        log_sum_exp(&self.terms(x, sigma)?.ln_joint)
     }
 }
 
@@ -144,14 +154,8 @@ fn log_sum_exp(a: &Tensor) -> Result<Tensor> {
     a.broadcast_sub(&peak.unsqueeze(0)?)?.exp()?.sum(0)?.log()? + peak
 }
 
-/// How far rounding may push a zero eigenvalue, or entries that should be equal apart.
+/// Relative size of a negative eigenvalue that counts as rounding of zero.
 const ROUNDING: f64 = 1e-12;
-
-fn is_symmetric(matrix: &[f64], dim: usize) -> bool {
-    let equal = |a: f64, b: f64| (a - b).abs() <= ROUNDING * (a.abs() + b.abs());
-    let mut pairs = (0..dim).flat_map(|i| (0..i).map(move |j| (i * dim + j, j * dim + i)));
-    matrix.len() == dim * dim && pairs.all(|(a, b)| equal(matrix[a], matrix[b]))
-}
 
 fn identity(dim: usize) -> Vec<f64> {
     (0..dim * dim).map(|i| f64::from(u8::from(i % (dim + 1) == 0))).collect()

@@ -9,11 +9,12 @@
 use candle_core::{DType, Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// Which preconditioning, with its constants.
+/// Kind of preconditioning, with its constants.
 ///
-/// Variants without constants have braces all the same: serde refuses unknown keys only there.
+/// Variants without constants have braces too, because serde rejects unknown keys only there.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Precond {
     /// EDM's own: unit variance in, unit variance out.
     Edm {},
@@ -96,7 +97,7 @@ impl Precond {
         }
     }
 
-    /// Least and greatest σ that EDM lets such a network be asked for.
+    /// Least and greatest σ that EDM allows for such a network.
     pub fn sigma_range(self) -> [f64; 2] {
         match self {
             Self::Edm {} => [0.0, f64::INFINITY],
@@ -152,7 +153,7 @@ pub struct Coefficients {
 }
 
 impl Preconditioner {
-    /// Of this kind, for data of standard deviation `sigma_data` (used by EDM's alone).
+    /// Preconditioning of this kind, for data of standard deviation `sigma_data` (read by EDM's only).
     pub fn new(kind: Precond, sigma_data: f64) -> Self {
         Self { kind, sigma_data, table: kind.table() }
     }
@@ -212,10 +213,7 @@ impl Preconditioner {
 
     /// The nearest level that the network was trained on: of the table for iDDPM, else `sigma`.
     pub fn round_sigma(&self, sigma: f64) -> f64 {
-        match self.table.is_empty() {
-            true => sigma,
-            false => self.table[self.index(sigma)],
-        }
+        if self.table.is_empty() { sigma } else { self.table[self.index(sigma)] }
     }
 
     /// Index of the table's nearest level. The table falls, so a bisection finds it.

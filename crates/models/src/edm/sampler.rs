@@ -10,6 +10,7 @@ use kernels::noise::NoiseStream;
 /// The integrator of the probability-flow equation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Integrator {
     /// First order: `n` evaluations in `n` steps.
     Euler,
@@ -23,21 +24,21 @@ pub enum Integrator {
 pub struct SamplerConfig {
     /// Noise levels, without the final zero.
     pub steps: usize,
-    /// Least level; raised to what the network knows.
+    /// Least noise level, raised to the network's least.
     pub sigma_min: f64,
-    /// Greatest level; lowered to what the network knows.
+    /// Greatest noise level, lowered to the network's greatest.
     pub sigma_max: f64,
     /// Exponent of the ramp of levels.
     pub rho: f64,
     /// The integrator.
     pub integrator: Integrator,
-    /// Amount of noise added anew along the way; zero is deterministic.
+    /// Amount of noise added during sampling; zero is deterministic.
     pub s_churn: f64,
     /// Least level at which noise is added.
     pub s_min: f64,
     /// Greatest level at which noise is added; `None` is no bound.
     pub s_max: Option<f64>,
-    /// Standard deviation of the added noise, over what theory asks for.
+    /// Standard deviation of the added noise, relative to the theoretical value.
     pub s_noise: f64,
 }
 
@@ -74,14 +75,11 @@ impl SamplerConfig {
     /// Factor by which the level rises before a step from `sigma`, less one.
     fn gamma(&self, sigma: f64) -> f64 {
         let churned = self.s_min <= sigma && self.s_max.is_none_or(|s_max| sigma <= s_max);
-        match churned {
-            true => (self.s_churn / self.steps as f64).min(2f64.sqrt() - 1.0),
-            false => 0.0,
-        }
+        if churned { (self.s_churn / self.steps as f64).min(2f64.sqrt() - 1.0) } else { 0.0 }
     }
 }
 
-/// Where the sampler gets the noise of step `i` from, for images of the given shape.
+/// Source of the noise of step `i`, for images of the given shape.
 pub type StepNoise<'a> = dyn FnMut(usize, &[usize]) -> Result<Tensor> + 'a;
 
 /// The noise of churn, read from one stream: step `i` of sample `k` is row `k + i · samples`.
@@ -100,11 +98,11 @@ pub fn stream_noise(
 
 /// Images from standard normal `latents: [B, C, H, W]`, in the latents' precision.
 ///
-/// The state is kept in f64 where the device has it. `noise` is asked only where churn is on.
+/// The state is kept in f64 where the device has it. `noise` is called only if churn is on.
 ///
 /// # Errors
 ///
-/// If the options make no sense, or the network refuses its input.
+/// If an option is out of range, or the network rejects its input.
 pub fn sample(
     denoiser: &dyn Denoiser,
     config: &SamplerConfig,
@@ -144,10 +142,12 @@ fn levels(denoiser: &dyn Denoiser, config: &SamplerConfig) -> Result<Vec<f64>> {
     let [low, high] = denoiser.sigma_range();
     let (sigma_min, sigma_max) = (config.sigma_min.max(low), config.sigma_max.min(high));
     if config.steps == 0 {
-        bail!("sampler: 0 steps make no image, ask for at least 1");
+        bail!("sampler: 0 steps; at least 1 is needed");
     }
     if !(0.0 < sigma_min && sigma_min <= sigma_max && sigma_max.is_finite()) {
-        bail!("sampler: sigma_min {sigma_min} and sigma_max {sigma_max} make no range");
+        bail!(
+            "sampler: sigma_min {sigma_min} must be positive and not above sigma_max {sigma_max}"
+        );
     }
     if !(0.0 < config.rho && 0.0 <= config.s_churn && 0.0 <= config.s_noise) {
         bail!("sampler: rho must be positive, s_churn and s_noise not negative");

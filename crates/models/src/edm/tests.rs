@@ -76,7 +76,7 @@ fn iddpm_rounds_to_the_nearest_level_of_its_table() -> Result<()> {
 }
 
 #[test]
-fn ve_is_told_half_the_level() -> Result<()> {
+fn ve_is_conditioned_on_half_the_noise_level() -> Result<()> {
     let [skip, out, input, noise] = coefficients(Precond::Ve {}, 0.5)?;
     for (i, sigma) in SIGMAS.into_iter().enumerate() {
         assert_eq!([skip[i], input[i], out[i]], [1.0, 1.0, sigma]);

@@ -16,15 +16,15 @@ use candle_core::{DType, Device, Tensor};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::layout::Layout;
-use crate::network::{NetworkConfig, NetworkFile, Provenance};
+use crate::network::{NetworkConfig, NetworkFile, Provenance, Role};
 use crate::tensor_file;
 use pickle::{PickledNetwork, StateDict, StoredTensor};
 
 /// A network in a file of another program.
 pub struct Import<'a> {
-    /// What it is.
+    /// Configuration.
     pub config: NetworkConfig,
-    /// Where it comes from, to be kept in our file.
+    /// Origin, to be kept in our file.
     pub provenance: Provenance,
     layout: Layout,
     /// The tensors of the source under our names.
@@ -108,7 +108,7 @@ impl<'a> Import<'a> {
     }
 
     fn write(&self, out: &mut dyn Write) -> Result<()> {
-        let metadata = NetworkFile::metadata(&self.config, &self.provenance)?;
+        let metadata = NetworkFile::metadata(&self.config, Role::Teacher, &self.provenance)?;
         let entries = self.layout.0.iter().map(|(key, spec)| tensor_file::Entry {
             key,
             dtype: DType::F32,
@@ -129,7 +129,12 @@ impl<'a> Import<'a> {
     pub fn to_file(&self) -> Result<NetworkFile> {
         let tensors = self.tensors.iter().map(|(name, it)| Ok((name.to_string(), read(it)?)));
         let params = self.layout.fill(&tensors.collect::<Result<_>>()?)?;
-        Ok(NetworkFile { config: self.config.clone(), params, provenance: self.provenance.clone() })
+        Ok(NetworkFile {
+            config: self.config.clone(),
+            params,
+            role: Role::Teacher,
+            provenance: self.provenance.clone(),
+        })
     }
 }
 

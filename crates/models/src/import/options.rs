@@ -8,8 +8,7 @@ use crate::unet::config::{
 };
 use pickle::{PickledModule, PlainRef};
 
-/// The arguments of a class, each of which must be taken: one that nobody knows would make
-/// another network.
+/// The arguments of a class. Each must be read: an unknown one would mean another network.
 struct Options<'a> {
     class: &'a str,
     entries: Vec<(&'a str, PlainRef<'a>, bool)>,
@@ -20,12 +19,12 @@ impl<'a> Options<'a> {
         let class = module.class_name.as_str();
         let positional = module.init_args.root().items().map_or(0, |it| it.len());
         if positional != 0 {
-            let reason = format!("{class} was made with {positional} arguments without a name");
+            let reason = format!("{class} was created with {positional} arguments without a name");
             return Err(Error::Option { option: "init_args", reason });
         }
         let unreadable = || Error::Option {
             option: "init_kwargs",
-            reason: format!("the named arguments of {class} are no dictionary of names"),
+            reason: format!("the named arguments of {class} are not a dictionary of names"),
         };
         let mut entries = Vec::new();
         for (key, value) in module.init_kwargs.root().entries().ok_or_else(unreadable)? {
@@ -47,7 +46,7 @@ impl<'a> Options<'a> {
             Some(value) => Ok(Some(value)),
             None => Err(Error::Option {
                 option: key,
-                reason: format!("{} has something else than {expected} here", self.class),
+                reason: format!("{} must have {expected} here", self.class),
             }),
         }
     }
@@ -57,8 +56,10 @@ impl<'a> Options<'a> {
     }
 
     fn required(&mut self, key: &'static str) -> Result<usize> {
-        let missing =
-            || Error::Option { option: key, reason: format!("{} was made without it", self.class) };
+        let missing = || Error::Option {
+            option: key,
+            reason: format!("{} was created without it", self.class),
+        };
         let missing = missing();
         self.size(key)?.ok_or(missing)
     }
@@ -82,7 +83,7 @@ impl<'a> Options<'a> {
         })
     }
 
-    /// Takes what has no bearing on the numbers.
+    /// Marks arguments as read that do not affect the output.
     fn ignore(&mut self, keys: &[&str]) {
         for entry in self.entries.iter_mut().filter(|it| keys.contains(&it.0)) {
             entry.2 = true;
@@ -98,7 +99,7 @@ impl<'a> Options<'a> {
             Some((key, value, _)) => Err(Error::Option {
                 option: "init_kwargs",
                 reason: format!(
-                    "{} was made with `{key} = {value}`, which no network here has",
+                    "{} was created with `{key} = {value}`, which is not supported here",
                     self.class
                 ),
             }),
@@ -106,11 +107,11 @@ impl<'a> Options<'a> {
     }
 }
 
-/// What a network of EDM's classes is, from the arguments of its outermost module.
+/// The configuration of a network of EDM's classes, from the arguments of its outermost module.
 ///
 /// # Errors
 ///
-/// Naming the class, or the argument that this program has no counterpart of.
+/// Naming the class, or the argument without a counterpart here.
 pub(super) fn config(module: &PickledModule) -> Result<NetworkConfig> {
     let mut options = Options::new(module)?;
     let precond = precond(&mut options)?;
@@ -132,7 +133,7 @@ pub(super) fn config(module: &PickledModule) -> Result<NetworkConfig> {
     if let Some(sigma_data) = options.number("sigma_data")? {
         config.sigma_data = sigma_data;
     }
-    // EDM's limits are 0 and ∞ where the network has none of its own.
+    // EDM's limits are 0 and ∞ if the network states none.
     if let Some(least) = options.number("sigma_min")?.filter(|it| 0.0 < *it) {
         config.sigma_min = least;
     }
@@ -178,8 +179,8 @@ fn precond(options: &mut Options<'_>) -> Result<Precond> {
         other => Err(Error::Option {
             option: "class_name",
             reason: format!(
-                "a network of class {other} is not known: there are EDMPrecond, VPPrecond, \
-                 VEPrecond and iDDPMPrecond"
+                "networks of class {other} are not supported; EDMPrecond, VPPrecond, VEPrecond and \
+                 iDDPMPrecond are"
             ),
         }),
     }
@@ -203,7 +204,7 @@ fn song(options: &mut Options<'_>) -> Result<SongConfig> {
             return Err(Error::Option { option: "resample_filter", reason });
         }
     };
-    // What is not given is EDM's own default, which is of no published network.
+    // A missing argument has EDM's default, which differs from the published networks.
     Ok(SongConfig {
         model_channels: options.size("model_channels")?.unwrap_or(128),
         channel_mult: options.sizes("channel_mult")?.unwrap_or_else(|| vec![1, 2, 2, 2]),

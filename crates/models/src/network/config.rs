@@ -1,4 +1,4 @@
-//! Everything that determines a network but its weights.
+//! Everything that determines a network except its weights.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,10 @@ use crate::unet::config::{DhariwalConfig, SongConfig, check_positive};
 use crate::unet::dhariwal::DhariwalUNet;
 use crate::unet::song::SongUNet;
 
-/// Which U-Net, with its options.
+/// Kind of U-Net, with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Architecture {
     /// DDPM++ and NCSN++.
     Song(SongConfig),
@@ -35,7 +36,7 @@ pub struct NetworkConfig {
     /// Classes; zero means unconditional.
     #[serde(default)]
     pub label_dim: usize,
-    /// Parameters of the augmentation that the network is told; zero means none.
+    /// Parameters of the augmentation that the network is conditioned on; zero means none.
     #[serde(default)]
     pub augment_dim: usize,
     /// Standard deviation of the data, in data units.
@@ -47,10 +48,10 @@ pub struct NetworkConfig {
     /// Greatest noise level to sample at.
     #[serde(default = "default_sigma_max")]
     pub sigma_max: f64,
-    /// How the raw network becomes a denoiser.
+    /// Preconditioning, which turns the raw network into a denoiser.
     #[serde(default)]
     pub precond: Precond,
-    /// Which U-Net.
+    /// U-Net.
     pub architecture: Architecture,
 }
 
@@ -107,11 +108,21 @@ impl NetworkConfig {
         Self { label_dim: 1000, ..Self::new(architecture, 64, 3) }
     }
 
+    /// The same network with another probability of dropping an activation while training.
+    #[must_use]
+    pub fn with_dropout(mut self, probability: f64) -> Self {
+        match &mut self.architecture {
+            Architecture::Song(song) => song.dropout = probability,
+            Architecture::Dhariwal(dhariwal) => dhariwal.dropout = probability,
+        }
+        self
+    }
+
     /// Checks every option.
     ///
     /// # Errors
     ///
-    /// Naming the option and what would be right.
+    /// Naming the option and the allowed values.
     pub fn validate(&self) -> Result<()> {
         check_positive("img_resolution", self.img_resolution)?;
         check_positive("img_channels", self.img_channels)?;
@@ -170,7 +181,7 @@ impl NetworkConfig {
         Ok(layout.map(|(key, spec)| (key, spec.shape)).collect())
     }
 
-    /// How many numbers are trained.
+    /// Number of trained parameters.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! A network's file: weights under their PyTorch names, configuration, provenance.
+//! A network's file: weights under their PyTorch names, configuration, role, provenance.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,25 +13,45 @@ use crate::tensor_file::TensorFile;
 
 /// Version of the format: raised when older programs could misread a file.
 const FORMAT_VERSION: &str = "1";
-/// What the file holds, next to checkpoints and other kinds.
+/// Kind of file, as opposed to checkpoints and others.
 const KIND: &str = "network";
+/// Entry of a generator's provenance that holds the noise level of its input. A teacher has none.
+const SIGMA_INIT: &str = "sigma_init";
 
-/// Where a network comes from: licence, source, images trained, hash of the run's configuration...
+/// Use that a network was trained for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Role {
+    /// A diffusion model: denoises at every noise level of its range, and samples by a sampler.
+    #[default]
+    Teacher,
+    /// A one-step generator: called once, at one noise level.
+    Generator {
+        /// Noise level of its input, in data units.
+        sigma_init: f64,
+    },
+}
+
+/// Origin of a network: licence, source, images trained, hash of the run's configuration...
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Provenance {
     /// Free text by key, in the order of the keys.
+    ///
+    /// The key `sigma_init` belongs to [`NetworkFile::role`]: files of version 0.1 keep a generator's
+    /// noise level there, so it is set when a file is written.
     pub entries: BTreeMap<String, String>,
 }
 
 /// A network with all that is needed to rebuild it.
 #[derive(Clone, Debug)]
 pub struct NetworkFile {
-    /// The network.
+    /// Architecture, preconditioning and sizes.
     pub config: NetworkConfig,
-    /// Its weights.
+    /// Weights and constants.
     pub params: ParamSet,
-    /// Where they come from.
+    /// Teacher or generator.
+    pub role: Role,
+    /// Origin of the weights.
     pub provenance: Provenance,
 }
 
@@ -46,7 +66,7 @@ impl NetworkFile {
         Self::from_tensor_file(TensorFile::load(path)?).map_err(|err| err.in_file(path.display()))
     }
 
-    /// Reads a file's bytes; `name` is what errors call it.
+    /// Reads a file's bytes; errors call the file `name`.
     ///
     /// # Errors
     ///
@@ -77,19 +97,20 @@ impl NetworkFile {
     }
 
     fn to_tensor_file(&self) -> Result<TensorFile> {
-        let metadata = Self::metadata(&self.config, &self.provenance)?;
+        let metadata = Self::metadata(&self.config, self.role, &self.provenance)?;
         Ok(TensorFile { tensors: self.params.tensors(), metadata })
     }
 
-    /// What the file of such a network says about itself.
+    /// The metadata of a file with such a network.
     pub(crate) fn metadata(
         config: &NetworkConfig,
+        role: Role,
         provenance: &Provenance,
     ) -> Result<BTreeMap<String, String>> {
         let json = |key, source| Error::Json { key, source };
         let config = serde_json::to_string(config).map_err(|err| json("config", err))?;
-        let provenance =
-            serde_json::to_string(provenance).map_err(|err| json("provenance", err))?;
+        let provenance = serde_json::to_string(&role.stated_in(provenance))
+            .map_err(|err| json("provenance", err))?;
         let metadata = [
             ("format_version", FORMAT_VERSION.to_owned()),
             ("kind", KIND.to_owned()),
@@ -113,7 +134,34 @@ impl NetworkFile {
             serde_json::from_str(entry("config")?).map_err(|err| json("config", err))?;
         let provenance =
             serde_json::from_str(entry("provenance")?).map_err(|err| json("provenance", err))?;
+        let role = Role::of(&provenance)?;
         let params = config.layout()?.fill(&file.tensors)?;
-        Ok(Self { config, params, provenance })
+        Ok(Self { config, params, role, provenance })
+    }
+}
+
+impl Role {
+    /// A provenance that states this role.
+    pub(crate) fn stated_in(self, provenance: &Provenance) -> Provenance {
+        let mut provenance = provenance.clone();
+        match self {
+            Self::Teacher => provenance.entries.remove(SIGMA_INIT),
+            Self::Generator { sigma_init } => {
+                provenance.entries.insert(SIGMA_INIT.to_owned(), sigma_init.to_string())
+            }
+        };
+        provenance
+    }
+
+    /// The role that a file's provenance states.
+    fn of(provenance: &Provenance) -> Result<Self> {
+        let Some(text) = provenance.entries.get(SIGMA_INIT) else { return Ok(Self::Teacher) };
+        let number = text.parse().ok().filter(|it: &f64| it.is_finite() && 0.0 < *it);
+        let sigma_init = number.ok_or_else(|| Error::Metadata {
+            key: SIGMA_INIT,
+            expected: "a positive number".to_owned(),
+            found: text.clone(),
+        })?;
+        Ok(Self::Generator { sigma_init })
     }
 }

@@ -1,25 +1,25 @@
-//! How much a forward pass keeps for its way back, told from sizes alone.
+//! Memory that a forward pass keeps for its backward pass, computed from sizes alone.
 
 use super::{Architecture, NetworkConfig};
 use crate::error::Result;
 use crate::unet::config::DhariwalConfig;
 
-/// Numbers that the pass of one image keeps until its way back has been taken, on the CPU.
+/// Elements that the pass of one image keeps until its backward pass, on the CPU.
 ///
-/// Convolutions keep what they read and attention its weights; what is normalised, joined or added
-/// on the way is made anew.
+/// Convolutions keep their inputs, and attention its weights. Normalized, joined and added values are
+/// recomputed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Of the encoder, all that a discriminator needs.
+    /// Elements kept by the encoder, all that a discriminator needs.
     pub encoder: usize,
-    /// Of the decoder.
+    /// Elements kept by the decoder.
     pub decoder: usize,
-    /// What dropout adds to both: its output is a tensor of its own.
+    /// Elements that dropout adds to both: its output is a separate tensor.
     pub dropout: usize,
 }
 
 impl NetworkConfig {
-    /// What a pass keeps, without running one.
+    /// Elements that a pass keeps, without running one.
     ///
     /// # Errors
     ///
@@ -33,13 +33,13 @@ impl NetworkConfig {
             let pixels = resolution(&key).unwrap_or(self.img_resolution).pow(2);
             let resampled = ["_up.", "_down."].iter().any(|step| key.contains(step));
             let numbers = match layer {
-                // Read by the second convolution; what is resampled is kept beside it.
+                // Read by the second convolution; a resampled input is kept in addition.
                 "conv0" if resampled => (outputs + inputs) * pixels,
                 "conv0" => outputs * pixels,
                 "qkv" => outputs * pixels + self.heads(inputs) * pixels * pixels,
-                // The attended values and the sum with what came in.
+                // The attended values and their sum with the input.
                 "proj" => (inputs + outputs) * pixels,
-                // Added on the way, kept by nobody.
+                // Added and not kept.
                 "skip" => 0,
                 _ => outputs * pixels,
             };
@@ -59,7 +59,7 @@ impl NetworkConfig {
     fn heads(&self, channels: usize) -> usize {
         match self.architecture {
             Architecture::Song(_) => 1,
-            Architecture::Dhariwal(_) => channels / DhariwalConfig::HEAD_CHANNELS,
+            Architecture::Dhariwal(_) => DhariwalConfig::heads(channels),
         }
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     use crate::unet::config::SongConfig;
 
     #[test]
-    fn what_is_kept_is_what_convolutions_read() {
+    fn convolutions_keep_their_inputs() {
         let song = SongConfig {
             model_channels: 8,
             channel_mult: vec![1, 2],

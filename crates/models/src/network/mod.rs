@@ -1,6 +1,4 @@
-//! A preconditioned U-Net: the denoiser that teacher, generator and fake score all are.
-
-use candle_core::{Result, Shape, Tensor};
+//! A preconditioned U-Net, the denoiser behind teacher, generator and fake score alike.
 
 pub mod config;
 pub mod file;
@@ -8,16 +6,18 @@ pub mod kept;
 pub mod named;
 
 pub use config::{Architecture, NetworkConfig};
-pub use file::{NetworkFile, Provenance};
+pub use file::{NetworkFile, Provenance, Role};
 pub use kept::Kept;
 pub use named::NAMED;
 
+use candle_core::{Result, Shape, Tensor};
+use kernels::tape::{self, Value, layers};
+
 use crate::denoiser::{Conditioning, Denoiser};
 use crate::edm::precond::{Coefficients, Preconditioner};
-use crate::unet::Output;
+use crate::unet::UNetOutput;
 use crate::unet::dhariwal::DhariwalUNet;
 use crate::unet::song::SongUNet;
-use kernels::tape::{Value, bridge, layers};
 
 /// A network over the tensors that it was built from ([`NetworkConfig::build`]).
 ///
@@ -37,7 +37,7 @@ pub(crate) enum UNet {
 }
 
 impl UNet {
-    fn forward(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> Result<Output> {
+    fn forward(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> Result<UNetOutput> {
         match self {
             Self::Song(unet) => unet.forward(x, noise, cond),
             Self::Dhariwal(unet) => unet.forward(x, noise, cond),
@@ -52,9 +52,9 @@ impl UNet {
     }
 }
 
-/// A network's output and, of the same pass, the features that a discriminator reads.
+/// Outputs of one pass through a network: denoised images, and features for a discriminator.
 #[derive(Clone, Debug)]
-pub struct Denoised {
+pub struct NetworkOutput {
     /// The denoised images: `[B, C, H, W]`.
     pub x0: Tensor,
     /// The activation of the last encoder block: `[B, C', h, w]`.
@@ -67,7 +67,7 @@ impl Network {
         Self { config, precond, unet }
     }
 
-    /// What it was built from.
+    /// Configuration that it was built from.
     pub fn config(&self) -> &NetworkConfig {
         &self.config
     }
@@ -97,21 +97,21 @@ impl Network {
         x: &Tensor,
         sigma: &Tensor,
         cond: &Conditioning,
-    ) -> Result<Denoised> {
+    ) -> Result<NetworkOutput> {
         let mut shapes = None;
         let both = self.run(x, sigma, cond, |x, c| {
-            let Output { raw, bottleneck } = self.forward(x, c, cond)?;
+            let UNetOutput { raw, bottleneck } = self.forward(x, c, cond)?;
             let x0 = self.denoised(x, &raw, c)?;
             shapes = Some([&x0, &bottleneck].map(|it| it.tensor().shape().clone()));
             layers::pack([&x0, &bottleneck])
         })?;
         let [x0, features] = shapes.expect("the network has run");
         let part = |start, shape: Shape| both.narrow(0, start, shape.elem_count())?.reshape(shape);
-        Ok(Denoised { features: part(x0.elem_count(), features)?, x0: part(0, x0)? })
+        Ok(NetworkOutput { features: part(x0.elem_count(), features)?, x0: part(0, x0)? })
     }
 
     /// The U-Net on preconditioned images.
-    fn forward(&self, x: &Value, c: &Coefficients, cond: &Conditioning) -> Result<Output> {
+    fn forward(&self, x: &Value, c: &Coefficients, cond: &Conditioning) -> Result<UNetOutput> {
         self.unet.forward(&layers::scale_samples(x, &c.c_in)?, &c.c_noise, cond)
     }
 
@@ -131,7 +131,7 @@ impl Network {
     ) -> Result<Tensor> {
         let c = self.coefficients(x, sigma)?;
         let others = [Some(&c.c_noise), cond.labels.as_ref(), cond.augment.as_ref()];
-        bridge::run(x, &others, |x| forward(x, &c))
+        tape::run(x, &others, |x| forward(x, &c))
     }
 
     fn coefficients(&self, x: &Tensor, sigma: &Tensor) -> Result<Coefficients> {

@@ -1,17 +1,18 @@
-//! The published teachers' networks, by name.
+//! Networks of published teachers, by name.
 
 use super::NetworkConfig;
 
-/// A network that teachers are published of.
+/// A network with published weights.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct NamedNetwork {
-    /// What it is called in a configuration.
+    /// Name in a configuration.
     pub name: &'static str,
-    /// What it is.
+    /// Its configuration.
     pub config: fn() -> NetworkConfig,
 }
 
-/// All of them (Karras et al. 2022, arXiv:2206.00364, Table 7): what EDM's files hold.
+/// The networks of EDM's published files (Karras et al. 2022, arXiv:2206.00364, Table 7).
 pub const NAMED: [NamedNetwork; 6] = [
     NamedNetwork { name: "cifar10-ddpmpp", config: || NetworkConfig::cifar10_ddpmpp(0) },
     NamedNetwork { name: "cifar10-ddpmpp-cond", config: || NetworkConfig::cifar10_ddpmpp(10) },
@@ -27,8 +28,8 @@ impl NetworkConfig {
         NAMED.iter().find(|it| it.name == name).map(|it| (it.config)())
     }
 
-    /// What decides which weights fit, as a file keeps it: without what differs between training and
-    /// use (dropout) or only between samplers (least and greatest level).
+    /// The part of the configuration that decides which weights fit: without dropout, which differs
+    /// between training and use, and without the range of noise levels, which concerns samplers.
     #[must_use]
     pub fn of_weights(&self) -> Self {
         let mut config = self.clone();
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_of_networks_that_can_be_built_and_have_the_published_sizes() {
+    fn named_networks_have_the_published_sizes() {
         for NamedNetwork { name, config } in NAMED {
             assert_eq!(NetworkConfig::named(name), Some(config()));
             config().validate().unwrap_or_else(|err| panic!("{name}: {err}"));
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_fit_whatever_the_dropout_and_the_range_of_levels() {
+    fn weights_fit_for_any_dropout_and_range_of_noise_levels() {
         let config = NetworkConfig::cifar10_ddpmpp(10);
         let mut trained = NetworkConfig { sigma_min: 0.01, sigma_max: 50.0, ..config.clone() };
         if let super::super::Architecture::Song(song) = &mut trained.architecture {

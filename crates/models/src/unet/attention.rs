@@ -4,8 +4,7 @@ use super::conv::{Conv, Norm, Resample};
 use super::style::Style;
 use crate::error::Result;
 use crate::layout::Scope;
-use kernels::tape::norm_conv::Plus;
-use kernels::tape::{Value, layers};
+use kernels::tape::{Plus, Value, layers};
 
 /// `y = (x + proj(attend(qkv(norm(x))))) · scale`.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Its tensors are those of the block it ends, hence `norm2`.
+    /// Its tensors belong to the block that it ends, hence `norm2`.
     pub fn new(scope: &Scope<'_>, channels: usize, heads: usize, style: &Style) -> Result<Self> {
         let keep = Resample::Keep;
         let packed = [channels, 3 * channels, 1];

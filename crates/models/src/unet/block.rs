@@ -6,11 +6,9 @@ use super::style::Style;
 use crate::error::Result;
 use crate::layout::Scope;
 use kernels::DropoutKey;
-use kernels::tape::norm::normalise;
-use kernels::tape::norm_conv::Plus;
-use kernels::tape::{Value, layers};
+use kernels::tape::{Plus, Value, layers};
 
-/// Where a block stands.
+/// Position of a block in its network.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub inputs: usize,
@@ -22,7 +20,7 @@ pub(crate) struct Place {
     pub layer: u32,
 }
 
-/// What a block does to the resolution.
+/// Change of resolution in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Keep,
@@ -30,7 +28,7 @@ pub(crate) enum Step {
     Down,
 }
 
-/// What every block of a pass is given.
+/// Inputs that all blocks of a pass share.
 #[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
     /// The conditioning vector, `[B, E]`.
@@ -38,7 +36,7 @@ pub(crate) struct Pass<'a> {
     pub dropout: Option<DropoutKey>,
 }
 
-/// Two convolutions with a residual path, conditioned on the embedding, then maybe attention.
+/// Two convolutions with a residual path, conditioned on the embedding, then optional attention.
 #[derive(Debug)]
 pub(crate) struct Block {
     norm0: Norm,
@@ -94,16 +92,18 @@ impl Block {
     /// `x: [B, C, H, W]` to the block's channels and resolution.
     pub fn forward(&self, x: &[&Value], pass: Pass<'_>) -> candle_core::Result<Value> {
         let params = self.affine.forward(pass.emb)?;
-        let (plus, norm1) = match self.adaptive_scale {
-            true => (Plus::Nothing, self.norm1.modulated_silu(&params)),
-            false => (Plus::Channels(&params), self.norm1.silu()),
+        let (plus, norm1) = if self.adaptive_scale {
+            (Plus::Nothing, self.norm1.modulated_silu(&params))
+        } else {
+            (Plus::Channels(&params), self.norm1.silu())
         };
         let y = self.conv0.after(x, Some(self.norm0.silu()), plus)?;
         let skip = self.skip.forward(x)?;
         let plus = Plus::Residual(&skip, self.skip_scale);
         let y = match pass.dropout {
             Some(key) if 0.0 < self.dropout => {
-                let y = layers::dropout(&normalise(&y, norm1)?, self.dropout, key, self.layer)?;
+                let y =
+                    layers::dropout(&layers::normalize(&y, norm1)?, self.dropout, key, self.layer)?;
                 self.conv1.after(&[&y], None, plus)?
             }
             _ => self.conv1.after(&[&y], Some(norm1), plus)?,

@@ -1,4 +1,4 @@
-//! What a network is told about its images: checked, and dropped at random while training.
+//! Checks of a network's conditioning, and label dropout.
 
 use candle_core::{Device, Result, Tensor, bail};
 
@@ -10,10 +10,10 @@ use kernels::noise::NoiseStream;
 /// Noise stream of label dropout. Dropout layers count up from another base.
 const LABEL_DROPOUT_STREAM: u32 = 0x4c41_4245;
 
-/// The labels `[B, K]` as the network takes them, with whole rows zeroed by label dropout.
+/// The labels `[B, K]` in the network's precision, with whole rows zeroed by label dropout.
 ///
-/// Zeros mean "no class": what label dropout trains, so a network trained with it may be asked
-/// without labels; any other conditional network may not.
+/// Zeros mean "no class". A network trained with label dropout may be called without labels; any
+/// other conditional network may not.
 pub(crate) fn labels(
     cond: &Conditioning,
     sizes: &Sizes,
@@ -24,7 +24,7 @@ pub(crate) fn labels(
     let labels = match (&cond.labels, classes) {
         (None, 0) => return Ok(None),
         (Some(labels), 0) => {
-            bail!("labels {:?} given to an unconditional network", labels.shape())
+            bail!("labels {:?} given to an unconditional network; leave them out", labels.shape())
         }
         (None, _) if 0.0 < label_dropout => {
             return Tensor::zeros((batch, classes), x.dtype(), x.device()).map(Some);
@@ -67,7 +67,7 @@ pub(crate) fn augment(cond: &Conditioning, sizes: &Sizes, x: &Tensor) -> Result<
     augment.to_dtype(x.dtype()).map(Some)
 }
 
-/// Whether `x` and `noise` fit the network.
+/// Checks that `x` and `noise` fit the network.
 pub(crate) fn check_input(x: &Tensor, noise: &Tensor, sizes: &Sizes) -> Result<()> {
     let (batch, channels, height, width) = x.dims4()?;
     if [channels, height, width] != [sizes.in_channels, sizes.resolution, sizes.resolution] {

@@ -5,19 +5,21 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use kernels::Filter;
 
-/// How the noise level is embedded.
+/// Embedding of the noise level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Embedding {
     /// Sines and cosines at geometric frequencies (DDPM++).
     Positional,
-    /// Sines and cosines at random frequencies, fixed for ever (NCSN++).
+    /// Sines and cosines at random frequencies, never trained (NCSN++).
     Fourier,
 }
 
-/// What the encoder receives beside its own features.
+/// Additional input of the encoder's levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Encoder {
     /// Nothing.
     Standard,
@@ -27,9 +29,10 @@ pub enum Encoder {
     Residual,
 }
 
-/// Where the decoder's output is made.
+/// Resolutions at which the decoder has an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Decoder {
     /// At the full resolution only.
     Standard,
@@ -40,6 +43,7 @@ pub enum Decoder {
 /// The filter of up- and downsampling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ResampleFilter {
     /// `[1, 1]` (DDPM++, ADM).
     Box,
@@ -56,8 +60,8 @@ impl From<ResampleFilter> for Filter {
     }
 }
 
-/// Options of [`SongUNet`](super::song::SongUNet): DDPM++ and NCSN++ (Song et al. 2021,
-/// arXiv:2011.13456, as reimplemented by Karras et al. 2022, arXiv:2206.00364, App. F).
+/// Options of EDM's `SongUNet`: DDPM++ and NCSN++ (Song et al. 2021, arXiv:2011.13456, as
+/// reimplemented by Karras et al. 2022, arXiv:2206.00364, App. F).
 ///
 /// The default is EDM's DDPM++ for CIFAR-10.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,13 +81,13 @@ pub struct SongConfig {
     pub dropout: f64,
     /// Probability of dropping a sample's label while training.
     pub label_dropout: f64,
-    /// How the noise level is embedded.
+    /// Embedding of the noise level.
     pub embedding_type: Embedding,
     /// Channels of the noise embedding, in units of `model_channels`.
     pub channel_mult_noise: usize,
-    /// What the encoder receives beside its own features.
+    /// Additional input of the encoder's levels.
     pub encoder_type: Encoder,
-    /// Where the decoder's output is made.
+    /// Resolutions at which the decoder has an output.
     pub decoder_type: Decoder,
     /// The filter of up- and downsampling.
     pub resample_filter: ResampleFilter,
@@ -138,8 +142,8 @@ impl SongConfig {
     }
 }
 
-/// Options of [`DhariwalUNet`](super::dhariwal::DhariwalUNet): ADM (Dhariwal & Nichol 2021,
-/// arXiv:2105.05233, as reimplemented by Karras et al. 2022, arXiv:2206.00364, App. F).
+/// Options of EDM's `DhariwalUNet`: ADM (Dhariwal & Nichol 2021, arXiv:2105.05233, as reimplemented
+/// by Karras et al. 2022, arXiv:2206.00364, App. F).
 ///
 /// The default is EDM's ADM for ImageNet at 64×64.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,8 +180,13 @@ impl Default for DhariwalConfig {
 }
 
 impl DhariwalConfig {
-    /// Channels of one attention head.
-    pub(crate) const HEAD_CHANNELS: usize = 64;
+    /// Attention heads of a block of this width: `channels // 64`, as EDM's `UNetBlock` with the
+    /// `channels_per_head` of 64 that its ADM passes (NVlabs/edm, `training/networks.py`). 96 channels
+    /// make one head of 96; fewer than 64 make none, so the block has no attention.
+    pub(crate) fn heads(channels: usize) -> usize {
+        const CHANNELS_PER_HEAD: usize = 64;
+        channels / CHANNELS_PER_HEAD
+    }
 
     pub(crate) fn validate(&self, resolution: usize) -> Result<()> {
         check_shared(Shared {
@@ -192,11 +201,11 @@ impl DhariwalConfig {
         for (level, mult) in self.channel_mult.iter().enumerate() {
             let channels = self.model_channels * mult;
             let attends = level == last || self.attn_resolutions.contains(&(resolution >> level));
-            if attends && !channels.is_multiple_of(Self::HEAD_CHANNELS) {
+            let heads = Self::heads(channels);
+            if attends && heads != 0 && !channels.is_multiple_of(heads) {
                 let reason = format!(
-                    "{channels} channels at level {level}, which has attention, are no multiple \
-                     of {}",
-                    Self::HEAD_CHANNELS
+                    "{channels} channels at level {level}, which has attention, cannot be divided \
+                     among {heads} heads, one for every 64 channels"
                 );
                 return Err(Error::Option { option: "model_channels", reason });
             }
@@ -218,8 +227,8 @@ struct Shared<'a> {
     dropout: [f64; 2],
 }
 
-/// What both architectures ask of their options. The upper bounds keep a hostile file from
-/// overflowing sizes; they are far above anything trained.
+/// Checks the options that both architectures share. The upper bounds keep a hostile file from
+/// overflowing sizes; they are far above any trained network.
 fn check_shared(options: Shared<'_>) -> Result<()> {
     check_positive("model_channels", options.model_channels)?;
     check_positive("channel_mult_emb", options.channel_mult_emb)?;
@@ -252,7 +261,7 @@ fn check_shared(options: Shared<'_>) -> Result<()> {
 
 /// Most levels of a network.
 const MAX_LEVELS: usize = 12;
-/// Most blocks of a level: every one is walked, for a file of any size that asks for them.
+/// Most blocks of a level. A small file may ask for any number, and each takes time to build.
 const MAX_BLOCKS: usize = 128;
 /// Most of anything that is counted.
 pub(crate) const MAX_COUNT: usize = 16_384;
@@ -265,12 +274,24 @@ pub(crate) fn check_positive(option: &'static str, value: usize) -> Result<()> {
     Ok(())
 }
 
-/// Channels that meet in the decoder are sums of level widths; with every width a multiple of four
-/// or of its group count, so is what the norms see. A remainder is found when the layout is walked.
+/// Channels that meet in the decoder are sums of level widths. If every width is a multiple of four
+/// or of its group count, so are the sums; building the layout finds any remainder.
 fn check_groups(channels: usize) -> Result<()> {
     if !channels.is_multiple_of(4) {
-        let reason = format!("{channels} channels are no multiple of 4, which group norm needs");
+        let reason = format!("{channels} channels are not a multiple of 4, which group norm needs");
         return Err(Error::Option { option: "model_channels", reason });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_64_channels_rounded_down() {
+        for (channels, heads) in [(32, 0), (64, 1), (96, 1), (128, 2), (160, 2), (352, 5)] {
+            assert_eq!(DhariwalConfig::heads(channels), heads, "{channels}");
+        }
+    }
 }

@@ -5,18 +5,16 @@ use candle_core::Tensor;
 use crate::error::{Error, Result};
 use crate::layout::{Init, Scope};
 use kernels::Filter;
-use kernels::tape::norm::{NormParams, Normalise, normalise};
-use kernels::tape::norm_conv::{Plus, norm_conv};
-use kernels::tape::{Value, layers};
+use kernels::tape::{NormParams, Normalize, Plus, Value, layers};
 
-/// How the weights and biases of a layer start.
+/// Initial weights and biases of a layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Start {
-    /// Glorot's uniform law times a gain, biases zero.
+    /// Glorot's uniform distribution times a gain, biases zero.
     Xavier(f64),
-    /// He's uniform law times a gain for weights and one for biases.
+    /// He's uniform distribution, with a gain for weights and one for biases.
     KaimingUniform { weight: f64, bias: f64 },
-    /// He's normal law times a gain, biases zero.
+    /// He's normal distribution times a gain, biases zero.
     KaimingNormal(f64),
 }
 
@@ -37,7 +35,7 @@ impl Start {
     }
 }
 
-/// What a convolution does to the resolution.
+/// Change of resolution in a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resample {
     /// Keeps it.
@@ -67,7 +65,7 @@ impl Resample {
         }
     }
 
-    /// Asks for the filter `[1, 1, k, k]`, which EDM's files hold with every resampling layer.
+    /// Requests the filter `[1, 1, k, k]`, which EDM's files hold with every resampling layer.
     fn buffer(self, scope: &Scope<'_>) -> Result<()> {
         if let Some(filter) = self.filter() {
             let taps = filter.taps();
@@ -112,20 +110,20 @@ impl Conv {
     pub fn after(
         &self,
         x: &[&Value],
-        norm: Option<Normalise<'_>>,
+        norm: Option<Normalize<'_>>,
         plus: Plus<'_>,
     ) -> candle_core::Result<Value> {
         if self.resample == Resample::Keep {
-            return norm_conv(x, norm, [&self.weight, &self.bias], plus);
+            return layers::norm_conv(x, norm, [&self.weight, &self.bias], plus);
         }
         let x = layers::join(x)?;
         let x = match norm {
-            Some(norm) => normalise(&x, norm)?,
+            Some(norm) => layers::normalize(&x, norm)?,
             None => x,
         };
         let Resample::FusedDown(filter) = self.resample else {
             let x = self.resample.forward(&x)?;
-            return norm_conv(&[&x], None, [&self.weight, &self.bias], plus);
+            return layers::norm_conv(&[&x], None, [&self.weight, &self.bias], plus);
         };
         let padding = self.kernel / 2 + (filter.taps().len() - 1) / 2;
         let y = layers::conv2d_padded(&x, &self.weight, padding)?;
@@ -187,19 +185,19 @@ impl Norm {
     }
 
     /// The norm by itself.
-    pub fn plain(&self) -> Normalise<'_> {
-        Normalise { params: self.params(), silu: false, modulation: None }
+    pub fn plain(&self) -> Normalize<'_> {
+        Normalize { params: self.params(), silu: false, modulation: None }
     }
 
     /// `silu(norm(x))`.
-    pub fn silu(&self) -> Normalise<'_> {
-        Normalise { params: self.params(), silu: true, modulation: None }
+    pub fn silu(&self) -> Normalize<'_> {
+        Normalize { params: self.params(), silu: true, modulation: None }
     }
 
     /// `silu((scale + 1) · norm(x) + shift)`, with the scales and after them the shifts in
     /// `params: [B, 2C]`.
-    pub fn modulated_silu<'a>(&'a self, params: &'a Value) -> Normalise<'a> {
-        Normalise { params: self.params(), silu: true, modulation: Some(params) }
+    pub fn modulated_silu<'a>(&'a self, params: &'a Value) -> Normalize<'a> {
+        Normalize { params: self.params(), silu: true, modulation: Some(params) }
     }
 
     fn params(&self) -> NormParams<'_> {

@@ -10,20 +10,19 @@ use super::conv::{Conv, Linear, Norm, Resample, Start};
 use super::embedding::Waves;
 use super::song::Name;
 use super::style::Style;
-use super::{Output, Sizes};
+use super::{Sizes, UNetOutput};
 use crate::denoiser::Conditioning;
 use crate::error::Result;
 use crate::layout::Scope;
 use kernels::Filter;
-use kernels::tape::norm_conv::Plus;
-use kernels::tape::{Value, layers};
+use kernels::tape::{Plus, Value, layers};
 
 /// Added to the variance in every group norm.
 const EPS: f64 = 1e-5;
 
 /// ADM.
 #[derive(Debug)]
-pub struct DhariwalUNet {
+pub(crate) struct DhariwalUNet {
     sizes: Sizes,
     label_dropout: f64,
     waves: Waves,
@@ -40,14 +39,14 @@ pub struct DhariwalUNet {
 
 #[derive(Debug)]
 struct DecoderBlock {
-    /// Whether a skip connection joins at its input.
+    /// True if a skip connection joins at its input.
     takes_skip: bool,
     block: Block,
 }
 
 impl DhariwalUNet {
-    pub(crate) fn new(scope: &Scope<'_>, config: &DhariwalConfig, sizes: Sizes) -> Result<Self> {
-        // A third of He's variance: the law of PyTorch's default layers.
+    pub fn new(scope: &Scope<'_>, config: &DhariwalConfig, sizes: Sizes) -> Result<Self> {
+        // A third of He's variance, as PyTorch's default layers start.
         let third = (1.0f64 / 3.0).sqrt();
         let start = Start::KaimingUniform { weight: third, bias: third };
         let start_zero = Start::KaimingUniform { weight: 0.0, bias: 0.0 };
@@ -98,31 +97,30 @@ impl DhariwalUNet {
 
     /// The raw output and the bottleneck, for `x: [B, C, H, W]` and `noise: [B]` as
     /// preconditioned.
-    pub(crate) fn forward(
+    pub fn forward(
         &self,
         x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
-    ) -> candle_core::Result<Output> {
+    ) -> candle_core::Result<UNetOutput> {
         let (emb, mut skips) = self.encode(x, noise, cond)?;
         let pass = Pass { emb: &emb, dropout: cond.dropout };
         let bottleneck = skips.last().expect("an encoder has a layer").clone();
         let mut x = bottleneck.clone();
         for DecoderBlock { takes_skip, block } in &self.decoder {
-            x = match takes_skip {
-                true => {
-                    let skip = skips.pop().expect("as many skips as decoder blocks");
-                    block.forward(&[&x, &skip], pass)?
-                }
-                false => block.forward(&[&x], pass)?,
+            x = if *takes_skip {
+                let skip = skips.pop().expect("as many skips as decoder blocks");
+                block.forward(&[&x, &skip], pass)?
+            } else {
+                block.forward(&[&x], pass)?
             };
         }
         let raw = self.out_conv.after(&[&x], Some(self.out_norm.silu()), Plus::Nothing)?;
-        Ok(Output { raw, bottleneck })
+        Ok(UNetOutput { raw, bottleneck })
     }
 
     /// The activation of the last encoder block: `[B, C', h, w]`.
-    pub(crate) fn bottleneck(
+    pub fn bottleneck(
         &self,
         x: &Value,
         noise: &Tensor,
@@ -204,9 +202,10 @@ impl Builder<'_> {
         let last = self.config.channel_mult.len() - 1;
         for (level, &mult) in self.config.channel_mult.iter().enumerate().rev() {
             let name = Name::level(self.sizes.resolution, level);
-            let entry: &[_] = match level == last {
-                true => &[("in0", Step::Keep, true), ("in1", Step::Keep, false)],
-                false => &[("up", Step::Up, false)],
+            let entry: &[_] = if level == last {
+                &[("in0", Step::Keep, true), ("in1", Step::Keep, false)]
+            } else {
+                &[("up", Step::Up, false)]
             };
             for &(layer, step, attends) in entry {
                 let block =
@@ -235,7 +234,7 @@ impl Builder<'_> {
         attends: bool,
     ) -> Result<Block> {
         let inputs = self.channels + skip;
-        let heads = if attends { outputs / DhariwalConfig::HEAD_CHANNELS } else { 0 };
+        let heads = if attends { DhariwalConfig::heads(outputs) } else { 0 };
         let place = Place { inputs, outputs, step, heads, layer: self.layer };
         self.layer += 1;
         self.channels = outputs;

@@ -9,12 +9,11 @@ use super::config::{Decoder, Encoder, SongConfig};
 use super::conv::{Conv, Linear, Norm, Resample, Skip, Start};
 use super::embedding::Waves;
 use super::style::Style;
-use super::{Output, Sizes};
+use super::{Sizes, UNetOutput};
 use crate::denoiser::Conditioning;
 use crate::error::Result;
 use crate::layout::Scope;
-use kernels::tape::norm_conv::Plus;
-use kernels::tape::{Value, layers};
+use kernels::tape::{Plus, Value, layers};
 
 /// Added to the variance in every group norm.
 const EPS: f64 = 1e-6;
@@ -23,7 +22,7 @@ const GAIN_ZERO: f64 = 1e-5;
 
 /// DDPM++ or NCSN++.
 #[derive(Debug)]
-pub struct SongUNet {
+pub(crate) struct SongUNet {
     sizes: Sizes,
     label_dropout: f64,
     waves: Waves,
@@ -70,7 +69,7 @@ struct OutputHead {
     conv: Conv,
 }
 
-/// What the encoder leaves to the decoder.
+/// Outputs of the encoder that the decoder reads.
 struct Encoded {
     emb: Value,
     /// The output of every encoder layer, the last of them the bottleneck.
@@ -78,7 +77,7 @@ struct Encoded {
 }
 
 impl SongUNet {
-    pub(crate) fn new(scope: &Scope<'_>, config: &SongConfig, sizes: Sizes) -> Result<Self> {
+    pub fn new(scope: &Scope<'_>, config: &SongConfig, sizes: Sizes) -> Result<Self> {
         let start = Start::Xavier(1.0);
         let noise_channels = config.model_channels * config.channel_mult_noise;
         let emb_channels = config.model_channels * config.channel_mult_emb;
@@ -125,12 +124,12 @@ impl SongUNet {
 
     /// The raw output and the bottleneck, for `x: [B, C, H, W]` and `noise: [B]` as
     /// preconditioned.
-    pub(crate) fn forward(
+    pub fn forward(
         &self,
         x: &Value,
         noise: &Tensor,
         cond: &Conditioning,
-    ) -> candle_core::Result<Output> {
+    ) -> candle_core::Result<UNetOutput> {
         let Encoded { emb, mut skips } = self.encode(x, noise, cond)?;
         let pass = Pass { emb: &emb, dropout: cond.dropout };
         let bottleneck = skips.last().expect("an encoder has a layer").clone();
@@ -147,11 +146,11 @@ impl SongUNet {
                 raw = Some(head.forward(&x, raw)?);
             }
         }
-        Ok(Output { raw: raw.expect("the last decoder level has an output"), bottleneck })
+        Ok(UNetOutput { raw: raw.expect("the last decoder level has an output"), bottleneck })
     }
 
     /// The activation of the last encoder block: `[B, C', h, w]`.
-    pub(crate) fn bottleneck(
+    pub fn bottleneck(
         &self,
         x: &Value,
         noise: &Tensor,
@@ -199,7 +198,7 @@ impl SongUNet {
     /// The conditioning vector, `[B, E]`.
     fn embed(&self, x: &Value, noise: &Tensor, cond: &Conditioning) -> candle_core::Result<Value> {
         let [cos, sin] = self.waves.forward(noise)?;
-        // Sines first: what DDPM++ and NCSN++ were trained with.
+        // Sines first, as DDPM++ and NCSN++ were trained.
         let mut emb = x.constant(Tensor::cat(&[sin, cos], 1)?);
         let labels = conditioning::labels(cond, &self.sizes, self.label_dropout, x.tensor())?;
         if let (Some(map), Some(labels)) = (&self.map_label, labels) {

@@ -1,13 +1,8 @@
-//! Every operation, and whole networks, on a CUDA device against the composed form on the CPU in
-//! f64. The device is a GPU, or the mock driver that runs the kernels on the CPU.
+//! Whole networks on a CUDA device against the composed form on the CPU in f64. The device is a
+//! GPU, or the mock driver that runs the kernels on the CPU.
 
 mod comparing;
-mod double;
 mod networks;
-mod noise;
-mod operations;
-mod races;
-mod updates;
 
 /// The device under test.
 const DEVICE: &str = "cuda";

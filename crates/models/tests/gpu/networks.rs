@@ -64,7 +64,7 @@ fn opened(config: &NetworkConfig) -> ParamSet {
     params
 }
 
-/// The denoised images, and the gradients by image and weights.
+/// The denoised images, and the gradients with respect to image and weights.
 fn run(config: &NetworkConfig, params: &ParamSet, device: &Device, dtype: DType) -> Vec<Tensor> {
     let params = params.to_dtype(dtype).unwrap().to_device(device).unwrap();
     let to = |x: Tensor| x.to_dtype(dtype).unwrap().to_device(device).unwrap();

@@ -1,4 +1,4 @@
-//! Files: what is written comes back, and what is wrong is named.
+//! Files: round trips, and errors that name the fault.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -6,7 +6,7 @@ use std::error::Error as _;
 use candle_core::{Device, Tensor};
 use uni_instruct_models::unet::config::SongConfig;
 use uni_instruct_models::{
-    Architecture, Error, NetworkConfig, NetworkFile, Provenance, TensorFile,
+    Architecture, Error, NetworkConfig, NetworkFile, Provenance, Role, TensorFile,
 };
 
 use crate::golden::Golden;
@@ -25,7 +25,7 @@ fn small() -> NetworkFile {
     let params = config.init(7).unwrap();
     let entries = [("license", "MIT"), ("images", "1000")];
     let entries = entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    NetworkFile { config, params, provenance: Provenance { entries } }
+    NetworkFile { config, params, role: Role::Teacher, provenance: Provenance { entries } }
 }
 
 fn raw(file: &NetworkFile) -> TensorFile {
@@ -58,7 +58,7 @@ fn refused(file: &TensorFile, reasons: &[&str]) {
 }
 
 #[test]
-fn a_file_comes_back_as_it_was() {
+fn files_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.safetensors");
     let file = small();
@@ -74,8 +74,33 @@ fn a_file_comes_back_as_it_was() {
     assert_eq!(folder.path().read_dir().unwrap().count(), 1);
 }
 
+/// Version 0.1 recognizes a generator by the entry `sigma_init` of its provenance.
 #[test]
-fn our_files_are_those_of_the_reference_library() {
+fn roles_are_written_as_version_0_1_reads_them() {
+    let teacher = small();
+    let generator = NetworkFile { role: Role::Generator { sigma_init: 2.5 }, ..small() };
+    let provenance = |file: &NetworkFile| raw(file).metadata["provenance"].clone();
+    let written = r#"{"images":"1000","license":"MIT","sigma_init":"2.5"}"#;
+    assert_eq!(provenance(&generator), written);
+    assert_eq!(provenance(&teacher), r#"{"images":"1000","license":"MIT"}"#);
+
+    let read = |file: &TensorFile| NetworkFile::from_bytes("x", &file.to_bytes().unwrap()).unwrap();
+    let back = read(&raw(&generator));
+    assert_eq!(back.role, Role::Generator { sigma_init: 2.5 });
+    assert_eq!(back.to_bytes().unwrap(), generator.to_bytes().unwrap());
+    assert_eq!(read(&raw(&teacher)).role, Role::Teacher);
+    // A generator that is made a teacher's start loses the entry.
+    let demoted = NetworkFile { role: Role::Teacher, ..back };
+    assert_eq!(provenance(&demoted), provenance(&teacher));
+    for bad in ["-1", "0", "inf", "many"] {
+        let mut file = raw(&generator);
+        file.metadata.insert("provenance".into(), written.replace("2.5", bad));
+        refused(&file, &["sigma_init", bad, "a positive number"]);
+    }
+}
+
+#[test]
+fn the_reference_library_reads_our_files() {
     let bytes = small().to_bytes().unwrap();
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
     assert_eq!(tensors.len(), small().params.tensors().len());
@@ -83,7 +108,7 @@ fn our_files_are_those_of_the_reference_library() {
 }
 
 #[test]
-fn constants_left_out_are_made_anew() {
+fn missing_constants_are_recomputed() {
     let file = small();
     let mut raw = raw(&file);
     let key = "model.enc.4x4_down.conv0.resample_filter";
@@ -96,7 +121,7 @@ fn constants_left_out_are_made_anew() {
 }
 
 #[test]
-fn what_is_wrong_with_the_tensors_is_named() {
+fn rejects_faulty_tensors() {
     let key = "model.map_layer0.weight";
     let with = |tensor: Tensor| {
         let mut raw = raw(&small());
@@ -127,7 +152,7 @@ fn what_is_wrong_with_the_tensors_is_named() {
 }
 
 #[test]
-fn what_is_wrong_with_the_metadata_is_named() {
+fn rejects_faulty_metadata() {
     let with = |key: &str, value: Option<String>| {
         let mut raw = raw(&small());
         match value {
@@ -152,7 +177,7 @@ fn what_is_wrong_with_the_metadata_is_named() {
 }
 
 #[test]
-fn files_cut_short_or_foreign_are_refused() {
+fn rejects_truncated_and_foreign_files() {
     let bytes = small().to_bytes().unwrap();
     for length in [0, 1, 7, 8, 9, 100, bytes.len() / 2, bytes.len() - 1] {
         let error = NetworkFile::from_bytes("cut.safetensors", &bytes[..length]).unwrap_err();
@@ -167,7 +192,7 @@ fn files_cut_short_or_foreign_are_refused() {
 }
 
 #[test]
-fn a_failed_save_leaves_the_old_file_alone() {
+fn a_failed_save_keeps_the_old_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.safetensors");
     std::fs::write(&path, "old").unwrap();
@@ -206,7 +231,7 @@ fn half_precision_weights_are_widened() {
 }
 
 #[test]
-fn a_set_takes_all_of_a_state_or_nothing() {
+fn a_set_copies_all_of_a_state_or_nothing() {
     let Golden { params, config, .. } = Golden::load("edm-ncsnpp-uncond");
     let (ours, frozen) = (config.init(1).unwrap(), config.init(1).unwrap());
     let before = ours.deep_copy().unwrap();
@@ -238,7 +263,7 @@ fn a_set_takes_all_of_a_state_or_nothing() {
 
 /// An empty axis makes no numbers of any others, whose product still is a stride.
 #[test]
-fn axes_beyond_memory_are_refused_though_one_is_empty() {
+fn rejects_axes_beyond_memory_next_to_an_empty_one() {
     let huge = 1u64 << 40;
     let header =
         format!(r#"{{"a":{{"dtype":"F32","shape":[0,{huge},{huge}],"data_offsets":[0,0]}}}}"#);
@@ -255,7 +280,7 @@ fn axes_beyond_memory_are_refused_though_one_is_empty() {
 
 /// A file of a kilobyte may ask for a network of any number of blocks, each of which is walked.
 #[test]
-fn more_blocks_than_any_network_has_are_refused() {
+fn rejects_too_many_blocks() {
     let mut file = raw(&small());
     let config = file.metadata.get_mut("config").unwrap();
     *config = config.replace("\"num_blocks\":1", "\"num_blocks\":129");

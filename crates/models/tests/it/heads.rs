@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use kernels::noise::NoiseStream;
-use uni_instruct_models::discriminator::{Discriminator, Head, HeadConfig};
+use uni_instruct_models::discriminator::{FeatureDiscriminator, Head, HeadConfig};
 use uni_instruct_models::edm::sampler::{SamplerConfig, sample};
 use uni_instruct_models::mlp::MlpConfig;
 use uni_instruct_models::{Conditioning, Denoiser, LogRatio, ParamSet};
@@ -18,7 +18,7 @@ fn the_parameter_free_head_is_the_mean_of_the_bottleneck() {
     let golden = Golden::load("edm-ddpmpp-cond-augment");
     let network = golden.network();
     let (x, sigma, cond) = (golden.get("io.x"), golden.get("io.sigma"), golden.conditioning());
-    let ratio = Discriminator { network: &network, head: &Head::Bottleneck };
+    let ratio = FeatureDiscriminator { network: &network, head: &Head::Bottleneck };
     let got = ratio.log_ratio(&x, &sigma, &cond).unwrap();
     let features = network.encode(&x, &sigma, &cond).unwrap();
     let want: Vec<f64> = (0..3)
@@ -40,7 +40,7 @@ fn the_learned_head_trains_and_passes_gradients_on() {
     assert_eq!(HeadConfig::new(&golden.config, 16).features, 32);
     let head = HeadConfig::new(&golden.config, 16).build(&params.trainable()).unwrap();
     let head = Head::Learned(Box::new(head));
-    let ratio = Discriminator { network: &network, head: &head };
+    let ratio = FeatureDiscriminator { network: &network, head: &head };
     let (sigma, cond) = (golden.get("io.sigma"), golden.conditioning());
     let x = Var::from_tensor(&golden.get("io.x")).unwrap();
     let logits = ratio.log_ratio(&x, &sigma, &cond).unwrap();
@@ -61,7 +61,7 @@ fn the_learned_head_trains_and_passes_gradients_on() {
     let frozen = HeadConfig::new(&golden.config, 16).build(&params.frozen()).unwrap();
     let network = golden.config.build(&golden.params.frozen()).unwrap();
     let head = Head::Learned(Box::new(frozen));
-    let ratio = Discriminator { network: &network, head: &head };
+    let ratio = FeatureDiscriminator { network: &network, head: &head };
     let frozen = ratio.log_ratio(&x, &sigma, &cond).unwrap().sum_all().unwrap().backward().unwrap();
     assert!(error(frozen.get(&x).unwrap(), grads.get(&x).unwrap()) < 1e-5);
     let vars = params.vars().values().chain(golden.params.vars().values());
@@ -69,7 +69,7 @@ fn the_learned_head_trains_and_passes_gradients_on() {
 }
 
 #[test]
-fn the_learned_head_is_told_level_and_class() {
+fn the_learned_head_is_conditioned_on_noise_level_and_class() {
     let config = HeadConfig { features: 6, label_dim: 3, width: 8 };
     let params = config.init(2).unwrap();
     let head = Head::Learned(Box::new(config.build(&params.frozen()).unwrap()));
@@ -95,7 +95,7 @@ fn the_learned_head_is_told_level_and_class() {
 }
 
 #[test]
-fn perceptrons_have_the_gradients_of_differences() {
+fn perceptron_gradients_match_finite_differences() {
     const STEP: f64 = 1e-4;
     let config = MlpConfig { width: 8, depth: 2, label_dim: 2, ..MlpConfig::default() };
     let double = |set: ParamSet| set.to_dtype(DType::F64).unwrap();
@@ -134,7 +134,7 @@ fn perceptrons_have_the_gradients_of_differences() {
 }
 
 #[test]
-fn perceptrons_are_sampled_and_refuse_what_does_not_fit() {
+fn perceptrons_sample_and_reject_misfits() {
     let config = MlpConfig { width: 16, ..MlpConfig::default() };
     let params = config.init(0).unwrap();
     let mlp = config.build(&params.frozen()).unwrap();

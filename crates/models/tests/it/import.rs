@@ -8,7 +8,7 @@ use uni_instruct_models::import::Import;
 use uni_instruct_models::unet::config::SongConfig;
 use uni_instruct_models::{
     Architecture, Conditioning, Denoiser, Error, NetworkConfig, NetworkFile, ParamSet, Provenance,
-    export,
+    Role, export,
 };
 
 /// The arguments of the smallest network that has labels, augmentation and attention.
@@ -78,7 +78,7 @@ fn network() -> NetworkFile {
         let noise = draw(100 + at as u64, var.dims());
         var.set(&(var.as_tensor() + (noise * 0.1).unwrap()).unwrap()).unwrap();
     }
-    NetworkFile { config, params, provenance: Provenance::default() }
+    NetworkFile { config, params, role: Role::Teacher, provenance: Provenance::default() }
 }
 
 fn draw(at: u64, shape: &[usize]) -> Tensor {
@@ -113,7 +113,7 @@ fn assert_same(found: &NetworkFile, expected: &NetworkFile) {
 }
 
 #[test]
-fn a_pickled_network_is_the_same_to_the_last_bit() {
+fn pickled_networks_import_to_the_last_bit() {
     let network = network();
     let contents = open(pickled("EDMPrecond", &kwargs(), &network.params));
     let (found, _) = contents.network(None).unwrap();
@@ -133,7 +133,7 @@ fn a_pickled_network_is_the_same_to_the_last_bit() {
 }
 
 #[test]
-fn a_state_dict_comes_back_under_any_of_the_usual_names() {
+fn state_dicts_import_under_any_usual_prefix() {
     let network = network();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.pt");
@@ -177,7 +177,7 @@ fn refused(class: &str, change: impl Fn(&mut Vec<(&'static str, Plain)>)) -> Str
 }
 
 #[test]
-fn what_cannot_be_the_same_network_is_refused_by_name() {
+fn rejects_unsupported_networks() {
     let set = |kwargs: &mut Vec<(&'static str, Plain)>, key: &'static str, value: Plain| {
         kwargs.retain(|it| it.0 != key);
         kwargs.push((key, value));
@@ -202,7 +202,7 @@ fn what_cannot_be_the_same_network_is_refused_by_name() {
 }
 
 #[test]
-fn a_weight_that_is_not_a_number_is_named_and_nothing_is_written() {
+fn rejects_nan_weights_and_keeps_the_old_file() {
     let network = network();
     let (key, var) = network.params.vars().iter().next().unwrap();
     var.set(&(var.as_tensor() * f64::NAN).unwrap()).unwrap();

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use uni_instruct_models::edm::precond::Precond;
+use uni_instruct_models::labels::one_hot;
+use uni_instruct_models::params::is_finite;
 use uni_instruct_models::unet::config::{Decoder, DhariwalConfig, Encoder, SongConfig};
-use uni_instruct_models::{Architecture, NetworkConfig};
+use uni_instruct_models::{Architecture, Conditioning, Denoiser, NetworkConfig};
 
 use crate::golden::{Golden, under};
 
 #[test]
-fn names_and_shapes_are_the_reference_s() {
+fn names_and_shapes_match_the_reference() {
     for name in crate::networks::FILES {
         let golden = Golden::load(name);
         let theirs: BTreeMap<_, _> = under(&golden.file, "net.")
@@ -66,7 +68,7 @@ fn peak_and_deviation(tensor: &Tensor) -> [f64; 2] {
     [numbers.iter().fold(0.0, |a, &b| f64::from(b.abs()).max(a)), square.sqrt()]
 }
 
-/// Uniform laws touch their bound and have deviation bound/√3; five standard errors of both.
+/// Uniform distributions touch their bound and have deviation bound/√3; five standard errors of both.
 #[track_caller]
 fn check_uniform(tensor: &Tensor, bound: f64) {
     let [peak, deviation] = peak_and_deviation(tensor);
@@ -77,7 +79,7 @@ fn check_uniform(tensor: &Tensor, bound: f64) {
 }
 
 #[test]
-fn song_networks_start_by_glorot_s_law() {
+fn song_networks_have_glorot_initialization() {
     let tensors = song(|_| ()).init(3).unwrap().tensors();
     let table = [
         // name, fan-in, fan-out, gain
@@ -106,7 +108,7 @@ fn song_networks_start_by_glorot_s_law() {
 }
 
 #[test]
-fn adm_networks_start_by_he_s_law() {
+fn adm_networks_have_he_initialization() {
     let tensors = dhariwal(|_| ()).init(3).unwrap().tensors();
     let table = [
         ("enc.16x16_block0.conv0.weight", 64 * 9),
@@ -154,7 +156,7 @@ fn initial_weights_are_a_function_of_seed_and_name() {
 }
 
 #[test]
-fn options_out_of_range_are_named() {
+fn rejects_options_out_of_range() {
     type Change = fn(&mut NetworkConfig);
     let table: [(&str, Change); 9] = [
         ("img_resolution", |it| it.img_resolution = 15),
@@ -190,7 +192,11 @@ fn options_out_of_range_are_named() {
         ("dropout", song(|it| it.dropout = 1.0)),
         ("label_dropout", song(|it| it.label_dropout = -0.1)),
         ("dropout", dhariwal(|it| it.dropout = f64::NAN)),
-        ("model_channels", dhariwal(|it| it.model_channels = 32)),
+        (
+            "224 channels at level 1, which has attention, cannot be divided among 3 heads",
+            dhariwal(|it| it.model_channels = 224),
+        ),
+        ("model_channels", dhariwal(|it| it.model_channels = 34)),
     ];
     for (option, config) in configs {
         let error = config.init(0).unwrap_err().to_string();
@@ -198,8 +204,25 @@ fn options_out_of_range_are_named() {
     }
 }
 
+/// EDM takes one head for every 64 channels, rounded down, and no attention for fewer than 64.
 #[test]
-fn configurations_survive_their_text_and_unknown_keys_do_not() {
+fn widths_that_are_not_multiples_of_64_have_attention_as_in_edm() {
+    for (channels, attends) in [(96, true), (160, true), (32, false)] {
+        let config = dhariwal(|it| it.model_channels = channels);
+        let shapes = config.shapes().unwrap();
+        let packed = shapes.get("model.enc.8x8_block0.qkv.weight").cloned();
+        assert_eq!(packed, attends.then(|| vec![3 * channels, channels, 1, 1]), "{channels}");
+        let network = config.build(&config.init(0).unwrap().frozen()).unwrap();
+        let x = Tensor::ones((2, 3, 16, 16), DType::F32, &Device::Cpu).unwrap();
+        let sigma = Tensor::new(&[0.5f32, 2.0], &Device::Cpu).unwrap();
+        let labels = one_hot(&[0, 4], 5, &Device::Cpu).unwrap();
+        let y = network.denoise(&x, &sigma, &Conditioning::labels(Some(labels))).unwrap();
+        assert!(is_finite(&y).unwrap(), "{channels}");
+    }
+}
+
+#[test]
+fn configurations_round_trip_and_reject_unknown_keys() {
     let full = song(|it| {
         (it.encoder_type, it.decoder_type) = (Encoder::Skip, Decoder::Skip);
     });

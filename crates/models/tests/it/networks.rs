@@ -21,7 +21,7 @@ const TOLERANCE: f64 = 1e-4;
 const TOLERANCE_GRAD: f64 = 1e-3;
 
 #[test]
-fn outputs_and_gradients_are_the_reference_s() {
+fn outputs_and_gradients_match_the_reference() {
     for name in FILES {
         let golden = Golden::load(name);
         let x = Var::from_tensor(&golden.get("io.x")).unwrap();
@@ -43,7 +43,7 @@ fn outputs_and_gradients_are_the_reference_s() {
 }
 
 #[test]
-fn every_variable_gets_a_gradient_and_frozen_ones_none() {
+fn every_variable_has_a_gradient_and_frozen_views_none() {
     for name in FILES {
         let golden = Golden::load(name);
         let (sigma, cond) = (golden.get("io.sigma"), golden.conditioning());
@@ -82,7 +82,7 @@ fn networks_run_in_double_precision() {
 }
 
 #[test]
-fn the_bottleneck_is_that_of_the_denoising_pass() {
+fn the_bottleneck_matches_the_denoising_pass() {
     for name in FILES {
         let golden = Golden::load(name);
         let network = golden.network();
@@ -97,7 +97,7 @@ fn the_bottleneck_is_that_of_the_denoising_pass() {
 }
 
 #[test]
-fn conditioning_that_does_not_fit_is_refused() {
+fn rejects_mismatched_conditioning() {
     let golden = Golden::load("edm-ddpmpp-cond-augment");
     let network = golden.network();
     let (x, sigma) = (golden.get("io.x"), golden.get("io.sigma"));
@@ -110,8 +110,8 @@ fn conditioning_that_does_not_fit_is_refused() {
 
     let golden = Golden::load("edm-ncsnpp-uncond");
     let network = golden.network();
-    let labelled = Conditioning::labels(Some(golden.get("io.x")));
-    let error = network.denoise(&x, &sigma, &labelled).unwrap_err().to_string();
+    let labeled = Conditioning::labels(Some(golden.get("io.x")));
+    let error = network.denoise(&x, &sigma, &labeled).unwrap_err().to_string();
     assert!(error.contains("unconditional"), "{error}");
     let small = x.narrow(2, 0, 8).unwrap();
     let error = network.denoise(&small, &sigma, &Conditioning::default()).unwrap_err();

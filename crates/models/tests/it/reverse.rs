@@ -1,5 +1,5 @@
 //! The networks' own reverse pass (f32 on the CPU) against candle's (f64), and what it promises
-//! beyond: gradients that do not depend on who asks or on the threads, and errors instead of
+//! beyond: gradients that do not depend on the caller or on the threads, and errors instead of
 //! gradients that are not there.
 
 use candle_core::{DType, Result, Tensor, Var};
@@ -46,16 +46,16 @@ fn networks() -> Vec<(&'static str, NetworkConfig)> {
     ]
 }
 
-/// What is asked of a network.
+/// Output requested of a network.
 #[derive(Clone, Copy, Debug)]
-enum Ask {
+enum Request {
     Denoised,
     Encoded,
     Both,
 }
 
-impl Ask {
-    /// One number of every kind that is asked for.
+impl Request {
+    /// A weighted sum of each requested output.
     fn weigh(self, network: &Network, x: &Tensor, cond: &Conditioning) -> Result<Tensor> {
         let sigma = inputs().1.to_dtype(x.dtype())?;
         let weighed = |y: &Tensor, stream: u32| {
@@ -78,17 +78,17 @@ fn conditioning() -> Conditioning {
     Conditioning { dropout, ..inputs().2 }
 }
 
-/// The loss, the gradient by the input and those by the parameters that have one, in this precision.
+/// The loss and its gradients with respect to the input and the parameters, in this precision.
 fn gradients(
     config: &NetworkConfig,
     params: &ParamSet,
     dtype: DType,
-    ask: Ask,
+    request: Request,
 ) -> (Tensor, Tensor, Vec<(String, Tensor)>) {
     let params = params.to_dtype(dtype).unwrap();
     let network = config.build(&params.trainable()).unwrap();
     let x = Var::from_tensor(&inputs().0.to_dtype(dtype).unwrap()).unwrap();
-    let loss = ask.weigh(&network, &x, &conditioning()).unwrap();
+    let loss = request.weigh(&network, &x, &conditioning()).unwrap();
     let store = uni_instruct_models::backward(&loss).unwrap();
     let of = |(key, var): (&String, &Var)| store.get(var).map(|it| (key.clone(), it.clone()));
     let grad_params = params.vars().iter().filter_map(of).collect();
@@ -96,18 +96,22 @@ fn gradients(
 }
 
 #[test]
-fn gradients_are_those_of_candle_in_double_precision() {
+fn gradients_match_candle_in_double_precision() {
     for (name, config) in networks() {
         let params = opened(&config);
-        for ask in [Ask::Denoised, Ask::Encoded, Ask::Both] {
-            let (loss, grad_x, grad_params) = gradients(&config, &params, DType::F32, ask);
-            let (loss64, by_x64, by_params64) = gradients(&config, &params, DType::F64, ask);
-            assert!(error(&loss, &loss64) < TOLERANCE, "{name} {ask:?}: the loss");
-            assert!(error(&grad_x, &by_x64) < TOLERANCE, "{name} {ask:?}: by the input");
-            assert_eq!(grad_params.len(), by_params64.len(), "{name} {ask:?}");
-            for ((key, got), (_, expected)) in grad_params.iter().zip(&by_params64) {
+        for request in [Request::Denoised, Request::Encoded, Request::Both] {
+            let (loss, grad_x, grad_params) = gradients(&config, &params, DType::F32, request);
+            let (loss64, grad_x64, grad_params64) =
+                gradients(&config, &params, DType::F64, request);
+            assert!(error(&loss, &loss64) < TOLERANCE, "{name} {request:?}: the loss");
+            assert!(
+                error(&grad_x, &grad_x64) < TOLERANCE,
+                "{name} {request:?}: the gradient of the input"
+            );
+            assert_eq!(grad_params.len(), grad_params64.len(), "{name} {request:?}");
+            for ((key, got), (_, expected)) in grad_params.iter().zip(&grad_params64) {
                 let error = error(got, expected);
-                assert!(error < 10.0 * TOLERANCE, "{name} {ask:?}, {key}: {error:.1e}");
+                assert!(error < 10.0 * TOLERANCE, "{name} {request:?}, {key}: {error:.1e}");
             }
         }
     }
@@ -119,12 +123,12 @@ fn bits(tensor: &Tensor) -> Vec<u32> {
 }
 
 #[test]
-fn whoever_back_propagates_gets_the_same() {
+fn both_backward_entry_points_agree() {
     let config = config(|_| ());
     let (params, cond) = (opened(&config), conditioning());
     let network = config.build(&params.trainable()).unwrap();
     let x = Var::from_tensor(&inputs().0).unwrap();
-    let loss = || Ask::Both.weigh(&network, &x, &cond).unwrap();
+    let loss = || Request::Both.weigh(&network, &x, &cond).unwrap();
     let (ours, candle_s) =
         (uni_instruct_models::backward(&loss()).unwrap(), loss().backward().unwrap());
     for var in params.vars().values().chain([&x]) {
@@ -138,7 +142,7 @@ fn gradients_do_not_depend_on_the_threads() {
     let params = opened(&config);
     let of = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let all = || gradients(&config, &params, DType::F32, Ask::Both);
+        let all = || gradients(&config, &params, DType::F32, Request::Both);
         let (loss, grad_x, grad_params) = pool.install(all);
         let all = grad_params.into_iter().map(|it| it.1).chain([loss, grad_x]);
         all.map(|it| bits(&it)).collect::<Vec<_>>()
@@ -154,7 +158,7 @@ fn a_network_may_be_used_twice_in_a_loss() {
     let network = config.build(&params.trainable()).unwrap();
     let weigh = |factor: f64| {
         let x = (inputs().0 * factor).unwrap();
-        Ask::Denoised.weigh(&network, &x, &cond).unwrap()
+        Request::Denoised.weigh(&network, &x, &cond).unwrap()
     };
     let [first, second] =
         [1.0, 0.5].map(|factor| uni_instruct_models::backward(&weigh(factor)).unwrap());
@@ -173,25 +177,25 @@ fn a_network_may_be_used_twice_in_a_loss() {
 }
 
 #[test]
-fn a_second_way_back_through_the_same_pass_is_an_error() {
+fn rejects_a_second_backward_pass() {
     let config = config(|_| ());
     let params = opened(&config);
     let network = config.build(&params.trainable()).unwrap();
-    let loss = Ask::Denoised.weigh(&network, &inputs().0, &conditioning()).unwrap();
+    let loss = Request::Denoised.weigh(&network, &inputs().0, &conditioning()).unwrap();
     uni_instruct_models::backward(&loss).unwrap();
     let message = uni_instruct_models::backward(&loss).unwrap_err().to_string();
-    assert!(message.contains("twice") && message.contains("run it again"), "{message}");
+    assert!(message.contains("twice") && message.contains("run the forward"), "{message}");
     // What it failed on has left nothing behind.
-    let again = Ask::Denoised.weigh(&network, &inputs().0, &conditioning()).unwrap();
+    let again = Request::Denoised.weigh(&network, &inputs().0, &conditioning()).unwrap();
     assert!(again.backward().unwrap().get(params.vars().values().next().unwrap()).is_some());
 }
 
 #[test]
-fn what_wants_no_gradient_is_not_tracked() {
+fn frozen_networks_are_not_tracked() {
     let config = config(|_| ());
     let params = opened(&config);
     let network = config.build(&params.frozen()).unwrap();
-    let loss = Ask::Both.weigh(&network, &inputs().0, &conditioning()).unwrap();
+    let loss = Request::Both.weigh(&network, &inputs().0, &conditioning()).unwrap();
     assert!(!loss.track_op());
 }
 
@@ -199,7 +203,7 @@ fn what_wants_no_gradient_is_not_tracked() {
 fn the_noise_level_gets_its_gradient_from_candle() {
     let config = config(|_| ());
     let params = opened(&config);
-    let by_sigma = |dtype: DType| {
+    let grad_sigma = |dtype: DType| {
         let params = params.to_dtype(dtype).unwrap();
         let network = config.build(&params.frozen()).unwrap();
         let (x, sigma, cond) = inputs();
@@ -207,6 +211,6 @@ fn the_noise_level_gets_its_gradient_from_candle() {
         let y = network.denoise(&x.to_dtype(dtype).unwrap(), &sigma, &cond).unwrap();
         uni_instruct_models::backward(&y.sum_all().unwrap()).unwrap().get(&sigma).unwrap().clone()
     };
-    let error = error(&by_sigma(DType::F32), &by_sigma(DType::F64));
+    let error = error(&grad_sigma(DType::F32), &grad_sigma(DType::F64));
     assert!(error < TOLERANCE, "{error:.1e}");
 }

@@ -24,10 +24,14 @@ impl Denoiser for Counted<'_> {
     fn sigma_range(&self) -> [f64; 2] {
         self.0.sigma_range()
     }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        self.0.round_sigma(sigma)
+    }
 }
 
 #[test]
-fn images_are_the_reference_s() {
+fn images_match_the_reference() {
     let golden = Golden::load("edm-ddpmpp-cond-augment");
     let file = load("sampler-edm-ddpmpp-cond-augment");
     let network = golden.network();
@@ -77,7 +81,7 @@ fn euler_takes_one_evaluation_a_step() {
 
 /// Noise of churn belongs to a sample and a step, not to a batch.
 #[test]
-fn churned_images_do_not_depend_on_the_split_of_a_batch() {
+fn churned_images_do_not_depend_on_the_batch_split() {
     let golden = Golden::load("edm-ncsnpp-uncond");
     let network = golden.network();
     let config = SamplerConfig { s_churn: 40.0, ..SamplerConfig::heun(3) };

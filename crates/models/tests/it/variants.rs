@@ -1,4 +1,4 @@
-//! What the golden files do not cover: skip encoders and decoders, dropout, gradients in f64.
+//! Cases without golden files: skip encoders and decoders, dropout, gradients in f64.
 
 use candle_core::{DType, Device, Tensor, Var};
 use kernels::noise::NoiseStream;
@@ -91,10 +91,10 @@ fn a_skip_decoder_adds_the_images_of_all_levels() {
     let (x, sigma, cond) = inputs();
     let standard = run(&plain, &theirs, &cond);
     assert!(error(&run(&skip, &ours, &cond), &standard) > 1e-3);
-    // The lower level alone makes an image of 2×2 blocks, beside c_skip x.
+    // The lower level alone adds an image of 2×2 blocks to c_skip x.
     silence(&ours, "dec.8x8_aux_conv");
     let c_skip = sigma.sqr().unwrap().affine(1.0, 0.25).unwrap().recip().unwrap();
-    let c_skip = (c_skip * 0.25).unwrap().reshape((4, 1, 1, 1)).unwrap();
+    let c_skip = kernels::per_sample(&(c_skip * 0.25).unwrap(), 4).unwrap();
     let raw = (run(&skip, &ours, &cond) - x.broadcast_mul(&c_skip).unwrap()).unwrap();
     let blocks = raw.reshape((4, 2, 4, 2, 4, 2)).unwrap();
     let means = blocks.mean_keepdim((3, 5)).unwrap().broadcast_as(blocks.shape()).unwrap();
@@ -109,7 +109,7 @@ fn a_skip_decoder_adds_the_images_of_all_levels() {
 
 /// Every path of the architecture, in f64 against central differences in random directions.
 #[test]
-fn gradients_are_those_of_differences() {
+fn gradients_match_finite_differences() {
     const STEP: f64 = 1e-4;
     let configs = [
         config(|it| (it.encoder_type, it.decoder_type) = (Encoder::Skip, Decoder::Skip)),
@@ -185,22 +185,22 @@ fn dropout_is_a_function_of_key_and_sample() {
 }
 
 #[test]
-fn label_dropout_takes_whole_labels_while_training() {
+fn label_dropout_zeroes_whole_labels_in_training() {
     let config = config(|it| (it.dropout, it.label_dropout) = (0.0, 0.25));
     let params = opened(&config);
     let network = config.build(&params.frozen()).unwrap();
-    let (x, sigma, labelled) = inputs();
+    let (x, sigma, labeled) = inputs();
     let rows = |tensor: Tensor| tensor.flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
-    let told = rows(network.denoise(&x, &sigma, &labelled).unwrap());
-    let untold = rows(network.denoise(&x, &sigma, &Conditioning::default()).unwrap());
+    let labeled_rows = rows(network.denoise(&x, &sigma, &labeled).unwrap());
+    let unlabeled_rows = rows(network.denoise(&x, &sigma, &Conditioning::default()).unwrap());
     let (mut dropped, batches) = (0, 60);
     for batch in 0..batches {
         let dropout = Some(DropoutKey { seed: 8, position: batch * 4 });
-        let cond = Conditioning { dropout, ..labelled.clone() };
+        let cond = Conditioning { dropout, ..labeled.clone() };
         for (i, row) in rows(network.denoise(&x, &sigma, &cond).unwrap()).into_iter().enumerate() {
-            assert_ne!(told[i], untold[i]);
-            assert!(row == told[i] || row == untold[i]);
-            dropped += usize::from(row == untold[i]);
+            assert_ne!(labeled_rows[i], unlabeled_rows[i]);
+            assert!(row == labeled_rows[i] || row == unlabeled_rows[i]);
+            dropped += usize::from(row == unlabeled_rows[i]);
         }
     }
     // 240 labels at p = 1/4: 60, standard deviation 6.7.
@@ -208,7 +208,7 @@ fn label_dropout_takes_whole_labels_while_training() {
 }
 
 #[test]
-fn adm_is_told_class_augmentation_and_level() {
+fn adm_is_conditioned_on_class_augmentation_and_noise_level() {
     let adm = DhariwalConfig {
         model_channels: 64,
         channel_mult: vec![1],

@@ -4,12 +4,6 @@
 mod comparing;
 #[path = "../gpu/networks.rs"]
 mod networks;
-#[path = "../gpu/noise.rs"]
-mod noise;
-#[path = "../gpu/operations.rs"]
-mod operations;
-#[path = "../gpu/updates.rs"]
-mod updates;
 
 /// The device under test.
 const DEVICE: &str = "metal";

@@ -1,4 +1,4 @@
-//! What each opcode does.
+//! Effect of each opcode.
 
 use std::borrow::Cow;
 
@@ -8,12 +8,12 @@ use super::super::value::{Id, Node};
 use super::line;
 use super::{Machine, Policy};
 
-/// Longest integer, in bytes. Python's go on for ever; the longest of a network's file, PyTorch's
-/// magic number, has 10.
+/// Longest integer, in bytes. Python's integers are unbounded; the longest in files of networks is
+/// PyTorch's magic number, with 10 bytes.
 const MAX_INTEGER: u64 = 16;
 
 impl<'a> Machine<'a> {
-    /// Does one opcode; gives the root if it is the last.
+    /// Executes one opcode. Returns the root after the last one.
     pub(super) fn step(&mut self, opcode: u8) -> Result<Option<Id>> {
         match opcode {
             STOP => return self.pop().map(Some),
@@ -22,7 +22,7 @@ impl<'a> Machine<'a> {
 
             // Stack and memo.
             MARK => self.open_mark()?,
-            // Python's POP closes a mark if nothing is above it.
+            // In Python, POP closes a mark without values above it.
             POP if self.marks.last() == Some(&self.stack.len()) => {
                 self.marks.pop();
             }
@@ -74,17 +74,17 @@ impl<'a> Machine<'a> {
             INT | LONG => {
                 let line = self.cursor.line("an integer")?;
                 let node = line::integer(line, opcode == LONG);
-                let node = node.ok_or_else(|| self.malformed("text that is no integer"))?;
+                let node = node.ok_or_else(|| self.malformed("text that is not an integer"))?;
                 self.leaf(node, size_of::<i128>())?;
             }
             BINFLOAT => {
-                // The one number of the format that has its highest byte first.
+                // The only big-endian value of the format.
                 let float = f64::from_be_bytes(self.cursor.array("a number")?);
                 self.leaf(Node::Float(float), 0)?;
             }
             FLOAT => {
                 let float = line::float(self.cursor.line("a number")?);
-                let float = float.ok_or_else(|| self.malformed("text that is no number"))?;
+                let float = float.ok_or_else(|| self.malformed("text that is not a number"))?;
                 self.leaf(Node::Float(float), 0)?;
             }
             SHORT_BINUNICODE => self.text(1)?,
@@ -159,7 +159,7 @@ impl<'a> Machine<'a> {
                 self.set_entries(items)?;
             }
 
-            // Names, and the calls that are not made.
+            // Names, and records of calls.
             GLOBAL => {
                 let (module, name) = self.two_lines()?;
                 self.global(module, name)?;
@@ -170,7 +170,7 @@ impl<'a> Machine<'a> {
                 let (Node::Text(module), Node::Text(name)) =
                     (self.arena.node(module), self.arena.node(name))
                 else {
-                    return Err(self.malformed("a global whose name is no text"));
+                    return Err(self.malformed("a global whose name is not text"));
                 };
                 let (module, name) = (module.clone(), name.clone());
                 self.global(module, name)?;
@@ -203,7 +203,8 @@ impl<'a> Machine<'a> {
         Ok(None)
     }
 
-    /// What no network's file has; when names are collected, these still name something.
+    /// Handles opcodes that no network's file has. Those that contain names are collected by
+    /// [`Policy::Collect`].
     fn refused(&mut self, opcode: u8) -> Result<()> {
         if self.policy == Policy::Collect {
             match opcode {
@@ -219,7 +220,7 @@ impl<'a> Machine<'a> {
                 OBJ => {
                     let mut args = self.pop_mark()?;
                     if args.is_empty() {
-                        return Err(self.malformed("an instance of nothing"));
+                        return Err(self.malformed("an instance without a class"));
                     }
                     let callable = args.remove(0);
                     self.tuple(args)?;
@@ -241,22 +242,24 @@ impl<'a> Machine<'a> {
 
     fn proto(&mut self) -> Result<()> {
         let [version] = self.cursor.array("the protocol's number")?;
-        match version <= MAX_PROTOCOL {
-            true => Ok(()),
-            false => Err(self.malformed(format!("protocol {version}, at most {MAX_PROTOCOL}"))),
+        if version <= MAX_PROTOCOL {
+            Ok(())
+        } else {
+            Err(self.malformed(format!("protocol {version}, at most {MAX_PROTOCOL}")))
         }
     }
 
-    /// A frame only says how much Python should read at once.
+    /// Checks a frame, which only states how much Python should read at once.
     fn frame(&mut self) -> Result<()> {
         let length = u64::from_le_bytes(self.cursor.array("a frame")?);
-        match length <= self.cursor.left() as u64 {
-            true => Ok(()),
-            false => Err(self.cursor.truncated(&format!("a frame of {length} bytes"))),
+        if length <= self.cursor.left() as u64 {
+            Ok(())
+        } else {
+            Err(self.cursor.truncated(&format!("a frame of {length} bytes")))
         }
     }
 
-    /// A little-endian number of 1, 2, 4 or 8 bytes.
+    /// Reads a little-endian integer of 1, 2, 4 or 8 bytes.
     fn length(&mut self, width: u64) -> Result<u64> {
         let bytes = self.cursor.take(width, "a length")?;
         Ok(bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
@@ -270,7 +273,7 @@ impl<'a> Machine<'a> {
     fn decimal_index(&mut self) -> Result<usize> {
         let line = self.cursor.line("a memo index")?;
         let index = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok());
-        index.ok_or_else(|| self.malformed("a memo index that is no number"))
+        index.ok_or_else(|| self.malformed("a memo index that is not a number"))
     }
 
     fn long(&mut self, short: bool) -> Result<()> {
@@ -292,7 +295,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A string of Python 2, which is text or bytes.
+    /// Reads a string of Python 2, which is text or bytes.
     fn old_string(&mut self, width: u64) -> Result<()> {
         let length = self.length(width)?;
         let mut ahead = self.cursor.clone();

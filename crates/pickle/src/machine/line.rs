@@ -1,11 +1,11 @@
-//! Values that the oldest protocol writes as a line of text.
+//! Values that protocol 0 writes as a line of text.
 
 use super::super::value::Node;
 
-/// More digits than any number of 128 bits has.
+/// More digits than any 128-bit integer has.
 const MAX_DIGITS: usize = 40;
 
-/// An integer; `long` ones end in `L`, others write truth values as `00` and `01`.
+/// Parses an integer. `long` integers end in `L`; for others, `00` and `01` are booleans.
 pub(super) fn integer<'a>(line: &[u8], long: bool) -> Option<Node<'a>> {
     match line {
         b"00" if !long => return Some(Node::Bool(false)),
@@ -18,12 +18,12 @@ pub(super) fn integer<'a>(line: &[u8], long: bool) -> Option<Node<'a>> {
     text.parse().ok().map(node_of)
 }
 
-/// The smallest form of an integer.
+/// The smallest representation of an integer.
 pub(super) fn node_of<'a>(int: i128) -> Node<'a> {
     i64::try_from(int).map_or_else(|_| Node::Long(Box::new(int)), Node::Int)
 }
 
-/// A little-endian number of at most 16 bytes, the highest bit being the sign.
+/// Decodes a little-endian two's complement integer of at most 16 bytes.
 pub(super) fn twos_complement(bytes: &[u8]) -> i128 {
     let fill = match bytes.last() {
         Some(&last) if last & 0x80 != 0 => 0xff,
@@ -36,12 +36,12 @@ pub(super) fn twos_complement(bytes: &[u8]) -> i128 {
     i128::from_le_bytes(whole)
 }
 
-/// A number as Python prints it.
+/// Parses a floating-point number as Python prints it.
 pub(super) fn float(line: &[u8]) -> Option<f64> {
     std::str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
-/// Text in Latin-1 with `\uXXXX` and `\UXXXXXXXX` for what is not in it.
+/// Decodes Latin-1 text with the escapes `\uXXXX` and `\UXXXXXXXX`.
 pub(super) fn unicode(line: &[u8]) -> Option<String> {
     let mut text = String::new();
     let mut rest = line;
@@ -63,7 +63,7 @@ pub(super) fn unicode(line: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// A quoted string as Python prints it, its bytes taken as Latin-1.
+/// Decodes a quoted string as Python prints it, with its bytes as Latin-1.
 pub(super) fn string(line: &[u8]) -> Option<String> {
     let line = line.trim_ascii();
     let (&quote, rest) = line.split_first()?;
@@ -97,7 +97,7 @@ pub(super) fn string(line: &[u8]) -> Option<String> {
 }
 
 fn hex(digits: &[u8]) -> Option<u32> {
-    // The parser would take a sign.
+    // The parser below accepts a sign.
     if !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }

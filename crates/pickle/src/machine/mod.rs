@@ -1,4 +1,11 @@
-//! The stack machine that a pickle is a program for, without the parts that run anything.
+//! The stack machine of pickles, without imports and calls.
+//!
+//! # Values in an arena
+//!
+//! A file may describe lists nested a million deep, lists that contain themselves, and a tree of
+//! 2⁶⁰ leaves in a kilobyte. Values that own each other would overflow the stack when they are
+//! dropped. All values are therefore stored in one vector and refer to each other by index, no
+//! function is recursive, and everything that can grow counts against [`Limits`].
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,34 +21,33 @@ mod line;
 
 /// The values of one pickle.
 #[derive(Clone, Debug)]
-pub struct Document<'a> {
+pub(super) struct Document<'a> {
     /// All values.
-    pub arena: Arena<'a>,
-    /// The value that Python would return.
-    pub root: Id,
-    /// Where the pickle ends, in bytes from the file's start.
-    pub end: usize,
+    pub(super) arena: Arena<'a>,
+    /// The value that Python's loader returns.
+    pub(super) root: Id,
+    /// End of the pickle, in bytes from the start of the file.
+    pub(super) end: usize,
 }
 
-/// What to do about opcodes and names that no network needs.
+/// Handling of opcodes and names that no network needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// Stop with an error.
+    /// An error.
     Refuse,
-    /// Write them down and go on.
+    /// Recorded like any other.
     Collect,
 }
 
-/// Reads the pickle that starts at the front of `part` of the file's bytes.
+/// Reads the pickle at the start of `part` of the bytes.
 ///
 /// Nothing is imported or called: a call becomes an [`Object`].
 ///
 /// # Errors
 ///
-/// Naming `file` and the byte: if the pickle is cut short or makes no sense, names something that
-/// is not on the list of harmless names, has an opcode that no network needs, or asks for more
-/// than `limits`.
-pub fn parse<'a>(
+/// If the pickle is cut short or invalid, contains a name outside the list of harmless names or an
+/// opcode that no network needs, or exceeds `limits`. The error names `file` and the byte.
+pub(super) fn parse<'a>(
     file: &'a str,
     bytes: &'a [u8],
     part: Range<usize>,
@@ -52,8 +58,8 @@ pub fn parse<'a>(
     Ok(Document { root, end: machine.cursor.at(), arena: machine.arena })
 }
 
-/// Reads on past what is refused, up to the first error of another kind; gives all values made
-/// until then, and where reading stopped.
+/// Reads a pickle, including names and opcodes that [`parse`] refuses, up to the first other error.
+/// Returns all values made until then, and the end of the pickle.
 pub(super) fn parse_leniently<'a>(
     file: &'a str,
     bytes: &'a [u8],
@@ -70,14 +76,14 @@ struct Machine<'a> {
     limits: &'a Limits,
     policy: Policy,
     cursor: Cursor<'a>,
-    /// Where the opcode that is being done stands.
+    /// Position of the current opcode.
     at: usize,
     arena: Arena<'a>,
     stack: Vec<Id>,
     /// Length of the stack at each open mark.
     marks: Vec<usize>,
     memo: Vec<Option<Id>>,
-    /// Entries of the memo that are in use.
+    /// Number of memo entries in use.
     memoized: usize,
 }
 
@@ -124,19 +130,19 @@ impl<'a> Machine<'a> {
         malformed(self.file, self.at, reason)
     }
 
-    /// Pushes a value that refers to no other.
+    /// Pushes a value without references to others.
     fn leaf(&mut self, node: Node<'a>, payload: usize) -> Result<()> {
         self.value(node, payload, 0)
     }
 
-    /// Pushes a value over values no deeper than `below`.
+    /// Pushes a value that refers to values of depth `below` at most.
     fn value(&mut self, node: Node<'a>, payload: usize, below: usize) -> Result<()> {
         let id = self.arena.push(&self.gauge(), node, payload, below)?;
         self.stack.push(id);
         Ok(())
     }
 
-    /// The length of the stack below which the open mark hides it.
+    /// Length of the part of the stack that the open mark hides.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -152,7 +158,7 @@ impl<'a> Machine<'a> {
         Ok(top)
     }
 
-    /// The values above the mark, which is closed.
+    /// Closes the mark and pops the values above it.
     fn pop_mark(&mut self) -> Result<Vec<Id>> {
         let mark = self.marks.pop().ok_or_else(|| self.malformed("no mark on the stack"))?;
         Ok(self.stack.split_off(mark))
@@ -177,14 +183,14 @@ impl<'a> Machine<'a> {
         self.value(Node::Tuple(items), payload, below)
     }
 
-    /// Appends to the list, or the call, on top of the stack.
+    /// Appends to the list or the call on top of the stack.
     fn extend(&mut self, new: Vec<Id>) -> Result<()> {
         let target = self.top()?;
         self.grow(target, &new)?;
         match self.arena.node_mut(target) {
             Node::List(items) => items.extend(new),
             Node::Object(object) => object.items.extend(new),
-            _ => return Err(self.malformed("items for something that is no list")),
+            _ => return Err(self.malformed("items for a value that is not a list")),
         }
         Ok(())
     }
@@ -194,12 +200,13 @@ impl<'a> Machine<'a> {
         self.grow(target, &new)?;
         match self.arena.node_mut(target) {
             Node::Set(items) => items.extend(new),
-            _ => return Err(self.malformed("items for something that is no set")),
+            _ => return Err(self.malformed("items for a value that is not a set")),
         }
         Ok(())
     }
 
-    /// Sets entries, keys and values in turn, of the dictionary or the call on top of the stack.
+    /// Sets entries of the dictionary or the call on top of the stack; `new` alternates keys and
+    /// values.
     fn set_entries(&mut self, new: Vec<Id>) -> Result<()> {
         let target = self.top()?;
         let new_pairs = self.pairs(&new)?;
@@ -207,7 +214,7 @@ impl<'a> Machine<'a> {
         match self.arena.node_mut(target) {
             Node::Dict(entries) => entries.extend(new_pairs),
             Node::Object(object) => object.entries.extend(new_pairs),
-            _ => return Err(self.malformed("entries for something that is no dictionary")),
+            _ => return Err(self.malformed("entries for a value that is not a dictionary")),
         }
         Ok(())
     }
@@ -219,7 +226,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Counts what is put into a container.
+    /// Charges for the values added to a container.
     fn grow(&mut self, target: Id, new: &[Id]) -> Result<()> {
         let gauge = self.gauge();
         self.arena.charge(&gauge, size_of_val(new) as u64)?;
@@ -247,7 +254,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Pushes a name, which is refused if it is not on the list.
+    /// Pushes a name; a name outside the list is an error.
     fn global(&mut self, module: Cow<'a, str>, name: Cow<'a, str>) -> Result<()> {
         if self.policy == Policy::Refuse && !globals::is_allowed(&module, &name) {
             return Err(PickleError::Global {
@@ -256,7 +263,7 @@ impl<'a> Machine<'a> {
                 global: quote(&format!("{module}.{name}")),
             });
         }
-        // Only names that had to be decoded are copies; others are parts of the file.
+        // Decoded names are copies; other names borrow from the file.
         let copied = |text: &Cow<'a, str>| match text {
             Cow::Owned(text) => text.len(),
             Cow::Borrowed(_) => 0,
@@ -265,14 +272,14 @@ impl<'a> Machine<'a> {
         self.leaf(Node::Global(Box::new((module, name))), payload)
     }
 
-    /// Pushes a call that is not made.
+    /// Pushes the record of a call.
     fn call(&mut self, callable: Id, args: Id, kwargs: Option<Id>) -> Result<()> {
         if self.policy == Policy::Refuse {
             if self.arena.name(callable).is_none() {
-                return Err(self.malformed("a call of something that is no name"));
+                return Err(self.malformed("a call of a value that is not a name"));
             }
             if !matches!(self.arena.node(args), Node::Tuple(_)) {
-                return Err(self.malformed("a call whose arguments are no tuple"));
+                return Err(self.malformed("a call whose arguments are not a tuple"));
             }
         }
         let below = self.deepest(&[callable, args, kwargs.unwrap_or(args)]);
@@ -293,7 +300,7 @@ impl<'a> Machine<'a> {
             }
             Node::Object(_) => Err(self.malformed("a second state for the same object")),
             _ if collect => Ok(()),
-            _ => Err(self.malformed("a state for something that is no object")),
+            _ => Err(self.malformed("a state for a value that is not an object")),
         }
     }
 }

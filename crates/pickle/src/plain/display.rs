@@ -1,10 +1,10 @@
-//! Plain values as Python prints them, near enough for people.
+//! Plain values printed approximately as Python prints them.
 
 use std::fmt;
 
 use super::{Plain, PlainNode, PlainRef};
 
-/// What is left to be printed.
+/// Remaining work of printing.
 enum Task<'p> {
     Value(PlainRef<'p>),
     Mark(&'static str),

@@ -1,18 +1,18 @@
-//! Plain values: what a configuration is made of.
+//! Plain values, such as configurations consist of.
 //!
-//! A value is a list of nodes in which containers point at earlier ones, so that neither dropping
-//! nor comparing nor printing it calls itself, however deep it is.
+//! A value is a list of nodes in which containers refer to earlier nodes. Dropping, comparing and
+//! printing are therefore not recursive, at any depth.
 
 mod display;
 
-/// A plain value and all that is in it.
+/// A plain value with its content: numbers, text, lists, dictionaries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plain {
-    /// The last one is the value itself; the others come before what they are part of.
+    /// The last node is the value itself. Parts come before their containers.
     nodes: Vec<PlainNode>,
 }
 
-/// A node of a [`Plain`]; indices are those of earlier nodes.
+/// A node of a [`Plain`]. Indices refer to earlier nodes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum PlainNode {
     None,
@@ -30,7 +30,7 @@ pub(super) enum PlainNode {
 }
 
 impl Plain {
-    /// A value from nodes of which each container points only at earlier ones; the last is it.
+    /// A value from its nodes, the last of which is the value itself.
     pub(super) fn from_nodes(nodes: Vec<PlainNode>) -> Self {
         Self { nodes }
     }
@@ -83,7 +83,7 @@ impl Plain {
         Self { nodes }
     }
 
-    /// The value, to look into.
+    /// A reference to the value.
     pub fn root(&self) -> PlainRef<'_> {
         PlainRef { nodes: &self.nodes, at: self.nodes.len() - 1 }
     }
@@ -94,7 +94,7 @@ impl Plain {
     }
 }
 
-/// Moves the nodes of a value to the end; gives where the value then is.
+/// Appends the nodes of a value, and returns the new index of the value.
 fn absorb(nodes: &mut Vec<PlainNode>, value: Plain) -> usize {
     let shift = nodes.len();
     nodes.extend(value.nodes.into_iter().map(|mut node| {
@@ -168,12 +168,12 @@ impl<'p> PlainRef<'p> {
         Self { at, ..self }
     }
 
-    /// Whether it is `None`.
+    /// True for `None`.
     pub fn is_none(self) -> bool {
         *self.node() == PlainNode::None
     }
 
-    /// The truth value.
+    /// The boolean.
     pub fn as_bool(self) -> Option<bool> {
         if let PlainNode::Bool(value) = self.node() { Some(*value) } else { None }
     }
@@ -183,7 +183,7 @@ impl<'p> PlainRef<'p> {
         if let PlainNode::Int(value) = self.node() { Some(*value) } else { None }
     }
 
-    /// The number, an integer being one too.
+    /// The number; integers are converted.
     pub fn as_f64(self) -> Option<f64> {
         match self.node() {
             PlainNode::Float(value) => Some(*value),
@@ -202,7 +202,7 @@ impl<'p> PlainRef<'p> {
         if let PlainNode::Bytes(value) = self.node() { Some(value) } else { None }
     }
 
-    /// The name of the class, of something that is no plain value.
+    /// Name of the class, for a value that is not plain.
     pub fn as_opaque(self) -> Option<&'p str> {
         if let PlainNode::Opaque(name) = self.node() { Some(name) } else { None }
     }
@@ -227,7 +227,7 @@ impl<'p> PlainRef<'p> {
         }
     }
 
-    /// The entry of a dictionary; of several with the same key the last, as in Python.
+    /// The entry of a dictionary; the last of several with the same key, as in Python.
     pub fn get(self, key: &str) -> Option<PlainRef<'p>> {
         self.entries()?.filter(|(it, _)| it.as_str() == Some(key)).last().map(|(_, value)| value)
     }

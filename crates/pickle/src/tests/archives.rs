@@ -5,8 +5,8 @@ use zip::CompressionMethod::{Deflated, Stored};
 use super::files::{
     archive_bytes, archive_entries, legacy_bytes, open_bytes, refusal, script_bytes, tensors, zip,
 };
-use crate::pickle::writer::{Pickler, Protocol, StateDictWriter};
-use crate::pickle::{Choice, FileBytes, Kind, Limits, PickleError, kind, open};
+use crate::writer::{Pickler, Protocol, StateDictWriter};
+use crate::{Choice, FileBytes, Kind, Limits, PickleError, kind, open};
 
 fn with_entries(entries: &[(String, Vec<u8>)], method: zip::CompressionMethod) -> Vec<u8> {
     let entries: Vec<(&str, &[u8])> =
@@ -14,7 +14,7 @@ fn with_entries(entries: &[(String, Vec<u8>)], method: zip::CompressionMethod) -
     zip(&entries, method)
 }
 
-/// Replaces every occurrence of some bytes by others of the same length.
+/// Replaces every occurrence of `from` by `to`, of the same length.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = bytes.to_vec();
@@ -30,7 +30,7 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn state_dicts_of_zip_files_come_back() {
+fn reads_state_dicts_of_zip_files() {
     let entries = archive_entries();
     let mut stream = StateDictWriter::streaming(Vec::new(), "x");
     for (name, tensor) in tensors() {
@@ -65,7 +65,7 @@ fn storages_of_a_zip_file_are_aligned() {
 }
 
 #[test]
-fn kinds_are_told_by_content() {
+fn detects_kinds_from_content() {
     for (bytes, expected) in [
         (super::files::edm_bytes(), Kind::Pickle),
         (legacy_bytes(), Kind::Legacy),
@@ -78,7 +78,7 @@ fn kinds_are_told_by_content() {
 }
 
 #[test]
-fn storages_of_a_script_come_in_the_order_of_their_numbers() {
+fn orders_storages_of_a_script_by_number() {
     let contents = open_bytes(script_bytes()).unwrap();
     let storages: Vec<_> = contents
         .storages
@@ -88,7 +88,7 @@ fn storages_of_a_script_come_in_the_order_of_their_numbers() {
     assert_eq!(storages, [(2, "net/data/2", 4), (10, "net/data/10", 8)]);
 }
 
-/// A file with dictionaries in dictionaries, and in them tensors or none.
+/// A file with nested dictionaries; the given ones contain tensors.
 fn nested(paths: &[&str]) -> Vec<u8> {
     let tensor = &tensors()[1].1;
     let mut pickler = Pickler::new(Protocol::Four);
@@ -106,8 +106,7 @@ fn nested(paths: &[&str]) -> Vec<u8> {
                         return Ok(());
                     }
                     tensor.write(pickler, |pickler| {
-                        let bytes =
-                            crate::pickle::writer::legacy_storage(tensor.dtype, &tensor.storage)?;
+                        let bytes = crate::writer::legacy_storage(tensor.dtype, &tensor.storage)?;
                         pickler.call(("torch.storage", "_load_from_bytes"), 1, |pickler| {
                             pickler.bytes(&bytes);
                             Ok(())
@@ -129,10 +128,10 @@ fn nested(paths: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn the_usual_state_dict_is_taken_of_several() {
+fn prefers_state_dicts_with_usual_names() {
     #[rustfmt::skip]
     let table: [(&[&str], &str, Choice); 5] = [
-        // dictionaries with tensors            taken
+        // dictionaries with tensors            choice
         (&["weights"],                          "weights",        Choice::Only),
         (&["model", "ema"],                     "ema",            Choice::Preferred),
         (&["optimizer", "state_dict"],          "state_dict",     Choice::Preferred),
@@ -150,22 +149,22 @@ fn the_usual_state_dict_is_taken_of_several() {
     let contents = open_bytes(nested(&["a", "b"])).unwrap();
     assert_eq!(contents.state_dict(Some("b")).unwrap().0.path, "b");
     let message = contents.state_dict(None).unwrap_err().to_string();
-    assert_eq!(message, "x: more than one state dict, name one of: `a`, `b`");
+    assert_eq!(message, "x: more than one state dict; name one of: `a`, `b`");
     let message = contents.state_dict(Some("c")).unwrap_err().to_string();
-    assert_eq!(message, "x: no state dict `c`, there is: `a`, `b`");
+    assert_eq!(message, "x: no state dict `c`; name one of: `a`, `b`");
     let message = open_bytes(b"\x80\x04}.".to_vec()).unwrap().state_dict(None).unwrap_err();
     assert_eq!(message.to_string(), "x: no state dict in this file");
 }
 
 #[test]
-fn big_endian_files_are_refused() {
+fn rejects_big_endian_files() {
     let mut entries = archive_entries();
     entries.iter_mut().find(|(name, _)| name == "archive/byteorder").unwrap().1 = b"big".to_vec();
     let (error, message) = refusal(with_entries(&entries, Stored));
     assert!(matches!(error, PickleError::BigEndian { .. }), "{message}");
     assert_eq!(
         message,
-        "x: archive/byteorder: byte 0: big-endian numbers: save it again on a little-endian machine"
+        "x: archive/byteorder: byte 0: big-endian values; save it again on a little-endian machine"
     );
     entries.iter_mut().find(|(name, _)| name == "archive/byteorder").unwrap().1 = b"mid".to_vec();
     assert!(refusal(with_entries(&entries, Stored)).1.contains("neither `little` nor `big`"));
@@ -177,18 +176,18 @@ fn big_endian_files_are_refused() {
 }
 
 #[test]
-fn names_that_lead_out_are_refused() {
+fn rejects_names_that_lead_out() {
     for name in ["/etc/passwd", "../../evil", "a/../../b", "C:/x", "a\\..\\b"] {
         let mut entries = archive_entries();
         entries.push((name.to_owned(), b"x".to_vec()));
         let (error, message) = refusal(with_entries(&entries, Stored));
         assert!(matches!(error, PickleError::Entry { .. }), "{name}: {message}");
-        assert!(message.contains("a name that leads out of its folder"), "{message}");
+        assert!(message.contains("the name leads out of its folder"), "{message}");
     }
 }
 
 #[test]
-fn two_entries_of_a_name_are_refused() {
+fn rejects_duplicate_entries() {
     let entries = archive_entries();
     let mut twice = entries.clone();
     twice.push(("archive/data/Z".to_owned(), vec![0; 12]));
@@ -198,29 +197,29 @@ fn two_entries_of_a_name_are_refused() {
 }
 
 #[test]
-fn entries_of_other_sizes_or_missing_are_refused() {
+fn rejects_missing_and_resized_entries() {
     let entries = archive_entries();
     let mut short = entries.clone();
     short.iter_mut().find(|(name, _)| name == "archive/data/0").unwrap().1.pop();
     let (_, message) = refusal(with_entries(&short, Stored));
-    assert!(message.contains("entry `data/0`: 47 bytes, the object says 48"), "{message}");
+    assert!(message.contains("entry `data/0`: 47 bytes, but the object states 48"), "{message}");
 
     let missing: Vec<_> =
         entries.into_iter().filter(|(name, _)| name != "archive/data/0").collect();
     let (_, message) = refusal(with_entries(&missing, Stored));
-    assert_eq!(message, "x: no entry `data/0`");
+    assert_eq!(message, "x: no entry `data/0`; fetch the file again");
 
     let (_, message) = refusal(zip(&[("a/readme.txt", b"x")], Stored));
-    assert_eq!(message, "x: a zip file without `data.pkl`: not a file of PyTorch");
+    assert_eq!(message, "x: no `data.pkl` in this zip file; give a file of torch.save");
     let two: [(&str, &[u8]); 2] = [("a/data.pkl", b"\x80\x02}."), ("b/data.pkl", b"\x80\x02}.")];
     let (_, message) = refusal(zip(&two, Stored));
-    assert_eq!(message, "x: 2 folders with a `data.pkl`");
+    assert_eq!(message, "x: 2 folders contain `data.pkl`; expected one");
 }
 
-/// A directory may lead to the same bytes again and again: looking into a file of a megabyte would
-/// take any time.
+/// A directory may list the same bytes many times; reading a file of a megabyte would then take
+/// unbounded time.
 #[test]
-fn entries_that_lie_over_each_other_are_refused() {
+fn rejects_overlapping_entries() {
     let bytes = zip(&[("a/0.pkl", &[b'N'; 200])], Stored);
     let place = |magic: &[u8]| bytes.windows(4).position(|it| it == magic).unwrap();
     let (directory, end) = (place(b"PK\x01\x02"), place(b"PK\x05\x06"));
@@ -229,12 +228,12 @@ fn entries_that_lie_over_each_other_are_refused() {
     let mut last = bytes[end..].to_vec();
     (last[8], last[10], last[12]) = (3, 3, directory_bytes.len() as u8);
     let (_, message) = refusal([&bytes[..directory], &directory_bytes, &last].concat());
-    assert_eq!(message, "x: byte 0: entry `a/2.pkl`: lies over others: do not use this file");
+    assert_eq!(message, "x: byte 0: entry `a/2.pkl`: overlaps other entries; do not use this file");
 }
 
-/// 200 MB of zeros in 200 kB: refused from the directory, before anything is inflated.
+/// 200 MB of zeros in 200 kB are rejected from the directory, before anything is inflated.
 #[test]
-fn zip_bombs_are_refused() {
+fn rejects_zip_bombs() {
     let zeros = vec![0; 100 << 20];
     let entries: [(&str, &[u8]); 3] =
         [("a/data.pkl", b"\x80\x02}."), ("a/data/0", &zeros), ("a/data/1", &zeros)];
@@ -245,14 +244,14 @@ fn zip_bombs_are_refused() {
     assert!(message.contains("bytes inflated"), "{message}");
 }
 
-/// The directory says 48 bytes, and more come out: no more than that is kept.
+/// The directory states 48 bytes, but the entry inflates to more.
 #[test]
-fn entries_that_inflate_to_another_size_are_refused() {
+fn rejects_entries_that_inflate_to_another_size() {
     let mut entries = archive_entries();
     let storage = entries.iter_mut().find(|(name, _)| name == "archive/data/0").unwrap();
     storage.1 = vec![0; 5003];
     let bytes = with_entries(&entries, Deflated);
-    // Both headers give the size of the inflated entry in 4 bytes; so does no other entry.
+    // Both headers state the inflated size in 4 bytes, which occur nowhere else.
     let bytes = replaced(&bytes, &5003u32.to_le_bytes(), &48u32.to_le_bytes());
     let contents = open_bytes(bytes).unwrap();
     let message = contents.state_dicts[0].tensors[0].bytes().unwrap_err().to_string();
@@ -260,7 +259,7 @@ fn entries_that_inflate_to_another_size_are_refused() {
 }
 
 #[test]
-fn damage_in_a_deflated_entry_is_seen() {
+fn detects_damage_in_a_deflated_entry() {
     let bytes = with_entries(&archive_entries(), Deflated);
     let whole = open_bytes(bytes.clone()).unwrap();
     let expected: Vec<_> =
@@ -279,7 +278,7 @@ fn damage_in_a_deflated_entry_is_seen() {
 }
 
 #[test]
-fn a_file_is_named_with_the_entry_and_the_byte() {
+fn errors_name_file_entry_and_byte() {
     let mut entries = archive_entries();
     entries[0].1.clear();
     let object = entries.iter_mut().find(|(name, _)| name == "archive/data.pkl").unwrap();
@@ -288,14 +287,14 @@ fn a_file_is_named_with_the_entry_and_the_byte() {
     let message = open(&file, &Limits::default()).unwrap_err().to_string();
     assert_eq!(
         message,
-        "model.pt: archive/data.pkl: byte 2: global `os.system` is refused: do not open this file \
+        "model.pt: archive/data.pkl: byte 2: global `os.system` is refused; do not open this file \
          with Python"
     );
 }
 
-/// `torch.save` of a whole module wraps its class, to tell when its source has changed.
+/// `torch.save` of a whole module wraps its class to detect changes of its source.
 #[test]
-fn classes_of_legacy_modules_are_unwrapped() {
+fn unwraps_classes_of_legacy_modules() {
     let mut object = b"\x80\x02(U\x06moduleq\x00".to_vec();
     object.extend(super::files::global("torch.nn.modules.linear", "Linear"));
     object.extend(b"U\x01fU\x01stQ)\x81}(U\x0b_parameters}U\x08_modules}ub.");
@@ -308,16 +307,16 @@ fn classes_of_legacy_modules_are_unwrapped() {
 }
 
 #[test]
-fn legacy_storages_must_be_those_of_the_object() {
+fn rejects_legacy_storages_that_the_object_lacks() {
     let bytes = legacy_bytes();
-    // The count of the first storage: 6 numbers of 8 bytes.
+    // The count of the first storage: 6 elements of 8 bytes.
     let at = bytes.len() - tensors().iter().map(|(_, it)| it.storage.len() + 8).sum::<usize>();
     let mut other = bytes.clone();
     other[at] = 7;
     let (_, message) = refusal(other);
-    let expected = format!("x: byte {at}: storage of 7 numbers, the object says 48 bytes");
+    let expected = format!("x: byte {at}: storage of 7 elements, but the object states 48 bytes");
     assert!(message.starts_with(&expected), "{message}");
     let mut negative = bytes;
     negative[at..at + 8].fill(0xff);
-    assert!(refusal(negative).1.contains("storage of -1 numbers"));
+    assert!(refusal(negative).1.contains("storage of -1 elements"));
 }

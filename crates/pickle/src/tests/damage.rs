@@ -1,9 +1,9 @@
-//! Files cut short anywhere, and files with random damage: an error or a value, never a panic.
+//! Files cut short at any byte, and files with random damage: an error or a value, never a panic.
 
 use std::time::{Duration, Instant};
 
 use super::files::{archive_bytes, edm_bytes, legacy_bytes, open_bytes, script_bytes};
-use crate::pickle::{Contents, FileBytes, Limits, scan};
+use crate::{Contents, FileBytes, Limits, scan};
 
 fn fixtures() -> [(&'static str, Vec<u8>); 4] {
     [
@@ -63,7 +63,7 @@ impl Draws {
     }
 }
 
-/// Uses everything that can be read lazily.
+/// Reads everything that is read lazily.
 fn read_all(contents: &Contents) -> usize {
     let networks = contents.networks.iter().flat_map(|it| &it.tensors);
     let dicts = contents.state_dicts.iter().flat_map(|it| &it.tensors);
@@ -85,15 +85,15 @@ fn random_damage_never_panics() {
         draws.damage(&mut bytes);
         let start = Instant::now();
         let file = FileBytes::new("x", bytes);
-        if let Ok(contents) = crate::pickle::open(&file, &limits) {
+        if let Ok(contents) = crate::open(&file, &limits) {
             assert_ne!(read_all(&contents), 0);
             read += 1;
         }
-        // What it lists is not known; that it ends is.
+        // The list is arbitrary; the scan must end.
         let _report = scan(&file, &limits);
         longest = longest.max(start.elapsed());
     }
     assert!(longest < Duration::from_secs(5), "one case took {longest:?}");
-    // Damage in the weights themselves is not seen; in the structure it is.
+    // Damage in the weights is not detected; damage in the structure is.
     assert!((CASES / 50..CASES / 2).contains(&read), "{read} of {CASES} were read");
 }

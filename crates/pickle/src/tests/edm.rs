@@ -1,10 +1,10 @@
-//! EDM's own structure, written and read.
+//! Files in EDM's structure, written and read.
 
 use std::sync::Arc;
 
 use super::files::{edm_bytes, edm_file, open_bytes, ramp, refusal};
-use crate::pickle::writer::{ModuleSpec, Pickler, Protocol, TensorSpec, legacy_storage, write_edm};
-use crate::pickle::{Choice, Dtype, Kind, Plain};
+use crate::writer::{ModuleSpec, Pickler, Protocol, TensorSpec, legacy_storage, write_edm};
+use crate::{Choice, Dtype, Kind, Plain};
 
 #[test]
 fn tensors_have_the_names_and_the_order_of_state_dict() {
@@ -42,12 +42,12 @@ fn shared_storages_stay_shared_and_in_the_file() {
     let place = tensors[0].storage().range().expect("a part of the file");
     let expected: Vec<u8> = ramp(6, 1.0).iter().flat_map(|it| it.to_le_bytes()).collect();
     assert_eq!(bytes[place], expected);
-    // A contiguous tensor is read where it stands.
+    // A contiguous tensor is not copied.
     assert!(matches!(tensors[0].bytes().unwrap(), std::borrow::Cow::Borrowed(_)));
 }
 
 #[test]
-fn modules_keep_their_classes_and_arguments_and_lose_their_source() {
+fn keeps_classes_and_arguments_and_drops_sources() {
     let contents = open_bytes(edm_bytes()).unwrap();
     let network = &contents.networks[0];
     let root = network.root();
@@ -80,7 +80,7 @@ fn modules_keep_their_classes_and_arguments_and_lose_their_source() {
 }
 
 #[test]
-fn the_average_is_taken_of_several_networks() {
+fn prefers_the_average_of_several_networks() {
     let mut file = edm_file();
     let net = file.networks[0].1.clone();
     file.networks = ["D", "G", "G_ema"].map(|key| (key.to_owned(), net.clone())).to_vec();
@@ -90,17 +90,17 @@ fn the_average_is_taken_of_several_networks() {
     let (network, choice) = contents.network(Some("D")).unwrap();
     assert_eq!((network.key.as_str(), choice), ("D", Choice::Named));
     let message = contents.network(Some("ema")).unwrap_err().to_string();
-    assert_eq!(message, "x: no network `ema`, there is: `D`, `G`, `G_ema`");
+    assert_eq!(message, "x: no network `ema`; name one of: `D`, `G`, `G_ema`");
 
     file.networks = ["a", "b"].map(|key| (key.to_owned(), net.clone())).to_vec();
     let contents = open_bytes(write_edm(&file).unwrap()).unwrap();
     let message = contents.network(None).unwrap_err().to_string();
-    assert_eq!(message, "x: more than one network, name one of: `a`, `b`");
+    assert_eq!(message, "x: more than one network; name one of: `a`, `b`");
 }
 
-/// 300 kB of weights, so that bytes stand outside of frames.
+/// 300 kB of weights, so that byte strings are outside frames.
 #[test]
-fn large_weights_stand_outside_of_frames() {
+fn writes_large_weights_outside_frames() {
     let weight = ramp(75_000, 0.0);
     let mut file = edm_file();
     file.networks[0].1.parameters =
@@ -109,9 +109,9 @@ fn large_weights_stand_outside_of_frames() {
     assert_eq!(contents.networks[0].tensors[0].to_f32().unwrap(), weight);
 }
 
-/// Protocol 2 has no bytes: storages are text that would be encoded.
+/// Protocol 2 has no bytes: storages are calls that encode text.
 #[test]
-fn storages_of_protocol_2_are_decoded() {
+fn decodes_storages_of_protocol_2() {
     let tensor = TensorSpec::of_f32(&[3], &[1.5, -2.0, 1e30]);
     let mut pickler = Pickler::new(Protocol::Two);
     pickler.dict();
@@ -134,7 +134,7 @@ fn storages_of_protocol_2_are_decoded() {
 }
 
 #[test]
-fn a_view_beyond_its_storage_is_refused_by_name_and_place() {
+fn rejects_a_view_beyond_its_storage() {
     let mut file = edm_file();
     let wide = TensorSpec {
         shape: vec![2, 2],
@@ -146,15 +146,15 @@ fn a_view_beyond_its_storage_is_refused_by_name_and_place() {
     assert!(message.starts_with("x: byte "), "{message}");
     assert!(
         message.ends_with(
-            "tensor `wide`: shape [2, 2] with strides [3, 2] from 0 leads beyond the 5 numbers of \
-             its storage"
+            "tensor `wide`: shape [2, 2] with strides [3, 2] from 0 leads beyond the 5 elements of \
+             its storage; do not use this file"
         ),
         "{message}"
     );
 }
 
 #[test]
-fn a_module_nested_too_deeply_is_refused() {
+fn rejects_deeply_nested_modules() {
     let mut module = ModuleSpec::default();
     for _ in 0..150 {
         module = ModuleSpec { modules: vec![("m".to_owned(), module)], ..ModuleSpec::default() };

@@ -1,4 +1,4 @@
-//! Small files of every kind, for the other tests.
+//! Small files of every kind for the other tests.
 
 use std::io::{Cursor, Write};
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::pickle::writer::{
+use crate::writer::{
     Class, EdmFile, ModuleSpec, StateDictWriter, TensorSpec, legacy_state_dict, write_edm,
 };
-use crate::pickle::{Contents, Dtype, FileBytes, Limits, PickleError, Plain, Result, open};
+use crate::{Contents, Dtype, FileBytes, Limits, PickleError, Plain, Result, open};
 
-/// Opens bytes as a file called `x`, with the usual limits.
+/// Opens bytes as a file called `x`, with the default limits.
 pub(super) fn open_bytes(bytes: Vec<u8>) -> Result<Contents> {
     open(&FileBytes::new("x", bytes), &Limits::default())
 }
@@ -24,7 +24,7 @@ pub(super) fn refusal(bytes: Vec<u8>) -> (PickleError, String) {
     (error, message)
 }
 
-/// Numbers that are different for every tensor.
+/// Consecutive values, different for every tensor.
 pub(super) fn ramp(count: usize, from: f32) -> Vec<f32> {
     (0..count).map(|it| from + it as f32 / 8.0).collect()
 }
@@ -33,7 +33,8 @@ fn persistent(name: &str, init_kwargs: Plain) -> Class {
     Class::Persistent { name: name.to_owned(), init_kwargs }
 }
 
-/// A network with what EDM's have: containers, a missing bias, hidden buffers, a shared storage.
+/// A network with the parts of EDM's networks: containers, a missing bias, hidden buffers, a shared
+/// storage.
 pub(super) fn edm_file() -> EdmFile {
     let named = |name: &str, tensor| (name.to_owned(), tensor);
     let shared = TensorSpec::of_f32(&[2, 3], &ramp(6, 30.0));

@@ -1,13 +1,14 @@
-//! Files made to run something, or to fill memory or time: all are refused soon.
+//! Files made to run code, or to exhaust memory or time. All are rejected quickly.
 
 use std::time::{Duration, Instant};
 
 use super::files::{edm_file, global, open_bytes, program, refusal};
 use super::round_trip::read;
-use crate::pickle::writer::{Pickler, Protocol, write_edm};
-use crate::pickle::{FileBytes, Limits, PickleError, open, parse, scan};
+use crate::machine::parse;
+use crate::writer::{Pickler, Protocol, write_edm};
+use crate::{FileBytes, Limits, PickleError, open, scan};
 
-/// Runs, and fails if it takes long.
+/// Fails if `run` takes long.
 #[track_caller]
 fn soon<T>(run: impl FnOnce() -> T) -> T {
     let start = Instant::now();
@@ -25,7 +26,7 @@ fn assert_limit(bytes: Vec<u8>, what: &str) {
 }
 
 #[test]
-fn code_is_refused_and_not_run() {
+fn rejects_code_without_running_it() {
     let marker = tempfile::tempdir().unwrap();
     let touch = format!("touch {}/ran", marker.path().display());
     let text = |text: &str| [&[0x8c, text.len() as u8][..], text.as_bytes()].concat();
@@ -43,7 +44,7 @@ fn code_is_refused_and_not_run() {
         (program(&[&stack_global("torch", "serialization.load"), b")R"]),                     "torch.serialization.load", 29),
         (program(&[&global("numpy.f2py.crackfortran", "getlincoef"), b")R"]),                 "numpy.f2py.crackfortran.getlincoef", 2),
         (program(&[&global("collections", "OrderedDict.__class__"), b")R"]),                  "collections.OrderedDict.__class__", 2),
-        // A call of what a harmless call gave.
+        // A call of the result of a harmless call.
         (program(&[&global("torch", "Size"), b")R}b", &global("nt", "system"), b")R"]),       "nt.system", 18),
         (program(&[b"}", &text("ema"), &global("a\x1b[31m", "b"), b"s"]),                     "a\\u{1b}[31m.b", 8),
     ];
@@ -52,21 +53,21 @@ fn code_is_refused_and_not_run() {
         assert!(matches!(error, PickleError::Global { .. }), "{message}");
         assert_eq!(
             message,
-            format!("x: byte {at}: global `{name}` is refused: do not open this file with Python")
+            format!("x: byte {at}: global `{name}` is refused; do not open this file with Python")
         );
     }
     assert_eq!(std::fs::read_dir(marker.path()).unwrap().count(), 0, "something was run");
 }
 
 #[test]
-fn calls_of_calls_are_refused() {
+fn rejects_calls_of_calls() {
     let (_, message) = refusal(program(&[&global("torch", "Size"), b")R)R"]));
-    assert!(message.contains("a call of something that is no name"), "{message}");
+    assert!(message.contains("a call of a value that is not a name"), "{message}");
 }
 
-/// The nested storage is read by the same rules as the file around it.
+/// A nested storage is read by the same rules as its file.
 #[test]
-fn code_inside_a_storage_is_refused() {
+fn rejects_code_inside_a_storage() {
     let evil = program(&[&global("os", "system"), b"\x8c\x02id\x85R"]);
     let loaded = [&[b'C', evil.len() as u8], &evil[..]].concat();
     let tensor = program(&[
@@ -84,7 +85,7 @@ fn code_inside_a_storage_is_refused() {
 }
 
 #[test]
-fn deep_nesting_is_refused_and_dropped() {
+fn rejects_and_drops_deep_nesting() {
     // Tuples in tuples, lists in lists, open marks.
     assert_limit(program(&[b")", &b"\x85".repeat(1_000_000)]), "levels of nesting");
     assert_limit(
@@ -95,15 +96,15 @@ fn deep_nesting_is_refused_and_dropped() {
     assert_limit(program(&[&b"(".repeat(1_000_000)]), "open marks");
 }
 
-/// Each list is put into the next before it gets anything itself, so that no depth is seen.
+/// Each list is put into the next while it is empty, so the interpreter measures no depth.
 #[test]
-fn depth_that_grows_from_below_is_refused_by_who_walks_it() {
+fn conversion_rejects_depth_that_grows_from_below() {
     let mut chain = b"\x80\x04]q\x00".to_vec();
     for _ in 0..2000 {
-        // A new list, appended to the last one of the chain, which it then replaces in the memo.
+        // A new list is appended to the last one of the chain and replaces it in the memo.
         chain.extend(b"h\x00]q\x00a0");
     }
-    // The first list has been lost from the stack: the chain hangs from memo entry 1.
+    // The first list is no longer on the stack; memo entry 1 holds the chain.
     let mut rooted = b"\x80\x04]q\x01q\x00".to_vec();
     rooted.extend(&chain[5..]);
     rooted.extend(b"h\x01.");
@@ -126,14 +127,14 @@ fn cycles_are_harmless() {
         let error = soon(|| read(bytes)).unwrap_err();
         assert!(matches!(error, PickleError::Limit { .. }), "{error}");
     }
-    // At the top of a file, where state dicts and networks are looked for.
+    // In the outermost dictionary, where state dicts and networks are searched.
     let bytes = program(&[b"}q\x00U\x01ah\x00s"]);
     let (error, _) = soon(|| refusal(bytes));
     assert!(matches!(error, PickleError::Limit { .. }), "{error}");
 }
 
 #[test]
-fn a_module_inside_itself_is_refused() {
+fn rejects_a_module_inside_itself() {
     // An object of `ModuleDict` whose modules hold the object.
     let bytes = program(&[
         &global("torch.nn.modules.container", "ModuleDict"),
@@ -150,9 +151,9 @@ fn references_do_not_multiply() {
         bytes.extend([b'0', b']', b'q', level, b'(', b'h', level - 1, b'h', level - 1, b'e']);
     }
     bytes.extend(b"s.");
-    assert_limit(bytes, "steps of looking through it");
+    assert_limit(bytes, "steps of interpretation");
 
-    // The same of modules.
+    // The same for modules.
     let mut bytes = b"\x80\x04".to_vec();
     bytes.extend(global("torch.nn.modules.container", "ModuleDict"));
     bytes.extend(b"q\xff0");
@@ -166,10 +167,10 @@ fn references_do_not_multiply() {
         bytes.extend(b"ub");
     }
     bytes.push(b'.');
-    assert_limit(bytes, "steps of looking through it");
+    assert_limit(bytes, "steps of interpretation");
 }
 
-/// One large dictionary is the state of very many objects, and is searched for each.
+/// One large dictionary is the state of many objects, and is searched for each.
 #[test]
 fn searches_do_not_multiply() {
     let mut bytes = b"\x80\x04}q\x00(".to_vec();
@@ -186,7 +187,7 @@ fn searches_do_not_multiply() {
         bytes.extend(b"h\x01)\x81h\x00b");
     }
     bytes.extend(b"u.");
-    assert_limit(bytes, "steps of looking through it");
+    assert_limit(bytes, "steps of interpretation");
 }
 
 #[test]
@@ -201,7 +202,7 @@ fn sizes_beyond_the_file_allocate_nothing() {
     let (_, message) = refusal(program(&[b"\x8b\xff\xff\xff\xff", &[1; 100]]));
     assert!(message.contains("an integer of 4294967295 bytes, at most 16"), "{message}");
     let (_, message) = refusal(program(&[b"L", &b"9".repeat(1_000_000), b"L\n"]));
-    assert!(message.contains("text that is no integer"), "{message}");
+    assert!(message.contains("text that is not an integer"), "{message}");
 }
 
 #[test]
@@ -211,17 +212,17 @@ fn a_huge_memo_index_allocates_nothing() {
     }
     assert_limit(program(&[b"Np2147483648\n"]), "memo entries");
     let (_, message) = refusal(program(&[b"Np99999999999999999999999\n"]));
-    assert!(message.contains("a memo index that is no number"), "{message}");
+    assert!(message.contains("a memo index that is not a number"), "{message}");
 }
 
 #[test]
-fn numbers_of_opcodes_and_bytes_are_bounded() {
+fn opcodes_and_bytes_are_bounded() {
     let limits = Limits { opcodes: 1000, ..Limits::default() };
     let file = FileBytes::new("x", program(&[&b"N0".repeat(1000)]));
     let message = open(&file, &limits).unwrap_err().to_string();
     assert_eq!(
         message,
-        "x: byte 1001: more than 1000 opcodes: if you trust the file, raise the limit"
+        "x: byte 1001: more than 1000 opcodes; if you trust the file, raise the limit"
     );
     // Each byte of the file makes a value of tens of bytes.
     assert_limit(program(&[&b"]".repeat(8_000_000)]), "bytes of values");
@@ -229,7 +230,7 @@ fn numbers_of_opcodes_and_bytes_are_bounded() {
     assert!(matches!(error, PickleError::Limit { .. }), "{error}");
 }
 
-/// Ten thousand objects say that their class is defined by the same 32 megabytes.
+/// Ten thousand objects have the same source of 32 megabytes.
 #[test]
 fn one_source_of_many_objects_is_hashed_once() {
     let text = |text: &[u8]| [&b"X"[..], &(text.len() as u32).to_le_bytes(), text].concat();
@@ -250,7 +251,7 @@ fn one_source_of_many_objects_is_hashed_once() {
     assert_eq!(soon(|| scan(&file, &Limits::default())).unwrap().sources.len(), 1);
 }
 
-/// A name of a megabyte, referred to as the name of each of ten thousand modules in a chain.
+/// A name of a megabyte is the name of each of ten thousand modules in a chain.
 #[test]
 fn names_do_not_multiply() {
     let mut bytes = b"\x80\x04".to_vec();
@@ -264,10 +265,10 @@ fn names_do_not_multiply() {
     bytes.extend(b"h\x00)\x81}(U\x0b_parameters}U\x08_modules}ub");
     bytes.extend(b"sub".repeat(70));
     bytes.push(b'.');
-    assert_limit(bytes, "steps of looking through it");
+    assert_limit(bytes, "steps of interpretation");
 }
 
-/// The same name of a value of each of ten thousand modules, which share their state.
+/// The same name is an attribute of ten thousand modules that share their state.
 #[test]
 fn names_of_values_do_not_multiply() {
     let mut bytes = b"\x80\x04".to_vec();
@@ -280,11 +281,11 @@ fn names_of_values_do_not_multiply() {
         bytes.extend(b"\x00)\x81h\x01b");
     }
     bytes.extend(b"uub.");
-    assert_limit(bytes, "steps of looking through it");
+    assert_limit(bytes, "steps of interpretation");
 }
 
 #[test]
-fn long_keys_of_storages_are_refused() {
+fn rejects_long_keys_of_storages() {
     let key = [&b"X\xe8\x03\0\0"[..], &[b'k'; 1000]].concat();
     let storage =
         [b"(U\x07storage", &global("torch", "FloatStorage")[..], &key, b"U\x03cpuK\x01tQ"];
@@ -300,14 +301,14 @@ fn long_keys_of_storages_are_refused() {
 }
 
 #[test]
-fn a_message_repeats_little_of_a_file() {
+fn messages_quote_little_of_a_file() {
     let name = "n".repeat(1_000_000);
     let (_, message) = refusal(program(&[&global("os", &name)]));
     assert!(message.len() < 300, "{} bytes", message.len());
 }
 
 #[test]
-fn a_tensor_named_twice_is_refused() {
+fn rejects_a_tensor_named_twice() {
     let mut file = edm_file();
     let weight = file.networks[0].1.modules[0].1.modules[0].1.parameters[0].clone();
     file.networks[0].1.parameters = vec![weight.clone(), weight];
@@ -318,11 +319,7 @@ fn a_tensor_named_twice_is_refused() {
 #[test]
 fn views_of_one_storage_do_not_multiply() {
     let mut pickler = Pickler::new(Protocol::Four);
-    let tensor = crate::pickle::writer::TensorSpec::new(
-        crate::pickle::Dtype::U8,
-        &[1 << 20],
-        vec![0; 1 << 20],
-    );
+    let tensor = crate::writer::TensorSpec::new(crate::Dtype::U8, &[1 << 20], vec![0; 1 << 20]);
     let mut storage = None;
     pickler.dict();
     pickler
@@ -333,7 +330,7 @@ fn views_of_one_storage_do_not_multiply() {
                     pickler.get(index);
                     return Ok(());
                 }
-                let bytes = crate::pickle::writer::legacy_storage(tensor.dtype, &tensor.storage)?;
+                let bytes = crate::writer::legacy_storage(tensor.dtype, &tensor.storage)?;
                 pickler.call(("torch.storage", "_load_from_bytes"), 1, |pickler| {
                     pickler.bytes(&bytes);
                     Ok(())
@@ -347,7 +344,7 @@ fn views_of_one_storage_do_not_multiply() {
 }
 
 #[test]
-fn files_of_other_kinds_are_named() {
+fn names_other_kinds_of_files() {
     #[rustfmt::skip]
     let table: [(&[u8], &str); 6] = [
         (b"",                                   "an empty file"),
@@ -360,7 +357,7 @@ fn files_of_other_kinds_are_named() {
     for (bytes, found) in table {
         let (_, message) = refusal(bytes.to_vec());
         let expected =
-            format!("x: byte 0: {found}: give a pickle or PyTorch file (.pkl, .pt, .pth)");
+            format!("x: byte 0: {found}; give a pickle or PyTorch file (.pkl, .pt, .pth)");
         assert_eq!(message, expected);
     }
     assert!(open_bytes(b"\x80\x04N.".to_vec()).unwrap().networks.is_empty());

@@ -1,8 +1,8 @@
-//! Each opcode by itself.
+//! Each opcode in isolation.
 
 use super::files::{global, program, refusal};
 use super::round_trip::read;
-use crate::pickle::PickleError;
+use crate::PickleError;
 
 #[test]
 fn values_of_every_protocol_are_read() {
@@ -64,7 +64,7 @@ fn memo_entries_of_every_form_are_found() {
         (b"K\x01q\x070h\x07.",                            "1"),
         (b"K\x01r\x07\0\0\x000j\x07\0\0\0.",              "1"),
         (b"K\x01\x94K\x02\x9400h\x01.",                   "2"),
-        // An entry that is written again is not a new one.
+        // A rewritten entry is not a new one.
         (b"K\x01q\x00K\x02q\x00K\x03\x94000h\x01.",       "3"),
         (b"K\x01\x94K\x02q\x00h\x00\x86.",                "(2, 2)"),
     ];
@@ -109,9 +109,9 @@ fn numbers_and_sets_of_libraries_are_plain() {
     assert!(matches!(error, PickleError::BigEndian { .. }), "{error}");
 }
 
-/// What is wrong, at which byte.
+/// Every fault is reported with its byte.
 #[test]
-fn nonsense_is_told_with_its_place() {
+fn reports_invalid_opcodes_with_their_byte() {
     #[rustfmt::skip]
     let table: [(&[u8], usize, &str); 20] = [
         (b"}\x80\x06N.",            1, "protocol 6, at most 5"),
@@ -119,32 +119,32 @@ fn nonsense_is_told_with_its_place() {
         (b"\x80\x04(.",             3, "the stack is empty"),
         (b"\x80\x04t.",             2, "no mark on the stack"),
         (b"\x80\x04NK\x01s.",       5, "the stack is empty"),
-        (b"\x80\x04NNNs.",          5, "entries for something that is no dictionary"),
+        (b"\x80\x04NNNs.",          5, "entries for a value that is not a dictionary"),
         (b"\x80\x04}(Nu.",          5, "a key without a value"),
-        (b"\x80\x04NNa.",           4, "items for something that is no list"),
-        (b"\x80\x04N(N\x90.",       5, "items for something that is no set"),
+        (b"\x80\x04NNa.",           4, "items for a value that is not a list"),
+        (b"\x80\x04N(N\x90.",       5, "items for a value that is not a set"),
         (b"\x80\x04h\x05.",         2, "no memo entry 5"),
-        (b"\x80\x04NNb.",           4, "a state for something that is no object"),
-        (b"\x80\x04N)R.",           4, "a call of something that is no name"),
+        (b"\x80\x04NNb.",           4, "a state for a value that is not an object"),
+        (b"\x80\x04N)R.",           4, "a call of a value that is not a name"),
         (b"\x80\x04\x8c\x01\xff.",  2, "text that is not UTF-8"),
-        (b"\x80\x04N\x8c\x00\x93.", 5, "a global whose name is no text"),
-        (b"\x80\x04I1x\n.",         2, "text that is no integer"),
-        (b"\x80\x04Fx\n.",          2, "text that is no number"),
+        (b"\x80\x04N\x8c\x00\x93.", 5, "a global whose name is not text"),
+        (b"\x80\x04I1x\n.",         2, "text that is not an integer"),
+        (b"\x80\x04Fx\n.",          2, "text that is not a number"),
         (b"\x80\x04Sx\n.",          2, "text without quotes"),
         (b"\x80\x04V\\u00g0\n.",    2, "a broken escape in text"),
-        (b"\x80\x04gx\n.",          2, "a memo index that is no number"),
-        (b"\x80\x04ctorch\nSize\nNR.", 15, "a call whose arguments are no tuple"),
+        (b"\x80\x04gx\n.",          2, "a memo index that is not a number"),
+        (b"\x80\x04ctorch\nSize\nNR.", 15, "a call whose arguments are not a tuple"),
     ];
     for (bytes, at, reason) in table {
         let (_, message) = refusal(bytes.to_vec());
         let expected =
-            format!("x: byte {at}: {reason}: the file is damaged or hostile, fetch it again");
+            format!("x: byte {at}: {reason}; the file is damaged or hostile, fetch it again");
         assert_eq!(message, expected, "{bytes:02x?}");
     }
 }
 
 #[test]
-fn what_is_cut_short_is_named() {
+fn names_values_that_are_cut_short() {
     #[rustfmt::skip]
     let table: [(&[u8], &str); 6] = [
         (b"\x80\x04N",                          "byte 3: cut short inside a pickle, which has no end mark"),
@@ -156,12 +156,12 @@ fn what_is_cut_short_is_named() {
     ];
     for (bytes, expected) in table {
         let (_, message) = refusal(bytes.to_vec());
-        assert_eq!(message, format!("x: {expected}: fetch the file again"), "{bytes:02x?}");
+        assert_eq!(message, format!("x: {expected}; fetch the file again"), "{bytes:02x?}");
     }
 }
 
 #[test]
-fn opcodes_that_no_network_needs_are_refused_by_name() {
+fn rejects_unneeded_opcodes_by_name() {
     #[rustfmt::skip]
     let table: [(&[u8], &str); 7] = [
         (b"(ios\nsystem\n",  "INST"),
@@ -170,7 +170,7 @@ fn opcodes_that_no_network_needs_are_refused_by_name() {
         (b"\x84\x01\0\0\0",  "EXT4"),
         (b"\x97",            "NEXT_BUFFER"),
         (b"\x98",            "READONLY_BUFFER"),
-        (b"\xff",            "0xff (no opcode)"),
+        (b"\xff",            "0xff (not an opcode)"),
     ];
     for (bytes, name) in table {
         let at = if bytes[0] == b'(' {
@@ -180,7 +180,7 @@ fn opcodes_that_no_network_needs_are_refused_by_name() {
         };
         let (_, message) = refusal(program(&[bytes]));
         let expected =
-            format!("x: byte {at}: opcode {name} is refused: do not open this file with Python");
+            format!("x: byte {at}: opcode {name} is refused; do not open this file with Python");
         assert_eq!(message, expected);
     }
 }

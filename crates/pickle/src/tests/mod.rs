@@ -1,4 +1,4 @@
-//! Files of every kind read back as they were written, and hostile ones are refused.
+//! Round trips of files of every kind, and refusal of hostile files.
 
 mod archives;
 mod damage;

@@ -1,17 +1,18 @@
-//! Any plain value that is written is read back the same.
+//! Plain values and tensors are read back as they were written.
 
 use std::io::Cursor;
 
 use proptest::prelude::*;
 
 use super::files::open_bytes;
-use crate::pickle::to_plain::to_plain;
-use crate::pickle::walk::Walk;
-use crate::pickle::writer::{
+use crate::machine::parse;
+use crate::to_plain::to_plain;
+use crate::walk::Walk;
+use crate::writer::{
     EdmFile, ModuleSpec, Pickler, Protocol, StateDictWriter, TensorSpec, legacy_state_dict,
     write_edm,
 };
-use crate::pickle::{Dtype, Limits, Plain, parse};
+use crate::{Dtype, Limits, Plain};
 
 fn written(value: &Plain, protocol: Protocol) -> Vec<u8> {
     let mut pickler = Pickler::new(protocol);
@@ -19,7 +20,7 @@ fn written(value: &Plain, protocol: Protocol) -> Vec<u8> {
     pickler.finish()
 }
 
-pub(super) fn read(bytes: &[u8]) -> crate::pickle::Result<Plain> {
+pub(super) fn read(bytes: &[u8]) -> crate::Result<Plain> {
     let limits = Limits::default();
     let document = parse("x", bytes, 0..bytes.len(), &limits)?;
     to_plain(&Walk::new("x", &document, bytes, &limits), document.root)
@@ -66,7 +67,7 @@ proptest! {
     }
 }
 
-/// Names, types and shapes; the bytes are a function of the place in the list.
+/// Names, types and shapes. The bytes depend on the position in the list.
 fn state_dicts() -> impl Strategy<Value = Vec<(String, TensorSpec)>> {
     let dtypes = prop::sample::select(Dtype::ALL.to_vec());
     let shapes = prop::collection::vec(0usize..5, 0..4);
@@ -133,7 +134,7 @@ fn large_containers_and_long_frames_come_back() {
     }
 }
 
-/// What Python prints for the same values.
+/// The expected texts are what Python prints for the same values.
 #[test]
 fn values_are_printed_as_in_python() {
     let value = Plain::dict([
@@ -149,7 +150,7 @@ fn values_are_printed_as_in_python() {
 }
 
 #[test]
-fn plain_values_are_looked_into() {
+fn accesses_parts_of_plain_values() {
     let inner = Plain::dict([("n", Plain::from(3)), ("x", Plain::from(0.5))]);
     let value = Plain::dict([("k", Plain::from(1)), ("k", Plain::from(2)), ("inner", inner)]);
     assert_eq!(value.get("k").unwrap().as_i64(), Some(2), "the later of two entries");
@@ -160,7 +161,7 @@ fn plain_values_are_looked_into() {
 }
 
 #[test]
-fn other_entries_at_the_top_are_values() {
+fn reads_other_outermost_entries_as_values() {
     let value = Plain::dict([
         ("lr", Plain::from(1e-3)),
         ("betas", Plain::tuple([0.9, 0.99].map(Plain::from))),

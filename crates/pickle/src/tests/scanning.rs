@@ -1,9 +1,9 @@
-//! What Python's loader would do, listed without doing it.
+//! Listing of the names and sources that Python's loader would use.
 
 use super::files::{
     archive_bytes, edm_bytes, edm_file, global, legacy_bytes, program, script_bytes,
 };
-use crate::pickle::{FileBytes, Limits, Report, scan};
+use crate::{FileBytes, Limits, Report, scan};
 
 fn report(bytes: Vec<u8>) -> Report {
     scan(&FileBytes::new("x", bytes), &Limits::default()).unwrap()
@@ -14,7 +14,7 @@ fn names(report: &Report) -> Vec<(&str, usize, usize, bool)> {
 }
 
 #[test]
-fn names_of_a_network_are_listed_with_their_counts() {
+fn lists_names_of_a_network_with_counts() {
     let report = report(edm_bytes());
     assert_eq!(
         names(&report),
@@ -39,7 +39,7 @@ fn names_of_a_network_are_listed_with_their_counts() {
 }
 
 #[test]
-fn forbidden_names_are_listed_to_the_end() {
+fn lists_forbidden_names_to_the_end() {
     let bytes = program(&[
         b"(ios\nsystem\n0(",
         &global("builtins", "eval"),
@@ -66,7 +66,7 @@ fn forbidden_names_are_listed_to_the_end() {
 }
 
 #[test]
-fn pickles_inside_pickles_are_listed() {
+fn lists_nested_pickles() {
     let evil = program(&[&global("os", "system"), b"\x8c\x02id\x85R"]);
     let bytes = [b'C', evil.len() as u8];
     let outer = program(&[&global("pickle", "loads"), &bytes, &evil, b"\x85R"]);
@@ -76,7 +76,7 @@ fn pickles_inside_pickles_are_listed() {
 }
 
 #[test]
-fn a_broken_file_is_listed_up_to_there() {
+fn lists_a_damaged_file_up_to_the_damage() {
     let mut bytes = program(&[&global("os", "system"), b"N"]);
     bytes.pop();
     let report = report(bytes);
@@ -86,7 +86,7 @@ fn a_broken_file_is_listed_up_to_there() {
 }
 
 #[test]
-fn files_of_pytorch_are_listed() {
+fn lists_files_of_pytorch() {
     for bytes in [legacy_bytes(), archive_bytes()] {
         let report = report(bytes);
         assert!(report.is_allowed() && !report.runs_own_code());

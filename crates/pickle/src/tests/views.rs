@@ -1,10 +1,10 @@
 //! Tensors as views of storages.
 
 use super::files::{legacy_bytes, open_bytes, refusal, script_bytes, tensors};
-use crate::pickle::writer::{TensorSpec, legacy_state_dict};
-use crate::pickle::{Contents, Dtype, StoredTensor};
+use crate::writer::{TensorSpec, legacy_state_dict};
+use crate::{Contents, Dtype, StoredTensor};
 
-fn one(tensor: TensorSpec) -> crate::pickle::Result<StoredTensor> {
+fn one(tensor: TensorSpec) -> crate::Result<StoredTensor> {
     let bytes = legacy_state_dict(&[("w".to_owned(), tensor)]).unwrap();
     let Contents { mut state_dicts, .. } = open_bytes(bytes)?;
     Ok(state_dicts.remove(0).tensors.remove(0))
@@ -31,7 +31,7 @@ fn views_are_gathered_in_order() {
         view(&[3, 1, 2], &[8, 1 << 40, 1], 2),
         view(&[], &[], 7),
         view(&[0, 5], &[5, 1], 0),
-        // Overlapping, yet inside: six elements of five numbers.
+        // Overlapping but inside: six elements of a storage of five.
         view(&[3, 2], &[1, 1], 0),
         view(&[4], &[0], 3),
     ];
@@ -54,7 +54,7 @@ fn views_are_gathered_in_order() {
 }
 
 #[test]
-fn contiguous_tensors_are_told() {
+fn detects_contiguous_tensors() {
     #[rustfmt::skip]
     let table = [
         (view(&[2, 3, 4], &[12, 4, 1], 0),  true),
@@ -69,19 +69,19 @@ fn contiguous_tensors_are_told() {
 }
 
 #[test]
-fn views_beyond_their_storage_are_refused() {
+fn rejects_views_beyond_their_storage() {
     #[rustfmt::skip]
     let table = [
-        (view(&[25], &[1], 0),                    "shape [25] needs more than the 24 numbers of its storage"),
-        (view(&[24], &[1], 1),                    "leads beyond the 24 numbers of its storage"),
-        (view(&[2, 2], &[23, 1], 0),              "leads beyond the 24 numbers of its storage"),
-        (view(&[2, 2], &[1 << 62, 1], 0),         "leads beyond the 24 numbers of its storage"),
-        (view(&[4, 4], &[1 << 62, 1 << 62], 0),   "leads beyond the 24 numbers of its storage"),
-        (view(&[1], &[1], usize::MAX >> 1),       "leads beyond the 24 numbers of its storage"),
-        // Strides of 0 would make any number of elements out of one.
-        (view(&[1 << 40], &[0], 0),               "needs more than the 24 numbers of its storage"),
+        (view(&[25], &[1], 0),                    "shape [25] needs more than the 24 elements of its storage"),
+        (view(&[24], &[1], 1),                    "leads beyond the 24 elements of its storage"),
+        (view(&[2, 2], &[23, 1], 0),              "leads beyond the 24 elements of its storage"),
+        (view(&[2, 2], &[1 << 62, 1], 0),         "leads beyond the 24 elements of its storage"),
+        (view(&[4, 4], &[1 << 62, 1 << 62], 0),   "leads beyond the 24 elements of its storage"),
+        (view(&[1], &[1], usize::MAX >> 1),       "leads beyond the 24 elements of its storage"),
+        // With strides of 0, one element could be read any number of times.
+        (view(&[1 << 40], &[0], 0),               "needs more than the 24 elements of its storage"),
         (view(&[1 << 40, 1 << 40], &[0, 0], 0),   "is larger than memory"),
-        (view(&[2, 3], &[1], 0),                  "2 axes, at most 64, and 1 strides"),
+        (view(&[2, 3], &[1], 0),                  "2 axes (at most 64) and 1 strides"),
     ];
     for (tensor, expected) in table {
         let message = one(tensor.clone()).unwrap_err().to_string();
@@ -91,18 +91,18 @@ fn views_beyond_their_storage_are_refused() {
 }
 
 #[test]
-fn negative_sizes_are_refused() {
+fn rejects_negative_sizes() {
     let bytes = legacy_state_dict(&[("w".to_owned(), view(&[0x7f], &[1], 0))]).unwrap();
     // BININT1 127 becomes the two bytes of an integer that is -1.
     let at = bytes.windows(2).position(|it| it == b"K\x7f").unwrap();
     let mut negative = bytes.clone();
     negative.splice(at..at + 2, *b"\x8a\x01\xff");
     let (_, message) = refusal(negative);
-    assert!(message.contains("a shape, stride or offset that is no small number"), "{message}");
+    assert!(message.contains("a shape, stride or offset is not a small number"), "{message}");
 }
 
 #[test]
-fn numbers_of_every_type_are_read() {
+fn reads_elements_of_every_type() {
     let contents = open_bytes(legacy_bytes()).unwrap();
     let (dict, _) = contents.state_dict(None).unwrap();
     for (read, (name, written)) in dict.tensors.iter().zip(tensors()) {
@@ -135,7 +135,7 @@ fn numbers_of_every_type_are_read() {
 }
 
 #[test]
-fn storages_of_other_numbers_are_refused_by_name() {
+fn rejects_other_element_types_by_name() {
     let bytes = legacy_state_dict(&[("w".to_owned(), view(&[2], &[1], 0))]).unwrap();
     let name = b"FloatStorage";
     let at = bytes.windows(name.len()).position(|it| it == name).unwrap();
@@ -143,13 +143,13 @@ fn storages_of_other_numbers_are_refused_by_name() {
     other.splice(at..at + name.len(), *b"CharStorage");
     let (_, message) = refusal(other);
     let expected =
-        "a CharStorage is not read here: save the weights again as float32 with torch.save";
+        "a CharStorage is not supported; save the weights again as float32 with torch.save";
     assert!(message.ends_with(expected), "{message}");
     assert!(message.starts_with("x: byte "), "{message}");
 }
 
 #[test]
-fn raw_storages_are_viewed_as_tensors() {
+fn views_raw_storages_as_tensors() {
     let contents = open_bytes(script_bytes()).unwrap();
     let storage = &contents.storages[1].storage;
     let tensor = StoredTensor::over(storage, "w".to_owned(), Dtype::F32, &[1, 2]).unwrap();

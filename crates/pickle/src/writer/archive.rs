@@ -10,15 +10,15 @@ use super::super::error::{PickleError, Result};
 use super::tensor::{TensorSpec, check_bytes, storage_id};
 use super::{Pickler, Protocol};
 
-/// PyTorch aligns storages to this, so that they can be mapped into memory.
+/// Alignment of storages in bytes, as in PyTorch, for memory maps.
 const ALIGNMENT: u16 = 64;
 
-/// The folder of all entries.
+/// Folder of all entries.
 const FOLDER: &str = "archive";
 
-/// Writes a state dict that `torch.load(path, weights_only=True)` reads, one tensor at a time.
+/// Writer of a state dict for `torch.load(path, weights_only=True)`, one tensor at a time.
 ///
-/// Only what the object says about each tensor is kept in memory.
+/// Keeps only the descriptions of the tensors in memory.
 pub struct StateDictWriter<W: Write + Seek> {
     file: String,
     zip: ZipWriter<W>,
@@ -26,23 +26,23 @@ pub struct StateDictWriter<W: Write + Seek> {
 }
 
 impl<W: Write> StateDictWriter<StreamWriter<W>> {
-    /// Starts a file that is written from front to back, such as one that is then renamed.
+    /// Starts a file on an output that cannot seek.
     pub fn streaming(out: W, file: &str) -> Self {
         Self { file: file.to_owned(), zip: ZipWriter::new_stream(out), tensors: Vec::new() }
     }
 }
 
 impl<W: Write + Seek> StateDictWriter<W> {
-    /// Starts a file; `file` is what errors call it.
+    /// Starts a file; errors call it `file`.
     pub fn new(out: W, file: &str) -> Self {
         Self { file: file.to_owned(), zip: ZipWriter::new(out), tensors: Vec::new() }
     }
 
-    /// Writes a tensor, its elements last axis fastest and little-endian.
+    /// Writes a tensor from its little-endian elements in row-major order.
     ///
     /// # Errors
     ///
-    /// If the shape has another number of bytes, or the disk fails.
+    /// If the number of bytes does not match the shape, or the output fails.
     pub fn tensor(
         &mut self,
         name: &str,
@@ -61,7 +61,7 @@ impl<W: Write + Seek> StateDictWriter<W> {
     ///
     /// # Errors
     ///
-    /// If the disk fails.
+    /// If the output fails.
     pub fn finish(mut self) -> Result<W> {
         let mut object = Pickler::new(Protocol::Two);
         object.ordered_dict();
@@ -74,7 +74,7 @@ impl<W: Write + Seek> StateDictWriter<W> {
         })?;
         self.entry("data.pkl", &object.finish())?;
         self.entry("byteorder", b"little")?;
-        // The version of the format that has no features beyond these.
+        // The lowest version of the format with all features used here.
         self.entry("version", b"3\n")?;
         let file = self.file;
         self.zip.finish().map_err(|error| PickleError::Io { file, source: error.into() })

@@ -1,4 +1,4 @@
-//! Networks as EDM pickles them.
+//! Files in the structure of EDM's pickles.
 
 use std::collections::HashMap;
 
@@ -8,17 +8,17 @@ use super::legacy::legacy_storage;
 use super::tensor::TensorSpec;
 use super::{Pickler, Protocol};
 
-/// The version of EDM's way of pickling classes.
+/// Version of EDM's persistence format.
 const VERSION: i128 = 6;
 
-/// What a module's dictionary starts with.
+/// First keys of a module's dictionary.
 const STATE: [&str; 5] =
     ["training", "_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"];
 
-/// A file of EDM's structure.
+/// Content of a file.
 #[derive(Clone, Debug, Default)]
 pub struct EdmFile {
-    /// The Python text that each object says its class is defined by.
+    /// Python source that defines the classes of all objects.
     pub module_src: String,
     /// Networks by key, such as `ema`.
     pub networks: Vec<(String, ModuleSpec)>,
@@ -30,38 +30,38 @@ pub struct EdmFile {
     pub values: Vec<(String, Plain)>,
 }
 
-/// A module to write; `Default` is an empty one of no class.
+/// Module to write. The default is an empty `ModuleDict`.
 #[derive(Clone, Debug, Default)]
 pub struct ModuleSpec {
-    /// What it is an instance of.
+    /// Class of the module.
     pub class: Class,
-    /// Parameters by name; none for one that the module was made without.
+    /// Parameters by name; `None` for an absent one, such as the bias of a layer without bias.
     pub parameters: Vec<(String, Option<TensorSpec>)>,
     /// Buffers by name.
     pub buffers: Vec<(String, Option<TensorSpec>)>,
     /// Names of buffers that `state_dict()` leaves out.
     pub hidden_buffers: Vec<String>,
-    /// Modules inside it, by name.
+    /// Child modules by name.
     pub modules: Vec<(String, ModuleSpec)>,
-    /// Its other values, by name.
+    /// Other attributes by name.
     pub attributes: Vec<(String, Plain)>,
 }
 
-/// What a module is an instance of.
+/// Class of a module.
 #[derive(Clone, Debug)]
 pub enum Class {
-    /// A class whose Python text is in the file.
+    /// A class whose Python source is in the file.
     Persistent {
-        /// Its name.
+        /// Name of the class.
         name: String,
-        /// Arguments that the module was made with, a dictionary.
+        /// Named constructor arguments, a dictionary.
         init_kwargs: Plain,
     },
-    /// A class of PyTorch's own.
+    /// A class of PyTorch.
     Torch {
-        /// Its module, such as `torch.nn.modules.container`.
+        /// Python module of the class, such as `torch.nn.modules.container`.
         module: &'static str,
-        /// Its name.
+        /// Name of the class.
         name: &'static str,
     },
 }
@@ -73,8 +73,8 @@ impl Default for Class {
 }
 
 impl ModuleSpec {
-    /// A network of this class with parameters whose names say where they are: `model.conv.weight` is
-    /// parameter `weight` of module `conv` of module `model`.
+    /// A network of this class with the modules that the names of its parameters imply:
+    /// `model.conv.weight` is parameter `weight` of module `conv` of module `model`.
     pub fn of_tensors(
         class: Class,
         tensors: impl IntoIterator<Item = (String, TensorSpec)>,
@@ -97,11 +97,11 @@ impl ModuleSpec {
     }
 }
 
-/// The bytes of the file: a pickle of protocol 4 by itself.
+/// Writes a file: a single pickle of protocol 4.
 ///
 /// # Errors
 ///
-/// If a value is not plain, or a storage ends inside a number.
+/// If a value is not plain, or a storage ends inside an element.
 pub fn write_edm(file: &EdmFile) -> Result<Vec<u8>> {
     let mut pickler = Pickler::new(Protocol::Four);
     let mut shared = Shared { source: &file.module_src, storages: HashMap::new() };
@@ -134,7 +134,7 @@ pub fn write_edm(file: &EdmFile) -> Result<Vec<u8>> {
     Ok(pickler.finish())
 }
 
-/// What objects of one file have in common.
+/// State shared by the objects of one file.
 struct Shared<'f> {
     source: &'f str,
     /// Memo numbers of storages by the address of their bytes.
@@ -142,7 +142,7 @@ struct Shared<'f> {
 }
 
 impl Shared<'_> {
-    /// An object whose class is in the file; `state` writes its state.
+    /// Writes an object whose class is in the file; `state` writes its state.
     fn persistent(
         &mut self,
         pickler: &mut Pickler,
@@ -180,7 +180,7 @@ impl Shared<'_> {
         }
     }
 
-    /// A module's dictionary.
+    /// Writes the dictionary of a module.
     fn state(&mut self, pickler: &mut Pickler, module: &ModuleSpec) -> Result<()> {
         let mut plain = module.attributes.clone();
         if let Class::Persistent { init_kwargs, .. } = &module.class {

@@ -1,4 +1,4 @@
-//! Legacy files of PyTorch.
+//! Legacy files of `torch.save`.
 
 use std::sync::Arc;
 
@@ -9,22 +9,23 @@ use super::super::plain::Plain;
 use super::tensor::{TensorSpec, legacy_storage_id};
 use super::{Pickler, Protocol};
 
-/// A storage by itself, as EDM's pickles hold each.
+/// Writes a single storage, as in EDM's pickles.
 ///
 /// # Errors
 ///
-/// If the last number is cut short.
+/// If the last element is incomplete.
 pub fn legacy_storage(dtype: Dtype, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut object = Pickler::new(Protocol::Two);
     legacy_storage_id(&mut object, dtype, "0", bytes.len())?;
     file(object.finish(), &[(dtype, bytes)])
 }
 
-/// A state dict, for `torch.load` of any version; tensors of one storage share it in the file.
+/// Writes a state dict for `torch.load` of any version. Tensors of one storage share it in the
+/// file.
 ///
 /// # Errors
 ///
-/// If the last number of a storage is cut short.
+/// If the last element of a storage is incomplete.
 pub fn legacy_state_dict(tensors: &[(String, TensorSpec)]) -> Result<Vec<u8>> {
     let mut storages: Vec<(Dtype, &Arc<[u8]>)> = Vec::new();
     let keys: Vec<usize> = tensors
@@ -52,7 +53,7 @@ pub fn legacy_state_dict(tensors: &[(String, TensorSpec)]) -> Result<Vec<u8>> {
     file(object.finish(), &storages)
 }
 
-/// The five pickles and the storages, whose keys are their numbers.
+/// Writes the five pickles and the storages, whose keys are their numbers.
 fn file(object: Vec<u8>, storages: &[(Dtype, &[u8])]) -> Result<Vec<u8>> {
     let whole = |value: Plain| -> Result<Vec<u8>> {
         let mut pickler = Pickler::new(Protocol::Two);
@@ -77,7 +78,8 @@ fn file(object: Vec<u8>, storages: &[(Dtype, &[u8])]) -> Result<Vec<u8>> {
     .concat();
     for (dtype, storage) in storages {
         if !storage.len().is_multiple_of(dtype.bytes()) {
-            let what = format!("{} bytes as numbers of {}", storage.len(), dtype.bytes());
+            let what =
+                format!("{} bytes as elements of {} bytes each", storage.len(), dtype.bytes());
             return Err(PickleError::Unwritable { what });
         }
         bytes.extend(((storage.len() / dtype.bytes()) as i64).to_le_bytes());

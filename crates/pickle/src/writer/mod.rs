@@ -1,7 +1,7 @@
-//! The formats that are read here, written: for PyTorch to load, and for tests.
+//! Writers of the formats that this crate reads, for PyTorch and for tests.
 //!
-//! What is written is a function of the contents alone: keys of storages are numbers in order, and
-//! zip entries carry no time.
+//! The output depends only on the content: storages are numbered in order, and zip entries have no
+//! time stamp.
 
 mod archive;
 mod edm;

@@ -1,40 +1,40 @@
-//! Opcodes as CPython's own pickler puts them.
+//! Opcodes in the form of CPython's pickler.
 
 use std::collections::HashMap;
 
 use super::super::error::Result;
 use super::super::opcode::*;
 
-/// Entries that one opcode sets at most.
+/// Largest number of entries per opcode.
 pub(super) const BATCH: usize = 1000;
 
-/// A frame ends at the first value after this many bytes; longer byte strings stand outside.
+/// A frame ends at the first value after this many bytes. Longer byte strings are outside frames.
 const FRAME_TARGET: usize = 64 * 1024;
 
-/// A shorter frame is written without its header.
+/// Smallest frame with a header.
 const FRAME_MIN: usize = 4;
 
-/// Opcode and length of a frame.
+/// Length of a frame's header: opcode and size.
 const FRAME_HEADER: usize = 9;
 
-/// The protocols that are written.
+/// Protocol of a pickle to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// Of `torch.save`.
+    /// Protocol 2, as in `torch.save`.
     Two,
-    /// Of `pickle.dump` in Python 3.8 and newer: frames, short names, sets.
+    /// Protocol 4, as in `pickle.dump` of Python 3.8 and newer: frames, short names, sets.
     Four,
 }
 
-/// Writes one pickle, value by value.
+/// Writer of one pickle, value by value.
 ///
-/// Each method writes one value, which is then on the loader's stack. Equal texts and names are
-/// written once and then referred to.
+/// Each method writes one value, which the loader puts on its stack. Equal texts and names are
+/// written once and then referenced.
 #[derive(Debug)]
 pub struct Pickler {
     protocol: Protocol,
     out: Vec<u8>,
-    /// Where the header of the open frame stands.
+    /// Position of the open frame's header.
     frame: Option<usize>,
     memoized: u32,
     texts: HashMap<String, u32>,
@@ -58,7 +58,7 @@ impl Pickler {
         }
     }
 
-    /// Ends the pickle, whose value is the one on the stack.
+    /// Ends the pickle. Its value is the one on the stack.
     pub fn finish(mut self) -> Vec<u8> {
         self.put(&[STOP]);
         self.close_frame();
@@ -75,7 +75,7 @@ impl Pickler {
         self.value(&[NONE]);
     }
 
-    /// Writes a truth value.
+    /// Writes a boolean.
     pub fn bool(&mut self, value: bool) {
         self.value(&[if value { NEWTRUE } else { NEWFALSE }]);
     }
@@ -90,7 +90,7 @@ impl Pickler {
             self.value(&[&[BININT][..], &int.to_le_bytes()].concat());
         } else {
             let bytes = value.to_le_bytes();
-            // The shortest form whose highest bit is still the sign.
+            // The shortest form whose highest bit is the sign.
             let fill = if value < 0 { 0xff } else { 0 };
             let is_sign = |&end: &usize| {
                 bytes[end..].iter().all(|&it| it == fill) && (bytes[end - 1] ^ fill) & 0x80 == 0
@@ -100,7 +100,7 @@ impl Pickler {
         }
     }
 
-    /// Writes a number.
+    /// Writes a floating-point number.
     pub fn float(&mut self, value: f64) {
         self.value(&[&[BINFLOAT][..], &value.to_be_bytes()].concat());
     }
@@ -125,7 +125,7 @@ impl Pickler {
     /// Writes bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
         if self.protocol == Protocol::Two {
-            // There are no bytes yet: text is encoded.
+            // Protocol 2 has no bytes: a call encodes text.
             let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
             self.global("_codecs", "encode");
             self.text(&text);
@@ -143,7 +143,7 @@ impl Pickler {
         self.memoize();
     }
 
-    /// Writes a name of a module.
+    /// Writes a name in a module.
     pub fn global(&mut self, module: &str, name: &str) {
         let key = (module.to_owned(), name.to_owned());
         if let Some(&index) = self.globals.get(&key) {
@@ -165,7 +165,7 @@ impl Pickler {
     ///
     /// # Errors
     ///
-    /// Those of `items`.
+    /// The errors of `items`.
     pub fn tuple(
         &mut self,
         count: usize,
@@ -181,7 +181,7 @@ impl Pickler {
     ///
     /// # Errors
     ///
-    /// Those of `args`.
+    /// The errors of `args`.
     pub fn call(
         &mut self,
         name: (&str, &str),
@@ -207,11 +207,11 @@ impl Pickler {
         self.memoize();
     }
 
-    /// Sets entries of the dictionary on the stack; `entry` writes a key and a value by number.
+    /// Sets entries of the dictionary on the stack; `entry` writes the key and value with an index.
     ///
     /// # Errors
     ///
-    /// Those of `entry`.
+    /// The errors of `entry`.
     pub fn entries(
         &mut self,
         count: usize,
@@ -231,19 +231,19 @@ impl Pickler {
         Ok(())
     }
 
-    /// Writes an object of a class of PyTorch's, without arguments; [`Pickler::build`] follows.
+    /// Writes an instance of a class without arguments; [`Pickler::build`] sets its state.
     pub fn instance(&mut self, name: (&str, &str)) {
         self.global(name.0, name.1);
         self.put(&[EMPTY_TUPLE, NEWOBJ]);
         self.memoize();
     }
 
-    /// Gives the object below it the state on the stack.
+    /// Sets the state on the stack as the state of the object below it.
     pub fn build(&mut self) {
         self.put(&[BUILD]);
     }
 
-    /// Turns the tuple on the stack into a reference to something outside.
+    /// Turns the tuple on the stack into a reference outside the pickle.
     pub fn persistent(&mut self) {
         self.put(&[BINPERSID]);
     }
@@ -256,7 +256,7 @@ impl Pickler {
         }
     }
 
-    /// The number by which [`Pickler::get`] refers to the container or call written last.
+    /// Index of the last container or call, for [`Pickler::get`].
     pub fn last(&self) -> u32 {
         self.memoized.saturating_sub(1)
     }
@@ -282,7 +282,7 @@ impl Pickler {
         self.memoize();
     }
 
-    /// Numbers the value on the stack, for it to be referred to.
+    /// Numbers the value on the stack for later references.
     pub(super) fn memoize(&mut self) -> u32 {
         let index = self.memoized;
         match (self.protocol, u8::try_from(index)) {
@@ -302,7 +302,7 @@ impl Pickler {
         self.put(bytes);
     }
 
-    /// Writes opcodes in the open frame, or opens one.
+    /// Writes opcodes into the open frame, or opens one.
     pub(super) fn put(&mut self, bytes: &[u8]) {
         if self.frame.is_none() && self.protocol == Protocol::Four {
             self.frame = Some(self.out.len());
@@ -311,7 +311,7 @@ impl Pickler {
         self.out.extend_from_slice(bytes);
     }
 
-    /// Writes a header and bytes; many bytes stand outside of frames.
+    /// Writes a header and bytes; long byte strings are outside frames.
     fn long(&mut self, header: &[u8], bytes: &[u8]) {
         self.boundary();
         if bytes.len() < FRAME_TARGET {
@@ -323,7 +323,7 @@ impl Pickler {
         self.out.extend_from_slice(bytes);
     }
 
-    /// Ends a frame that is long enough.
+    /// Ends the frame if it is long enough.
     fn boundary(&mut self) {
         let is_full = |start: usize| FRAME_TARGET <= self.out.len() - start - FRAME_HEADER;
         if self.frame.is_some_and(is_full) {

@@ -5,11 +5,11 @@ use super::super::opcode::*;
 use super::super::plain::{Plain, PlainNode, PlainRef};
 use super::pickler::{BATCH, Pickler, Protocol};
 
-/// What is left to be written.
+/// Remaining work of writing.
 enum Task<'p> {
     Value(PlainRef<'p>),
     Opcode(u8),
-    /// An opcode whose value is then memoized.
+    /// An opcode whose value is memoized.
     Memoized(u8),
     CloseTuple(usize),
 }
@@ -19,7 +19,7 @@ impl Pickler {
     ///
     /// # Errors
     ///
-    /// If something in it is no plain value, or a set that protocol 2 has no opcode for.
+    /// If a part of it is not plain.
     pub fn plain(&mut self, value: &Plain) -> Result<()> {
         let mut tasks = vec![Task::Value(value.root())];
         while let Some(task) = tasks.pop() {
@@ -39,7 +39,7 @@ impl Pickler {
         Ok(())
     }
 
-    /// Writes a value without parts, or the start of one with; gives what is left of it.
+    /// Writes a value without parts, or the start of a container. Returns the remaining work.
     fn start<'p>(&mut self, value: PlainRef<'p>) -> Result<Vec<Task<'p>>> {
         let values = |items: &[usize]| items.iter().map(|&it| value.at(it)).collect::<Vec<_>>();
         let unwritable = |what: &str| Err(PickleError::Unwritable { what: what.to_owned() });
@@ -82,7 +82,7 @@ impl Pickler {
             }
             PlainNode::Opaque(name) => {
                 return unwritable(&format!(
-                    "an object of `{name}`: only plain values are written"
+                    "an object of `{name}`; only plain values can be written"
                 ));
             }
         }
@@ -90,7 +90,7 @@ impl Pickler {
     }
 }
 
-/// Items in groups of `width`, as many as one opcode takes at a time.
+/// Items in groups of `width`, in batches of as many groups as one opcode accepts.
 fn batches(items: Vec<PlainRef<'_>>, width: usize, one: Option<u8>, many: u8) -> Vec<Task<'_>> {
     if let Some(one) = one.filter(|_| items.len() == width) {
         let mut tasks: Vec<_> = items.into_iter().map(Task::Value).collect();

@@ -1,4 +1,4 @@
-//! Tensors as calls of PyTorch's functions.
+//! Tensors, written as calls of PyTorch's functions.
 
 use std::sync::Arc;
 
@@ -7,39 +7,39 @@ use super::super::error::{PickleError, Result};
 use super::super::tensor::contiguous;
 use super::Pickler;
 
-/// A tensor to write: a view of a storage, which several may share.
+/// Tensor to write: a view of a storage, which several tensors may share.
 #[derive(Clone, Debug)]
 pub struct TensorSpec {
-    /// Type of the numbers.
+    /// Element type.
     pub dtype: Dtype,
     /// Length of each axis.
     pub shape: Vec<usize>,
-    /// Numbers from one element to the next along each axis.
+    /// Distance between neighbors along each axis, in elements.
     pub strides: Vec<usize>,
-    /// The number of the storage that is the first element.
+    /// Position of the first element in the storage, in elements.
     pub offset: usize,
-    /// Little-endian numbers.
+    /// Little-endian elements.
     pub storage: Arc<[u8]>,
 }
 
 impl TensorSpec {
-    /// A tensor that is all of its storage, last axis fastest.
+    /// A contiguous tensor that fills its storage.
     pub fn new(dtype: Dtype, shape: &[usize], bytes: impl Into<Arc<[u8]>>) -> Self {
         let (shape, strides) = (shape.to_vec(), contiguous(shape));
         Self { dtype, shape, strides, offset: 0, storage: bytes.into() }
     }
 
-    /// The same of f32 numbers.
+    /// A contiguous tensor of f32.
     pub fn of_f32(shape: &[usize], values: &[f32]) -> Self {
         let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
         Self::new(Dtype::F32, shape, bytes)
     }
 
-    /// Writes the call that makes it; `storage` writes the storage.
+    /// Writes the call that creates the tensor; `storage` writes the storage.
     ///
     /// # Errors
     ///
-    /// Those of `storage`.
+    /// The errors of `storage`.
     pub fn write(
         &self,
         pickler: &mut Pickler,
@@ -57,20 +57,19 @@ impl TensorSpec {
     }
 }
 
-/// Refuses a length of bytes that the shape does not have.
+/// Checks that the number of bytes matches the shape.
 pub(super) fn check_bytes(name: &str, dtype: Dtype, shape: &[usize], bytes: usize) -> Result<()> {
     let count = shape.iter().try_fold(dtype.bytes(), |count, &n| count.checked_mul(n));
-    match count == Some(bytes) {
-        true => Ok(()),
-        false => Err(PickleError::Unwritable {
-            what: format!(
-                "tensor `{name}`: shape {shape:?} has another size than its {bytes} bytes"
-            ),
-        }),
+    if count == Some(bytes) {
+        Ok(())
+    } else {
+        Err(PickleError::Unwritable {
+            what: format!("tensor `{name}`: shape {shape:?} does not match its {bytes} bytes"),
+        })
     }
 }
 
-/// Writes a reference to a storage outside.
+/// Writes a reference to a storage outside the pickle.
 pub(super) fn storage_id(
     pickler: &mut Pickler,
     dtype: Dtype,
@@ -80,7 +79,7 @@ pub(super) fn storage_id(
     storage_tuple(pickler, dtype, key, bytes, 5)
 }
 
-/// The same as legacy files have it, with `None` for "no view of another".
+/// Writes the same for legacy files, which add `None` for "not a view of another storage".
 pub(super) fn legacy_storage_id(
     pickler: &mut Pickler,
     dtype: Dtype,

@@ -1,53 +1,53 @@
 //! Teacher and fake score at the same noised sample.
 
 use candle_core::{Result, Tensor};
-use divergence::{FakeScore, Method};
+use divergence::{FakeScoreSource as FakeSource, Method};
 use models::Conditioning;
 
-use super::{Noised, Players};
+use super::{Noised, StepNetworks};
 
 /// Both denoisers at `(x, σ)`, each of the shape of `x`, and the log-ratio there.
 #[derive(Clone, Debug)]
-pub struct Denoised {
-    /// `D_p`: the teacher.
+pub struct DenoisedPair {
+    /// Teacher, `D_p`.
     pub teacher: Tensor,
-    /// `D_q`: the denoiser of the student's law.
+    /// Fake score, `D_q`: the denoiser of the student's distribution.
     pub fake: Tensor,
-    /// ln(teacher/student), `[B]`, where the method asks for it.
+    /// ln(teacher/student), `[B]`, if the method needs it.
     pub log_ratio: Option<Tensor>,
 }
 
-impl Denoised {
-    /// Evaluates all at `noised`; gradients reach `noised.x` where the method needs them.
+impl DenoisedPair {
+    /// Evaluates both denoisers at `noised`. Gradients reach `noised.x` if the method needs them.
     ///
     /// Integral objectives need no such gradient (docs/theory.md, "The gradient at one noise
-    /// level"), so they run no backward pass here. If the student is one point, its denoiser is
-    /// that point.
+    /// level"), so they run no backward pass here. If the student is a single point, its denoiser
+    /// is that point.
     ///
     /// # Errors
     ///
     /// If a network fails.
     pub fn at(
         noised: &Noised,
-        players: &Players<'_>,
+        networks: &StepNetworks<'_>,
         cond: &Conditioning,
         method: &Method,
     ) -> Result<Self> {
-        let (fake, sigma) = (players.fake, &noised.sigma);
-        let still = noised.x.detach();
-        let x = if method.needs_input_gradient() { &noised.x } else { &still };
-        let teacher = players.teacher.denoise(x, sigma, cond)?;
+        let (fake, sigma) = (networks.fake, &noised.sigma);
+        let detached = noised.x.detach();
+        let x = if method.needs_input_gradient() { &noised.x } else { &detached };
+        let teacher = networks.teacher.denoise(x, sigma, cond)?;
         // The adversarial term is differentiated through the discriminator, whatever the objective.
-        let seen = if method.adversarial.is_some() { &noised.x } else { x };
+        let input = if method.adversarial.is_some() { &noised.x } else { x };
         let (fake, log_ratio) = match (method.fake_score, method.needs_discriminator()) {
-            (FakeScore::Trained, false) => (fake.denoise(x, sigma, cond)?, None),
-            (FakeScore::Trained, true) => {
-                let (denoised, log_ratio) = fake.denoise_and_log_ratio(seen, sigma, cond)?;
+            (FakeSource::Trained, false) => (fake.denoise(x, sigma, cond)?, None),
+            (FakeSource::Trained, true) => {
+                let (denoised, log_ratio) = fake.denoise_and_log_ratio(input, sigma, cond)?;
                 (denoised, Some(log_ratio))
             }
-            (FakeScore::Instance, false) => (noised.x0.clone(), None),
-            (FakeScore::Instance, true) => {
-                (noised.x0.clone(), Some(fake.log_ratio(seen, sigma, cond)?))
+            (FakeSource::Instance, false) => (noised.x0.clone(), None),
+            (FakeSource::Instance, true) => {
+                (noised.x0.clone(), Some(fake.log_ratio(input, sigma, cond)?))
             }
         };
         Ok(Self { teacher, fake, log_ratio })

@@ -1,35 +1,35 @@
-//! The fake score's loss: denoising of the student's samples, and telling them from real ones.
+//! Loss of the fake score: denoising of the student's samples, and discrimination from real images.
 
 use candle_core::{Result, Tensor};
 use divergence::{Adversarial, FakeWeighting};
 use models::Conditioning;
 
-use super::{FakeScore, Inputs, Noised, adversarial::discriminator_loss};
+use super::{FakeScoreModel, Inputs, Noised, adversarial::discriminator_loss};
 
-/// Real images, noised with a noise of their own at the levels of the fake ones.
+/// Real images, with their own noise. They are noised at the levels of the fake images.
 #[derive(Clone, Debug)]
-pub struct Real {
+pub struct RealBatch {
     /// Clean images `[B, ...]`, data units.
     pub images: Tensor,
     /// Standard normal noise, same shape.
     pub noise: Tensor,
-    /// Their labels.
+    /// Labels of the images.
     pub cond: Conditioning,
 }
 
 /// The parts of the fake score's loss, each `[B]`.
 #[derive(Debug)]
 pub struct FakeTerms {
-    /// `λ(σ) ‖D(x; σ) − x0‖²`, summed over a sample's elements; `λ` as the method weighs.
+    /// Denoising loss `λ(σ) ‖D(x; σ) − x0‖²`, summed over a sample's elements, with the method's `λ`.
     pub denoising: Tensor,
-    /// The discriminator's cross entropy, weighted, where there is a discriminator.
+    /// Weighted cross entropy of the discriminator, if one is trained.
     pub discriminator: Option<Tensor>,
-    /// Mean logits on (fake, real), where there is a discriminator.
+    /// Logits on (fake, real), if a discriminator is trained.
     pub logits: Option<(Tensor, Tensor)>,
 }
 
 impl FakeTerms {
-    /// The sum of all parts, `[B]`.
+    /// Sum of all parts, `[B]`.
     ///
     /// # Errors
     ///
@@ -42,26 +42,27 @@ impl FakeTerms {
     }
 }
 
-/// What the discriminator's part of the loss needs.
+/// Inputs of the discriminator's part of the loss.
 #[derive(Clone, Copy)]
 pub struct Discrimination<'a> {
     /// Real images.
-    pub real: &'a Real,
-    /// Weights of the adversarial terms; without one, the discriminator only serves the ratio.
+    pub real: &'a RealBatch,
+    /// Weights of the adversarial terms; `None` if the discriminator serves the ratio alone.
     pub adversarial: Option<&'a Adversarial>,
 }
 
-/// Weight of the discriminator's loss, an element, where it only serves the ratio: that of SiDA's
+/// Weight per element of the discriminator's loss if it serves the ratio alone: the weight of SiDA's
 /// adversarial term (see [`Adversarial`]).
 const RATIO_WEIGHT: f64 = 0.03;
 
-/// One forward pass of the fake score's step on samples `x0` of the student, `[B, ...]`, detached.
+/// Runs the forward pass of the fake score's step on detached samples `x0` of the student,
+/// `[B, ...]`.
 ///
 /// # Errors
 ///
 /// If a network fails.
 pub fn fake_terms(
-    fake: &dyn FakeScore,
+    fake: &dyn FakeScoreModel,
     x0: Tensor,
     inputs: &Inputs,
     weighting: FakeWeighting,
@@ -90,7 +91,7 @@ pub fn fake_terms(
     Ok(FakeTerms { denoising, discriminator: Some(discriminator), logits })
 }
 
-/// EDM's denoising loss, summed over a sample's elements: `[B]`.
+/// Denoising loss of EDM, summed over a sample's elements: `[B]`.
 ///
 /// ```text
 /// λ(σ) ‖D(x; σ) − x0‖²,    λ(σ) = (σ² + σ_data²) / (σ σ_data)²
@@ -100,7 +101,7 @@ pub fn fake_terms(
 ///
 /// # Errors
 ///
-/// If the shapes do not agree.
+/// If the shapes disagree.
 pub fn denoising_loss(
     denoised: &Tensor,
     x0: &Tensor,
@@ -111,7 +112,7 @@ pub fn denoising_loss(
     squared_error(denoised, x0)? * (variance / (sigma * sigma_data)?.sqr()?)?
 }
 
-/// `‖D(x; σ) − x0‖²`, summed over a sample's elements: `[B]`.
+/// Squared error `‖D(x; σ) − x0‖²`, summed over a sample's elements: `[B]`.
 fn squared_error(denoised: &Tensor, x0: &Tensor) -> Result<Tensor> {
     (denoised - x0)?.sqr()?.flatten_from(1)?.sum(1)
 }

@@ -6,25 +6,25 @@ use divergence::{
 };
 use models::generator::generate;
 
-use super::{Denoised, Inputs, Noised, Players, adversarial, regression};
+use super::{DenoisedPair, Inputs, Noised, StepNetworks, adversarial, regression};
 
-/// The parts of the generator's loss, each `[B]`, and what the ratio looked like.
+/// The parts of the generator's loss, each `[B]`, and statistics of the ratio.
 #[derive(Debug)]
 pub struct GeneratorTerms {
     /// The method's surrogate, whose gradient is the objective's (docs/theory.md, "The loss").
     pub surrogate: Tensor,
-    /// The adversarial term, weighted, where the method has one.
+    /// Weighted adversarial term, if the method has one.
     pub adversarial: Option<Tensor>,
-    /// The regression term, weighted, where the method has one.
+    /// Weighted regression term, if the method has one.
     pub regression: Option<Tensor>,
-    /// Root mean square of the gap between the denoisers, `[B]`: how far student is from teacher.
+    /// Root mean square of the gap between the denoisers, `[B]`: a distance of student and teacher.
     pub gap: Tensor,
-    /// State of the ratio estimate, where the method uses one.
+    /// Statistics of the log-ratio, if the method uses one.
     pub monitor: Option<RatioMonitor>,
 }
 
 impl GeneratorTerms {
-    /// The sum of all parts, `[B]`.
+    /// Sum of all parts, `[B]`.
     ///
     /// # Errors
     ///
@@ -38,21 +38,24 @@ impl GeneratorTerms {
     }
 }
 
-/// One forward pass of the generator's step.
+/// Runs the forward pass of the generator's step.
+///
+/// Back-propagate the mean of [`GeneratorTerms::total`] with [`models::backward`]. `ratio` is
+/// updated; clone it first if the step may be discarded.
 ///
 /// # Errors
 ///
-/// If a network fails, or the method asks for a ratio or for pairs that are not there.
+/// If a network fails, or the method needs a ratio or pairs that are missing.
 pub fn generator_terms(
-    players: &Players<'_>,
+    networks: &StepNetworks<'_>,
     method: &Method,
     inputs: &Inputs,
-    pairs: Option<&regression::Pairs>,
+    pairs: Option<&regression::RegressionPairs>,
     ratio: &mut RatioState,
 ) -> Result<GeneratorTerms> {
-    let x0 = generate(players.generator, &inputs.z, method.sigma_init, &inputs.cond)?;
+    let x0 = generate(networks.generator, &inputs.z, method.sigma_init, &inputs.cond)?;
     let noised = Noised::new(x0, &inputs.sigma, &inputs.noise)?;
-    let denoised = Denoised::at(&noised, players, &inputs.cond, method)?;
+    let denoised = DenoisedPair::at(&noised, networks, &inputs.cond, method)?;
 
     let (weights, monitor) = weights(method, denoised.log_ratio.as_ref(), &noised, ratio)?;
 
@@ -75,7 +78,7 @@ pub fn generator_terms(
         _ => None,
     };
     let regression = match &method.regression {
-        Some(term) => Some(regression::term(term, players.generator, pairs, method.sigma_init)?),
+        Some(term) => Some(regression::term(term, networks.generator, pairs, method.sigma_init)?),
         None => None,
     };
     let gap = (denoised.fake.detach() - denoised.teacher.detach())?;
@@ -91,7 +94,7 @@ fn weights(
 ) -> Result<(RatioWeights, Option<RatioMonitor>)> {
     match log_ratio {
         Some(log_ratio) if method.needs_ratio() => {
-            // Real and fake batches are of one size, so the prior odds are even.
+            // Real and fake batches have the same size, so the prior odds are even.
             let (weights, monitor) =
                 ratio.weights(method, &log_ratio.detach(), &noised.sigma, 0.0)?;
             Ok((weights, Some(monitor)))

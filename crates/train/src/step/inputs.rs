@@ -1,25 +1,25 @@
-//! What a step draws at random: a pure function of seed and position.
+//! Random inputs of a step: a pure function of seed and position.
 
 use candle_core::{DType, Device, Result, Tensor};
-use divergence::SigmaLaw;
+use divergence::SigmaDistribution;
 use models::Conditioning;
 
-use crate::streams::{Use, stream};
+use crate::config::streams::{Use, stream};
 
-/// Where a step's random numbers come from: its streams and its place in them.
+/// Generator of a step's random inputs, at one position of the run's streams.
 #[derive(Clone, Copy, Debug)]
-pub struct Draw<'a> {
+pub struct RandomInputs<'a> {
     /// Seed of the run.
     pub seed: u64,
     /// Position of the batch's first sample.
     pub position: u64,
-    /// Samples.
+    /// Number of samples.
     pub batch: usize,
     /// Shape of one sample, `[C, H, W]` or `[N]`.
     pub sample: &'a [usize],
     /// Number type of the networks.
     pub dtype: DType,
-    /// Where the tensors go.
+    /// Device of the tensors.
     pub device: &'a Device,
 }
 
@@ -32,12 +32,12 @@ pub struct Inputs {
     pub sigma: Tensor,
     /// Standard normal noise `[B, ...]`.
     pub noise: Tensor,
-    /// Labels and the like, the same for every network of the step.
+    /// Conditioning, the same for every network of the step.
     pub cond: Conditioning,
 }
 
-impl Draw<'_> {
-    /// Standard normal numbers `[B, ...]` of one use.
+impl RandomInputs<'_> {
+    /// Standard normal tensor `[B, ...]` for one use.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl Draw<'_> {
         stream(self.seed, of).normal_tensor(self.position, shape, self.device)?.to_dtype(self.dtype)
     }
 
-    /// Noise levels `[B]`: each sample follows `law`, or `other` with the probability it comes with.
+    /// Noise levels `[B]`. Each follows `distribution`, or, with the given probability, `other`.
     ///
     /// # Errors
     ///
@@ -55,21 +55,21 @@ impl Draw<'_> {
     pub fn sigma(
         &self,
         of: Use,
-        law: &SigmaLaw,
-        other: Option<(f64, &SigmaLaw)>,
+        distribution: &SigmaDistribution,
+        other: Option<(f64, &SigmaDistribution)>,
     ) -> Result<Tensor> {
         let uniforms = stream(self.seed, of);
         let levels: Vec<f64> = (0..self.batch as u64)
             .map(|i| {
                 let position = self.position + i;
-                let law = match other {
+                let distribution = match other {
                     Some((share, other)) if uniforms.uniform(position, 1) < share => other,
-                    _ => law,
+                    _ => distribution,
                 };
-                law.sigma(uniforms.uniform(position, 0))
+                distribution.sigma(uniforms.uniform(position, 0))
             })
             .collect();
-        // Not every device has f64.
+        // Converted on the CPU, because not every device supports f64.
         let levels = Tensor::from_vec(levels, self.batch, &Device::Cpu)?;
         levels.to_dtype(self.dtype)?.to_device(self.device)
     }

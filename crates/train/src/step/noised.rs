@@ -1,6 +1,7 @@
-//! The student's sample and its noised version.
+//! A sample and its noised version.
 
 use candle_core::{Result, Tensor};
+use kernels::per_sample;
 
 /// A sample, noised: `x = x0 + σ n`.
 #[derive(Clone, Debug)]
@@ -9,7 +10,7 @@ pub struct Noised {
     pub x0: Tensor,
     /// The noised sample, same shape and units.
     pub x: Tensor,
-    /// The level `[B]`, same units.
+    /// Noise level `[B]`, same units.
     pub sigma: Tensor,
 }
 
@@ -18,21 +19,9 @@ impl Noised {
     ///
     /// # Errors
     ///
-    /// If the shapes do not agree.
+    /// If the shapes disagree.
     pub fn new(x0: Tensor, sigma: &Tensor, noise: &Tensor) -> Result<Self> {
         let x = (&x0 + noise.broadcast_mul(&per_sample(sigma, x0.rank())?)?)?;
         Ok(Self { x0, x, sigma: sigma.clone() })
     }
-
-    /// The same values, with nothing upstream.
-    pub fn detach(&self) -> Self {
-        Self { x0: self.x0.detach(), x: self.x.detach(), sigma: self.sigma.clone() }
-    }
-}
-
-/// `[B]` as `[B, 1, ..., 1]` of the given rank.
-pub fn per_sample(values: &Tensor, rank: usize) -> Result<Tensor> {
-    let mut shape = vec![1; rank];
-    shape[0] = values.dim(0)?;
-    values.reshape(shape)
 }

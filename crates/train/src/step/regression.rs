@@ -4,32 +4,34 @@ use candle_core::{Result, Tensor};
 use divergence::Regression;
 use models::{Conditioning, Denoiser, generator::generate};
 
-/// Latents and what the teacher's deterministic sampler makes of them.
+/// Latents and the images that the teacher's deterministic sampler computes from them.
 #[derive(Clone, Debug)]
-pub struct Pairs {
+pub struct RegressionPairs {
     /// Standard normal latents `[B, ...]`.
     pub z: Tensor,
     /// The teacher's images `[B, ...]`, data units.
     pub images: Tensor,
-    /// Labels they were made with.
+    /// Labels of the images.
     pub cond: Conditioning,
 }
 
-/// `weight · ‖G(z) − x_teacher(z)‖²`, summed over a sample's elements: `[B]`.
+/// Regression term `weight · ‖G(z) − x_teacher(z)‖²`, summed over a sample's elements: `[B]`.
 ///
-/// DMD takes a perceptual distance; the squared one needs no further network.
+/// DMD uses a perceptual distance; the squared one needs no further network.
 ///
 /// # Errors
 ///
 /// If there are no pairs, or the generator fails.
-pub fn term(
+pub(crate) fn term(
     term: &Regression,
     generator: &dyn Denoiser,
-    pairs: Option<&Pairs>,
+    pairs: Option<&RegressionPairs>,
     sigma_init: f64,
 ) -> Result<Tensor> {
     let Some(pairs) = pairs else {
-        candle_core::bail!("the method regresses on the teacher's samples, and there are none");
+        candle_core::bail!(
+            "the method regresses on the teacher's samples, and there are none; give Source::samples"
+        );
     };
     let x0 = generate(generator, &pairs.z, sigma_init, &pairs.cond)?;
     (x0 - &pairs.images)?.sqr()?.flatten_from(1)?.sum(1)? * term.weight

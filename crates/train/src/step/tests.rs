@@ -1,191 +1,139 @@
-//! The toy problem of docs/theory.md, "Fixed points", run through the real training step.
-//!
-//! A one-dimensional Gaussian student x₀ = μ + s z against a mixture of three, with every network
-//! in closed form: what each method converges to is then known to five digits from quadrature. The
-//! step, its noise, its optimiser and its average are those that train images.
+//! Values and signs of the terms next to the surrogate. A wrong sign in one of them still trains.
 
-use candle_core::{DType, Device};
-use divergence::{Divergence, Method, Objective, RatioConfig, RatioState, SigmaLaw, Weighting};
-use models::{
-    analytic::{AffineGenerator, AffineLaw, DensityRatio, GaussianMixture, Spread},
-    params::{ParamSet, Params},
+use candle_core::{Device, Result, Tensor, Var};
+use divergence::{Adversarial, FakeWeighting, Regression};
+use models::{Conditioning, Denoiser, LogRatio};
+
+use super::{
+    Discrimination, Inputs, KnownRatio, RealBatch, RegressionPairs,
+    adversarial::{discriminator_loss, generator_term},
+    denoising_loss, fake_terms, regression,
 };
 
-use super::fake_score::Separate;
-use crate::{
-    Config, Engine, TrainState,
-    config::EmaConfig,
-    engine::{Networks, Views},
-    numbers::{Fraction, Positive},
-    optim::OptimizerConfig,
-    phases::Phase,
-    source::Source,
-};
-
-const SIGMA_MIN: f64 = 0.002;
-const SIGMA_MAX: f64 = 24.4;
-/// Largest distance from the tabulated fixed point, of the mean and of the deviation.
-const TOLERANCE: f64 = 0.02;
-
-/// Samples in one update.
-const BATCH: usize = 2048;
-
-/// Weights, means and variances of the teacher's modes.
-const TEACHER: [(f64, f64, f64); 3] = [(0.35, -1.92, 0.35), (0.25, 0.48, 0.25), (0.40, 2.40, 0.45)];
-
-fn teacher() -> GaussianMixture {
-    let modes = TEACHER.map(|(weight, mean, var)| (weight, vec![mean], Spread::Isotropic(var)));
-    GaussianMixture::new(&modes).unwrap()
+fn tensor(values: &[f64]) -> Tensor {
+    Tensor::new(values, &Device::Cpu).unwrap()
 }
 
-fn generator(params: &Params) -> Box<dyn models::Denoiser> {
-    Box::new(AffineGenerator::build(params, 1).unwrap())
+fn values(tensor: &Tensor) -> Vec<f64> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// The student's law, which follows the generator and passes gradients to its input alone.
-fn fake(params: &ParamSet) -> Box<dyn super::FakeScore> {
-    // The ratio borrows both laws; a test may leak two numbers.
-    let teacher: &'static GaussianMixture = Box::leak(Box::new(teacher()));
-    let student = AffineLaw::build(&params.frozen(), 1).unwrap();
-    let student: &'static AffineLaw = Box::leak(Box::new(student));
-    let denoiser = AffineLaw::build(&params.frozen(), 1).unwrap();
-    Box::new(Separate { denoiser, ratio: DensityRatio { teacher, student } })
-}
-
-/// Where a method takes the student, from near the teacher's moments: (μ, s).
-fn fixed_point(method: Method, batch: usize) -> (f64, f64) {
-    const UPDATES: u64 = 1500;
-    let shown = batch as f64;
-    let images = UPDATES * batch as u64;
-    let config = Config {
-        seed: 3,
-        batch: batch.try_into().unwrap(),
-        generator: OptimizerConfig {
-            learning_rate: Positive::literal(0.02),
-            beta1: Fraction::literal(0.0),
-            // Nearly constant second moments: a short memory would bias the fixed point.
-            beta2: Fraction::literal(0.9999),
-            decay_images: Some(Positive::literal(100.0 * shown)),
-            ..OptimizerConfig::default()
-        },
-        ema: EmaConfig {
-            half_life: Positive::literal(500.0 * shown),
-            ramp: Positive::literal(0.2),
-        },
-        phase: vec![Phase { images, train_generator: true, method }],
-        ..Config::default()
-    };
-    let params = AffineGenerator::init(&[0.408], &[1.90], DType::F64).unwrap();
-    let nothing = ParamSet::from_tensors(&Default::default()).unwrap();
-    let state = TrainState::new(params, nothing, None, RatioState::default()).unwrap();
-    let own = &state.generator.params;
-    let networks = Networks {
-        teacher: Box::new(teacher()),
-        generator: Views { tracked: generator(&own.trainable()), frozen: generator(&own.frozen()) },
-        average: generator(&state.ema.frozen()),
-        fake: Views { tracked: fake(own), frozen: fake(own) },
-        sigma_data: 1.0,
-        sample: vec![1],
-    };
-    let (source, device, dtype) = (Source::none(), Device::Cpu, DType::F64);
-    let mut engine = Engine { config, networks, state, source, device, dtype };
-    let method = engine.config.phase[0].method.clone();
-    for _ in 0..UPDATES {
-        // The fake score is exact at all times: only the generator's half of an update is run.
-        engine.generator_update(&method).unwrap();
-        engine.state.progress.images += batch as u64;
+#[track_caller]
+fn assert_close(found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-12, "{found}, not {expected}");
     }
-    let value = |name: &str| engine.state.ema.vars()[name].to_vec1::<f64>().unwrap()[0];
-    (value("mu"), value("s"))
 }
 
-#[track_caller]
-fn check(method: Method, expected: (f64, f64)) {
-    check_with(BATCH, method, expected);
+fn softplus(x: f64) -> f64 {
+    x.exp().ln_1p()
 }
 
-#[track_caller]
-fn check_with(batch: usize, method: Method, (mean, deviation): (f64, f64)) {
-    let (mu, s) = fixed_point(method, batch);
-    let near = |found: f64, expected: f64| (found - expected).abs() < TOLERANCE;
-    assert!(near(mu, mean) && near(s, deviation), "({mu:.4}, {s:.4}), not ({mean}, {deviation})");
+/// Denoiser that halves its input.
+struct Half;
+
+impl Denoiser for Half {
+    fn denoise(&self, x: &Tensor, _: &Tensor, _: &Conditioning) -> Result<Tensor> {
+        x * 0.5
+    }
+
+    fn sigma_range(&self) -> [f64; 2] {
+        [0.0, f64::INFINITY]
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
+    }
 }
 
-/// A method whose ratio is the exact one, neither clamped nor normalised.
-fn ideal(objective: Objective, divergence: Divergence) -> Method {
-    let ratio = RatioConfig {
-        clamp: f64::INFINITY,
-        bins: 0,
-        normalize_batch: false,
-        correction_clip: f64::INFINITY,
-        ..RatioConfig::default()
+/// Log-ratio that is the sum of a sample.
+struct Sum;
+
+impl LogRatio for Sum {
+    fn log_ratio(&self, x: &Tensor, _: &Tensor, _: &Conditioning) -> Result<Tensor> {
+        x.flatten_from(1)?.sum(1)
+    }
+}
+
+#[test]
+fn the_discriminator_labels_real_images_one() {
+    let loss = discriminator_loss(&tensor(&[-2.0, 0.5]), &tensor(&[1.0, -3.0])).unwrap();
+    let expected = [softplus(-2.0) + softplus(-1.0), softplus(0.5) + softplus(3.0)];
+    assert_close(&values(&loss), &expected);
+}
+
+#[test]
+fn the_adversarial_term_raises_the_logit() {
+    let term = Adversarial { generator_weight: 0.25, discriminator_weight: 1.0 };
+    let logit = Var::from_tensor(&tensor(&[-1.0, 2.0])).unwrap();
+    let loss = generator_term(&term, logit.as_tensor(), 8).unwrap();
+    assert_close(&values(&loss), &[2.0 * softplus(1.0), 2.0 * softplus(-2.0)]);
+    let grad = loss.sum_all().unwrap().backward().unwrap();
+    // d softplus(-l)/dl = -1/(1 + e^l).
+    let slope = |l: f64| -2.0 / (1.0 + l.exp());
+    assert_close(&values(grad.get(&logit).unwrap()), &[slope(-1.0), slope(2.0)]);
+}
+
+#[test]
+fn real_images_are_noised_with_their_own_noise() {
+    let fake = KnownRatio { denoiser: Half, ratio: Sum };
+    let column = |values: &[f64]| tensor(values).reshape((2, 1)).unwrap();
+    let inputs = Inputs {
+        z: column(&[0.0, 0.0]),
+        sigma: tensor(&[0.5, 2.0]),
+        noise: column(&[1.0, -1.0]),
+        cond: Conditioning::default(),
     };
-    Method { objective, divergence, ratio, ..Method::default() }
-}
-
-/// Under the weights of the theory, σ dσ on scores.
-fn theory(objective: Objective, divergence: Divergence) -> Method {
-    // Any law will do under this weight; of this one the weighted loss varies little.
-    let sigma_law = SigmaLaw::KarrasRamp { min: SIGMA_MIN, max: SIGMA_MAX, rho: 3.0, t_max: 1.0 };
-    Method { sigma_law, weighting: Weighting::Theory, ..ideal(objective, divergence) }
-}
-
-/// Under SiD's weights, with ω the level's own value for data of variance 1.5.
-fn ramp(objective: Objective, divergence: Divergence) -> Method {
-    let sigma_law = SigmaLaw::KarrasRamp { min: SIGMA_MIN, max: SIGMA_MAX, rho: 7.0, t_max: 1.0 };
-    let weighting = Weighting::Gaussian { variance: 1.5 };
-    Method { sigma_law, weighting, ..ideal(objective, divergence) }
-}
-
-#[test]
-fn exact_reverse_kl_seeks_modes() {
-    check(theory(Objective::Exact, Divergence::ReverseKl), (0.56040, 1.64001));
-}
-
-#[test]
-fn exact_jeffreys() {
-    let divergence = Divergence::Jeffreys { reverse: 0.6, forward: 0.4 };
-    check(theory(Objective::Exact, divergence), (0.48042, 1.71053));
-}
-
-#[test]
-fn exact_jensen_shannon() {
-    check(theory(Objective::Exact, Divergence::JensenShannon), (0.46455, 1.88258));
-}
-
-#[test]
-fn exact_forward_kl_matches_moments() {
-    check(theory(Objective::Exact, Divergence::ForwardKl), (0.40800, 1.96224));
-}
-
-#[test]
-fn exact_neyman() {
-    // Its weights are squares of the ratio: few samples count, so it takes more of them.
-    check_with(2 * BATCH, theory(Objective::Exact, Divergence::NeymanChi2), (0.34689, 2.11704));
-}
-
-#[test]
-fn score_matching_alone_is_biased() {
-    check(theory(Objective::Sid { alpha: 1.0 }, Divergence::ReverseKl), (0.41402, 1.81873));
-    check(theory(Objective::Sid { alpha: 0.75 }, Divergence::ReverseKl), (0.48022, 1.70696));
-}
-
-#[test]
-fn sid_weights() {
-    check(ramp(Objective::Exact, Divergence::ReverseKl), (0.41027, 1.83734));
-    check(ramp(Objective::Sid { alpha: 1.0 }, Divergence::ReverseKl), (0.40751, 1.91915));
-    check(ramp(Objective::Sid { alpha: 1.2 }, Divergence::ReverseKl), (0.40721, 1.97123));
-    check(ramp(Objective::Exact, Divergence::ForwardKl), (0.40800, 1.96224));
-}
-
-#[test]
-fn integral_objectives() {
-    let diff_instruct = Method {
-        sigma_law: SigmaLaw::LogNormal { mean: -1.2, std: 1.2 },
-        weighting: Weighting::Uniform,
-        ..ideal(Objective::Integral, Divergence::ReverseKl)
+    let cond = Conditioning::default();
+    let real = RealBatch { images: column(&[3.0, 1.0]), noise: column(&[2.0, 0.5]), cond };
+    let weighted = |weighting, adversarial: Option<&Adversarial>| {
+        let discrimination = Some(Discrimination { real: &real, adversarial });
+        fake_terms(&fake, column(&[-1.0, 0.5]), &inputs, weighting, 0.5, discrimination).unwrap()
     };
-    check(diff_instruct, (0.41725, 1.80445));
-    check(ramp(Objective::Integral, Divergence::ReverseKl), (0.41162, 1.81475));
-    check(ramp(Objective::Integral, Divergence::ForwardKl), (0.40800, 1.96224));
+    let terms = |adversarial| weighted(FakeWeighting::Edm, adversarial);
+    // x = x0 + σ n: (-0.5, -1.5) for the student, (4, 2) for real images.
+    let (on_fake, on_real) = ([-0.5, -1.5], [4.0, 2.0]);
+    let entropy = |i: usize| softplus(on_fake[i]) + softplus(-on_real[i]);
+    let adversarial = Adversarial { generator_weight: 1.0, discriminator_weight: 3.0 };
+    let found = terms(Some(&adversarial));
+    let logits = found.logits.as_ref().unwrap();
+    assert_close(&values(&logits.0), &on_fake);
+    assert_close(&values(&logits.1), &on_real);
+    let discriminator = [3.0 * entropy(0), 3.0 * entropy(1)];
+    assert_close(&values(found.discriminator.as_ref().unwrap()), &discriminator);
+    // D = x/2, λ = (σ² + ¼)/(σ/2)².
+    let denoising = [8.0 * 0.75f64.powi(2), 4.25 * 1.25f64.powi(2)];
+    assert_close(&values(&found.denoising), &denoising);
+    let total = [denoising[0] + discriminator[0], denoising[1] + discriminator[1]];
+    assert_close(&values(&found.total().unwrap()), &total);
+    // Without weight: |x/2 - x0|².
+    let uniform = weighted(FakeWeighting::Uniform, Some(&adversarial));
+    assert_close(&values(&uniform.denoising), &[0.75f64.powi(2), 1.25f64.powi(2)]);
+    assert_close(&values(uniform.discriminator.as_ref().unwrap()), &discriminator);
+    // If it serves the ratio alone, it has SiDA's weight.
+    let alone = terms(None).discriminator.unwrap();
+    assert_close(&values(&alone), &[0.03 * entropy(0), 0.03 * entropy(1)]);
+}
+
+#[test]
+fn the_denoising_loss_has_the_weight_of_edm() {
+    let x0 = tensor(&[1.0, 2.0, 0.0, -1.0]).reshape((2, 2)).unwrap();
+    let denoised = tensor(&[0.0, 4.0, 1.0, -1.0]).reshape((2, 2)).unwrap();
+    let loss = denoising_loss(&denoised, &x0, &tensor(&[1.0, 0.5]), 0.5).unwrap();
+    // λ(1) = 1.25/0.25 = 5 and λ(0.5) = 0.5/0.0625 = 8.
+    assert_close(&values(&loss), &[5.0 * 5.0, 8.0 * 1.0]);
+}
+
+#[test]
+fn the_regression_term_is_the_distance_from_the_teachers_image() {
+    let z = tensor(&[1.0, -2.0]).reshape((1, 2)).unwrap();
+    // The generator is called at σ_init z, and halves it.
+    let images = tensor(&[2.0, -3.0]).reshape((1, 2)).unwrap();
+    let distance = |images: Tensor| {
+        let pairs = RegressionPairs { z: z.clone(), images, cond: Conditioning::default() };
+        values(&regression::term(&Regression { weight: 0.25 }, &Half, Some(&pairs), 4.0).unwrap())
+    };
+    assert_close(&distance(images), &[0.25]);
+    assert_close(&distance((&z * 2.0).unwrap()), &[0.0]);
 }

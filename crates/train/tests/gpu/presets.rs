@@ -6,16 +6,18 @@ use candle_core::{Device, Tensor};
 use data::{Dataset, Labels};
 use kernels::device::parse_device;
 use models::unet::config::SongConfig;
-use models::{Architecture, NetworkConfig, NetworkFile, ParamSet, Provenance};
-use uni_instruct_train::Config;
-use uni_instruct_train::assemble::{Parts, assemble};
-use uni_instruct_train::engine::{Engine, Outcome, Stats};
+use models::{Architecture, NetworkConfig, NetworkFile, ParamSet, Provenance, Role};
+use uni_instruct_train::{
+    Config, Engine, Outcome,
+    assemble::{RunInputs, assemble},
+    state::Stats,
+};
 
 const LEARNING_RATE: f64 = 1e-3;
 const UPDATES: u64 = 2;
 
-/// Of the difference between the devices in what a run moved a weight by, in learning rates. With
-/// the `eps` below, an update is a smooth function of the gradient.
+/// Largest difference between the devices of a weight's change, in learning rates. With the `eps`
+/// below, an update is a smooth function of the gradient.
 const TOLERANCE: f64 = 5e-3;
 
 fn network() -> NetworkConfig {
@@ -46,21 +48,26 @@ fn engine(preset: &str, device: Device) -> Engine {
     let config = Config::parse("test", &text, &[]).unwrap();
     let network = network();
     let params = network.init(5).unwrap();
-    let parts = Parts {
-        teacher: NetworkFile { config: network, params, provenance: Provenance::default() },
+    let inputs = RunInputs {
+        teacher: NetworkFile {
+            config: network,
+            params,
+            role: Role::Teacher,
+            provenance: Provenance::default(),
+        },
         teacher_hash: "of a test".into(),
         dataset: Some(dataset()),
         device,
     };
     let folder = tempfile::tempdir().unwrap();
-    assemble(config, parts, folder.path(), |_, _| Ok(())).unwrap()
+    assemble(config, inputs, folder.path(), |_, _| Ok(())).unwrap()
 }
 
 fn tensors(params: &ParamSet) -> BTreeMap<String, Tensor> {
     params.to_device(&Device::Cpu).unwrap().tensors()
 }
 
-/// What the updates reported, and the weights of generator, fake score and average after them.
+/// Statistics of the updates, and the weights of generator, fake score and average after them.
 fn trained(preset: &str, device: Device) -> (Vec<Stats>, [BTreeMap<String, Tensor>; 3]) {
     let mut engine = engine(preset, device);
     let stats = (0..UPDATES).map(|_| match engine.update().unwrap() {

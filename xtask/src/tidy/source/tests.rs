@@ -1,8 +1,8 @@
-//! Tables of texts and the faults that they have.
+//! Texts and their expected faults.
 
 use super::*;
 
-/// Checks a Rust file (its module doc is added) and compares what the faults say.
+/// Checks a Rust file (a module doc is added) and compares the faults.
 #[track_caller]
 fn check(path: &str, code: &str, expected: &[&str]) {
     let text = format!("//! Doc.\n{code}\n");
@@ -20,12 +20,12 @@ const LOOP: &str = "crates/train/src/run.rs";
 const OP: &str = "crates/kernels/src/conv2d/cpu.rs";
 
 #[test]
-fn a_tidy_file_has_no_faults() {
+fn accepts_tidy_file() {
     check(LIBRARY, "/// Images.\npub fn read() {}", &[]);
 }
 
 #[test]
-fn long_files_and_files_without_a_doc_are_found() {
+fn rejects_long_files_and_files_without_doc() {
     check(LIBRARY, &"\n".repeat(398), &[]);
     check(LIBRARY, &"\n".repeat(399), &["401 lines"]);
     let mut faults = Vec::new();
@@ -34,14 +34,14 @@ fn long_files_and_files_without_a_doc_are_found() {
 }
 
 #[test]
-fn vague_names_are_found() {
+fn rejects_vague_names() {
     check("crates/data/src/utils.rs", "", &["`utils.rs`"]);
     check("crates/data/src/common/idx.rs", "", &["`common`"]);
     check("crates/data/src/base64.rs", "", &[]);
 }
 
 #[test]
-fn paths_of_one_machine_are_found_wherever_they_stand() {
+fn rejects_paths_of_one_machine() {
     for folder in MACHINE_FOLDERS {
         check(LIBRARY, &format!("// see /{folder}/x"), &["path of one machine"]);
         check(LIBRARY, &format!("const A: &str = \"/{folder}\";"), &[":2:"]);
@@ -52,7 +52,7 @@ fn paths_of_one_machine_are_found_wherever_they_stand() {
 }
 
 #[test]
-fn ends_of_lines_are_checked() {
+fn checks_ends_of_lines() {
     check(LIBRARY, "fn a() {} ", &[":2: blanks"]);
     check(LIBRARY, "fn a() {}\r", &[":2: blanks"]);
     let mut faults = Vec::new();
@@ -62,7 +62,7 @@ fn ends_of_lines_are_checked() {
 }
 
 #[test]
-fn unfinished_code_is_found_and_talk_of_it_is_not() {
+fn rejects_unfinished_code_but_not_its_mention() {
     check(LIBRARY, "fn a() { todo!() }", &["`todo!`"]);
     check(LIBRARY, "fn a() { unimplemented!(\"x\") }", &["`unimplemented!`"]);
     check(LIBRARY, "fn a() { dbg!(1) }", &["`dbg!`"]);
@@ -85,7 +85,7 @@ fn only_programs_print() {
 }
 
 #[test]
-fn unsafe_stays_with_the_kernels() {
+fn rejects_unsafe_outside_kernels() {
     check(LIBRARY, "fn a() { unsafe { b() } }", &["`unsafe` outside"]);
     check(OP, "fn a() { unsafe { b() } }", &[]);
     check(LIBRARY, "// unsafe\n#![forbid(unsafe_code)]", &[]);
@@ -94,7 +94,7 @@ fn unsafe_stays_with_the_kernels() {
 }
 
 #[test]
-fn features_stay_with_the_kernels() {
+fn rejects_features_outside_kernels() {
     let fault = ["condition on a feature"];
     check(LIBRARY, "#[cfg(feature = \"cuda\")]\nmod a;", &fault);
     check(LIBRARY, "#[cfg(all(unix,\n  not(feature = \"cuda\")))]", &[":2: a condition"]);
@@ -106,6 +106,30 @@ fn features_stay_with_the_kernels() {
     check(divergence, "#[cfg(feature = \"tensor\")]\nmod a;", &[]);
     check(divergence, "#[cfg(feature = \"cuda\")]\nmod a;", &fault);
     check(LIBRARY, "#[cfg(feature = \"tensor\")]\nmod a;", &fault);
+}
+
+#[test]
+fn a_feature_is_named_only_in_the_files_of_its_row() {
+    let fault = ["condition on a feature"];
+    let archives = "#[cfg(not(feature = \"archives\"))]\nmod disabled;";
+    check("crates/data/src/archive/mod.rs", archives, &[]);
+    check("crates/data/src/archive/enabled.rs", archives, &fault);
+    check("crates/data/src/lib.rs", archives, &fault);
+    check("crates/data/src/lib.rs", "#[cfg(feature = \"fetch\")]\npub mod fetch;", &[]);
+    check("crates/train/src/lib.rs", "#[cfg(feature = \"fetch\")]\npub mod fetch;", &fault);
+}
+
+#[test]
+fn a_library_may_begin_with_its_readme() {
+    let check = |path: &str, text: &str| {
+        let mut faults = Vec::new();
+        check_rust(path, text, &mut faults);
+        faults.len()
+    };
+    let included = "#![doc = include_str!(\"../README.md\")]\n\nmod a;\n";
+    assert_eq!(check("crates/data/src/lib.rs", included), 0);
+    assert_eq!(check("crates/data/src/idx.rs", included), 1);
+    assert_eq!(check("crates/data/src/lib.rs", "#![doc = \"Data.\"]\n"), 1);
 }
 
 #[test]

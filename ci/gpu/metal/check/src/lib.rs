@@ -1,1 +1,1 @@
-//! Nothing of its own: it turns on the features under which `models` with `metal` compiles here.
+//! Turns on the features under which `kernels` with `metal` compiles here.

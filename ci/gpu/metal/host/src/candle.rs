@@ -1,17 +1,17 @@
-//! candle's element-wise kernels, copies and reductions, by their names and arguments.
+//! candle's element-wise kernels, copies and reductions, by name.
 
 use std::sync::Arc;
 
 use candle_metal_kernels::metal::{Kernel, Launch};
 
-use crate::numbers::{Type, bound, places};
 use crate::products;
+use crate::values::{Type, bound, offsets};
 
-/// Endings of the kernels whose operands have strides.
+/// Suffixes of the kernels whose operands have strides.
 const STRIDED: [&str; 8] =
     ["_scalar", "_sc", "_cs", "_rss", "_lss", "_rstrided", "_lstrided", "_strided"];
 
-/// The kernel of this name, if it is one of those that are needed here.
+/// Returns the kernel of this name, if it is implemented here.
 pub fn kernel(name: &str) -> Option<Kernel> {
     if let Some(product) = products::kernel(name) {
         return Some(product);
@@ -87,38 +87,42 @@ fn comparison(name: &str) -> Option<fn(f64, f64) -> f64> {
     })
 }
 
-/// Sizes bound at `index`, as many as the dimensions bound at 1.
+/// Returns the sizes bound at `index`; index 1 holds their number.
 fn sizes(launch: &Launch<'_>, index: usize) -> Vec<usize> {
     (0..bound(launch, 1).size(0)).map(|i| bound(launch, index).size(i)).collect()
 }
 
-/// length, (dimensions, shape, strides,) input, output.
+/// Element-wise function of one input.
+///
+/// Arguments: length, (dimensions, shape, strides,) input, output.
 fn map(from: Type, to: Type, strided: bool, f: fn(f64) -> f64) -> Kernel {
     Arc::new(move |launch: &Launch<'_>| {
         let length = bound(launch, 0).size(0);
-        let (first, places) = match strided {
-            true => (4, places(&sizes(launch, 2), &sizes(launch, 3))),
-            false => (1, (0..length).collect()),
+        let (first, offsets) = if strided {
+            (4, offsets(&sizes(launch, 2), &sizes(launch, 3)))
+        } else {
+            (1, (0..length).collect())
         };
         let (x, y) = (bound(launch, first), bound(launch, first + 1));
-        for (i, place) in places.iter().enumerate() {
-            y.set(to, i, f(x.get(from, *place)));
+        for (i, offset) in offsets.iter().enumerate() {
+            y.set(to, i, f(x.get(from, *offset)));
         }
         Ok(())
     })
 }
 
-/// length, (dimensions, shape, both strides,) both inputs, output.
+/// Element-wise function of two inputs.
+///
+/// Arguments: length, (dimensions, shape, both strides,) both inputs, output.
 fn zip(from: Type, to: Type, strided: bool, f: fn(f64, f64) -> f64) -> Kernel {
     Arc::new(move |launch: &Launch<'_>| {
         let length = bound(launch, 0).size(0);
         let contiguous: Vec<usize> = (0..length).collect();
-        let (first, left, right) = match strided {
-            true => {
-                let places = |index| places(&sizes(launch, 2), &sizes(launch, index));
-                (5, places(3), places(4))
-            }
-            false => (1, contiguous.clone(), contiguous),
+        let (first, left, right) = if strided {
+            let offsets = |index| offsets(&sizes(launch, 2), &sizes(launch, index));
+            (5, offsets(3), offsets(4))
+        } else {
+            (1, contiguous.clone(), contiguous)
         };
         let [a, b, y] = [0, 1, 2].map(|i| bound(launch, first + i));
         for (i, (left, right)) in left.iter().zip(&right).enumerate() {
@@ -128,46 +132,54 @@ fn zip(from: Type, to: Type, strided: bool, f: fn(f64, f64) -> f64) -> Kernel {
     })
 }
 
-/// length, number, output.
+/// Constant output.
+///
+/// Arguments: length, value, output.
 fn fill(launch: &Launch<'_>, ty: Type) -> Result<(), String> {
-    let [length, number, y] = [0, 1, 2].map(|i| bound(launch, i));
-    (0..length.size(0)).for_each(|i| y.set(ty, i, number.get(ty, 0)));
+    let [length, value, y] = [0, 1, 2].map(|i| bound(launch, i));
+    (0..length.size(0)).for_each(|i| y.set(ty, i, value.get(ty, 0)));
     Ok(())
 }
 
-/// length, (dimensions, shape, strides,) factor, summand, input, output.
+/// Product with a factor plus a summand.
+///
+/// Arguments: length, (dimensions, shape, strides,) factor, summand, input, output.
 fn affine(launch: &Launch<'_>, ty: Type, strided: bool) -> Result<(), String> {
-    let (first, places) = match strided {
-        true => (4, places(&sizes(launch, 2), &sizes(launch, 3))),
-        false => (1, (0..bound(launch, 0).size(0)).collect()),
+    let (first, offsets) = if strided {
+        (4, offsets(&sizes(launch, 2), &sizes(launch, 3)))
+    } else {
+        (1, (0..bound(launch, 0).size(0)).collect())
     };
     let [factor, summand, x, y] = [0, 1, 2, 3].map(|i| bound(launch, first + i));
     let (factor, summand) = (factor.get(Type::F32, 0), summand.get(Type::F32, 0));
-    for (i, place) in places.iter().enumerate() {
-        y.set(ty, i, factor * x.get(ty, *place) + summand);
+    for (i, offset) in offsets.iter().enumerate() {
+        y.set(ty, i, factor * x.get(ty, *offset) + summand);
     }
     Ok(())
 }
 
-/// length, dimensions, shape, (strides,) terms of a result, input, output; the sizes in 32 bits.
+/// Reduction of rows.
+///
+/// Arguments: length, dimensions, shape, (strides,) terms of a result, input, output. The sizes
+/// have 32 bits.
 fn reduce(ty: Type, strided: bool, start: f64, f: fn(f64, f64) -> f64) -> Kernel {
     Arc::new(move |launch: &Launch<'_>| {
         let size = |index: usize, i: usize| bound(launch, index).get(Type::U32, i) as usize;
         let (length, dims) = (size(0, 0), size(1, 0));
         let all = |index: usize| (0..dims).map(|i| size(index, i)).collect::<Vec<_>>();
-        let (first, places) = match strided {
-            true => (4, places(&all(2), &all(3))),
-            false => (3, (0..length).collect()),
-        };
+        let (first, offsets) =
+            if strided { (4, offsets(&all(2), &all(3))) } else { (3, (0..length).collect()) };
         let (x, y) = (bound(launch, first + 1), bound(launch, first + 2));
-        for (i, row) in places.chunks(size(first, 0).max(1)).enumerate() {
-            y.set(ty, i, row.iter().fold(start, |sum, place| f(sum, x.get(ty, *place))));
+        for (i, row) in offsets.chunks(size(first, 0).max(1)).enumerate() {
+            y.set(ty, i, row.iter().fold(start, |sum, offset| f(sum, x.get(ty, *offset))));
         }
         Ok(())
     })
 }
 
-/// Rows, columns, the strides of the source's and the target's rows, source, target.
+/// Copy of a matrix.
+///
+/// Arguments: rows, columns, row strides of the source and the target, source, target.
 fn copy2d(launch: &Launch<'_>, ty: Type) -> Result<(), String> {
     let [rows, columns, source, target] = [0, 1, 2, 3].map(|i| bound(launch, i).size(0));
     let (x, y) = (bound(launch, 4), bound(launch, 5));

@@ -1,6 +1,7 @@
-//! Compiles the workspace's `.metal` files for the CPU: preprocessed, rewritten into C++ and built
-//! against the runtime in `ci/gpu/shim`. Leaves in `OUT_DIR` the table of kernels that `src/lib.rs`
-//! includes, and beside each library the same source with its address spaces, for `src/bin/spaces.rs`.
+//! Compiles the workspace's `.metal` files for the CPU: preprocesses them, rewrites them as C++ and
+//! builds them against the runtime in `ci/gpu/shim`. Writes to `OUT_DIR` the table of kernels that
+//! `src/lib.rs` includes, and for `src/bin/spaces.rs` a copy of each library with its address
+//! spaces.
 
 mod rewrite;
 mod signature;
@@ -12,10 +13,10 @@ use std::{env, fs};
 
 use rewrite::Target;
 
-/// The libraries and the files they are made of, in the operations' folder, after the prelude.
+/// Libraries and their files in the operations' folder, which follow the prelude.
 ///
-/// The host puts the same texts together at run time; whoever runs it on the emulated device hears
-/// of a difference, for there a library is known by its text.
+/// The host assembles the same sources at run time. A difference fails on the emulated device,
+/// which identifies a library by its source.
 const LIBRARIES: [(&str, &[&str]); 10] = [
     ("adam", &["adam/adam.metal"]),
     ("attention", &["attention/attention.metal"]),
@@ -67,7 +68,7 @@ fn main() {
     }
 }
 
-/// Fails if a `.metal` file belongs to no library: nothing would check it.
+/// Fails if a `.metal` file belongs to no library, because no test would cover it.
 fn check_complete(ops: &Path) {
     let listed = |path: &str| path == PRELUDE || LIBRARIES.iter().any(|it| it.1.contains(&path));
     for folder in fs::read_dir(ops).expect("the operations' folder").flatten() {
@@ -75,13 +76,13 @@ fn check_complete(ops: &Path) {
             let path = file.path();
             let relative = path.strip_prefix(ops).expect("it is inside").display().to_string();
             if relative.ends_with(".metal") {
-                assert!(listed(&relative), "{relative} is in no library of {}", file!());
+                assert!(listed(&relative), "{relative} is not in a library; add it to {}", file!());
             }
         }
     }
 }
 
-/// The source that the host gives to Metal.
+/// Returns the source that the host passes to Metal.
 fn text(ops: &Path, parts: &[&str]) -> String {
     let read = |path: &&str| {
         fs::read_to_string(ops.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -89,7 +90,7 @@ fn text(ops: &Path, parts: &[&str]) -> String {
     std::iter::once(&PRELUDE).chain(parts).map(read).collect()
 }
 
-/// Writes the C++ of a library, and returns its path.
+/// Writes the C++ of a library and returns its path.
 fn translate(name: &str, source: &Path, shim: &Path, out: &Path) -> PathBuf {
     let expanded = compiler(shim)
         .define("GPUSHIM_PARSE", None)
@@ -115,9 +116,9 @@ fn compiler(shim: &Path) -> cc::Build {
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").opt_level(2).warnings(true).extra_warnings(true);
     build.include(shim).include(shim.join("msl")).define("__HAVE_BFLOAT__", None);
-    // As Metal does without fast math; and buffers have no type of their own.
+    // Metal behaves like this without fast math. Buffers are untyped.
     build.flag("-ffp-contract=off").flag("-fno-strict-aliasing");
-    // Metal has no double: an unsuffixed literal would compute in another precision than here.
+    // Metal has no `double`: an unsuffixed literal would have another precision there.
     build.flag("-Werror=double-promotion").flag_if_supported("-Wno-unknown-pragmas");
     build
 }

@@ -1,19 +1,19 @@
-//! Metal's language into C++.
+//! Translation of Metal's language into C++.
 
-/// What the result is for.
+/// Use of the translated source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// To be compiled for the CPU, which has one address space.
+    /// Compiled for the CPU, which has one address space.
     Cpu,
-    /// To be read by clang, which tells address spaces apart as Metal does.
+    /// Checked by clang, which distinguishes address spaces as Metal does.
     AddressSpaces,
 }
 
-/// Drops attributes, and drops or translates the words that C++ has not.
+/// Removes attributes, and removes or translates keywords that C++ does not have.
 ///
 /// # Panics
 ///
-/// If the source computes in double precision, which Metal has not.
+/// If the source computes in double precision, which Metal does not support.
 pub fn rewrite(source: &str, target: Target) -> String {
     let mut output = String::new();
     let mut rest = source;
@@ -21,7 +21,7 @@ pub fn rewrite(source: &str, target: Target) -> String {
         let taken = if rest.starts_with("[[") {
             rest.find("]]").expect("an attribute ends") + 2
         } else if first == '#' {
-            // Line numbers, left by the preprocessor.
+            // The preprocessor leaves line numbers.
             let end = rest.find('\n').unwrap_or(rest.len());
             output += &rest[..end];
             end
@@ -59,7 +59,7 @@ fn word(word: &str, target: Target) -> String {
     if target == Target::Cpu { cpu } else { spaces }.to_owned()
 }
 
-/// The length of the number at the beginning.
+/// Returns the length of the number at the beginning.
 fn number(text: &str) -> usize {
     let mut end = 0;
     for letter in text.chars() {

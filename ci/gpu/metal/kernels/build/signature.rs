@@ -1,4 +1,4 @@
-//! Kernels and their parameters, read off preprocessed source.
+//! Kernels and their parameters in preprocessed source.
 
 /// A kernel function.
 pub struct Kernel {
@@ -6,22 +6,22 @@ pub struct Kernel {
     pub parameters: Vec<Parameter>,
 }
 
-/// One of its parameters.
+/// Parameter of a kernel.
 pub struct Parameter {
-    /// The type as written, with its address space.
+    /// Type as written, with its address space.
     pub ty: String,
-    /// What stands in `[[...]]`.
+    /// Attribute between `[[` and `]]`.
     pub attribute: String,
 }
 
 impl Parameter {
-    /// The index of a buffer.
+    /// Returns the index of a buffer.
     pub fn buffer(&self) -> Option<usize> {
         self.attribute.strip_prefix("buffer(")?.strip_suffix(')')?.trim().parse().ok()
     }
 }
 
-/// The source with `kernel` for `[[kernel, ...]]`, the form that says how many threads there will be.
+/// Replaces `[[kernel, ...]]`, the form that states the number of threads, by `kernel`.
 pub fn plain(source: &str) -> String {
     let mut parts = source.split("[[kernel,");
     let mut plain = parts.next().unwrap_or_default().to_owned();
@@ -32,11 +32,11 @@ pub fn plain(source: &str) -> String {
     plain
 }
 
-/// All kernels of a source.
+/// Returns all kernels of a source.
 ///
 /// # Panics
 ///
-/// If a parameter has no attribute, or not the address space that Metal asks for.
+/// If a parameter has no attribute, or not the address space that Metal requires.
 pub fn kernels(source: &str) -> Vec<Kernel> {
     const BEGINNING: &str = "kernel void ";
     let mut kernels = Vec::new();
@@ -58,7 +58,7 @@ pub fn kernels(source: &str) -> Vec<Kernel> {
 
 fn parameter(kernel: &str, text: &str) -> Parameter {
     let Some((declaration, attribute)) = text.split_once("[[") else {
-        panic!("{kernel}: a parameter without attribute: {text}")
+        panic!("{kernel}: a parameter has no attribute: {text}")
     };
     let attribute = attribute.trim().trim_end_matches("]]").trim().to_owned();
     let declaration = declaration.trim();
@@ -73,7 +73,7 @@ fn parameter(kernel: &str, text: &str) -> Parameter {
     Parameter { ty, attribute }
 }
 
-/// Offset of the parenthesis that closes the one at 0.
+/// Returns the offset of the parenthesis that closes the one at 0.
 fn closing(text: &str) -> usize {
     let mut depth = 0;
     for (at, letter) in text.char_indices() {
@@ -87,7 +87,7 @@ fn closing(text: &str) -> usize {
     panic!("a parenthesis is not closed: {}", &text[..text.len().min(80)])
 }
 
-/// The parts between commas that stand in no brackets.
+/// Splits at the commas outside brackets.
 fn split(text: &str) -> Vec<&str> {
     let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
     for (at, letter) in text.char_indices() {

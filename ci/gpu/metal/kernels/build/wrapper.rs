@@ -1,10 +1,11 @@
-//! The C++ around a rewritten library: for each kernel a function that takes buffers by index.
+//! C++ around a rewritten library: one function per kernel, with buffers by index.
 
 use std::fmt::Write as _;
 
 use crate::signature::{Kernel, Parameter};
 
-/// A translation unit: the library in a namespace of its own, its wrappers and their table.
+/// Returns a translation unit with the library in a separate namespace, its wrappers and their
+/// table.
 pub fn unit(library: &str, body: &str, kernels: &[Kernel]) -> String {
     let mut text = format!(
         "#include \"metal_stdlib\"\n#include \"msl_entry.h\"\n\
@@ -37,22 +38,22 @@ fn wrapper(kernel: &Kernel) -> String {
          void** b = static_cast<void**>(context);\n    {name}({arguments});\n}}\n\
          static int {name}__run(const MslLaunch* launch) {{\n    \
          if (launch->count != {buffers})\n        \
-         return gpurt::fail(gpurt::BAD_LAUNCH, \"{name}: takes {buffers} buffers\");\n\
+         return gpurt::fail(gpurt::BAD_LAUNCH, \"{name}: expected {buffers} buffers\");\n\
          {constants}    return msl_launch({name}__thread, launch);\n}}\n"
     )
 }
 
-/// A check of a constant's size.
+/// Returns a check of a constant's size.
 fn constant(parameter: &Parameter) -> Option<String> {
     let index = parameter.buffer()?;
     let ty = parameter.ty.strip_prefix("constant ")?.strip_suffix('&')?.trim();
     Some(format!(
         "    if (launch->lengths[{index}] != sizeof({ty}))\n        \
-         return gpurt::fail(gpurt::BAD_LAUNCH, \"constant {index} is no {ty}\");\n"
+         return gpurt::fail(gpurt::BAD_LAUNCH, \"constant {index} does not have the size of {ty}\");\n"
     ))
 }
 
-/// The expression that a parameter is given.
+/// Returns the expression for an argument.
 fn argument(parameter: &Parameter) -> String {
     let Parameter { ty, attribute } = parameter;
     let mut plain = ty.replace("constant ", "const ");
@@ -78,7 +79,7 @@ fn builtin(ty: &str, attribute: &str) -> String {
             "uint" => format!("{value}.x"),
             "uint2" => format!("uint2{{{value}.x, {value}.y}}"),
             "uint3" => format!("uint3{{{value}.x, {value}.y, {value}.z}}"),
-            _ => panic!("{attribute} as {ty}"),
+            _ => panic!("`{attribute}` cannot have the type `{ty}`"),
         }
     };
     match attribute {
@@ -93,6 +94,6 @@ fn builtin(ty: &str, attribute: &str) -> String {
         "thread_index_in_simdgroup" => "gpurt::self->linear % gpurt::WARP".to_owned(),
         "simdgroup_index_in_threadgroup" => "gpurt::self->linear / gpurt::WARP".to_owned(),
         "simdgroups_per_threadgroup" => "msl_simdgroups()".to_owned(),
-        _ => panic!("an attribute without translation: {attribute} of {ty}"),
+        _ => panic!("no translation of the attribute `{attribute}` of type `{ty}`"),
     }
 }

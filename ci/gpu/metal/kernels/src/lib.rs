@@ -1,20 +1,20 @@
-//! The `.metal` kernels of this workspace as functions on the CPU.
+//! This workspace's `.metal` kernels as functions on the CPU.
 //!
-//! The build script translates and compiles them. A kernel is found by the source of its library
-//! and its own name, as Metal finds it.
+//! The build script translates and compiles them. As in Metal, a kernel is found by the source of
+//! its library and its name.
 
 use std::ffi::{CStr, c_char, c_int};
 
 include!(concat!(env!("OUT_DIR"), "/libraries.rs"));
 
-/// A library: the text that is given to Metal, and where its kernels are.
+/// A library: its source and its kernels.
 pub(crate) struct Library {
     name: &'static str,
     source: &'static str,
     kernels: unsafe extern "C" fn(*mut usize) -> *const Entry,
 }
 
-/// What is bound and how it is launched; the layout is that of `msl_entry.h`.
+/// Bindings and sizes of a launch, with the layout of `msl_entry.h`.
 #[repr(C)]
 struct Launch {
     buffers: *const *mut u8,
@@ -26,7 +26,7 @@ struct Launch {
     schedule: u64,
 }
 
-/// A kernel of a library; the layout is that of `msl_entry.h`.
+/// A kernel of a library, with the layout of `msl_entry.h`.
 #[repr(C)]
 pub(crate) struct Entry {
     name: *const c_char,
@@ -44,35 +44,35 @@ pub struct Kernel {
     run: unsafe extern "C" fn(*const Launch) -> c_int,
 }
 
-/// Memory that a kernel sees at one index.
+/// Memory bound at one index.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
-    /// Its first byte.
+    /// First byte.
     pub address: *mut u8,
-    /// Bytes up to its end; of a constant, its size.
+    /// Number of bytes up to the end of the buffer; the size of a constant.
     pub length: usize,
 }
 
-/// The names of all libraries, their sources and the names of their kernels.
+/// Returns the name, the source and the kernels' names of every library.
 pub fn libraries() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
     LIBRARIES.iter().map(|it| (it.name, it.source, entries(it).map(|it| it.name).collect()))
 }
 
-/// The kernel `name` of the library with this source.
+/// Returns the kernel `name` of the library with this source.
 pub fn kernel_of(source: &str, name: &str) -> Option<Kernel> {
     let library = LIBRARIES.iter().find(|it| it.source == source)?;
     entries(library).find(|it| it.name == name)
 }
 
-/// The kernel `name` of whichever library has it.
+/// Returns the kernel `name` of any library.
 pub fn kernel(name: &str) -> Option<Kernel> {
     LIBRARIES.iter().flat_map(entries).find(|it| it.name == name)
 }
 
 fn entries(library: &Library) -> impl Iterator<Item = Kernel> {
     let mut count = 0;
-    // SAFETY: the function is the generated one; it writes the number of entries of a table that
-    // lives as long as the program, and whose names are literals.
+    // SAFETY: this is the generated function. It writes the number of entries of a table that
+    // exists as long as the program and whose names are literals.
     let entries = unsafe { std::slice::from_raw_parts((library.kernels)(&mut count), count) };
     entries.iter().map(|it| {
         // SAFETY: as above.
@@ -86,12 +86,12 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// What the runtime has found: wrong sizes, barriers that not all threads reach, writes past the
-    /// end of threadgroup memory.
+    /// If the runtime finds a fault: invalid sizes, barriers that not all threads reach, writes
+    /// past the end of threadgroup memory.
     ///
     /// # Safety
     ///
-    /// The bindings are valid for what the kernel reads and writes.
+    /// The bindings must be valid for everything that the kernel reads and writes.
     pub unsafe fn launch(
         &self,
         bindings: &[Binding],
@@ -111,12 +111,12 @@ impl Kernel {
             threadgroup_memory,
             schedule,
         };
-        // SAFETY: the structure is filled as the C++ side reads it; the buffers are the caller's word.
+        // SAFETY: the structure has the C++ layout; the caller guarantees the buffers.
         let outcome = unsafe { (self.run)(&launch) };
         if outcome == 0 {
             return Ok(());
         }
-        // SAFETY: the runtime keeps the words of this thread's last failure.
+        // SAFETY: the runtime keeps the message of this thread's last failure.
         let words = unsafe { CStr::from_ptr(msl_last_error()) }.to_string_lossy();
         Err(format!("{}: {words}", self.name))
     }

@@ -1,4 +1,4 @@
-//! Between candle's custom operations and the arms of Apple's GPU.
+//! Adapter from candle's custom operations to implementations for Apple GPUs.
 
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, MetalStorage, Result, Shape, Tensor, bail,
@@ -6,15 +6,15 @@ use candle_core::{
 
 use super::Operand;
 
-/// An operation of `N` operands. They are contiguous, and on the GPU.
+/// An operation of `N` operands, which are contiguous and on the GPU.
 pub(crate) trait Arm<const N: usize>: Send + Sync + 'static {
-    /// The operation, as errors call it.
+    /// Name of the operation in errors.
     const NAME: &'static str;
 
     fn forward(&self, operands: [Operand<'_>; N]) -> Result<(MetalStorage, Shape)>;
 
-    /// The gradients by the operands, from the output and the gradient by it; none of a frozen
-    /// operand.
+    /// The gradients with respect to the operands, from the output and its gradient; `None` for a
+    /// frozen operand.
     fn backward(
         &self,
         operands: [&Tensor; N],
@@ -41,7 +41,7 @@ pub(crate) fn apply3<A: Arm<3>>(x: &Tensor, y: &Tensor, z: &Tensor, arm: A) -> R
 struct Adapter<A>(A);
 
 fn refuse(name: &str) -> Result<(CpuStorage, Shape)> {
-    bail!("{name}: the arm of the GPU was given a tensor of the CPU")
+    bail!("{name}: the GPU implementation received a tensor on the CPU")
 }
 
 impl<A: Arm<1>> CustomOp1 for Adapter<A> {

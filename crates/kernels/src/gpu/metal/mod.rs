@@ -1,4 +1,4 @@
-//! Launching our kernels on an Apple GPU: arguments, outputs, sizes.
+//! Launches of kernels on an Apple GPU: arguments, outputs, sizes.
 
 use std::sync::Arc;
 
@@ -17,19 +17,19 @@ mod pipeline;
 pub(crate) use arm::{Arm, apply1, apply2, apply3};
 pub(crate) use pipeline::{Library, library, source};
 
-/// Threads of a threadgroup, where the kernel leaves it open, and of those that state it.
+/// Threads per threadgroup, of kernels that accept any number and of those that require this one.
 pub(crate) const THREADS: usize = 256;
 
-/// Threads of a SIMD-group, on every GPU that [`pipeline`] takes.
+/// Threads per SIMD-group, on every GPU that [`pipeline`] accepts.
 pub(crate) const SIMD: usize = 32;
 
-/// Floats of threadgroup memory that `block_sum` needs: one for each SIMD-group there can be.
+/// Floats of threadgroup memory that `block_sum` needs: one per possible SIMD-group.
 pub(crate) const SUM_FLOATS: usize = 32;
 
 /// Kernels that several operations use.
 static SHARED: Library = library!("shared", "gpu/reduce.metal");
 
-/// Whether the kernels take these operands: on the GPU, in one of the three types.
+/// True if the kernels support these operands: on the GPU, in one of the three types.
 pub(crate) fn holds(operands: &[&Tensor]) -> bool {
     let dtype = operands.first().map(|it| it.dtype());
     let fits = |it: &&Tensor| it.device().is_metal() && Some(it.dtype()) == dtype;
@@ -37,15 +37,15 @@ pub(crate) fn holds(operands: &[&Tensor]) -> bool {
     kernels() != Kernels::Off && typed && operands.iter().all(fits)
 }
 
-/// Whether the kernels write to tensors of this device.
+/// True if the kernels write to tensors of this device.
 pub(crate) fn drives(device: &Device) -> bool {
     kernels() != Kernels::Off && device.is_metal()
 }
 
-/// An operand as the arms of candle's operations get it.
+/// Operand in the form of candle's custom operations.
 pub(crate) type Operand<'a> = (&'a MetalStorage, &'a Layout);
 
-/// A tensor whose numbers are being read, outside an operation's arm.
+/// A tensor locked for reading, outside a custom operation.
 pub(crate) struct Reading<'a>(StorageRef<'a>, &'a Layout);
 
 impl<'a> Reading<'a> {
@@ -57,32 +57,32 @@ impl<'a> Reading<'a> {
     pub(crate) fn operand(&self) -> Result<Operand<'_>> {
         match &*self.0 {
             Storage::Metal(storage) => Ok((storage, self.1)),
-            _ => bail!("a Metal kernel was given a tensor of another device"),
+            _ => bail!("a Metal kernel received a tensor on another device"),
         }
     }
 }
 
-/// Room for `len` numbers of this type. Their values are undefined until a kernel writes them.
+/// Memory for `len` elements of this type. Their values are undefined until a kernel writes them.
 pub(crate) fn empty(device: &MetalDevice, dtype: DType, len: usize) -> Result<MetalStorage> {
     let len = counted(len)?;
     let buffer: Arc<Buffer> = device.new_buffer(len, dtype, "output")?;
     Ok(MetalStorage::new(buffer, device.clone(), len, dtype))
 }
 
-/// A tensor of these numbers, outside candle's graph.
+/// A tensor of these elements, outside candle's graph.
 pub(crate) fn tensor(storage: MetalStorage, shape: &Shape) -> Tensor {
     Tensor::from_storage(Storage::Metal(storage), shape.clone(), BackpropOp::none(), false)
 }
 
-/// `len`, which the kernels can count to.
+/// `len` as an index of the kernels.
 fn counted(len: usize) -> Result<usize> {
     match u32::try_from(len) {
         Ok(_) => Ok(len),
-        Err(_) => bail!("{len} numbers are more than the kernels of the GPU count to"),
+        Err(_) => bail!("{len} elements exceed the 32 bits of a GPU kernel's index"),
     }
 }
 
-/// The suffix of the kernels for numbers of this type.
+/// Suffix of the kernels for this type.
 fn suffix(dtype: DType) -> Result<&'static str> {
     match dtype {
         DType::F32 => Ok("f32"),
@@ -92,14 +92,14 @@ fn suffix(dtype: DType) -> Result<&'static str> {
     }
 }
 
-/// A member of a constant.
+/// Member of a constant structure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Word {
     /// A `uint`.
     Size(usize),
     /// A `uint` that is 0 or 1.
     Flag(bool),
-    /// A `ulong`; only where eight bytes are aligned.
+    /// A `ulong`, at an offset that is a multiple of eight.
     Long(u64),
     /// A `float`.
     Float(f64),
@@ -122,7 +122,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The kernel of this name for numbers of type `dtype`.
+    /// Loads the kernel with this name for type `dtype`.
     pub(crate) fn new(
         device: &'a MetalDevice,
         library: &'static Library,
@@ -133,33 +133,33 @@ impl<'a> Call<'a> {
         Ok(Self { device, library, kernel, arguments: Vec::new(), shared: 0 })
     }
 
-    /// Numbers that the kernel reads: those of the layout, which must be contiguous.
+    /// Adds an array that the kernel reads: the elements of the layout, which must be contiguous.
     pub(crate) fn input(mut self, operand: Operand<'a>) -> Result<Self> {
         let (buffer, offset) = place(operand)?;
         self.arguments.push(Argument::Input(buffer, offset));
         Ok(self)
     }
 
-    /// Numbers that the kernel reads: all of the storage.
+    /// Adds an array that the kernel reads: the whole storage.
     pub(crate) fn scratch(mut self, storage: &'a MetalStorage) -> Self {
         self.arguments.push(Argument::Input(storage.buffer(), 0));
         self
     }
 
-    /// Numbers that the kernel writes: all of the storage.
+    /// Adds an array that the kernel writes: the whole storage.
     pub(crate) fn output(mut self, storage: &'a MetalStorage) -> Self {
         self.arguments.push(Argument::Output(storage.buffer(), 0));
         self
     }
 
-    /// Numbers that the kernel changes: those of the layout, which must be contiguous.
+    /// Adds an array that the kernel changes: the elements of the layout, which must be contiguous.
     pub(crate) fn in_place(mut self, operand: Operand<'a>) -> Result<Self> {
         let (buffer, offset) = place(operand)?;
         self.arguments.push(Argument::Output(buffer, offset));
         Ok(self)
     }
 
-    /// A structure of these members, or a single one.
+    /// Adds a constant: a structure of these members, or a single value.
     pub(crate) fn constant(mut self, words: &[Word]) -> Result<Self> {
         let mut constant = Vec::new();
         for word in words {
@@ -174,33 +174,36 @@ impl<'a> Call<'a> {
         Ok(self)
     }
 
-    /// Threadgroup memory of this many floats.
+    /// Adds threadgroup memory of this many floats.
     pub(crate) fn shared(mut self, floats: usize) -> Self {
-        // Metal asks for a multiple of 16 bytes.
+        // Metal requires a multiple of 16 bytes.
         self.shared = (floats * size_of::<f32>()).next_multiple_of(16);
         self
     }
 
-    /// Launches a kernel with one thread for each of `len` numbers.
+    /// Launches a kernel with one thread for each of `len` elements.
     pub(crate) fn launch_for(self, len: usize) -> Result<()> {
         self.launch([len.div_ceil(THREADS), 1, 1], THREADS)
     }
 
-    /// Launches the kernel with `grid` threadgroups; of none, nothing is left to do.
+    /// Launches the kernel with `grid` threadgroups. An empty grid is not launched.
     pub(crate) fn launch(self, grid: [usize; 3], threads: usize) -> Result<()> {
         if grid.contains(&0) {
             return Ok(());
         }
         let pipeline = pipeline::get(self.device.device(), self.library, &self.kernel)?;
         if pipeline.max_total_threads_per_threadgroup() < threads {
-            bail!("{}: this GPU runs fewer than {threads} threads in a threadgroup", self.kernel);
+            bail!(
+                "{}: this GPU supports fewer than {threads} threads per threadgroup; use `cpu`",
+                self.kernel
+            );
         }
         let guard = self.device.command_encoder()?;
         let encoder: &ComputeCommandEncoder = guard.as_ref();
         encoder.set_compute_pipeline_state(&pipeline);
         for (index, argument) in self.arguments.iter().enumerate() {
             match argument {
-                // candle keeps launches apart by what it is told here is read and written.
+                // candle orders launches by the arrays declared here as read and written.
                 Argument::Input(buffer, offset) => {
                     encoder.set_input_buffer(index, Some(buffer), *offset);
                 }
@@ -223,10 +226,10 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The buffer of a contiguous operand, and where its numbers begin, in bytes.
+/// The buffer of a contiguous operand, and the offset of its elements in bytes.
 fn place<'a>((storage, layout): Operand<'a>) -> Result<(&'a Buffer, usize)> {
     let Some((start, end)) = layout.contiguous_offsets() else {
-        bail!("a kernel was given a tensor that is not contiguous")
+        bail!("a kernel received a tensor that is not contiguous")
     };
     counted(end - start)?;
     Ok((storage.buffer(), start * storage.dtype().size_in_bytes()))
@@ -236,7 +239,7 @@ fn place<'a>((storage, layout): Operand<'a>) -> Result<(&'a Buffer, usize)> {
 pub(crate) fn sum_rows(x: Operand<'_>, count: usize, length: usize) -> Result<MetalStorage> {
     let device = x.0.device();
     let sums = empty(device, DType::F32, count)?;
-    // A threadgroup of whole SIMD-groups, no larger than there is to sum.
+    // A threadgroup of whole SIMD-groups, no larger than the number of terms.
     let threads = length.next_multiple_of(SIMD).clamp(SIMD, THREADS);
     Call::new(device, &SHARED, "sum_rows", x.0.dtype())?
         .input(x)?
@@ -247,7 +250,7 @@ pub(crate) fn sum_rows(x: Operand<'_>, count: usize, length: usize) -> Result<Me
     Ok(sums)
 }
 
-/// `Σ_k x[k, i]` as numbers of type `dtype`, for `x: [count, length]` in f32.
+/// `Σ_k x[k, i]` in type `dtype`, for `x: [count, length]` in f32.
 pub(crate) fn sum_leading(
     x: &MetalStorage,
     count: usize,

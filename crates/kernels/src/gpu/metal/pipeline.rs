@@ -1,4 +1,4 @@
-//! Kernels compiled from their sources, once a process.
+//! Kernels compiled from their sources, once per process.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -11,12 +11,12 @@ use super::SIMD;
 
 /// The kernels of one `.metal` file. Metal compiles them at run time.
 pub(crate) struct Library {
-    /// What the compiled library is kept under.
+    /// Key of the compiled library.
     pub(crate) name: &'static str,
     pub(crate) source: &'static str,
 }
 
-/// The [`Library`] of this name, of the prelude and these files in the operations' folder.
+/// The [`Library`] with this name: the prelude and these files of the crate's sources.
 macro_rules! library {
     ($name:literal, $($file:literal),+) => {
         $crate::gpu::metal::Library {
@@ -30,7 +30,7 @@ macro_rules! library {
 }
 pub(crate) use library;
 
-/// The text of a file in the operations' folder.
+/// The text of a file of the crate's sources.
 macro_rules! source {
     ($file:literal) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/", $file))
@@ -38,19 +38,19 @@ macro_rules! source {
 }
 pub(crate) use source;
 
-/// What has been compiled; a device is known by its number in the system's registry.
+/// Compiled kernels by device, which is identified by its number in the system's registry.
 #[derive(Default)]
 struct Cache {
     libraries: HashMap<(u64, &'static str), Compiled>,
     pipelines: HashMap<(u64, &'static str, String), ComputePipeline>,
 }
 
-/// A kernel ready to be launched. candle keeps only its own.
+/// A kernel that is ready to launch. candle caches only its own kernels.
 pub(super) fn get(device: &Device, library: &Library, kernel: &str) -> Result<ComputePipeline> {
     static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
     let id = device.registry_id();
     let key = (id, library.name, kernel.to_owned());
-    // A panic elsewhere while it was held cannot have left half an entry.
+    // A panic while the lock was held cannot have left an incomplete entry.
     let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(pipeline) = cache.pipelines.get(&key) {
         return Ok(pipeline.clone());
@@ -68,36 +68,35 @@ pub(super) fn get(device: &Device, library: &Library, kernel: &str) -> Result<Co
         .and_then(|function| device.new_compute_pipeline_state_with_function(&function));
     let pipeline = match pipeline {
         Ok(pipeline) => pipeline,
-        Err(error) => bail!("{kernel}: this system's Metal does not make the kernel: {error}"),
+        Err(error) => bail!("{kernel}: this system's Metal rejects the kernel: {error}"),
     };
     let width = simd_width(&pipeline);
     if width != SIMD {
-        bail!("{kernel}: this GPU has SIMD-groups of {width} threads, the kernels need {SIMD}");
+        bail!(
+            "{kernel}: this GPU has SIMD-groups of {width} threads, the kernels need {SIMD}; use `cpu`"
+        );
     }
     cache.pipelines.insert(key, pipeline.clone());
     Ok(pipeline)
 }
 
 fn compile(device: &Device, library: &Library) -> Result<Compiled> {
-    // Fast arithmetic, the default, knows neither NaN nor infinity. Without Apple's runtime, on the
-    // emulated device, there is no object for the options.
+    // Fast arithmetic, the default, does not handle NaN and infinity. The emulated device, which is
+    // not based on Apple's runtime, has no object for the options.
     let options = cfg!(target_vendor = "apple").then(|| {
         let options = MTLCompileOptions::new();
-        // Its successor is not there before macOS 15.
+        // Its successor requires macOS 15.
         #[allow(deprecated)]
         options.setFastMathEnabled(false);
         options
     });
     match device.new_library_with_source(library.source, options.as_deref()) {
         Ok(compiled) => Ok(compiled),
-        Err(error) => bail!("{}: Metal does not compile the kernels: {error}", library.name),
+        Err(error) => bail!("{}: Metal cannot compile the kernels: {error}", library.name),
     }
 }
 
-/// Threads of a SIMD-group.
+/// Threads per SIMD-group.
 fn simd_width(pipeline: &ComputePipeline) -> usize {
-    match cfg!(target_vendor = "apple") {
-        true => pipeline.as_ref().threadExecutionWidth(),
-        false => SIMD,
-    }
+    if cfg!(target_vendor = "apple") { pipeline.as_ref().threadExecutionWidth() } else { SIMD }
 }

@@ -1,20 +1,20 @@
-//! The tests of the `metal` arms, on the emulated device.
+//! Tests of the `metal` code on the emulated device.
 
-// Brings the kernels in.
-use metal_host as _;
-
-#[path = "../../../../../../crates/models/tests/gpu/comparing.rs"]
+#[path = "../../../../../../crates/kernels/tests/gpu/comparing.rs"]
 mod comparing;
 #[path = "../../../../../../crates/models/tests/gpu/networks.rs"]
 mod networks;
-#[path = "../../../../../../crates/models/tests/gpu/noise.rs"]
+#[path = "../../../../../../crates/kernels/tests/gpu/noise.rs"]
 mod noise;
-#[path = "../../../../../../crates/models/tests/gpu/operations.rs"]
+#[path = "../../../../../../crates/kernels/tests/gpu/operations.rs"]
 mod operations;
 #[path = "../../../../../../crates/train/tests/gpu/presets.rs"]
 mod presets;
-#[path = "../../../../../../crates/models/tests/gpu/updates.rs"]
+#[path = "../../../../../../crates/kernels/tests/gpu/updates.rs"]
 mod updates;
+
+// Links the kernels.
+use metal_host as _;
 
 /// The device under test.
 const DEVICE: &str = "metal";

@@ -1,5 +1,6 @@
-//! Lets clang check the kernels with Metal's address spaces: a pointer into device memory is another
-//! type than one into threadgroup memory, which the build for the CPU cannot tell.
+//! Checks the kernels with Metal's address spaces, using clang. Pointers into device memory and
+//! into threadgroup memory have different types there, which the build for the CPU cannot
+//! distinguish.
 //!
 //! `cargo run --bin spaces [clang++]`
 

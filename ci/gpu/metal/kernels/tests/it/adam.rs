@@ -1,6 +1,6 @@
-//! Adam and the moving average, in place.
+//! Adam and the exponential moving average, in place.
 
-use super::launch::{Argument::*, Grid, Type, assert_close, float, numbers, run, word};
+use super::launch::{Argument::*, Grid, Type, assert_close, float, run, values, word};
 
 pub const KERNELS: &[&str] = &["average", "update"];
 
@@ -8,7 +8,7 @@ pub const KERNELS: &[&str] = &["average", "update"];
 fn moving_averages() {
     for &ty in Type::all() {
         for (count, squared) in [(1, false), (1, true), (777, false), (777, true)] {
-            let (x, y) = (numbers(ty, 1, count), numbers(ty, 2, count));
+            let (x, y) = (values(ty, 1, count), values(ty, 2, count));
             let constants = vec![word(count), u32::from(squared), float(0.9), float(0.1)];
             let arguments = [InPlace(ty, x.clone()), Input(ty, y.clone()), Constant(constants)];
             let name = format!("average_{}", ty.suffix());
@@ -27,8 +27,8 @@ fn moving_averages() {
 fn updates() {
     for &ty in Type::all() {
         for count in [1, 777] {
-            let (param, m) = (numbers(ty, 1, count), numbers(ty, 2, count));
-            let v: Vec<_> = numbers(ty, 3, count).iter().map(|v| v.abs()).collect();
+            let (param, m) = (values(ty, 1, count), values(ty, 2, count));
+            let v: Vec<_> = values(ty, 3, count).iter().map(|v| v.abs()).collect();
             let (keep, rate, scale, eps) = (0.99, 0.02, 1.5, 1e-3);
             let mut constants = vec![word(count)];
             constants.extend([keep, rate, scale, eps].map(float));

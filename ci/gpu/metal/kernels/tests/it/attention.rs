@@ -1,11 +1,11 @@
 //! Attention and its gradient.
 
-use super::launch::{Argument::*, Grid, Type, assert_close, cases, float, numbers, run, word};
+use super::launch::{Argument::*, Grid, Type, assert_close, cases, float, run, values, word};
 
 pub const KERNELS: &[&str] =
     &["attention", "attention_means", "through_query", "through_key_value"];
 
-/// Queries or keys, and channels, that a threadgroup writes; floats that it shares.
+/// Queries or keys, and channels, per threadgroup; floats in its shared memory.
 const TILE: usize = 32;
 const CHANNELS: usize = 128;
 const SHARED: usize = 4 * 32 * 33;
@@ -95,13 +95,13 @@ impl Case {
     fn check(&self, ty: Type) {
         let Self { heads, channels, pixels } = *self;
         let (queries, suffix, what) = (heads * pixels, ty.suffix(), format!("{self:?} {ty:?}"));
-        let qkv = numbers(ty, 1, 3 * heads * channels * pixels);
-        let grad = numbers(ty, 2, heads * channels * pixels);
+        let qkv = values(ty, 1, 3 * heads * channels * pixels);
+        let grad = values(ty, 2, heads * channels * pixels);
         let expected = self.expected(&qkv, &grad);
         let [y, log_sums] = self.forward(ty, &qkv);
         assert_close(&what, ty.tolerance(), &y, &expected.y);
         assert_close(&what, Type::F32.tolerance(), &log_sums, &expected.log_sums);
-        // Of the output as it is kept, rounded to the type.
+        // The means are of the stored output, rounded to the type.
         let arguments = [
             Input(ty, y.clone()),
             Input(ty, grad.clone()),
@@ -112,7 +112,7 @@ impl Case {
         let means =
             run(&format!("attention_means_{suffix}"), &arguments, &Grid::each(queries)).remove(0);
         assert_close(&format!("{what} means"), 2.0 * ty.tolerance(), &means, &expected.means);
-        // Each of the two leaves the other's part alone.
+        // Each of the two kernels leaves the other's part unchanged.
         let mut grad_qkv = vec![0.0; qkv.len()];
         for name in ["through_query", "through_key_value"] {
             let arguments = [
@@ -149,16 +149,16 @@ fn values_and_gradients() {
     }
 }
 
-/// Logits of 1e10, and a key that gets no weight, in the first keys that are taken and later.
+/// Tests logits of 1e10, and keys with zero weight in the first block of keys and later.
 #[test]
 fn extreme_logits() {
     let case = Case { heads: 1, channels: 2, pixels: 70 };
-    let large: Vec<_> = numbers(Type::F32, 1, 420).iter().map(|it| it * 1e5).collect();
+    let large: Vec<_> = values(Type::F32, 1, 420).iter().map(|it| it * 1e5).collect();
     let expected = case.expected(&large, &[0.0; 140]).y;
     assert_close("large", 1e-5, &case.forward(Type::F32, &large)[0], &expected);
     for first in [0, 33] {
-        // Channel 0: query 1, keys minus infinity for 35 pixels, more than are taken at once; channel
-        // 1 has no query.
+        // Channel 0: query 1, keys minus infinity for 35 pixels, more than one block; channel 1 has
+        // zero queries.
         let mut qkv = vec![0.0; 420];
         qkv[..70].fill(1.0);
         qkv[70 + first..105 + first].fill(f64::NEG_INFINITY);
@@ -171,9 +171,9 @@ fn extreme_logits() {
 }
 
 #[test]
-fn not_a_number_spreads_over_its_query() {
+fn nan_affects_only_its_query() {
     let case = Case { heads: 2, channels: 2, pixels: 9 };
-    let mut qkv = numbers(Type::F32, 1, 108);
+    let mut qkv = values(Type::F32, 1, 108);
     qkv[3] = f64::NAN;
     let [y, _] = case.forward(Type::F32, &qkv);
     for (i, y) in y.iter().enumerate() {

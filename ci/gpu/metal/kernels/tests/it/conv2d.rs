@@ -1,10 +1,10 @@
 //! Convolution and its gradients.
 
-use super::launch::{Argument::*, Grid, Type, assert_close, cases, numbers, run, word};
+use super::launch::{Argument::*, Grid, Type, assert_close, cases, run, values, word};
 
 pub const KERNELS: &[&str] = &["conv2d", "through_weight"];
 
-/// Rows and columns of what a threadgroup writes, and floats that it stages.
+/// Rows and columns of a threadgroup's output tile, and floats in its shared memory.
 const TILE: usize = 64;
 const SHARED: usize = 2 * 16 * 65;
 
@@ -27,7 +27,7 @@ impl Case {
         self.side * self.side
     }
 
-    /// Calls `f` with the places of y, x and weight of every product.
+    /// Calls `f` with the offsets of y, x and weight for every product.
     fn for_each(&self, mut f: impl FnMut(usize, usize, usize)) {
         let Self { batch, inputs, outputs, height, width, side } = *self;
         let half = side / 2;
@@ -70,10 +70,10 @@ impl Case {
 
     fn check(&self, ty: Type) {
         let (columns, suffix) = (self.batch * self.pixels(), ty.suffix());
-        let x = numbers(ty, 1, self.inputs * columns);
-        let grad = numbers(ty, 2, self.outputs * columns);
-        let weight = numbers(ty, 3, self.outputs * self.inputs * self.taps());
-        let bias = numbers(ty, 4, self.outputs);
+        let x = values(ty, 1, self.inputs * columns);
+        let grad = values(ty, 2, self.outputs * columns);
+        let weight = values(ty, 3, self.outputs * self.inputs * self.taps());
+        let bias = values(ty, 4, self.outputs);
         let (mut y, mut grad_x) = (vec![0.0; grad.len()], vec![0.0; x.len()]);
         let mut grad_weight = vec![0.0; weight.len()];
         self.for_each(|at, of_x, of_weight| {
@@ -81,7 +81,7 @@ impl Case {
             grad_x[of_x] += grad[at] * weight[of_weight];
             grad_weight[of_weight] += grad[at] * x[of_x];
         });
-        let of = |numbers: &Vec<f64>| Input(ty, numbers.clone());
+        let of = |elements: &Vec<f64>| Input(ty, elements.clone());
         for &biased in cases(&[true, false]) {
             let bias: Vec<_> = bias.iter().map(|it| if biased { *it } else { f64::NAN }).collect();
             let expected: Vec<_> = y
@@ -98,7 +98,7 @@ impl Case {
         let sizes = Constant(self.sizes(true, false, 0));
         let arguments = [of(&grad), of(&weight), of(&bias), Output(ty, x.len()), sizes];
         let got = run(&format!("conv2d_{suffix}"), &arguments, &self.grid(self.inputs, columns, 1));
-        assert_close(&format!("{self:?} {suffix} by x"), ty.tolerance(), &got[0], &grad_x);
+        assert_close(&format!("{self:?} {suffix} grad_x"), ty.tolerance(), &got[0], &grad_x);
         for run_length in [columns, 48] {
             let parts = columns.div_ceil(run_length);
             let sizes = Constant(self.sizes(false, false, run_length));
@@ -108,7 +108,7 @@ impl Case {
             let got = run(&format!("through_weight_{suffix}"), &arguments, &grid);
             let sum = |i: usize| got[0].iter().skip(i).step_by(weight.len()).sum();
             let got: Vec<f64> = (0..weight.len()).map(sum).collect();
-            let what = format!("{self:?} {suffix} by weight, {parts} parts");
+            let what = format!("{self:?} {suffix} grad_weight, {parts} parts");
             assert_close(&what, Type::F32.tolerance(), &got, &grad_weight);
         }
     }
@@ -116,7 +116,7 @@ impl Case {
 
 #[test]
 fn values_and_gradients() {
-    // Terms of more than one stage in the first.
+    // The first case has terms of more than one stage.
     let all = [
         Case { batch: 1, inputs: 17, outputs: 18, height: 3, width: 4, side: 3 },
         Case { batch: 1, inputs: 1, outputs: 1, height: 1, width: 1, side: 1 },

@@ -1,6 +1,6 @@
-//! Group normalisation and its gradient.
+//! Group normalization and its gradient.
 
-use super::launch::{Argument::*, Grid, Type, assert_close, cases, float, numbers, run, word};
+use super::launch::{Argument::*, Grid, Type, assert_close, cases, float, run, values, word};
 
 pub const KERNELS: &[&str] = &["group_norm", "through_group_norm"];
 
@@ -15,7 +15,7 @@ struct Case {
     silu: bool,
 }
 
-/// Operands of a case, and what should come out.
+/// Operands of a case and its expected results.
 struct Expected {
     y: Vec<f64>,
     moments: Vec<f64>,
@@ -73,14 +73,14 @@ impl Case {
     fn check(&self, ty: Type, threads: u32) {
         let weights = if self.per_sample { self.batch * self.channels } else { self.channels };
         let count = self.batch * self.channels * self.pixels;
-        let [x, grad] = [1, 2].map(|seed| numbers(ty, seed, count));
-        let [weight, bias] = [3, 4].map(|seed| numbers(ty, seed, weights));
+        let [x, grad] = [1, 2].map(|seed| values(ty, seed, count));
+        let [weight, bias] = [3, 4].map(|seed| values(ty, seed, weights));
         let expected = self.expected(&x, &weight, &bias, &grad);
         let mut sizes = [self.channels, self.pixels, self.groups].map(word).to_vec();
         sizes.extend([u32::from(self.per_sample), u32::from(self.silu), float(EPS)]);
         let grid = Grid { groups: [word(self.batch * self.groups), 1, 1], threads, shared: 32 };
-        let of = |numbers: &Vec<f64>| Input(ty, numbers.clone());
-        let what = format!("{} {count} numbers, {threads} threads", ty.suffix());
+        let of = |elements: &Vec<f64>| Input(ty, elements.clone());
+        let what = format!("{} {count} values, {threads} threads", ty.suffix());
         let moments = expected.moments.len();
         let arguments = [
             of(&x),
@@ -105,7 +105,7 @@ impl Case {
             Constant(sizes),
         ];
         let got = run(&format!("through_group_norm_{}", ty.suffix()), &arguments, &grid);
-        assert_close(&format!("{what}, by x"), ty.tolerance(), &got[0], &expected.grad_x);
+        assert_close(&format!("{what} grad_x"), ty.tolerance(), &got[0], &expected.grad_x);
         assert_close(&what, Type::F32.tolerance(), &got[1], &expected.grad_weight);
         assert_close(&what, Type::F32.tolerance(), &got[2], &expected.grad_bias);
     }
@@ -134,7 +134,7 @@ fn values_and_gradients() {
 }
 
 #[test]
-fn one_number_a_group_is_its_own_mean() {
+fn single_value_is_mean_of_its_group() {
     let case = Case { batch: 2, channels: 3, pixels: 1, groups: 3, per_sample: false, silu: false };
     case.check(Type::F32, 32);
 }

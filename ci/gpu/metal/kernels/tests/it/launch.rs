@@ -1,9 +1,9 @@
-//! Runs a kernel under every schedule and looks at what it left behind.
+//! Runs a kernel under every schedule and checks its outputs and canaries.
 
 use half::{bf16, f16};
 use metal_kernels::{Binding, kernel};
 
-/// A type of number.
+/// Type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     F32,
@@ -28,8 +28,8 @@ impl Type {
         if self == Self::F32 { 4 } else { 2 }
     }
 
-    /// Error that is left to a result of this type, relative to the largest: some roundings of
-    /// float in the sums, and one to the type itself.
+    /// Returns the tolerance for a result of this type, relative to the largest: several roundings
+    /// of float in the sums, and one rounding to the type.
     pub fn tolerance(self) -> f64 {
         match self {
             Self::F32 => 4e-6,
@@ -46,7 +46,7 @@ impl Type {
         }
     }
 
-    fn number(self, bytes: &[u8]) -> f64 {
+    fn value(self, bytes: &[u8]) -> f64 {
         match self {
             Self::F32 => f64::from(f32::from_ne_bytes(bytes.try_into().unwrap())),
             Self::F16 => f16::from_ne_bytes(bytes.try_into().unwrap()).to_f64(),
@@ -55,11 +55,11 @@ impl Type {
     }
 }
 
-/// Bytes on both sides of a buffer that nobody may write.
+/// Bytes on both sides of a buffer that no kernel may write.
 const CANARY: usize = 64;
 const POISON: u8 = 0xa5;
 
-/// Memory of the device: numbers between canaries.
+/// Memory of the device: values between canaries.
 #[derive(Clone)]
 struct Buffer {
     ty: Type,
@@ -67,9 +67,9 @@ struct Buffer {
 }
 
 impl Buffer {
-    fn new(ty: Type, numbers: &[f64]) -> Self {
+    fn new(ty: Type, values: &[f64]) -> Self {
         let mut bytes = vec![POISON; CANARY];
-        bytes.extend(numbers.iter().flat_map(|it| ty.bytes(*it)));
+        bytes.extend(values.iter().flat_map(|it| ty.bytes(*it)));
         bytes.resize(bytes.len() + CANARY, POISON);
         Self { ty, bytes }
     }
@@ -78,9 +78,9 @@ impl Buffer {
         self.bytes.len() - 2 * CANARY
     }
 
-    fn numbers(&self) -> Vec<f64> {
+    fn values(&self) -> Vec<f64> {
         let inside = &self.bytes[CANARY..CANARY + self.length()];
-        inside.chunks_exact(self.ty.size()).map(|it| self.ty.number(it)).collect()
+        inside.chunks_exact(self.ty.size()).map(|it| self.ty.value(it)).collect()
     }
 
     fn is_intact(&self) -> bool {
@@ -89,20 +89,20 @@ impl Buffer {
     }
 }
 
-/// What is bound at an index.
+/// Argument bound at an index.
 pub enum Argument {
-    /// Numbers that stay as they are.
+    /// Values that must not change.
     Input(Type, Vec<f64>),
-    /// As many numbers to be written; NaN until then.
+    /// Output of this many values; NaN until written.
     Output(Type, usize),
-    /// Numbers that are changed.
+    /// Values that the kernel changes in place.
     InPlace(Type, Vec<f64>),
     /// A constant, as the words that the host sends.
     Constant(Vec<u32>),
 }
 
-/// The cases of a test: all, or the first of them where every thread of a kernel is one of the
-/// operating system's, which takes a tenth of a second a threadgroup.
+/// Returns the cases of a test: all, or only the first if the kernel's threads are threads of the
+/// operating system, which take a tenth of a second per threadgroup.
 pub fn cases<T>(all: &[T]) -> &[T] {
     if cfg!(feature = "threads") { &all[..1] } else { all }
 }
@@ -111,33 +111,33 @@ pub fn cases<T>(all: &[T]) -> &[T] {
 pub struct Grid {
     pub groups: [u32; 3],
     pub threads: u32,
-    /// Floats of threadgroup memory.
+    /// Number of floats of threadgroup memory.
     pub shared: usize,
 }
 
 impl Grid {
-    /// A thread for each of `count` numbers.
+    /// Returns a grid with a thread for each of `count` values.
     pub fn each(count: usize) -> Self {
         Self { groups: [count.div_ceil(256) as u32, 1, 1], threads: 256, shared: 0 }
     }
 }
 
-/// Schedules to run under: see `launch` in `gpu_rt.h`.
+/// Schedules of a test; see `launch` in `gpu_rt.h`.
 const SCHEDULES: u64 = 6;
 
-/// Runs `name` under all schedules, which must give the same bits; returns what was written to the
-/// outputs and to what is changed in place.
+/// Runs `name` under all schedules, which must give the same bits; returns the values written to
+/// the outputs and in place.
 #[track_caller]
 pub fn run(name: &str, arguments: &[Argument], grid: &Grid) -> Vec<Vec<f64>> {
     let kernel = kernel(name).unwrap_or_else(|| panic!("no kernel {name}"));
-    // With threads of the operating system there is no schedule to choose.
+    // Threads of the operating system have no schedule.
     let schedules = if cfg!(feature = "threads") { 1 } else { SCHEDULES };
     let mut first: Option<Vec<Vec<u8>>> = None;
     let mut written = Vec::new();
     for schedule in 0..schedules {
         let mut buffers: Vec<Buffer> = arguments.iter().map(buffer).collect();
         let bindings: Vec<_> = buffers.iter_mut().map(binding).collect();
-        // SAFETY: the kernel is under test; what it does outside its buffers, the canaries show.
+        // SAFETY: the canaries reveal accesses of the tested kernel outside its buffers.
         let outcome = unsafe {
             kernel.launch(&bindings, grid.groups, [grid.threads, 1, 1], 4 * grid.shared, schedule)
         };
@@ -145,10 +145,13 @@ pub fn run(name: &str, arguments: &[Argument], grid: &Grid) -> Vec<Vec<f64>> {
         written.clear();
         let mut bits = Vec::new();
         for (index, (argument, after)) in arguments.iter().zip(&buffers).enumerate() {
-            assert!(after.is_intact(), "{name}, schedule {schedule}: wrote beyond buffer {index}");
+            assert!(
+                after.is_intact(),
+                "{name}, schedule {schedule}: wrote past the end of buffer {index}"
+            );
             match argument {
                 Argument::Output(..) | Argument::InPlace(..) => {
-                    written.push(after.numbers());
+                    written.push(after.values());
                     bits.push(after.bytes.clone());
                 }
                 _ => {
@@ -157,14 +160,17 @@ pub fn run(name: &str, arguments: &[Argument], grid: &Grid) -> Vec<Vec<f64>> {
             }
         }
         let expected = first.get_or_insert_with(|| bits.clone());
-        assert!(*expected == bits, "{name}: schedule {schedule} gives other bits: a race");
+        assert!(
+            *expected == bits,
+            "{name}: schedule {schedule} gives different bits, so there is a race"
+        );
     }
     written
 }
 
 fn buffer(argument: &Argument) -> Buffer {
     match argument {
-        Argument::Input(ty, numbers) | Argument::InPlace(ty, numbers) => Buffer::new(*ty, numbers),
+        Argument::Input(ty, values) | Argument::InPlace(ty, values) => Buffer::new(*ty, values),
         Argument::Output(ty, count) => Buffer::new(*ty, &vec![f64::NAN; *count]),
         Argument::Constant(words) => {
             let mut bytes = vec![POISON; CANARY];
@@ -181,8 +187,8 @@ fn binding(buffer: &mut Buffer) -> Binding {
     Binding { address: unsafe { buffer.bytes.as_mut_ptr().add(CANARY) }, length }
 }
 
-/// Numbers around 0 that depend on `seed`, as a buffer of type `ty` holds them.
-pub fn numbers(ty: Type, seed: u64, count: usize) -> Vec<f64> {
+/// Returns values around 0 that depend on `seed`, rounded to type `ty`.
+pub fn values(ty: Type, seed: u64, count: usize) -> Vec<f64> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     let mut uniform = || {
         state ^= state << 13;
@@ -191,32 +197,32 @@ pub fn numbers(ty: Type, seed: u64, count: usize) -> Vec<f64> {
         (state >> 11) as f64 / (1u64 << 53) as f64
     };
     (0..8).for_each(|_| _ = uniform());
-    // Roughly normal, with a mean that is not zero.
-    let number = |_| 2.0 * (uniform() + uniform() + uniform() + uniform() - 1.9);
-    (0..count).map(number).map(|it| ty.number(&ty.bytes(it))).collect()
+    // Approximately normal, with a mean that is not zero.
+    let value = |_| 2.0 * (uniform() + uniform() + uniform() + uniform() - 1.9);
+    (0..count).map(value).map(|it| ty.value(&ty.bytes(it))).collect()
 }
 
-/// Asserts that `got` is within `tolerance` of the largest magnitude of `expected`.
+/// Asserts that `got` is within `tolerance` of `expected`, relative to its largest magnitude.
 #[track_caller]
 pub fn assert_close(what: &str, tolerance: f64, got: &[f64], expected: &[f64]) {
     assert_eq!(got.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(0.5f64, |max, it| max.max(it.abs()));
     for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
         let error = (got - expected).abs() / scale;
-        // A NaN is not below any tolerance.
+        // NaN must fail.
         assert!(
             error <= tolerance,
-            "{what}: number {i} is {got}, not {expected}: off by {error:.1e}"
+            "{what}: value {i} is {got}, expected {expected}: off by {error:.1e}"
         );
     }
 }
 
-/// The words of a constant.
+/// Returns the words of a constant.
 pub fn word(x: usize) -> u32 {
     u32::try_from(x).unwrap()
 }
 
-/// The word of a float.
+/// Returns the word of a float.
 pub fn float(x: f64) -> u32 {
     (x as f32).to_bits()
 }

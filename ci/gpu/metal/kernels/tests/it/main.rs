@@ -1,5 +1,5 @@
-//! Every kernel on the CPU against a plain transcription of its formula in f64: all types of number,
-//! odd shapes, all schedules, canaries around every buffer.
+//! Every kernel on the CPU compared with its formula in f64: all types, odd shapes, all schedules,
+//! canaries around every buffer.
 
 mod adam;
 mod attention;
@@ -10,7 +10,7 @@ mod pointwise;
 mod random;
 mod resample;
 
-/// Every kernel that there is has been named by a test of this program's modules.
+/// Checks that the lists of this program's modules contain every kernel.
 #[test]
 fn every_kernel_has_a_test() {
     let tested = [

@@ -1,6 +1,6 @@
-//! Element-wise kernels, joining, and the two sums.
+//! Element-wise kernels, concatenation, and the two sums.
 
-use super::launch::{Argument::*, Grid, Type, assert_close, cases, float, numbers, run, word};
+use super::launch::{Argument::*, Grid, Type, assert_close, cases, float, run, values, word};
 
 pub const KERNELS: &[&str] = &[
     "add_scaled",
@@ -28,7 +28,7 @@ fn sigmoid(x: f64) -> f64 {
 fn sums_and_scales() {
     for &ty in Type::all() {
         for count in COUNTS {
-            let (a, b) = (numbers(ty, 1, count), numbers(ty, 2, count));
+            let (a, b) = (values(ty, 1, count), values(ty, 2, count));
             let constants = || [Constant(vec![word(count)]), Constant(vec![float(0.7)])];
             let [n, scale] = constants();
             let arguments =
@@ -46,10 +46,10 @@ fn sums_and_scales() {
 }
 
 #[test]
-fn a_number_for_each_channel() {
+fn one_value_per_channel() {
     for &ty in Type::all() {
         for [channels, pixels] in [[1, 1], [7, 45], [3, 100]] {
-            let (x, c) = (numbers(ty, 1, channels * pixels), numbers(ty, 2, channels));
+            let (x, c) = (values(ty, 1, channels * pixels), values(ty, 2, channels));
             let arguments = [
                 Input(ty, x.clone()),
                 Input(ty, c.clone()),
@@ -65,7 +65,7 @@ fn a_number_for_each_channel() {
     }
 }
 
-/// A function and its derivative; that of the sigmoid is a function of its value.
+/// A function and its derivative; the derivative of the sigmoid is a function of its value.
 type Pair = (&'static str, fn(f64) -> f64, fn(f64) -> f64);
 
 const FUNCTIONS: [Pair; 3] = [
@@ -75,12 +75,12 @@ const FUNCTIONS: [Pair; 3] = [
 ];
 
 #[test]
-fn functions_of_one_number() {
+fn functions_of_one_value() {
     for &ty in Type::all() {
         for (name, f, derivative) in FUNCTIONS {
             for count in COUNTS {
-                let x: Vec<_> = numbers(ty, 3, count).iter().map(|x| 4.0 * x).collect();
-                let grad = numbers(ty, 4, count);
+                let x: Vec<_> = values(ty, 3, count).iter().map(|x| 4.0 * x).collect();
+                let grad = values(ty, 4, count);
                 let n = || Constant(vec![word(count)]);
                 let arguments = [Input(ty, x.clone()), Output(ty, count), n()];
                 let got = run(&format!("{name}_{}", ty.suffix()), &arguments, &Grid::each(count));
@@ -98,7 +98,8 @@ fn functions_of_one_number() {
     }
 }
 
-/// Relative, number by number: the loss of a confident discriminator is small, not zero.
+/// Compares values with a relative tolerance: the loss of a confident discriminator is small, not
+/// zero.
 #[test]
 fn softplus_and_sigmoid_keep_their_digits() {
     let x: Vec<f64> = (-800..=800).map(|i| f64::from(i as f32 * 0.1)).collect();
@@ -117,7 +118,7 @@ fn softplus_and_sigmoid_keep_their_digits() {
 }
 
 #[test]
-fn extreme_and_missing_numbers() {
+fn extreme_values_and_nan() {
     let x = vec![-1e30, 1e30, f64::NAN, f64::NEG_INFINITY, f64::INFINITY];
     let map = |name: &str| {
         let arguments = [Input(Type::F32, x.clone()), Output(Type::F32, 5), Constant(vec![5])];
@@ -141,11 +142,11 @@ fn extreme_and_missing_numbers() {
 }
 
 #[test]
-fn joining_and_taking_apart() {
+fn concatenates_and_splits() {
     for &ty in Type::all() {
         for [batch, a_length, b_length] in [[1, 1, 1], [3, 70, 35], [2, 4, 333]] {
             let length = a_length + b_length;
-            let (a, b) = (numbers(ty, 1, batch * a_length), numbers(ty, 2, batch * b_length));
+            let (a, b) = (values(ty, 1, batch * a_length), values(ty, 2, batch * b_length));
             let joined: Vec<_> = (0..batch)
                 .flat_map(|i| {
                     [&a[i * a_length..][..a_length], &b[i * b_length..][..b_length]].concat()
@@ -177,7 +178,7 @@ fn joining_and_taking_apart() {
 fn sums_of_rows_and_over_the_first_axis() {
     for &ty in Type::all() {
         for &[count, length] in cases(&[[2, 700], [1, 1], [5, 49], [40, 6]]) {
-            let x = numbers(ty, 1, count * length);
+            let x = values(ty, 1, count * length);
             let sizes = || Constant(vec![word(count), word(length)]);
             let arguments = [Input(ty, x.clone()), Output(Type::F32, count), sizes()];
             for &threads in cases(&[256, 32]) {
@@ -186,7 +187,7 @@ fn sums_of_rows_and_over_the_first_axis() {
                 let expected: Vec<f64> = x.chunks(length).map(|it| it.iter().sum()).collect();
                 assert_close("sum_rows", Type::F32.tolerance(), &got[0], &expected);
             }
-            let x = numbers(Type::F32, 1, count * length);
+            let x = values(Type::F32, 1, count * length);
             let arguments = [Input(Type::F32, x.clone()), Output(ty, length), sizes()];
             let name = format!("sum_leading_{}", ty.suffix());
             let got = run(&name, &arguments, &Grid::each(length));

@@ -1,10 +1,10 @@
-//! Numbers off the counter-based generator: bit for bit.
+//! Values from the counter-based generator, bit for bit.
 
-use super::launch::{Argument::*, Grid, Type, float, numbers, run, word};
+use super::launch::{Argument::*, Grid, Type, float, run, values, word};
 
 pub const KERNELS: &[&str] = &["uniform", "dropout"];
 
-/// Philox 4x32-10, in words of 64 bits.
+/// Philox 4x32-10 as words of 64 bits.
 fn philox(mut counter: [u64; 4], mut key: [u64; 2]) -> [u64; 4] {
     const LOW: u64 = 0xffff_ffff;
     for _ in 0..10 {
@@ -16,15 +16,15 @@ fn philox(mut counter: [u64; 4], mut key: [u64; 2]) -> [u64; 4] {
     counter
 }
 
-/// The generator here is the published one: a known answer of the Random123 distribution.
+/// Checks this transcription of the generator with a known answer of the Random123 distribution.
 #[test]
-fn the_transcription_gives_the_known_answer() {
+fn transcription_gives_known_answer() {
     let got =
         philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]);
     assert_eq!(got, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
 }
 
-/// Where the numbers of a launch are.
+/// Position of a launch's values in the stream.
 struct Stream {
     seed: u64,
     position: u64,
@@ -33,7 +33,7 @@ struct Stream {
     count: usize,
 }
 
-/// The last of these begins just below 2^32, and crosses it.
+/// The counter of the last one begins just below 2^32 and crosses it.
 const STREAMS: [Stream; 4] = [
     Stream { seed: 5, position: 0, stream: 0, length: 1, count: 1 },
     Stream { seed: 0x1234_5678_9abc_def0, position: 1 << 40, stream: 77, length: 35, count: 3 },
@@ -46,12 +46,12 @@ impl Stream {
         let halves = |x: u64| [x as u32, (x >> 32) as u32];
         let [seed_low, seed_high] = halves(self.seed);
         let [low, high] = halves(self.position);
-        // Two words of 64 bits make the whole a multiple of eight bytes.
+        // Two words of 64 bits make the size a multiple of eight bytes.
         let sizes = [self.stream, word(self.length), word(self.count), 0];
         [[seed_low, seed_high, low, high], sizes].concat()
     }
 
-    /// The upper 24 bits of every number's word.
+    /// Returns the upper 24 bits of every value's word.
     fn bits(&self) -> Vec<u64> {
         let (low, key) = (0xffff_ffff, [self.seed & 0xffff_ffff, self.seed >> 32]);
         let of = |i: usize| {
@@ -69,7 +69,7 @@ impl Stream {
 }
 
 #[test]
-fn uniform_numbers() {
+fn uniform_values() {
     for stream in &STREAMS {
         let expected: Vec<_> =
             stream.bits().iter().map(|it| (*it as f64 + 0.5) / f64::from(1 << 24)).collect();
@@ -81,13 +81,13 @@ fn uniform_numbers() {
 }
 
 #[test]
-fn masks_and_what_they_leave() {
+fn dropout_keeps_and_scales() {
     for &ty in Type::all() {
         for stream in &STREAMS {
             let bits = stream.bits();
-            // One of them, which stays.
+            // The threshold is one of the values, which is kept.
             let (threshold, factor) = (bits[bits.len() / 2] as u32, 4.0 / 3.0);
-            let x = numbers(ty, 1, bits.len());
+            let x = values(ty, 1, bits.len());
             let arguments = [
                 Input(ty, x.clone()),
                 Output(ty, x.len()),
@@ -97,8 +97,8 @@ fn masks_and_what_they_leave() {
             let name = format!("dropout_{}", ty.suffix());
             let got = run(&name, &arguments, &stream.grid());
             for ((x, bits), got) in x.iter().zip(&bits).zip(&got[0]) {
-                let stays = u64::from(threshold) <= *bits;
-                let expected = if stays { x * factor } else { 0.0 };
+                let is_kept = u64::from(threshold) <= *bits;
+                let expected = if is_kept { x * factor } else { 0.0 };
                 assert!((got - expected).abs() <= ty.tolerance() * x.abs(), "{got} {expected}");
             }
         }
@@ -106,7 +106,7 @@ fn masks_and_what_they_leave() {
 }
 
 #[test]
-fn what_is_not_a_number_stays_so() {
+fn dropout_keeps_nan() {
     let x = vec![f64::NAN; 64];
     let stream = Stream { seed: 1, position: 2, stream: 3, length: 64, count: 1 };
     let factors = Constant(vec![1 << 23, float(2.0)]);

@@ -1,13 +1,13 @@
-//! Resampling against its matrix.
+//! Resampling compared with its matrix.
 
-use super::launch::{Argument::*, Grid, Type, assert_close, float, numbers, run, word};
+use super::launch::{Argument::*, Grid, Type, assert_close, float, run, values, word};
 
 pub const KERNELS: &[&str] = &["reduce", "spread"];
 
 const BOX: [f64; 2] = [0.5, 0.5];
 const TENT: [f64; 4] = [0.125, 0.375, 0.375, 0.125];
 
-/// Planes, rows and columns of the large image, zeros on each side.
+/// Planes, rows and columns of the large image, and padding on each side.
 struct Case {
     planes: usize,
     large: [usize; 2],
@@ -20,7 +20,7 @@ impl Case {
         self.large.map(|it| (it + 2 * self.padding - self.taps.len()) / 2 + 1)
     }
 
-    /// The matrix `[small, large]` along an axis.
+    /// Returns the matrix `[small, large]` along an axis.
     fn matrix(&self, axis: usize) -> Vec<Vec<f64>> {
         let (small, large) = (self.small()[axis], self.large[axis]);
         let mut matrix = vec![vec![0.0; large]; small];
@@ -34,7 +34,7 @@ impl Case {
         matrix
     }
 
-    /// Σ over rows and columns of the matrices' products, from large to small or back.
+    /// Sums the products of the matrices over rows and columns, from large to small or in reverse.
     fn expected(&self, x: &[f64], down: bool) -> Vec<f64> {
         let (rows, columns) = (self.matrix(0), self.matrix(1));
         let (large, small) = (self.large, self.small());
@@ -60,7 +60,7 @@ impl Case {
     fn check(&self, ty: Type, down: bool) {
         let (large, small) = (self.large, self.small());
         let (from, to) = if down { (large, small) } else { (small, large) };
-        let x = numbers(ty, 1, self.planes * from[0] * from[1]);
+        let x = values(ty, 1, self.planes * from[0] * from[1]);
         let count = self.planes * to[0] * to[1];
         let mut constant = vec![word(count)];
         constant.extend([large[0], large[1], small[0], small[1]].map(word));
@@ -75,7 +75,7 @@ impl Case {
 }
 
 #[test]
-fn both_ways_with_both_filters() {
+fn both_directions_with_both_filters() {
     for &ty in Type::all() {
         for large in [[2, 2], [5, 7], [8, 8], [9, 33]] {
             let cases = [
@@ -87,7 +87,7 @@ fn both_ways_with_both_filters() {
                 case.check(ty, false);
             }
         }
-        // Already padded by the convolution before it.
+        // The preceding convolution has already added the padding.
         Case { planes: 2, large: [6, 9], taps: &TENT, padding: 0 }.check(ty, true);
         Case { planes: 2, large: [6, 9], taps: &TENT, padding: 0 }.check(ty, false);
     }

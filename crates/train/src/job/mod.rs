@@ -1,0 +1,17 @@
+//! Jobs: the engine of a distillation, the training of teachers and feature networks, and their loop.
+
+mod accumulation;
+mod check;
+mod distillation;
+mod engine;
+mod networks;
+
+pub mod assemble;
+pub mod classifier;
+pub mod estimate;
+pub mod quickstart;
+pub mod run;
+pub mod teacher;
+
+pub use engine::Engine;
+pub use networks::{NetworkViews, Networks};

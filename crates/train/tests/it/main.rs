@@ -1,0 +1,8 @@
+//! Training through the public API of the crate.
+
+mod configuration;
+mod engine;
+mod estimates;
+mod fixed_points;
+mod own_networks;
+mod teacher;
