@@ -47,7 +47,7 @@ struct Generator {
 
 template <class T, class Distribution>
 Status sample(void* generator, T* out, size_t count, Distribution distribution) {
-    for (size_t i = 0; i < count; i++) 
+    for (size_t i = 0; i < count; i++)
         out[i] = distribution(static_cast<Generator*>(generator)->random);
     return SUCCESS;
 }
@@ -99,7 +99,8 @@ Status curandSetPseudoRandomGeneratorSeed(void* generator, unsigned long long se
     static_cast<Generator*>(generator)->random.seed(seed);
     return SUCCESS;
 }
-Status curandGenerateNormal(void* generator, float* out, size_t count, float mean, float deviation) {
+Status curandGenerateNormal(void* generator, float* out, size_t count, float mean,
+                            float deviation) {
     return sample(generator, out, count, std::normal_distribution<float>(mean, deviation));
 }
 Status curandGenerateNormalDouble(void* generator, double* out, size_t count, double mean,

@@ -2,9 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use kernels::noise::NoiseStream;
-use models::labels::one_hot;
 
 use crate::{Error, step::RandomInputs};
+use models::labels::one_hot;
 
 /// A distribution to sample from, for example a mixture in closed form.
 ///
