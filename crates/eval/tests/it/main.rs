@@ -47,6 +47,14 @@ impl Denoiser for Scaled {
     fn denoise(&self, x: &Tensor, sigma: &Tensor, _: &Conditioning) -> candle_core::Result<Tensor> {
         x.broadcast_div(&(sigma.reshape(((), 1, 1, 1))? * 4.0)?)
     }
+
+    fn sigma_range(&self) -> [f64; 2] {
+        [0.0, f64::INFINITY]
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
+    }
 }
 
 /// `count` images of `side` pixels, different for each `seed`.
