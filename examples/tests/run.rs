@@ -39,3 +39,54 @@ fn mixture_matches_moments_under_forward_kl_alone() {
 fn custom_loop_matches_moments() {
     check_close(&output(env!("CARGO_BIN_EXE_custom_loop"), &["forward-kl", "800"]), 0.1);
 }
+
+#[test]
+fn divergence_weighs_by_the_ratio() {
+    let program = env!("CARGO_BIN_EXE_divergence");
+    // h(l) = e^l: the weights of the logits -1, 0 and 1 are proportional to 1/e, 1 and e.
+    let weights = numbers(&output(program, &["forward-kl"]), "weights");
+    let [.., low, middle, high] = weights[..] else { panic!("{weights:?}") };
+    let e = std::f64::consts::E;
+    assert!((middle / low - e).abs() < 1e-2 && (high / middle - e).abs() < 1e-2, "{weights:?}");
+    // h = 1 for reverse KL: the gradient is the mean of (D_q - D_p) with the same weight each.
+    let gradient = numbers(&output(program, &["reverse-kl"]), "gradient");
+    let [.., a, b, c] = gradient[..] else { panic!("{gradient:?}") };
+    assert!(a < b && b < c && 0.0 < a, "{gradient:?}");
+}
+
+#[test]
+fn convert_keeps_names_and_values() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_convert"));
+    let result = command.env("TMPDIR", folder.path()).output().expect("the example starts");
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let path = folder.path().join("demonstration.safetensors");
+    let tensors = candle_core::safetensors::load(path, &candle_core::Device::Cpu).expect("a file");
+    assert_eq!(tensors["layer.bias"].to_vec1::<f32>().expect("a vector"), [0.5, -0.5]);
+    assert_eq!(tensors["layer.weight"].dims(), [2, 2]);
+}
+
+#[test]
+fn sample_writes_a_picture_and_fid_accepts_folders() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("a path in UTF-8").to_owned();
+    let student =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/fashion-mnist-student/network.safetensors");
+    output(env!("CARGO_BIN_EXE_sample"), &[student, &path("samples.png")]);
+    let picture = std::fs::read(path("samples.png")).expect("a picture");
+    assert_eq!(&picture[1..4], b"PNG");
+    assert!(1000 < picture.len());
+    for (set, start) in [("real", 0), ("generated", 90)] {
+        let class = folder.path().join(set).join("class");
+        std::fs::create_dir_all(&class).expect("a folder");
+        for image in 0..8u32 {
+            let pixels: Vec<u8> =
+                (0..32 * 32).map(|at| (start + (at * (image + 3)) % 97) as u8).collect();
+            let png = data::png::encode([1, 32, 32], &pixels).expect("an image");
+            std::fs::write(class.join(format!("{image}.png")), png).expect("a file");
+        }
+    }
+    let text = output(env!("CARGO_BIN_EXE_fid"), &[&path("real"), &path("generated")]);
+    let distance = numbers(&text, "").pop().expect("a distance");
+    assert!(distance.is_finite(), "{text}");
+}

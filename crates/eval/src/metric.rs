@@ -47,8 +47,8 @@ pub fn list(report: &Report) -> String {
     let intervals = report.intervals.as_ref();
     let level = intervals.map_or(0.0, |it| 100.0 * it.level);
     let mut text = match intervals {
-        Some(_) => format!("| figure | value | {level:.0} % interval |\n|---|---|---|\n"),
-        None => "| figure | value |\n|---|---|\n".to_owned(),
+        Some(_) => format!("| metric | value | {level:.0} % interval |\n|---|---|---|\n"),
+        None => "| metric | value |\n|---|---|\n".to_owned(),
     };
     // Under the field's name where there is one.
     let renamed = |name: &str| is_fid(report) && ["fd", "spatial_fd"].contains(&name);

@@ -20,7 +20,7 @@ const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 const PRINTING: [&str; 4] = ["println", "eprintln", "print", "eprint"];
 
 /// Programs that may print with them.
-const PROGRAMS: [&str; 3] = ["xtask/", "benches/", "examples/"];
+const PROGRAMS: [&str; 4] = ["xtask/", "benches/", "examples/", "ci/outside/"];
 
 /// The only folder for kernels, `unsafe` and features.
 const KERNELS: &str = "crates/kernels/src/";
@@ -77,7 +77,8 @@ pub fn check_rust(path: &str, text: &str, faults: &mut Vec<String>) {
     if MAX_LINES < lines {
         faults.push(format!("{path}: {lines} lines, at most {MAX_LINES}; split the file"));
     }
-    let has_readme = path.ends_with("/lib.rs") && text.starts_with(README);
+    let has_readme =
+        ["/lib.rs", "/main.rs"].iter().any(|it| path.ends_with(it)) && text.starts_with(README);
     if !text.starts_with("//!") && !has_readme {
         faults.push(format!("{path}: no module doc (`//!`) on line 1"));
     }

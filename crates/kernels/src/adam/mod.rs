@@ -1,13 +1,5 @@
 //! Adam and the moving average of weights, in place.
 
-use candle_core::{Result, Tensor, Var, bail};
-
-use self::cpu::{Average, Update};
-use super::gpu::on_gpu;
-use super::isa::Isa;
-use super::operand::{check_kind, share_memory};
-use super::storage::has_kernel;
-
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -16,6 +8,14 @@ mod kernel;
 mod metal;
 #[cfg(test)]
 mod tests;
+
+use candle_core::{Result, Tensor, Var, bail};
+
+use self::cpu::{Average, Update};
+use super::gpu::on_gpu;
+use super::isa::Isa;
+use super::operand::{check_kind, share_memory};
+use super::storage::has_kernel;
 
 /// Settings of one Adam update (Kingma and Ba 2015, arXiv:1412.6980, Algorithm 1), with decoupled
 /// weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101, Algorithm 2).

@@ -1,12 +1,5 @@
 //! Self-attention over the pixels of an image.
 
-use candle_core::{D, Result, Tensor, bail};
-
-use super::gpu::on_gpu;
-use super::isa::Isa;
-use super::operand::{check_kind, image};
-use super::storage::has_kernel;
-
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -16,6 +9,13 @@ mod softmax;
 
 #[cfg(test)]
 mod tests;
+
+use candle_core::{D, Result, Tensor, bail};
+
+use super::gpu::on_gpu;
+use super::isa::Isa;
+use super::operand::{check_kind, image};
+use super::storage::has_kernel;
 
 /// Self-attention over pixels, from a packed projection in EDM's order.
 ///

@@ -1,11 +1,5 @@
 //! Concatenation of images along their channels.
 
-use candle_core::{Result, Tensor, bail};
-
-use super::gpu::on_gpu;
-use super::operand::{check_kind, image};
-use super::storage::has_kernel;
-
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -13,6 +7,12 @@ mod cuda;
 mod metal;
 #[cfg(test)]
 mod tests;
+
+use candle_core::{Result, Tensor, bail};
+
+use super::gpu::on_gpu;
+use super::operand::{check_kind, image};
+use super::storage::has_kernel;
 
 /// Concatenates `[B, C, H, W]` and `[B, D, H, W]` to `[B, C + D, H, W]`.
 ///

@@ -1,16 +1,5 @@
 //! Convolution with stride 1.
 
-use candle_core::{Result, Tensor, bail};
-
-use super::gpu::on_gpu;
-use super::isa::Isa;
-use super::operand::{check_kind, image};
-use super::storage::has_kernel;
-#[cfg(feature = "cuda")]
-use gpu::cuda;
-#[cfg(feature = "metal")]
-use gpu::metal;
-
 pub(super) mod cpu;
 pub(super) mod geometry;
 mod gpu;
@@ -24,6 +13,17 @@ pub(super) mod x86;
 
 #[cfg(test)]
 mod tests;
+
+use candle_core::{Result, Tensor, bail};
+
+use super::gpu::on_gpu;
+use super::isa::Isa;
+use super::operand::{check_kind, image};
+use super::storage::has_kernel;
+#[cfg(feature = "cuda")]
+use gpu::cuda;
+#[cfg(feature = "metal")]
+use gpu::metal;
 
 /// Convolution (cross-correlation) with an odd square kernel, stride 1 and zero padding that keeps
 /// the size.

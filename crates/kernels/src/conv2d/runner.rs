@@ -14,7 +14,7 @@ pub(super) trait Runner: Sync {
     /// Number of images of a task; with fewer, starting it costs too much.
     fn images(&self) -> usize;
 
-    /// Convolves some samples of `source`, whose sizes are those of the convolution.
+    /// Convolves some samples of `source`. Its sizes match the convolution.
     ///
     /// # Safety
     ///

@@ -1,13 +1,5 @@
 //! Dropout whose masks are a pure function of seed, layer and position.
 
-use candle_core::{DType, Result, Tensor, bail};
-
-use super::gpu::on_gpu;
-use super::isa::Isa;
-use super::noise::{NoiseStream, check_positions};
-use super::operand::check_kind;
-use super::storage::has_kernel;
-
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -16,6 +8,14 @@ mod kernel;
 mod metal;
 #[cfg(test)]
 mod tests;
+
+use candle_core::{DType, Result, Tensor, bail};
+
+use super::gpu::on_gpu;
+use super::isa::Isa;
+use super::noise::{NoiseStream, check_positions};
+use super::operand::check_kind;
+use super::storage::has_kernel;
 
 /// Noise stream of layer 0's masks. Layer `i` has stream `DROPOUT_STREAM_BASE + i`.
 pub const DROPOUT_STREAM_BASE: u32 = 0x4000_0000;

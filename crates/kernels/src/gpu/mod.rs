@@ -3,12 +3,12 @@
 //! The features `cuda` and `metal` are decided here. An operation calls [`on_gpu`] first, and
 //! continues with the CPU or the composed form if its operands are not on a GPU with kernels.
 
-use candle_core::{Device, Result, bail};
-
 #[cfg(feature = "cuda")]
 pub(super) mod cuda;
 #[cfg(feature = "metal")]
 pub(super) mod metal;
+
+use candle_core::{Device, Result, bail};
 
 /// Returns the result of a GPU's implementation, if `test` in the module of that GPU is true.
 ///

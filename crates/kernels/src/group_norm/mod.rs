@@ -1,12 +1,5 @@
 //! Group normalization, plain and fused with the operations that follow it in networks.
 
-use candle_core::{D, Result, Tensor, bail};
-
-use super::gpu::on_gpu;
-use super::isa::Isa;
-use super::operand::{check_kind, image};
-use super::storage::has_kernel;
-
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -18,6 +11,13 @@ pub(super) mod normal;
 
 #[cfg(test)]
 mod tests;
+
+use candle_core::{D, Result, Tensor, bail};
+
+use super::gpu::on_gpu;
+use super::isa::Isa;
+use super::operand::{check_kind, image};
+use super::storage::has_kernel;
 
 /// Group normalization (Wu and He 2018, arXiv:1803.08494).
 ///

@@ -10,11 +10,6 @@
 //! The underlying bijection is Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
 //! easy as 1, 2, 3", SC'11, doi:10.1145/2063384.2063405).
 
-use candle_core::{Device, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
-
-use super::gpu::on_gpu;
-
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(feature = "metal")]
@@ -22,6 +17,11 @@ mod metal;
 mod philox;
 #[cfg(test)]
 mod tests;
+
+use candle_core::{Device, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+use super::gpu::on_gpu;
 
 pub use philox::philox_4x32_10;
 

@@ -12,7 +12,7 @@ use crate::group_norm::normal::SampleSums;
 use crate::isa::Isa;
 use crate::storage::{Dense, tensor};
 
-/// Gradients of [`norm_conv`](super::norm_conv) except those of the convolution's parameters.
+/// Gradients of [`norm_conv`](super::norm_conv), without the convolution's parameters.
 pub(crate) struct InputGradients {
     /// With respect to each tensor of images, one or two.
     pub images: Vec<Tensor>,

@@ -11,10 +11,6 @@
 //! [`crate::tape`] records this layer as one step. Elsewhere the operations run one by one, and the
 //! tests compare this layer with them.
 
-use candle_core::Tensor;
-
-use crate::group_norm::normal::Normal;
-
 mod forward;
 mod images;
 mod input_gradients;
@@ -23,6 +19,10 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod weight_gradient;
+
+use candle_core::Tensor;
+
+use crate::group_norm::normal::Normal;
 
 pub(crate) use forward::{NormConv, norm_conv};
 pub(crate) use images::{Images, Part};
@@ -55,7 +55,7 @@ pub(crate) struct Norm<'a> {
     pub groups: usize,
     /// Term added to the variance.
     pub eps: f64,
-    /// Whether SiLU follows.
+    /// SiLU follows.
     pub silu: bool,
 }
 
@@ -79,6 +79,6 @@ pub(crate) struct Backward<'a> {
     pub normal: Option<&'a Normal>,
     /// Gradient with respect to the output, without `factor`.
     pub grad: &'a Tensor,
-    /// Factor of the gradient; that of [`Added::Residual`] is part of it.
+    /// Factor of the gradient, including the factor of [`Added::Residual`].
     pub factor: f64,
 }

@@ -1,12 +1,5 @@
 //! Element-wise operations.
 
-use candle_core::{DType, Result, Tensor, bail};
-
-use super::gpu::on_gpu;
-use super::isa::Isa;
-use super::operand::{check_kind, image};
-use super::storage::has_kernel;
-
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -15,6 +8,13 @@ mod kernel;
 mod metal;
 #[cfg(test)]
 mod tests;
+
+use candle_core::{DType, Result, Tensor, bail};
+
+use super::gpu::on_gpu;
+use super::isa::Isa;
+use super::operand::{check_kind, image};
+use super::storage::has_kernel;
 
 /// `(a + b) · scale`, for operands of the same shape.
 ///

@@ -1,14 +1,5 @@
 //! Resampling of images by a factor of two, with EDM's separable filters.
 
-use candle_core::{Result, Tensor, bail};
-
-use self::cpu::{Direction, Resample};
-use self::kernel::Plan;
-use super::gpu::on_gpu;
-use super::isa::Isa;
-use super::operand::{check_kind, image};
-use super::storage::has_kernel;
-
 pub(super) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -18,6 +9,15 @@ mod metal;
 
 #[cfg(test)]
 mod tests;
+
+use candle_core::{Result, Tensor, bail};
+
+use self::cpu::{Direction, Resample};
+use self::kernel::Plan;
+use super::gpu::on_gpu;
+use super::isa::Isa;
+use super::operand::{check_kind, image};
+use super::storage::has_kernel;
 
 /// A one-dimensional filter `f`; images are filtered by the outer product `f fᵀ`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,6 +35,10 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
+mod bridge;
+mod gradients;
+pub mod layers;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -44,10 +48,6 @@ use candle_core::{Result, Tensor, TensorId};
 
 use crate::group_norm::moments::ChannelMoments;
 use crate::norm_conv::Part;
-
-mod bridge;
-mod gradients;
-pub mod layers;
 
 pub use bridge::{backward, run};
 pub use layers::norm::{NormParams, Normalize};

@@ -2,10 +2,6 @@
 //!
 //! They have no gradients, because feature networks are not trained here.
 
-use candle_core::{DType, Result, Tensor, bail};
-
-use super::operand::image;
-
 mod layer;
 
 mod joined;
@@ -23,6 +19,10 @@ mod unrolled;
 
 #[cfg(test)]
 mod tests;
+
+use candle_core::{DType, Result, Tensor, bail};
+
+use super::operand::image;
 
 pub use joined::Joined;
 pub use layer::ConvRelu;

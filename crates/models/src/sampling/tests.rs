@@ -1,3 +1,5 @@
+//! Tests of sample specs and samplers.
+
 use super::*;
 use crate::{Architecture, Provenance, unet::config::SongConfig};
 

@@ -7,6 +7,9 @@
 //! dropped. All values are therefore stored in one vector and refer to each other by index, no
 //! function is recursive, and everything that can grow counts against [`Limits`].
 
+mod dispatch;
+mod line;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -15,9 +18,6 @@ use super::error::{PickleError, Result, malformed, quote};
 use super::globals;
 use super::limits::Limits;
 use super::value::{Arena, Gauge, Id, Node, Object};
-
-mod dispatch;
-mod line;
 
 /// The values of one pickle.
 #[derive(Clone, Debug)]

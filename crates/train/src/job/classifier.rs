@@ -1,4 +1,4 @@
-//! Training of the feature network: a classifier of labelled images, whose features metrics use.
+//! Training of the feature network: a classifier of labeled images, whose features metrics use.
 
 use std::{
     num::NonZeroUsize,
@@ -30,7 +30,7 @@ use crate::{
 pub struct ClassifierConfig {
     /// Seed of every random stream of the run.
     pub seed: u64,
-    /// Labelled images: a file or folder, or the name of an embedded set.
+    /// Labeled images: a file or folder, or the name of an embedded set.
     pub data: String,
     /// Black pixels added to each side of an image, and the largest shift of its augmentation.
     pub pad: usize,
@@ -111,7 +111,7 @@ impl Classifier {
         let dataset = dataset.pad(config.pad)?;
         if dataset.label(0).is_none() {
             let reason =
-                "a classifier needs images with classes, and these have none; name a labelled set";
+                "a classifier needs images with classes, and these have none; name a labeled set";
             return Err(Error::unusable(config.data, reason));
         }
         if dataset.shape() != FeatureNet::IMAGE || FeatureNet::CLASSES < dataset.classes() {
@@ -248,7 +248,7 @@ pub fn accuracy(
         (Some(logits), Some(labels)) => Ok(metrics::class_accuracy(&logits, &labels)?),
         _ => Err(Error::unusable(
             "data set",
-            "it has no classes, or the extractor has no logits; name a labelled set and a classifier",
+            "it has no classes, or the extractor has no logits; name a labeled set and a classifier",
         )),
     }
 }

@@ -144,7 +144,7 @@ impl Teacher {
         Ok(Self { config, state, dataset, network, average, device })
     }
 
-    /// Replaces the random initial weights by the weights of a file, the configuration's `init`.
+    /// Replaces the random initial weights with those in a file, the configuration's `init`.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Adam with public moments, and gradients by parameter name.
+//! Adam with public moments; gradients keyed by parameter name.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ impl TrainedParams {
     }
 }
 
-/// Gradients by parameter name, in the order of the names.
+/// Gradients keyed by parameter name, in the order of the names.
 #[derive(Default)]
 pub struct Gradients(pub BTreeMap<String, Tensor>);
 

@@ -9,7 +9,7 @@ use divergence::Adversarial;
 /// Non-saturating generator loss `weight · elements · softplus(−l)`, `[B]`, on the scale of losses
 /// that are sums over a sample's elements.
 ///
-/// With the optimal logit its gradient is that of the softened reverse KL (docs/theory.md, "What
+/// With the optimal logit, its gradient is the gradient of the softened reverse KL (docs/theory.md, "What
 /// the methods descend").
 ///
 /// # Errors

@@ -33,7 +33,7 @@ impl Distribution for Modes {
     }
 }
 
-/// A fake score whose log-ratio is a trained network of its own.
+/// A fake score whose log-ratio is a second trained network.
 struct Discriminated {
     denoiser: Mlp,
     ratio: MlpRatio,

@@ -48,7 +48,7 @@ fn constant(it: &Geometry, flipped: bool, biased: bool, run: usize) -> [Word; 9]
 }
 
 /// Convolves `x` with `weight`, or with its transpose for the gradient with respect to the input.
-/// The geometry is that of this convolution.
+/// The geometry describes this convolution.
 fn convolve(
     [x, weight]: [Operand<'_>; 2],
     bias: Option<Operand<'_>>,

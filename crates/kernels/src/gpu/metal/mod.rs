@@ -1,5 +1,8 @@
 //! Launches of kernels on an Apple GPU: arguments, outputs, sizes.
 
+mod arm;
+mod pipeline;
+
 use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
@@ -10,9 +13,6 @@ use candle_metal_kernels::metal::{Buffer, ComputeCommandEncoder};
 use objc2_metal::MTLSize;
 
 use crate::runtime::{Kernels, kernels};
-
-mod arm;
-mod pipeline;
 
 pub(crate) use arm::{Arm, apply1, apply2, apply3};
 pub(crate) use pipeline::{Library, library, source};

@@ -4,6 +4,9 @@
 //! which uses the kernel's own gradients. Tensors captured by a step stay in memory until the step
 //! has run. Shapes and errors are those that the named operation documents.
 
+pub(super) mod norm;
+pub(super) mod norm_conv;
+
 use candle_core::{Result, Tensor, bail};
 
 use super::{Gradients, Scaled, Value};
@@ -18,9 +21,6 @@ use crate::resample::cpu::Resample;
 use crate::resample::{downsampling2, downsampling2_valid, upsampling2};
 use crate::shape::{pad_pixels, per_sample};
 use crate::{DropoutKey, Filter};
-
-pub(super) mod norm;
-pub(super) mod norm_conv;
 
 pub use norm::normalize;
 pub use norm_conv::norm_conv;

@@ -5,7 +5,7 @@
 //! and 36 instead of 144 for M = 4. Each of these products is a *place*; in each place, the sum
 //! over channels is a matrix product.
 //!
-//! The matrices are those of Toom and Cook: both factors are polynomials that are evaluated at M +
+//! The matrices come from the Toom-Cook algorithm: both factors are polynomials that are evaluated at M +
 //! 1 points and ∞, and the product is interpolated. For M = 2, the points are 0, 1 and −1:
 //!
 //! ```text
@@ -29,8 +29,17 @@
 //!
 //! We tried 13 choices of p and q, and the usual 1 and 2, whose largest error is four times as
 //! large. The choice above has the smallest root-mean-square error, which for normal inputs is no
-//! larger than that of a sum of products in f32. The largest error is three to five times that of
-//! the direct form.
+//! larger than the error of a sum of products in f32. The largest error is three to five times the
+//! largest error of the direct form.
+
+mod kernels;
+mod places;
+mod products;
+mod ragged;
+mod tile;
+mod tiling;
+mod transform;
+mod weight_grad;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -46,15 +55,6 @@ use crate::conv2d::source::Source;
 use crate::conv2d::weight::Weight;
 use tiling::{Tiling, places_of};
 use transform::for_tiling;
-
-mod kernels;
-mod places;
-mod products;
-mod ragged;
-mod tile;
-mod tiling;
-mod transform;
-mod weight_grad;
 
 pub(in crate::conv2d) use places::MANY_CHANNELS;
 pub(in crate::conv2d) use ragged::Ragged;

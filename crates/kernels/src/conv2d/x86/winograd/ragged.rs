@@ -94,8 +94,8 @@ impl<V: Vector<B>, const B: usize> Transformed<V, B> {
         tiled(&Geometry { batch, inputs: self.inputs, outputs, height, width, kernel: 3 })
     }
 
-    /// Convolves images of these sides. `finish` consumes the output of each, whose sizes are those
-    /// of [`Self::geometry`].
+    /// Convolves images of these sides. `finish` consumes the output of each, with the
+    /// sizes of [`Self::geometry`].
     pub(crate) fn convolve(
         &self,
         source: &Source<'_>,

@@ -25,8 +25,8 @@ macro_rules! for_tiling {
 pub(super) use for_tiling;
 
 compile_for_width! {
-    /// Computes `Bᵀ d B` of a vector of tiles in each of `channels` channels. The strides of the
-    /// source are `[channel, row]`, those of the target `[channel, place]`.
+    /// Computes `Bᵀ d B` of a vector of tiles in each of `channels` channels. The source has
+    /// the strides `[channel, row]`, the target `[channel, place]`.
     ///
     /// # Safety
     ///
@@ -85,8 +85,8 @@ unsafe fn inputs_of<
 }
 
 compile_for_width! {
-    /// Computes `Aᵀ m A + bias` of a vector of tiles in each of `channels` channels. The strides of
-    /// the sums are `[channel, place]`, those of the target `[channel, row]`.
+    /// Computes `Aᵀ m A + bias` of a vector of tiles in each of `channels` channels. The sums
+    /// have the strides `[channel, place]`, the target `[channel, row]`.
     ///
     /// # Safety
     ///
