@@ -67,7 +67,11 @@ fn a_limit_on_the_kernels_that_is_none_is_refused_with_exit_code_2() {
         let output = program.env("UNI_INSTRUCT_KERNELS", name).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{name}: {text}");
-        assert_eq!(text.contains("UNI_INSTRUCT_KERNELS: unknown kernels `avx1`"), code == 2, "{text}");
+        assert_eq!(
+            text.contains("UNI_INSTRUCT_KERNELS: unknown kernels `avx1`"),
+            code == 2,
+            "{text}"
+        );
     }
 }
 
