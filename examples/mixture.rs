@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use divergence::{Method, Objective, Weighting};
 use models::analytic::{AffineDenoiser, AffineGenerator, Density, DensityRatio};
 use models::{Conditioning, Denoiser, ParamSet, Params};
-use train::config::{Config, OptimizerConfig, Phase, Positive};
+use train::config::{Config, Phase, Positive};
 use train::{Engine, Networks, Source, TrainState, step::KnownRatio};
 
 /// Teacher: two modes of equal weight at `±CENTER`, each of this variance.
@@ -54,13 +54,9 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let updates: u64 = args.next().as_deref().unwrap_or("1000").parse()?;
     let (objective, weighting) = (Objective::Integral, Weighting::Uniform);
     let method = Method { divergence, objective, weighting, ..Method::default() };
-    let learning_rate = Positive::literal(0.02);
-    let config = Config {
-        batch: 256.try_into()?,
-        generator: OptimizerConfig { learning_rate, ..OptimizerConfig::default() },
-        phase: vec![Phase { images: 256 * updates, train_generator: true, method }],
-        ..Config::default()
-    };
+    let phase = vec![Phase { images: 256 * updates, train_generator: true, method }];
+    let mut config = Config { batch: 256.try_into()?, phase, ..Config::default() };
+    config.generator.learning_rate = Positive::literal(0.02);
     let params = AffineGenerator::init(&[0.5, 0.0], &[0.5, 0.5], DType::F64)?;
     let state = TrainState::new(params, ParamSet::default(), None)?;
     let fake = |_: &Params| -> models::Result<_> {

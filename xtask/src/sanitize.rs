@@ -79,9 +79,9 @@ const TOOLS: [Tool; 3] = [
             "uni-instruct-kernels",
             "--lib",
             "--",
-            "ops::buffer",
-            "ops::product",
-            "ops::operand",
+            "buffer::tests",
+            "product::tests",
+            "operand::tests",
         ]],
         env: &[
             ("CARGO_TARGET_DIR", "target/sanitize/miri"),

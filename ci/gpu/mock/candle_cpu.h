@@ -4,9 +4,9 @@
 
 // Functions on half-precision values that NVIDIA's headers define for GPUs only.
 #define GPU_HALF_FUNCTION(name, function)                                                          \
-    static inline __half name(__half x) { return __float2half(function(__half2float(x))); }              \
+    static inline __half name(__half x) { return __float2half(function(__half2float(x))); }        \
     static inline __nv_bfloat16 name(__nv_bfloat16 x) {                                            \
-        return __float2bfloat16(function(__bfloat162float(x)));                                          \
+        return __float2bfloat16(function(__bfloat162float(x)));                                    \
     }
 GPU_HALF_FUNCTION(hsqrt, std::sqrt)
 GPU_HALF_FUNCTION(hcos, std::cos)

@@ -189,7 +189,8 @@ Result cuMemAllocAsync(Address* address, size_t size, void*) {
 Result cuMemFree_v2(Address address) {
     std::lock_guard<std::mutex> lock(g_mutex);
     const auto it = g_buffers.find(address);
-    if (it == g_buffers.end()) return fail(INVALID_VALUE, "free of a pointer that was not allocated");
+    if (it == g_buffers.end())
+        return fail(INVALID_VALUE, "free of a pointer that was not allocated");
     if (!is_intact(it->first, it->second)) {
         fprintf(stderr, "mock driver: write past the end of a buffer of %zu bytes\n", it->second);
         abort();
@@ -228,7 +229,9 @@ Result cuModuleLoadData(void** module, const void* image) {
     *module = new Module{static_cast<const char*>(image)};
     return SUCCESS;
 }
-Result cuModuleLoad(void**, const char*) { return fail(NOT_FOUND, "the mock driver loads modules from memory only"); }
+Result cuModuleLoad(void**, const char*) {
+    return fail(NOT_FOUND, "the mock driver loads modules from memory only");
+}
 Result cuModuleUnload(void* module) {
     delete static_cast<Module*>(module);
     return SUCCESS;
@@ -240,7 +243,8 @@ Result cuModuleGetFunction(void** function, void* module, const char* name) {
     if (it == kernels().end())
         return fail(NOT_FOUND, std::string("kernel not compiled for the CPU: ") + name);
     if (parameters != (int)it->second.parameters)
-        return fail(INVALID_VALUE, std::string("PTX and CPU version have different parameters: ") + name);
+        return fail(INVALID_VALUE,
+                    std::string("PTX and CPU version have different parameters: ") + name);
     *function = new Function{name, it->second};
     return SUCCESS;
 }
@@ -251,7 +255,8 @@ Result cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, unsig
     if (traces())
         fprintf(stderr, "%s<<<(%u,%u,%u), (%u,%u,%u), %u>>>\n", function.name.c_str(), gx, gy, gz,
                 bx, by, bz, shared);
-    if (shared > SHARED_MEMORY) return fail(INVALID_VALUE, "too much shared memory: more than 48 KiB");
+    if (shared > SHARED_MEMORY)
+        return fail(INVALID_VALUE, "too much shared memory: more than 48 KiB");
     for (size_t i = 0; i < kernel.parameters; i++) {
         if (!kernel.is_pointer[i]) continue;
         const Address address = *static_cast<Address*>(arguments[i]);

@@ -46,8 +46,8 @@ struct Generator {
 };
 
 template <class T, class Distribution>
-Status sample(void* generator, T* out, size_t count, Distribution distribution) {
-    for (size_t i = 0; i < count; i++) 
+Status write_samples(void* generator, T* out, size_t count, Distribution distribution) {
+    for (size_t i = 0; i < count; i++)
         out[i] = distribution(static_cast<Generator*>(generator)->random);
     return SUCCESS;
 }
@@ -99,20 +99,21 @@ Status curandSetPseudoRandomGeneratorSeed(void* generator, unsigned long long se
     static_cast<Generator*>(generator)->random.seed(seed);
     return SUCCESS;
 }
-Status curandGenerateNormal(void* generator, float* out, size_t count, float mean, float deviation) {
-    return sample(generator, out, count, std::normal_distribution<float>(mean, deviation));
+Status curandGenerateNormal(void* generator, float* out, size_t count, float mean,
+                            float deviation) {
+    return write_samples(generator, out, count, std::normal_distribution<float>(mean, deviation));
 }
 Status curandGenerateNormalDouble(void* generator, double* out, size_t count, double mean,
                                   double deviation) {
-    return sample(generator, out, count, std::normal_distribution<double>(mean, deviation));
+    return write_samples(generator, out, count, std::normal_distribution<double>(mean, deviation));
 }
 Status curandGenerateUniform(void* generator, float* out, size_t count) {
     std::uniform_real_distribution<float> uniform(0, 1);
-    return sample(generator, out, count, [&](auto& random) { return 1 - uniform(random); });
+    return write_samples(generator, out, count, [&](auto& random) { return 1 - uniform(random); });
 }
 Status curandGenerateUniformDouble(void* generator, double* out, size_t count) {
     std::uniform_real_distribution<double> uniform(0, 1);
-    return sample(generator, out, count, [&](auto& random) { return 1 - uniform(random); });
+    return write_samples(generator, out, count, [&](auto& random) { return 1 - uniform(random); });
 }
 
 } // extern "C"

@@ -142,7 +142,8 @@ int release_block(std::vector<Fiber>& fibers, Dim3 bid, unsigned done) {
     snprintf(message, sizeof message,
              "block (%u,%u,%u): %u of %zu threads at a block barrier%s, %u have exited, the rest "
              "wait for their warps",
-             bid.x, bid.y, bid.z, waiting, fibers.size(), same ? "" : ", not all at the same one", done);
+             bid.x, bid.y, bid.z, waiting, fibers.size(), same ? "" : ", not all at the same one",
+             done);
     return fail(DIVERGENT_BARRIER, message);
 }
 

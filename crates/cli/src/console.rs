@@ -1,4 +1,4 @@
-//! What a person sees of a run: a bar on a terminal, a line now and then elsewhere.
+//! Progress on standard error: a bar on a terminal, a line every ten seconds elsewhere.
 
 use std::{
     io::IsTerminal,
@@ -10,21 +10,21 @@ use train::events::{Event, Sink, Tick};
 
 use crate::output::note;
 
-/// Shows a run on stderr.
+/// Progress of a run.
 pub struct Console {
     bar: Option<ProgressBar>,
     last: Instant,
-    /// When what is prepared was begun.
+    /// Start of the current preparation.
     begun: Instant,
-    /// Images and seconds when the session began, for the speed.
+    /// Images and seconds at the start of the session, for the speed.
     start: Option<(u64, f64)>,
 }
 
-/// Time between two lines where there is no terminal.
+/// Time between two lines without a terminal.
 const EVERY: Duration = Duration::from_secs(10);
 
 impl Console {
-    /// A bar if stderr is a terminal.
+    /// A bar if standard error is a terminal.
     pub fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{wide_bar} {percent}% {msg}");
@@ -41,14 +41,25 @@ impl Console {
         }
     }
 
+    /// Progress of a preparation: `done` of `total` units.
+    fn prepare(&mut self, step: &str, done: u64, total: u64) {
+        if self.last.elapsed() < EVERY {
+            return;
+        }
+        self.last = Instant::now();
+        let left = self.begun.elapsed().as_secs_f64() * (total as f64 / done as f64 - 1.0);
+        let left = if left.is_finite() { clock(left) } else { "-".into() };
+        self.say(&format!("{step}: {} %, {left} left", 100 * done / total.max(1)));
+    }
+
     fn update(&mut self, images: u64, total: u64, seconds: f64) {
         let (first, began) = *self.start.get_or_insert((images, seconds));
         let mut message = format!("{images} of {total} images");
-        // The first update is the start of the clock: of one alone no speed is known.
+        // The first update starts the clock: one update alone gives no speed.
         let speed = (images - first) as f64 / (seconds - began);
         if speed.is_finite() && 0.0 < speed {
             let left = clock(total.saturating_sub(images) as f64 / speed);
-            message += &format!(", {speed:.0} a second, {left} left");
+            message += &format!(", {speed:.0} per second, {left} left");
         }
         match &self.bar {
             Some(bar) => {
@@ -69,15 +80,9 @@ impl Sink for Console {
     fn emit(&mut self, event: &Event) -> Result<(), train::Error> {
         match event {
             Event::Started { images, resumed: true, .. } => {
-                self.say(&format!("going on after {images} images"));
+                self.say(&format!("resuming after {images} images"));
             }
-            Event::Preparing { what, done, total } if EVERY <= self.last.elapsed() => {
-                self.last = Instant::now();
-                let left =
-                    self.begun.elapsed().as_secs_f64() * (*total as f64 / *done as f64 - 1.0);
-                let left = if left.is_finite() { clock(left) } else { "-".into() };
-                self.say(&format!("{what}: {} %, {left} left", 100 * done / (*total).max(1)));
-            }
+            Event::Preparing { what, done, total } => self.prepare(what, *done, *total),
             Event::Phase { number, method } => self.say(&format!("phase {number}: {method}")),
             Event::Update { images, total, seconds } => self.update(*images, *total, *seconds),
             Event::Tick(tick) => self.say(&line(tick)),
@@ -93,6 +98,35 @@ impl Sink for Console {
             _ => (),
         }
         Ok(())
+    }
+}
+
+/// Reports the progress of a preparation.
+pub fn preparation(step: &'static str) -> impl FnMut(u64, u64) -> Result<(), train::Error> {
+    let mut console = Console::new();
+    move |done, total| {
+        console.prepare(step, done, total);
+        Ok(())
+    }
+}
+
+/// Reports the events of an evaluation.
+pub fn evaluation() -> impl FnMut(eval::Event<'_>) {
+    let mut current: Option<(&'static str, Console)> = None;
+    move |event| match event {
+        eval::Event::Progress { step, done, total } => {
+            // Each step has its own clock.
+            let (_, console) = match &mut current {
+                Some(it) if it.0 == step => it,
+                other => other.insert((step, Console::new())),
+            };
+            console.prepare(step, done, total);
+        }
+        eval::Event::CacheNotRead(err) => {
+            note!("cached features are not usable, computing them again: {err:#}");
+        }
+        eval::Event::CacheNotWritten(err) => note!("features are not cached: {err:#}"),
+        _ => (),
     }
 }
 
@@ -116,7 +150,7 @@ mod tests {
     use super::clock;
 
     #[test]
-    fn times_read_as_on_a_clock() {
+    fn formats_times() {
         for (seconds, expected) in [(-1.0, "0:00"), (65.9, "1:05"), (3723.0, "1:02:03")] {
             assert_eq!(clock(seconds), expected);
         }

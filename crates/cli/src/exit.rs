@@ -1,27 +1,28 @@
-//! Exit codes, decided in one place from what went wrong.
+//! Exit codes, decided in one place from the cause of an error.
 
-use std::{fmt, path::PathBuf};
+use std::{error::Error, fmt, path::PathBuf};
 
-/// Something else failed.
+use crate::usage::Usage;
+
+/// Any other failure.
 pub const FAILURE: u8 = 1;
-/// The command line or the environment is not understood; clap ends with it, too.
+/// Invalid command line or environment; clap uses the same code.
 pub const USAGE: u8 = 2;
-/// A configuration is not valid.
+/// Invalid configuration, or parts that do not fit each other.
 const CONFIGURATION: u8 = 3;
-/// An input file is at fault.
+/// An input or output file is at fault.
 const INPUT: u8 = 4;
-/// Numbers were not finite.
+/// Values were not finite.
 const NUMERIC: u8 = 5;
-
-/// A figure is not what was required.
+/// A metric is out of its bound.
 const GATE: u8 = 6;
 
-/// A run that was asked to stop, and left a checkpoint.
+/// A run that a signal stopped after a checkpoint.
 #[derive(Debug)]
 pub struct Interrupted {
     /// The signal.
     pub signal: u8,
-    /// How to go on.
+    /// Command that continues the run.
     pub advice: String,
 }
 
@@ -31,9 +32,9 @@ impl fmt::Display for Interrupted {
     }
 }
 
-impl std::error::Error for Interrupted {}
+impl Error for Interrupted {}
 
-/// A figure that is not what was required, in words.
+/// A required result that was not reached, in words.
 #[derive(Debug)]
 pub struct GateNotMet(pub String);
 
@@ -43,14 +44,14 @@ impl fmt::Display for GateNotMet {
     }
 }
 
-impl std::error::Error for GateNotMet {}
+impl Error for GateNotMet {}
 
-/// A folder that holds another run than the one that would go on in it.
+/// A folder that holds a different run.
 #[derive(Debug)]
 pub struct ForeignRun {
     /// The folder.
     pub folder: PathBuf,
-    /// What differs.
+    /// Key of the provenance that differs.
     pub key: &'static str,
     /// This run's value.
     pub expected: String,
@@ -64,63 +65,92 @@ impl fmt::Display for ForeignRun {
         write!(
             f,
             "{}: holds a run whose `{key}` is {found}, this one's is {expected}; give another \
-             --out, or what that run was started with",
+             --out, or the arguments of that run",
             folder.display()
         )
     }
 }
 
-impl std::error::Error for ForeignRun {}
+impl Error for ForeignRun {}
 
 /// The exit code of an error, by the first cause that has one.
 pub fn code(err: &anyhow::Error) -> u8 {
     err.chain().find_map(of_cause).unwrap_or(FAILURE)
 }
 
-fn of_cause(err: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    /// What shells add to the number of a signal.
+fn of_cause(err: &(dyn Error + 'static)) -> Option<u8> {
+    /// Offset that shells add to the number of a signal.
     const SIGNAL: u8 = 128;
     if let Some(Interrupted { signal, .. }) = err.downcast_ref() {
         return Some(SIGNAL + signal);
     }
-    if err.is::<GateNotMet>() {
+    if err.is::<GateNotMet>() || err.is::<eval::GateNotMet>() {
         return Some(GATE);
     }
-    if let Some(err) = err.downcast_ref::<train::Error>() {
-        return match err {
-            train::Error::Config { .. }
-            | train::Error::Unusable { .. }
-            | train::Error::Method { .. } => Some(CONFIGURATION),
-            train::Error::Checkpoint { .. }
-            | train::Error::ForeignCheckpoint { .. }
-            | train::Error::Io { .. }
-            | train::Error::Model(_) => Some(INPUT),
-            train::Error::NonFinite { .. }
-            | train::Error::NonFiniteState { .. }
-            | train::Error::Data(data::Error::NotANumber { .. }) => Some(NUMERIC),
-            train::Error::Data(_) => Some(INPUT),
-            _ => None,
-        };
+    if err.is::<Usage>() {
+        return Some(CONFIGURATION);
     }
-    if let Some(err) = err.downcast_ref::<metrics::Error>() {
-        return match err {
-            metrics::Error::File { .. }
-            | metrics::Error::Io { .. }
-            | metrics::Error::Network(_)
-            | metrics::Error::Mismatch { .. }
-            | metrics::Error::Label { .. } => Some(INPUT),
-            metrics::Error::NonFinite { .. } => Some(NUMERIC),
-            _ => None,
-        };
+    if let Some(err) = err.downcast_ref() {
+        return of_train(err);
     }
-    if let Some(data::Error::NotANumber { .. }) = err.downcast_ref() {
-        return Some(NUMERIC);
+    if let Some(err) = err.downcast_ref() {
+        return of_eval(err);
     }
-    let file = err.is::<data::Error>()
-        || err.is::<models::Error>()
-        || err.is::<std::io::Error>()
-        || err.is::<ForeignRun>();
+    if let Some(err) = err.downcast_ref() {
+        return of_metrics(err);
+    }
+    if let Some(err) = err.downcast_ref() {
+        return of_data(err);
+    }
+    let file = err.is::<models::Error>() || err.is::<std::io::Error>() || err.is::<ForeignRun>();
     file.then_some(INPUT)
+}
+
+fn of_train(err: &train::Error) -> Option<u8> {
+    match err {
+        train::Error::Config { .. }
+        | train::Error::Unusable { .. }
+        | train::Error::Method { .. } => Some(CONFIGURATION),
+        train::Error::Checkpoint { .. }
+        | train::Error::ForeignCheckpoint { .. }
+        | train::Error::Io { .. }
+        | train::Error::Model(_) => Some(INPUT),
+        train::Error::NonFinite { .. } | train::Error::NonFiniteState { .. } => Some(NUMERIC),
+        train::Error::Data(err) => of_data(err),
+        _ => None,
+    }
+}
+
+fn of_eval(err: &eval::Error) -> Option<u8> {
+    match err {
+        eval::Error::Unusable { .. }
+        | eval::Error::TooFew { .. }
+        | eval::Error::ImageShape { .. } => Some(CONFIGURATION),
+        eval::Error::Features { source, .. } => of_eval(source),
+        eval::Error::Io { .. } | eval::Error::Model(_) => Some(INPUT),
+        eval::Error::Data(err) => of_data(err),
+        eval::Error::Metric(err) => of_metrics(err),
+        _ => None,
+    }
+}
+
+fn of_data(err: &data::Error) -> Option<u8> {
+    match err {
+        data::Error::NotANumber { .. } => Some(NUMERIC),
+        _ => Some(INPUT),
+    }
+}
+
+fn of_metrics(err: &metrics::Error) -> Option<u8> {
+    match err {
+        metrics::Error::File { .. }
+        | metrics::Error::Io { .. }
+        | metrics::Error::Network(_)
+        | metrics::Error::Mismatch { .. }
+        | metrics::Error::Label { .. } => Some(INPUT),
+        metrics::Error::NonFinite { .. } => Some(NUMERIC),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -129,21 +159,32 @@ mod tests {
 
     #[test]
     fn codes_follow_the_cause_through_any_context() {
-        let unusable = train::Error::unusable("phase", "there is none");
+        let file = || metrics::Error::File { name: "a.npz".into(), reason: String::new() };
+        let few = || eval::Error::TooFew { name: "--count".into(), found: 3, needed: 6 };
+        let features = |err| eval::Error::Features { set: "the images", source: Box::new(err) };
+        let gate: eval::Gate = "fd<1".parse().unwrap();
         let table = [
-            (anyhow::Error::from(unusable), 3),
+            (anyhow::Error::from(Usage::new("--device", "no such device")), 3),
+            (train::Error::unusable("phase", "the run has no phase").into(), 3),
             (train::Error::NonFinite { images: 1, what: "Loss/fake", times: 2 }.into(), 5),
             (std::io::Error::other("full").into(), 4),
-            (metrics::Error::File { name: "a.npz".into(), reason: String::new() }.into(), 4),
+            (file().into(), 4),
+            (few().into(), 3),
+            (features(few()).into(), 3),
+            (features(file().into()).into(), 4),
+            (eval::Error::Metric(metrics::Error::NonFinite { what: "features", row: 1 }).into(), 5),
             (train::Error::Data(data::Error::NotANumber { image: 1 }).into(), 5),
             (train::Error::Data(data::Error::EmptySelection).into(), 4),
             (data::Error::NotANumber { image: 1 }.into(), 5),
+            (features(data::Error::NotANumber { image: 1 }.into()).into(), 5),
+            (eval::GateNotMet { gate, measured: None }.into(), 6),
             (Interrupted { signal: 15, advice: String::new() }.into(), 143),
             (GateNotMet("fd<1".into()).into(), 6),
             (anyhow::anyhow!("something else"), 1),
         ];
         for (err, expected) in table {
-            assert_eq!(code(&err.context("while at work")), expected);
+            let text = err.to_string();
+            assert_eq!(code(&err.context("while at work")), expected, "{text}");
         }
     }
 }

@@ -1,24 +1,23 @@
-//! The command line of Uni-Instruct: glue, and nothing else.
+#![doc = include_str!("../README.md")]
+
+mod commands;
+mod comparison;
+mod console;
+mod embedded;
+mod exit;
+mod inputs;
+mod job;
+mod output;
+mod overrides;
+mod parts;
+mod run_folder;
+mod usage;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-mod commands;
-mod console;
-mod exit;
-mod feature_cache;
-mod figures;
-mod inputs;
-mod judge;
-mod metric_log;
-mod model;
-mod output;
-mod parts;
-mod protocol;
-mod run_folder;
-
-/// One-step generators from diffusion teachers.
+/// Distill diffusion models into one-step generators.
 #[derive(Parser)]
 #[command(name = "uni-instruct", version, about)]
 struct Cli {
@@ -28,25 +27,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Distill a teacher into a one-step generator; without arguments, an embedded one.
+    /// Distill a teacher into a one-step generator; by default, the embedded teacher.
     Distill(Box<commands::distill::Args>),
-    /// Make images with a generator or a teacher.
+    /// Sample images from a generator or a teacher.
     Sample(commands::sample::Args),
-    /// Measure a generator or a teacher against real images.
+    /// Evaluate a generator, a teacher or existing images against real images.
     Eval(commands::eval::Args),
-    /// Make and show statistics of real images, to take Fréchet distances from.
+    /// Write and show statistics of real images, the reference of Fréchet distances.
     #[command(subcommand)]
     RefStats(commands::ref_stats::Verb),
-    /// Distill a closed-form teacher in two dimensions, in under a minute.
+    /// Distill a closed-form teacher in two dimensions, in less than a minute.
     Quickstart(commands::quickstart::Args),
-    /// Say what a file holds.
+    /// Show the content of a file.
     Inspect(commands::inspect::Args),
-    /// Convert networks of other programs to ours, and ours to theirs.
+    /// Convert networks of other programs to our format, and back.
     Convert(commands::convert::Args),
     /// Train, verify and export teachers.
     #[command(subcommand)]
     Teacher(commands::teacher::Verb),
-    /// Train the feature network that metrics look through.
+    /// Train the feature network of the metrics.
     #[command(subcommand)]
     Features(commands::features::Verb),
     /// Fetch, check and rewrite data sets.
@@ -59,14 +58,14 @@ enum Command {
 }
 
 impl Command {
-    /// Whether it ends as soon as it has printed, so that nothing is lost if nobody reads on. A
-    /// training must outlive what reads its lines.
+    /// True if the command ends once it has printed, so that a closed pipe may end it: nothing is
+    /// lost. A training must continue after the reader of its lines has gone.
     fn only_prints(&self) -> bool {
         matches!(self, Self::Inspect(_) | Self::List(_) | Self::Completions(_))
     }
 }
 
-/// Stack of the thread that works: candle's backward pass recurses once a graph node.
+/// Stack of the working thread: candle's backward pass recurses once per node of the graph.
 const STACK: usize = 64 << 20;
 
 fn main() -> ExitCode {

@@ -1,5 +1,5 @@
 //! Results on standard output, notes on standard error. Unlike the standard library's macros, these
-//! do not panic where nobody can take them: on a full disk, or once the reader has gone.
+//! do not panic if the output cannot be written: on a full disk, or after the reader has gone.
 
 use std::{
     fmt::Arguments,
@@ -8,28 +8,28 @@ use std::{
 
 use anyhow::Context;
 
-/// Prints a result and the end of its line: `say!("{images} images")?`.
+/// Prints a result and a line break: `say!("{images} images")?`.
 macro_rules! say {
     ($($words:tt)*) => { $crate::output::to_stdout(format_args!($($words)*)) };
 }
 
-/// Prints a note, which may get lost: no result depends on it.
+/// Prints a note. A note that cannot be written is dropped, because no result depends on it.
 macro_rules! note {
     ($($words:tt)*) => { $crate::output::to_stderr(format_args!($($words)*)) };
 }
 
 pub(crate) use {note, say};
 
-/// What [`say!`] does.
+/// Implementation of [`say!`].
 ///
 /// # Errors
 ///
-/// If standard output does not take it.
+/// If standard output cannot be written.
 pub fn to_stdout(words: Arguments<'_>) -> anyhow::Result<()> {
     line(std::io::stdout().lock(), words).context("standard output: cannot write")
 }
 
-/// What [`note!`] does.
+/// Implementation of [`note!`].
 pub fn to_stderr(words: Arguments<'_>) {
     line(std::io::stderr().lock(), words).ok();
 }

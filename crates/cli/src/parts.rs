@@ -1,4 +1,4 @@
-//! What a distillation is made of: its files, or what stands in for them where it is only tried.
+//! Parts of a distillation: its files, or placeholders in a smoke test.
 
 use std::path::Path;
 
@@ -13,22 +13,22 @@ use train::{
     placeholder,
 };
 
-use crate::{inputs, output::note};
+use crate::{embedded, inputs, output::note};
 
-/// What a run does about files that are not there.
+/// Handling of missing files.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Absent {
-    /// It needs them.
+    /// A missing file is an error.
     Refuse,
-    /// Random weights and images of noise take their place.
+    /// Random weights and images of noise replace missing files.
     StandIn,
 }
 
-/// The parts of a run, checked.
+/// The parts of a run, checked against each other.
 ///
 /// # Errors
 ///
-/// If a file is damaged, absent where that is refused, or does not fit the others.
+/// If a file is damaged, missing where that is an error, or does not fit the others.
 pub fn open(config: &Config, device: Device, absent: Absent) -> anyhow::Result<RunInputs> {
     let (teacher, teacher_hash) = teacher(config, absent)?;
     let network = &teacher.config;
@@ -36,7 +36,7 @@ pub fn open(config: &Config, device: Device, absent: Absent) -> anyhow::Result<R
         Found::Dataset(dataset) => Some(dataset),
         Found::None => None,
         Found::Absent(_) if absent == Absent::StandIn => {
-            note!("data `{}`: not there; images of noise stand in", config.data);
+            note!("data `{}`: not found; using images of noise instead", config.data);
             Some(placeholder::images(network, config.seed)?)
         }
         Found::Absent(err) => return Err(err),
@@ -45,15 +45,16 @@ pub fn open(config: &Config, device: Device, absent: Absent) -> anyhow::Result<R
     Ok(RunInputs { teacher, teacher_hash, dataset, device })
 }
 
-/// What a run would take, checked as far as its files are there.
+/// Estimated size of a run. Existing files are checked against each other.
 ///
 /// # Errors
 ///
-/// If a file is damaged or does not fit the others, or nothing says what the teacher is.
+/// If a file is damaged or does not fit the others, or the teacher is missing and the configuration does
+/// not describe its network.
 pub fn plan(config: &Config) -> anyhow::Result<Estimate> {
     let network = match &config.architecture {
-        Some(architecture) if !is_there(&config.teacher) => {
-            note!("teacher `{}`: not there, its file was not checked", config.teacher);
+        Some(architecture) if !exists(&config.teacher) => {
+            note!("teacher `{}`: not found, file not checked", config.teacher);
             architecture.network().clone()
         }
         _ => inputs::teacher(&config.teacher)?.0.config,
@@ -62,7 +63,7 @@ pub fn plan(config: &Config) -> anyhow::Result<Estimate> {
         Found::Dataset(dataset) => Some(dataset),
         Found::None => None,
         Found::Absent(_) => {
-            note!("data `{}`: not there, not checked", config.data);
+            note!("data `{}`: not found, not checked", config.data);
             None
         }
     };
@@ -73,9 +74,9 @@ pub fn plan(config: &Config) -> anyhow::Result<Estimate> {
 fn teacher(config: &Config, absent: Absent) -> anyhow::Result<(NetworkFile, String)> {
     let name = &config.teacher;
     match &config.architecture {
-        Some(architecture) if !is_there(name) && absent == Absent::StandIn => {
+        Some(architecture) if !exists(name) && absent == Absent::StandIn => {
             note!(
-                "teacher `{name}`: not there; random weights of the network {} stand in",
+                "teacher `{name}`: not found; using random weights of the network {} instead",
                 architecture.name()
             );
             Ok((
@@ -83,13 +84,13 @@ fn teacher(config: &Config, absent: Absent) -> anyhow::Result<(NetworkFile, Stri
                 "random weights".into(),
             ))
         }
-        Some(architecture) if !is_there(name) => {
+        Some(architecture) if !exists(name) => {
             let source = Path::new(name).with_extension("pkl");
             let source = source.file_name().unwrap_or_default().to_string_lossy();
             inputs::teacher(name).with_context(|| {
                 format!(
-                    "a teacher of the network {} is wanted; `uni-instruct convert {source} --out \
-                     {name} --licence CC-BY-NC-SA-4.0` makes it of EDM's file",
+                    "the run needs a teacher of the network {}; make it from EDM's file with \
+                     `uni-instruct convert {source} --out {name} --licence CC-BY-NC-SA-4.0`",
                     architecture.name()
                 )
             })
@@ -98,17 +99,17 @@ fn teacher(config: &Config, absent: Absent) -> anyhow::Result<(NetworkFile, Stri
     }
 }
 
-/// Whether there is a network of this name, whatever it holds.
-fn is_there(name: &str) -> bool {
-    inputs::is_embedded(name) || Path::new(name).exists()
+/// True if a network of this name exists, valid or not.
+fn exists(name: &str) -> bool {
+    embedded::network(name).is_some() || Path::new(name).exists()
 }
 
-/// What is known of a run's images.
+/// Images of a run.
 enum Found {
     Dataset(Dataset),
-    /// The run uses none.
+    /// The run uses no images.
     None,
-    /// There is nothing under that name.
+    /// No file or folder has the name.
     Absent(anyhow::Error),
 }
 
@@ -130,26 +131,26 @@ fn is_not_found(err: &anyhow::Error) -> bool {
     })
 }
 
-/// Says what a run would take.
+/// Prints the estimated size of a run.
 pub fn report(estimate: &Estimate) {
     let &Estimate { network_parameters, fake_parameters, head_parameters, memory, .. } = estimate;
     let discriminator = match (estimate.discriminates, head_parameters) {
         (false, _) => "none".to_owned(),
-        (true, 0) => "0, on the fake score's bottleneck".to_owned(),
-        (true, own) => format!("{own}, on the fake score's encoder"),
+        (true, 0) => "0, uses the fake score's bottleneck".to_owned(),
+        (true, own) => format!("{own}, uses the fake score's encoder"),
     };
     note!("parameters:");
     note!("  teacher        {network_parameters}");
     note!("  generator      {network_parameters}");
     note!("  fake score     {fake_parameters}");
     note!("  discriminator  {discriminator}");
-    note!("memory on a CPU, estimated, in GB (10⁹ bytes):");
+    note!("estimated memory on a CPU, in GB (10⁹ bytes):");
     for (name, bytes) in [
-        ("weights, average included", memory.weights),
+        ("weights with their average", memory.weights),
         ("Adam's moments", memory.moments),
         ("gradients", memory.gradients),
         ("activations of a batch", memory.activations),
-        ("in all", memory.total()),
+        ("total", memory.total()),
     ] {
         note!("  {name:<26} {:.2}", bytes as f64 / 1e9);
     }

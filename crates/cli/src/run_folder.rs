@@ -1,4 +1,4 @@
-//! The folder of a run: whose it is, and files in it that are whole or not there.
+//! Folder of a run: the identity of the run, and files that are complete or absent.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -6,23 +6,23 @@ use anyhow::Context;
 
 use crate::exit::ForeignRun;
 
-/// What says whose folder it is.
+/// File that identifies the run.
 const PROVENANCE: &str = "provenance.json";
 
-/// What a folder has that holds a run.
+/// Content of every folder that holds a run.
 const CONTENT: [&str; 2] = ["config.resolved.toml", "checkpoints"];
 
-/// What a run is made of and where it comes from. Entries named in `identity` decide whether two
-/// runs are one; the others only tell.
+/// Origin of a run. Two runs are the same if their entries named in `identity` are equal; the other
+/// entries inform.
 pub struct Provenance {
     /// Free text by key.
     pub entries: BTreeMap<String, String>,
-    /// Keys that a run that goes on must find unchanged.
+    /// Keys that a resumed run must find unchanged.
     pub identity: &'static [&'static str],
 }
 
 impl Provenance {
-    /// These entries, of which `identity` decides.
+    /// These entries, with the keys that identify the run.
     pub fn new<const N: usize>(
         entries: [(&str, String); N],
         identity: &'static [&'static str],
@@ -31,10 +31,10 @@ impl Provenance {
     }
 }
 
-/// Takes a folder for a run, and keeps there what it is and the configuration it runs under.
+/// Prepares the folder of a run: writes its provenance and its configuration.
 ///
-/// Nothing in the folder is touched if it holds another run. A run that goes on may log in another
-/// way or be longer, so its configuration is written anew where it differs.
+/// Leaves a folder that holds another run unchanged. A resumed run may be longer or log at other times,
+/// so a different configuration replaces the one in the folder.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub fn claim(folder: &Path, config: &str, provenance: &Provenance) -> anyhow::Re
             }
         }
     } else if CONTENT.iter().any(|name| folder.join(name).exists()) {
-        let found = "not known, for it has no provenance.json".into();
+        let found = "not known, because the folder has no provenance.json".into();
         let (folder, expected) = (folder.to_owned(), provenance.entries["kind"].clone());
         return Err(ForeignRun { folder, key: "kind", expected, found }.into());
     } else {
@@ -71,17 +71,17 @@ pub fn claim(folder: &Path, config: &str, provenance: &Provenance) -> anyhow::Re
     }
 }
 
-/// What the folder of a run says of it; nothing if it says nothing.
+/// Provenance in a run's folder; empty without the file.
 pub fn entries(folder: &Path) -> BTreeMap<String, String> {
     let text = std::fs::read(folder.join(PROVENANCE)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
-/// Writes a file that appears whole or not at all.
+/// Writes a file that is complete or absent, also after a crash.
 ///
 /// # Errors
 ///
-/// If it cannot be written; names the file.
+/// Naming the file, if it cannot be written.
 pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     models::files::replace(path, |out| out.write_all(bytes))
         .with_context(|| format!("{}: cannot write", path.display()))
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_belongs_to_one_run() {
+    fn rejects_folder_of_another_run() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("a/run");
         claim(&folder, "images = 1", &provenance("x", "first")).unwrap();

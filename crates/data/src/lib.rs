@@ -4,6 +4,7 @@ mod archive;
 mod bounded;
 mod dataset;
 mod error;
+mod fit;
 mod open;
 
 pub mod cifar10;

@@ -106,7 +106,7 @@ pub struct Stat {
 
 /// Running sums of a [`Stat`].
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Accumulator {
+pub(crate) struct Accumulator {
     num: u64,
     mean: f64,
     squares: f64,

@@ -9,11 +9,7 @@ pub mod source;
 pub mod state;
 pub mod step;
 
-pub mod evaluate;
 mod labels;
-
-// For `evaluate` and `labels`.
-use config::streams;
 
 pub use config::{Config, Phase};
 pub use error::Error;

@@ -1,4 +1,4 @@
-//! `uni-instruct completions`: a script for a shell.
+//! `uni-instruct completions`: completion scripts.
 
 use clap::CommandFactory;
 
@@ -7,7 +7,7 @@ use crate::output::say;
 /// Arguments of `uni-instruct completions`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which shell.
+    /// Name of the shell.
     shell: clap_complete::Shell,
 }
 

@@ -1,4 +1,4 @@
-//! `uni-instruct convert`: networks of other programs to ours, and ours to theirs.
+//! `uni-instruct convert`: networks of other programs to our format, and back.
 
 use std::path::{Path, PathBuf};
 
@@ -8,46 +8,48 @@ use models::{Conditioning, Denoiser, NetworkConfig, NetworkFile, export, import:
 use pickle::{self, Contents, FileBytes, Kind, Limits, StateDict};
 
 use crate::{
+    exit::GateNotMet,
     inputs,
     output::{note, say},
+    usage::Usage,
 };
 
-/// The state dict of a file that carries inputs and what the network made of them.
+/// Name of the state dict with reference inputs and outputs of the network.
 const REFERENCE: &str = "reference";
-/// Largest difference from a reference, over its largest magnitude: f32 in another order.
+/// Largest difference from a reference, over its largest magnitude: f32 summed in another order.
 const TOLERANCE: f64 = 1e-4;
 
 /// Arguments of `uni-instruct convert`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// An EDM pickle, a PyTorch state dict, or a network's file of uni-instruct.
+    /// An EDM pickle, a PyTorch state dict, or a network file of uni-instruct.
     file: String,
-    /// File to write, or folder with `--to diffusers`.
+    /// File to write; with `--to diffusers`, folder.
     #[arg(long)]
     out: PathBuf,
-    /// What to write.
+    /// Format to write.
     #[arg(long, value_enum, default_value = "native")]
     to: Target,
-    /// The network or state dict of a file with several.
+    /// Name of the network or state dict, if the file holds several.
     #[arg(long)]
     key: Option<String>,
-    /// TOML file with the configuration, for a state dict, which has none.
+    /// TOML file with the configuration of a state dict, which does not contain one.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Licence of the weights, kept in the file; a student inherits it.
+    /// License of the weights, stored in the file; a student inherits it.
     #[arg(long)]
     licence: Option<String>,
-    /// Compute the reference outputs that the file carries, and fail if they differ.
+    /// Compute the reference outputs in the file again, and fail if they differ.
     #[arg(long)]
     verify: bool,
 }
 
-/// Kinds of files that can be written.
+/// Formats to write.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Target {
-    /// Ours: safetensors with configuration and provenance.
+    /// Our format: safetensors with configuration and provenance.
     Native,
-    /// A state dict that torch.load reads.
+    /// A state dict for torch.load.
     StateDict,
     /// A folder with safetensors and config.json.
     Diffusers,
@@ -55,16 +57,18 @@ enum Target {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    if inputs::is_ours(&args.file) {
+    if inputs::is_safetensors(&args.file) {
         for (option, given) in [
             ("--key", args.key.is_some()),
             ("--config", args.config.is_some()),
             ("--verify", args.verify),
         ] {
             if given {
-                let reason =
-                    format!("`{}` is a file of uni-instruct, to which it is of no use", args.file);
-                return Err(train::Error::unusable(option, reason).into());
+                let reason = format!(
+                    "`{}` is a file of uni-instruct, which needs no such option; leave it out",
+                    args.file
+                );
+                return Err(Usage::new(option, reason).into());
             }
         }
         let (mut file, _) = inputs::network(&args.file)?;
@@ -86,8 +90,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             entries.insert("licence".to_owned(), licence.clone());
         }
         None => note!(
-            "note: no --licence given. NVIDIA's EDM networks are under CC BY-NC-SA 4.0; a student \
-             inherits its teacher's licence"
+            "note: no --licence given. NVIDIA's EDM networks are licensed under CC BY-NC-SA 4.0; a \
+             student inherits its teacher's license"
         ),
     }
     if args.verify {
@@ -100,12 +104,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     done(&import.config, args)
 }
 
-/// The network of the file that is wanted.
+/// The selected network of the file.
 fn import<'a>(contents: &'a Contents, args: &Args) -> anyhow::Result<Import<'a>> {
     if contents.kind == Kind::Script {
-        bail!(train::Error::unusable(
+        bail!(Usage::new(
             &args.file,
-            "it is a TorchScript program, which says nothing of its configuration; give a state dict"
+            "is a TorchScript program, which does not contain its configuration; give a state dict"
         ));
     }
     if !contents.networks.is_empty() && args.config.is_none() {
@@ -113,17 +117,17 @@ fn import<'a>(contents: &'a Contents, args: &Args) -> anyhow::Result<Import<'a>>
         return Ok(Import::of_network(network).map_err(|err| err.in_file(&args.file))?);
     }
     let Some(path) = &args.config else {
-        let reason = "the file has weights alone; give the configuration that they are of, a TOML \
-                      file such as `uni-instruct inspect` prints";
-        return Err(train::Error::unusable("--config", reason).into());
+        let reason = "the file holds weights alone; give their configuration, a TOML file as \
+                      `uni-instruct inspect` prints it";
+        return Err(Usage::new("--config", reason).into());
     };
     let config: NetworkConfig = toml::from_str(&inputs::text(path)?)
-        .map_err(|err| train::Error::unusable(path.display().to_string(), err.to_string()))?;
+        .map_err(|err| Usage::new(path.display().to_string(), err.to_string()))?;
     let (dict, _) = contents.state_dict(args.key.as_deref()).map_err(models::Error::from)?;
     Ok(Import::of_state_dict(dict, config).map_err(|err| err.in_file(&args.file))?)
 }
 
-/// Writes a network that is in memory.
+/// Writes a network in the selected format.
 fn write(file: &NetworkFile, args: &Args) -> anyhow::Result<()> {
     match args.to {
         Target::Native => file.save(&args.out)?,
@@ -137,11 +141,12 @@ fn done(config: &NetworkConfig, args: &Args) -> anyhow::Result<()> {
     say!("{}: {} parameters", args.out.display(), config.parameter_count()?)
 }
 
-/// Denoises what the file's reference has, and compares.
+/// Denoises the reference inputs of the file, and compares.
 fn verify(contents: &Contents, import: &Import<'_>) -> anyhow::Result<()> {
     let Some(dict) = contents.state_dicts.iter().find(|it| it.path == REFERENCE) else {
-        let reason = format!("the file carries no `{REFERENCE}` to verify against");
-        return Err(train::Error::unusable("--verify", reason).into());
+        let reason =
+            format!("the file has no state dict `{REFERENCE}` to compare with; leave it out");
+        return Err(Usage::new("--verify", reason).into());
     };
     let [x, sigma, denoised] = ["x", "sigma", "denoised"].map(|name| tensor(dict, name));
     let need = |name: &str| format!("`{REFERENCE}` has no tensor `{name}`");
@@ -160,7 +165,7 @@ fn verify(contents: &Contents, import: &Import<'_>) -> anyhow::Result<()> {
     };
     let error = largest(&(found - &expected)?)? / largest(&expected)?;
     if error.is_nan() || TOLERANCE < error {
-        bail!(crate::exit::GateNotMet(format!(
+        bail!(GateNotMet(format!(
             "the reference differs by {error:.1e} of its largest magnitude, more than {TOLERANCE:.0e}"
         )));
     }

@@ -11,18 +11,18 @@ use crate::{inputs, output::say};
 pub enum Verb {
     /// Download a published set and check it.
     Fetch(Fetch),
-    /// Read a set and say what is in it.
+    /// Read a set and show its content.
     Check(Check),
-    /// Rewrite a set as EDM's zip or folder.
+    /// Rewrite a set as a zip file or folder in EDM's format.
     Build(Build),
 }
 
 /// Arguments of `uni-instruct dataset fetch`.
 #[derive(clap::Args)]
 pub struct Fetch {
-    /// fashion-mnist, cifar10, or inception: the network that FID looks through.
+    /// fashion-mnist, cifar10, or inception: the feature network of FID.
     name: String,
-    /// Folder that the set's own folder is made in.
+    /// Parent of the set's folder.
     #[arg(long, default_value = "data-cache")]
     out: PathBuf,
 }
@@ -42,7 +42,7 @@ pub struct Check {
 pub struct Build {
     /// File, folder or name of an embedded set.
     data: String,
-    /// Zip (by its ending) or folder to write; must not exist.
+    /// Zip file, by its extension, or folder to write; must not exist.
     #[arg(long)]
     out: PathBuf,
 }

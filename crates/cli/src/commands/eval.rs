@@ -1,234 +1,183 @@
-//! `uni-instruct eval`: figures of one network, or of images, against real images, with gates.
+//! `uni-instruct eval`: metrics of a network or of images against real images, with gates.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
-use anyhow::Context;
-use candle_core::{Device, Tensor};
-use data::{Dataset, png};
-use metrics::{FeatureExtractor, NearestPair};
-use train::evaluate::{Drawing, Row};
+use data::Dataset;
+use eval::{Gate, Images, Plan, Protocol, Quoted, Request, Subject, metric_log};
+use models::sampling::Model;
 
 use crate::{
-    figures::{self, Gate},
+    console,
+    embedded::FASHION_MNIST,
     inputs,
-    judge::{self, Against, Judge},
-    metric_log,
-    model::Model,
     output::{note, say},
-    protocol::{Protocol, Quoted},
     run_folder,
+    usage::Usage,
 };
 
 /// Arguments of `uni-instruct eval`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A generator or a teacher, by file or embedded name; or, with --images, images.
+    /// A generator or a teacher, by file or embedded name; with --images, a set of images.
     file: String,
-    /// What is judged are images that are there already: any form that `dataset check` reads.
+    /// Evaluate existing images, in any format that `dataset check` reads.
     #[arg(long, conflicts_with_all = ["count", "seed", "steps", "protocol"])]
     images: bool,
-    /// Real images [default: fashion-mnist, or none beside --reference].
+    /// Real images [default: fashion-mnist; with --reference, none].
     #[arg(long)]
     data: Option<String>,
-    /// Statistics of real images, by `ref-stats write` or other tools, to take distances from.
+    /// Statistics of real images for the Fréchet distances, from `ref-stats write` or another program.
     #[arg(long, value_name = "FILE.npz")]
     reference: Option<PathBuf>,
-    /// Images that the network was trained on; --data must be others. Tells whether it repeats them.
+    /// Training images of the network, to detect copies; --data must then hold other images.
     #[arg(long, value_name = "DATA")]
     training: Option<String>,
-    /// Picture to write of the images that are nearest to a training image, above that one.
+    /// Picture to write: the images nearest to a training image, each above that image.
     #[arg(long, value_name = "FILE.png", requires = "training")]
     pairs: Option<PathBuf>,
-    /// Images to make.
+    /// Number of images to sample.
     #[arg(long, default_value_t = 1000)]
     count: usize,
     /// Seed of the latents.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Steps of Heun's sampler, for a teacher: 2 N - 1 evaluations [default: 18].
+    /// Steps of a teacher's sampler, Heun's method; N steps take 2 N - 1 network evaluations
+    /// [default: 18].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     steps: Option<u16>,
-    /// Make the images several times, as papers do, and quote the figures as they do.
+    /// Sample several times and report the metrics as a paper does.
     #[arg(long, value_enum)]
-    protocol: Option<Protocol>,
-    /// Resamples for confidence intervals; 0 for none [default: 100; of Inception's features, 20].
+    protocol: Option<ProtocolName>,
+    /// Resamples for confidence intervals; 0 for no intervals [default: 100; with inception, 20].
     #[arg(long)]
     bootstrap: Option<usize>,
-    /// Feature network: a file, or `inception` for FID; without it, the embedded one of
-    /// Fashion-MNIST.
+    /// Feature network: a file, `inception` for FID, or `embedded`, the network of Fashion-MNIST
+    /// [default: embedded].
     #[arg(long)]
     features: Option<PathBuf>,
-    /// Exit with 6 unless it holds, as in `fid<5` or `recall>0.4`.
-    #[arg(long, value_name = "FIGURE<NUMBER")]
+    /// Exit with code 6 unless the bound holds, as in `fid<5` or `recall>0.4`.
+    #[arg(long, value_name = "METRIC<NUMBER")]
     require: Vec<Gate>,
-    /// Folder to append a line to, in its `metric-NAME.jsonl`.
+    /// Folder whose `metric-NAME.jsonl` gets a line.
     #[arg(long, value_name = "FOLDER")]
     log: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Where it runs: cpu, cuda, cuda:N or metal.
+    /// Device: cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
 }
 
-/// Subsets for the kernel distance, as public tools have it.
-const KID_SUBSETS: usize = 100;
-
-/// Runs the command.
-pub fn run(args: &Args) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    if args.bootstrap == Some(1) {
-        let reason = "one resample has no spread; give 2 or more, or 0 for no intervals";
-        return Err(train::Error::unusable("--bootstrap 1", reason).into());
-    }
-    let device = inputs::device(&args.device)?;
-    let subject = if args.images {
-        Subject::Images(inputs::dataset(&args.file)?)
-    } else {
-        judge::check_count("--count", args.count)?;
-        Subject::Network(Box::new(Model::load(&args.file, args.steps, &device)?))
-    };
-    let extractor = inputs::extractor(args.features.as_deref())?;
-    let subject = subject.fitting(&*extractor)?;
-    let named = args.data.as_deref();
-    let name = named.or(args.reference.is_none().then_some(inputs::FASHION_MNIST));
-    let real = name.map(|name| subject.dataset(name)).transpose()?;
-    let training = args.training.as_deref().map(|name| subject.dataset(name));
-    let training = match (training.transpose()?, &real) {
-        (Some(training), Some(real)) => Some(training.thin(real.len())?),
-        (Some(_), None) => {
-            let reason = "it takes images that were not trained on, too: give them as --data";
-            return Err(train::Error::unusable("--training", reason).into());
-        }
-        (None, _) => None,
-    };
-    let against = Against {
-        data: name.zip(real.as_ref()),
-        statistics: args.reference.as_deref(),
-        training: training.as_ref(),
-        replicates: args.bootstrap,
-        kid_subsets: KID_SUBSETS,
-    };
-    let count = subject.count(args);
-    let judge = Judge::new(against, &*extractor, count, &device)?;
-    let rows = match &subject {
-        Subject::Images(dataset) => vec![judge.row_of_images("images", dataset)?],
-        Subject::Network(model) => trials(args, model, &judge)?,
-    };
-    let quoted = Quoted::of(args.protocol, &rows);
-    if args.json {
-        let facts = serde_json::json!({ "rows": rows, "quoted": quoted });
-        say!("{}", serde_json::to_string_pretty(&facts)?)?;
-    } else {
-        say!("{}", judge::table(&rows))?;
-        match &rows[..] {
-            [row] => say!("{}", figures::list(&row.report))?,
-            _ => say!("{}", quoted.text())?,
-        }
-    }
-    if let Some(folder) = &args.log {
-        let (value, seconds) = (quoted.figures["fd"], begun.elapsed().as_secs_f64());
-        metric_log::append(folder, &rows[0].report, value, seconds, &args.file, &device)?;
-    }
-    if let (Some(path), Some(training)) = (&args.pairs, &training) {
-        let nearest = rows[0].report.memorization.iter().flat_map(|it| &it.nearest);
-        let picture = pairs(args, &subject, &judge, training, nearest.copied().collect())?;
-        run_folder::replace(path, &picture)?;
-        note!("{}: nearest to a training image, above that image", path.display());
-    }
-    args.require.iter().try_for_each(|gate| gate.check(&quoted.figures))
+/// Protocols of papers.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ProtocolName {
+    /// Three sets of latents; the metrics of the set with the lowest Fréchet distance (Karras et al.
+    /// 2022, arXiv:2206.00364, appendix F.1).
+    Edm,
+    /// Ten sets of latents; mean and standard deviation of every metric (Zhou et al. 2024,
+    /// arXiv:2404.04057).
+    Sid,
 }
 
-/// What is judged.
-enum Subject {
+impl From<ProtocolName> for Protocol {
+    fn from(name: ProtocolName) -> Self {
+        match name {
+            ProtocolName::Edm => Self::Edm,
+            ProtocolName::Sid => Self::Sid,
+        }
+    }
+}
+
+/// Subsets for the kernel distance, as in public tools.
+const KID_SUBSETS: usize = 100;
+
+/// The evaluated network or images.
+enum Evaluated {
     Network(Box<Model>),
     Images(Dataset),
 }
 
-impl Subject {
-    /// Images at the size that the feature network takes.
-    fn fitting(self, extractor: &dyn FeatureExtractor) -> anyhow::Result<Self> {
-        Ok(match self {
-            Self::Images(dataset) => Self::Images(judge::fitting(dataset, extractor)?),
-            network => network,
-        })
-    }
-
-    /// A data set to compare with, of the size that it is compared at.
-    fn dataset(&self, name: &str) -> anyhow::Result<Dataset> {
-        match self {
-            Self::Network(model) => {
-                let dataset = inputs::dataset_for(&model.config, name)?;
-                train::assemble::check_data(&model.config, &dataset, name)?;
-                Ok(dataset)
-            }
-            Self::Images(images) => {
-                let [_, side, _] = images.shape();
-                let dataset = judge::pad_to(inputs::dataset(name)?, side)?;
-                let [_, found, _] = dataset.shape();
-                if found != side {
-                    let reason = format!(
-                        "its images have {found} pixels a side, those that are judged {side}: figures \
-                         would be of the sizes; bring them to one size first"
-                    );
-                    return Err(train::Error::unusable(format!("data `{name}`"), reason).into());
-                }
-                Ok(dataset)
-            }
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let data = data(args)?;
+    let device = inputs::device(&args.device)?;
+    let evaluated = if args.images {
+        Evaluated::Images(inputs::dataset(&args.file)?)
+    } else {
+        eval::check_count("--count", args.count)?;
+        Evaluated::Network(Box::new(inputs::model(&args.file, args.steps, &device)?))
+    };
+    let subject = match &evaluated {
+        Evaluated::Network(model) => Subject::model(model, args.seed, args.count),
+        Evaluated::Images(dataset) => Subject::Images(Cow::Borrowed(dataset)),
+    };
+    let extractor = inputs::extractor(args.features.as_deref())?;
+    let protocol = args.protocol.map(Protocol::from);
+    let plan = Plan::resolve(Request {
+        real: data.map(images).transpose()?,
+        statistics: args.reference.as_deref(),
+        training: args.training.as_deref().map(images).transpose()?,
+        protocol,
+        replicates: args.bootstrap,
+        kid_subsets: KID_SUBSETS,
+        cache: inputs::feature_cache(),
+        ..Request::new(subject, &*extractor, &device)
+    })?;
+    let rows = plan.run(&mut console::evaluation())?;
+    let quoted = Quoted::of(protocol, &rows);
+    if args.json {
+        let facts = serde_json::json!({ "rows": rows, "quoted": quoted });
+        say!("{}", serde_json::to_string_pretty(&facts)?)?;
+    } else {
+        say!("{}", eval::table(&rows))?;
+        match &rows[..] {
+            [row] => say!("{}", eval::list(&row.report))?,
+            _ => say!("{}", quoted.text())?,
         }
     }
-
-    fn count(&self, args: &Args) -> usize {
-        match self {
-            Self::Network(_) => args.count,
-            Self::Images(dataset) => dataset.len(),
-        }
+    let report = &rows[0].report;
+    if let Some(folder) = &args.log {
+        let (value, seconds) = (quoted.metrics["fd"], begun.elapsed().as_secs_f64());
+        metric_log::append(folder, report, value, seconds, &args.file, &device)?;
     }
+    if let Some(path) = &args.pairs {
+        write_pairs(path, plan.nearest_pairs(report)?)?;
+    }
+    for gate in &args.require {
+        gate.check(&quoted.metrics)?;
+    }
+    Ok(())
 }
 
-/// A row a trial, each of latents of its own.
-fn trials(args: &Args, model: &Model, judge: &Judge<'_>) -> anyhow::Result<Vec<Row>> {
-    let sample = model.sample_shape();
-    let drawing = judge.drawing(args.seed, &sample, model.config.label_dim);
-    let Some(protocol) = args.protocol else {
-        return judge.rows(&[(model.name(), model.maker())], &drawing);
-    };
-    let mut rows = Vec::new();
-    for trial in 0..protocol.trials() {
-        let name = format!("{}, trial {}", model.name(), trial + 1);
-        let drawing = Drawing { first: trial * args.count, ..drawing.clone() };
-        rows.extend(judge.rows(&[(&name, model.maker())], &drawing)?);
+/// Name of the real images; checks the options that one can check without reading a file.
+fn data(args: &Args) -> Result<Option<&str>, Usage> {
+    if args.bootstrap == Some(1) {
+        let reason = "one resample has no spread; give 2 or more, or 0 for no intervals";
+        return Err(Usage::new("--bootstrap 1", reason));
     }
-    Ok(rows)
+    let default = args.reference.is_none().then_some(FASHION_MNIST);
+    let data = args.data.as_deref().or(default);
+    if args.training.is_some() && data.is_none() {
+        let reason = "the comparison needs images that the network was not trained on as well; \
+                      give them as --data";
+        return Err(Usage::new("--training", reason));
+    }
+    Ok(data)
 }
 
-/// The images of these pairs, made again, in a row above the training images.
-fn pairs(
-    args: &Args,
-    subject: &Subject,
-    judge: &Judge<'_>,
-    training: &Dataset,
-    pairs: Vec<NearestPair>,
-) -> anyhow::Result<Vec<u8>> {
-    let device = &Device::Cpu;
-    let indices: Vec<usize> = pairs.iter().map(|it| it.training).collect();
-    let below = training.batch(&indices, device)?.images;
-    let above = match subject {
-        Subject::Images(dataset) => {
-            let indices: Vec<usize> = pairs.iter().map(|it| it.generated).collect();
-            dataset.batch(&indices, device)?.images
-        }
-        Subject::Network(model) => {
-            let sample = model.sample_shape();
-            let drawing = judge.drawing(args.seed, &sample, model.config.label_dim);
-            let again = |pair: &NearestPair| -> anyhow::Result<Tensor> {
-                let at = pair.generated;
-                Ok(drawing.images(model.maker(), at, at + 1)?.to_device(device)?)
-            };
-            Tensor::cat(&pairs.iter().map(again).collect::<anyhow::Result<Vec<_>>>()?, 0)?
-        }
-    };
-    let images = Tensor::cat(&[above, below], 0)?;
-    png::grid(&images, pairs.len()).context("picture of the nearest pairs")
+fn images(name: &str) -> anyhow::Result<Images<'_>> {
+    Ok(Images { name, dataset: Cow::Owned(inputs::dataset(name)?) })
+}
+
+fn write_pairs(path: &Path, picture: Option<Vec<u8>>) -> anyhow::Result<()> {
+    let Some(picture) = picture else { return Ok(()) };
+    run_folder::replace(path, &picture)?;
+    note!("{}: images nearest to a training image, each above that image", path.display());
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `uni-instruct features`: train the network that metrics look through.
+//! `uni-instruct features`: training of the feature network of the metrics.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,14 @@ use train::{
 };
 
 use super::teacher::newest;
-use crate::{inputs, output::say, run_folder};
+use crate::{embedded, inputs, job, output::say, run_folder};
 
 /// Verbs of `uni-instruct features`.
 #[derive(clap::Subcommand)]
 pub enum Verb {
-    /// Train the feature network; a run that has a checkpoint goes on from it.
+    /// Train the feature network; a run with a checkpoint continues from it.
     Train(Train),
-    /// Measure a run's newest checkpoint on test images and write it as one file.
+    /// Measure the newest checkpoint of a run on test images, and write it as one file.
     Export(Export),
 }
 
@@ -32,10 +32,10 @@ pub struct Train {
     /// Change a key of the configuration.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Print the configuration in full and stop.
+    /// Print the resolved configuration and stop.
     #[arg(long)]
     dry_run: bool,
-    /// Where it runs: cpu, cuda, cuda:N or metal.
+    /// Device: cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
 }
@@ -45,13 +45,13 @@ pub struct Train {
 pub struct Export {
     /// Folder of the run.
     run: PathBuf,
-    /// The file to write.
+    /// File to write.
     #[arg(long)]
     out: PathBuf,
-    /// Labelled images that it was not trained on.
-    #[arg(long, default_value = inputs::FASHION_MNIST)]
+    /// Labeled images that the network was not trained on.
+    #[arg(long, default_value = embedded::FASHION_MNIST)]
     test: String,
-    /// Licence of the weights.
+    /// License of the weights.
     #[arg(long)]
     licence: String,
 }
@@ -79,7 +79,7 @@ fn train(args: &Train) -> anyhow::Result<()> {
         return say!("{}", classifier.config.to_toml());
     }
     run_folder::claim(&args.out, &classifier.config.to_toml(), &provenance)?;
-    inputs::run_job(&mut classifier, &args.out, None)
+    job::run(&mut classifier, &args.out, None)
 }
 
 fn export(args: &Export) -> anyhow::Result<()> {

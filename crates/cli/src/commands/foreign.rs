@@ -1,4 +1,4 @@
-//! What `uni-instruct inspect` says of files of Python: pickles and what PyTorch saves.
+//! `uni-instruct inspect` of Python's files: pickles and files of PyTorch.
 
 use models::import::Import;
 use pickle::{self, Contents, FileBytes, GlobalUse, Kind, Limits, Report, StoredTensor};
@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::output::say;
 
-/// Prints what the file holds, and what Python's own loader would do with it.
-pub fn tell(source: &FileBytes, limits: &Limits, json: bool) -> anyhow::Result<()> {
+/// Prints the content of the file, and the actions of Python's loader.
+pub fn print(source: &FileBytes, limits: &Limits, json: bool) -> anyhow::Result<()> {
     let report = pickle::scan(source, limits).map_err(models::Error::from)?;
-    // A file that names what is forbidden is refused, and the names are what one wants to see.
+    // A file with forbidden names is refused, and its names are printed first.
     let opened = pickle::open(source, limits);
     let facts = Facts::new(source, &report, opened.as_ref().ok());
     if json {
@@ -21,7 +21,7 @@ pub fn tell(source: &FileBytes, limits: &Limits, json: bool) -> anyhow::Result<(
     Ok(())
 }
 
-/// What there is to say of the file.
+/// Content of the file.
 #[derive(Serialize)]
 struct Facts {
     kind: &'static str,
@@ -41,7 +41,7 @@ struct NetworkFacts {
     /// Hash of the Python text that defines the class.
     class_blake3: Option<String>,
     arguments: String,
-    /// The configuration in our words, or why it has none.
+    /// Our configuration of the network, or the reason why it has no such configuration.
     config: Result<models::NetworkConfig, String>,
     tensors: TensorFacts,
 }
@@ -55,23 +55,24 @@ struct DictFacts {
 #[derive(Serialize)]
 struct TensorFacts {
     count: usize,
-    numbers: usize,
-    /// Types of numbers, and how many tensors have them.
+    #[serde(rename = "numbers")]
+    elements: usize,
+    /// Number of tensors of each type.
     dtypes: std::collections::BTreeMap<&'static str, usize>,
 }
 
-/// What Python's own loader would do.
+/// Actions of Python's loader.
 #[derive(Serialize)]
 struct Python {
-    /// Whether it would run text that the file brings along.
+    /// True if it would run source text in the file.
     runs_code_of_the_file: bool,
     /// Hashes of such texts.
     texts_blake3: Vec<String>,
-    /// TorchScript files, which it would compile.
+    /// Files of TorchScript, which it would compile.
     script_files: usize,
     /// Names that it would import.
     globals: Vec<Global>,
-    /// Why the list may be short.
+    /// Reasons why the list may be incomplete.
     stopped: Vec<String>,
 }
 
@@ -80,7 +81,7 @@ struct Global {
     name: String,
     imports: usize,
     calls: usize,
-    /// Whether it is one of the harmless names that networks need.
+    /// True for the harmless names that networks need.
     known: bool,
 }
 
@@ -133,7 +134,7 @@ impl Facts {
             say!("arguments   {}", network.arguments)?;
             match &network.config {
                 Ok(config) => say!("\n{}", toml::to_string(config)?)?,
-                Err(reason) => say!("as ours     no: {reason}")?,
+                Err(reason) => say!("config      none: {reason}")?,
             }
         }
         for dict in &self.state_dicts {
@@ -142,10 +143,10 @@ impl Facts {
             dict.tensors.print()?;
         }
         let python = &self.python;
-        say!("\nPython's own loader would")?;
+        say!("\nPython's loader would")?;
         if !python.texts_blake3.is_empty() {
             let texts = python.texts_blake3.join(", ");
-            say!("  run text that the file brings along: {texts}")?;
+            say!("  run source text in the file: {texts}")?;
         }
         if python.script_files != 0 {
             say!("  compile {} files of TorchScript", python.script_files)?;
@@ -155,7 +156,7 @@ impl Facts {
             say!("  import {name} ({imports} times), call it {calls} times{note}")?;
         }
         for reason in &python.stopped {
-            say!("  and perhaps more: {reason}")?;
+            say!("  and possibly more: {reason}")?;
         }
         Ok(())
     }
@@ -182,14 +183,14 @@ impl TensorFacts {
         for tensor in tensors {
             *dtypes.entry(tensor.dtype().torch_name()).or_default() += 1;
         }
-        let numbers = tensors.iter().map(StoredTensor::count).sum();
-        Self { count: tensors.len(), numbers, dtypes }
+        let elements = tensors.iter().map(StoredTensor::count).sum();
+        Self { count: tensors.len(), elements, dtypes }
     }
 
     fn print(&self) -> anyhow::Result<()> {
         let dtypes: Vec<_> =
             self.dtypes.iter().map(|(dtype, count)| format!("{count} of {dtype}")).collect();
-        say!("tensors     {} of {} numbers: {}", self.count, self.numbers, dtypes.join(", "))
+        say!("tensors     {} with {} elements: {}", self.count, self.elements, dtypes.join(", "))
     }
 }
 

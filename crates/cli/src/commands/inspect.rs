@@ -1,4 +1,4 @@
-//! `uni-instruct inspect`: what a file holds.
+//! `uni-instruct inspect`: the content of a file.
 
 use std::path::Path;
 
@@ -7,13 +7,12 @@ use models::{NetworkConfig, Provenance, TensorFile};
 use pickle::{FileBytes, Limits};
 
 use super::foreign;
-use crate::model::Model;
 use crate::{inputs, output::say};
 
 /// Arguments of `uni-instruct inspect`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A network's file, of uni-instruct or of Python, or the name of an embedded one.
+    /// A network's file, of uni-instruct or of Python, or the name of an embedded network.
     file: String,
     /// Print JSON.
     #[arg(long)]
@@ -22,9 +21,9 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    if !inputs::is_ours(&args.file) {
+    if !inputs::is_safetensors(&args.file) {
         let source = FileBytes::read(Path::new(&args.file)).map_err(models::Error::from)?;
-        return foreign::tell(&source, &Limits::default(), args.json);
+        return foreign::print(&source, &Limits::default(), args.json);
     }
     let bytes = inputs::bytes(&args.file)?;
     let facts = if FeatureNetFile::is_in(&TensorFile::from_bytes(&args.file, &bytes)?) {
@@ -39,8 +38,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     } else {
         let (file, blake3) = inputs::network(&args.file)?;
+        let model = inputs::model(&args.file, None, &candle_core::Device::Cpu)?;
         Facts {
-            kind: Model::load(&args.file, None, &candle_core::Device::Cpu)?.name(),
+            kind: if model.is_generator() { "student" } else { "teacher" },
             parameters: file.params.parameter_count(),
             config: Some(file.config),
             accuracy: None,
@@ -66,16 +66,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What there is to say of a file.
+/// Content of a network's file.
 #[derive(serde::Serialize)]
 struct Facts {
     kind: &'static str,
     parameters: usize,
     blake3: String,
-    /// Architecture, of a teacher or student.
+    /// Configuration, for a teacher or student.
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<NetworkConfig>,
-    /// Share of test images classified rightly, of a feature network.
+    /// Share of correctly classified test images, for a feature network.
     #[serde(skip_serializing_if = "Option::is_none")]
     accuracy: Option<f64>,
     provenance: Provenance,

@@ -1,4 +1,4 @@
-//! `uni-instruct list`: what there is to choose from.
+//! `uni-instruct list`: divergences and methods.
 
 use divergence::{Divergence, presets};
 

@@ -1,4 +1,4 @@
-//! One verb a file: its arguments, and what it does.
+//! One verb per file: its arguments, and the function that runs it.
 
 pub mod completions;
 pub mod convert;

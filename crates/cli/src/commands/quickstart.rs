@@ -1,12 +1,12 @@
-//! `uni-instruct quickstart`: a closed-form teacher in two dimensions, in under a minute.
+//! `uni-instruct quickstart`: distillation of a closed-form teacher in two dimensions.
 
 use std::{fmt::Write, path::PathBuf};
 
 use train::quickstart::{self, Coverage};
 
-use crate::{inputs, output::say, run_folder};
+use crate::{job, output::say, run_folder};
 
-/// Points in the plot, of each kind.
+/// Points of each panel.
 const POINTS: usize = 1500;
 
 /// Arguments of `uni-instruct quickstart`.
@@ -15,10 +15,10 @@ pub struct Args {
     /// Folder for the plot and the statistics.
     #[arg(long, default_value = "runs/quickstart")]
     out: PathBuf,
-    /// Updates, of which the first fifth trains the fake score alone.
+    /// Updates; the first fifth of them trains the fake score alone.
     #[arg(long, default_value_t = 2500, value_parser = clap::value_parser!(u64).range(10..1_000_000))]
     updates: u64,
-    /// Seed of every random number.
+    /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -30,7 +30,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let provenance = run_folder::Provenance::new(entries, &["kind", "config"]);
     run_folder::claim(&args.out, &engine.config.to_toml(), &provenance)?;
     let start = quickstart::student_points(&engine, POINTS)?;
-    inputs::run_job(&mut engine, &args.out, None)?;
+    job::run(&mut engine, &args.out, None)?;
     let student = quickstart::student_points(&engine, POINTS)?;
     let real = quickstart::real_points(POINTS, args.seed);
     let panels = [("teacher", &real), ("student before", &start), ("student after", &student)];
@@ -80,7 +80,7 @@ mod tests {
     use super::plot;
 
     #[test]
-    fn points_outside_are_left_out_and_the_axis_points_up() {
+    fn plots_visible_points_with_y_upward() {
         let points = vec![[0.0, 0.0], [9.0, 0.0], [1.0, 1.0]];
         let svg = plot(&[("a", &points)]);
         assert_eq!(svg.matches("<circle").count(), 2);

@@ -1,37 +1,37 @@
-//! `uni-instruct ref-stats`: statistics of real images, made once, to take Fréchet distances from.
+//! `uni-instruct ref-stats`: statistics of real images, the reference of Fréchet distances.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use metrics::{Origin, ReferenceStats};
 
-use crate::{feature_cache, inputs, judge, output::say};
+use crate::{console, embedded, inputs, output::say, usage::Usage};
 
 /// Verbs of `uni-instruct ref-stats`.
 #[derive(clap::Subcommand)]
 pub enum Verb {
-    /// Write the mean and covariance of a data set's features, and beside them what they are of.
+    /// Write mean and covariance of a data set's features, and their provenance in a second file.
     Write(Write),
-    /// Say what a file of statistics is of.
+    /// Show the provenance of a file of statistics.
     Show(Show),
 }
 
 /// Arguments of `uni-instruct ref-stats write`.
 #[derive(clap::Args)]
 pub struct Write {
-    /// File to write, an `.npz` with `mu` and `sigma` as EDM's.
+    /// File to write: an `.npz` with `mu` and `sigma`, as in EDM's files.
     file: PathBuf,
-    /// Images: all of them are taken.
-    #[arg(long, default_value = inputs::FASHION_MNIST)]
+    /// Images; all of them are used.
+    #[arg(long, default_value = embedded::FASHION_MNIST)]
     data: String,
-    /// Pad the images with black to this side first, as `eval` does for a network of that size;
-    /// without it, to what the feature network takes.
+    /// Side to pad the images to with black, as `eval` does for a network of that size [default: side
+    /// that the feature network requires].
     #[arg(long, value_name = "PIXELS")]
     pad_to: Option<usize>,
-    /// Feature network: a file, or `inception` for FID; without it, the embedded one of
-    /// Fashion-MNIST.
+    /// Feature network: a file, `inception` for FID, or `embedded`, the network of Fashion-MNIST
+    /// [default: embedded].
     #[arg(long)]
     features: Option<PathBuf>,
-    /// Where it runs: cpu, cuda, cuda:N or metal.
+    /// Device: cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
 }
@@ -39,7 +39,7 @@ pub struct Write {
 /// Arguments of `uni-instruct ref-stats show`.
 #[derive(clap::Args)]
 pub struct Show {
-    /// A file of statistics, ours or another tool's.
+    /// A file of statistics, of this program or of another.
     file: PathBuf,
     /// Print JSON.
     #[arg(long)]
@@ -60,19 +60,24 @@ fn write(args: &Write) -> anyhow::Result<()> {
     let dataset = inputs::dataset(&args.data)?;
     let [_, height, _] = dataset.shape();
     let dataset = match args.pad_to {
-        None => judge::fitting(dataset, &*extractor)?,
+        None => eval::pad_for(&*extractor, Cow::Owned(dataset))?.into_owned(),
         Some(side) => match side.checked_sub(height).filter(|margin| margin % 2 == 0) {
             Some(margin) => dataset.pad(margin / 2)?,
             None => {
-                let reason = format!("images of {height} pixels cannot be padded evenly to that");
-                return Err(train::Error::unusable(format!("--pad-to {side}"), reason).into());
+                let reason = format!(
+                    "images of {height} pixels cannot be padded evenly to this side; give {height} \
+                     plus an even number"
+                );
+                return Err(Usage::new(format!("--pad-to {side}"), reason).into());
             }
         },
     };
-    judge::check_fits(&*extractor, dataset.shape())?;
-    judge::check_count("images", dataset.len())?;
-    let features = feature_cache::features("the real images", &dataset, &*extractor, &device)?;
-    let statistics = ReferenceStats::of(&features, judge::dataset_id(&args.data, &dataset))?;
+    eval::check_shape(&*extractor, dataset.shape())?;
+    eval::check_count("images", dataset.len())?;
+    let (cache, progress) = (inputs::feature_cache(), &mut console::evaluation());
+    let features =
+        eval::features("the real images", &dataset, &*extractor, cache, &device, progress)?;
+    let statistics = ReferenceStats::of(&features, eval::dataset_id(&args.data, &dataset))?;
     statistics.write(&args.file)?;
     say!("{}", args.file.display())?;
     Ok(())
@@ -99,7 +104,10 @@ fn show(args: &Show) -> anyhow::Result<()> {
             say!("its blake3        {}", extractor.hash)?;
             say!("resize            {}", extractor.resize)?;
         }
-        None => say!("of                unknown: there is no file beside it that says")?,
+        None => {
+            let path = args.file.display();
+            say!("provenance        unknown: there is no file {path}.json next to it")?;
+        }
     }
     Ok(())
 }

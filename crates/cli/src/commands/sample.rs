@@ -1,42 +1,39 @@
-//! `uni-instruct sample`: images from a generator in one evaluation, or from a teacher in many.
+//! `uni-instruct sample`: images of a generator or a teacher.
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use anyhow::Context;
 use candle_core::Tensor;
 use data::png;
-use train::evaluate::Drawing;
+use models::sampling::SampleSpec;
 
-use crate::model::Model;
-use crate::{inputs, output::say, run_folder};
-
-/// Images in one forward pass.
-const BATCH: usize = 64;
+use crate::{inputs, output::say, run_folder, usage::Usage};
 
 /// Arguments of `uni-instruct sample`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A generator or a teacher: a file, or the name of an embedded one.
+    /// A generator or a teacher: a file, or the name of an embedded network.
     file: String,
-    /// How many images.
+    /// Number of images.
     #[arg(long, default_value = "50")]
     count: NonZeroUsize,
-    /// Seed of the latents: the same seed gives the same images.
+    /// Seed of the latents; the same seed gives the same images.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Class of all images; without it, classes take turns.
+    /// Class of all images; without it, classes alternate.
     #[arg(long)]
     class: Option<u32>,
-    /// Steps of Heun's sampler, for a teacher: 2 N - 1 evaluations [default: 18].
+    /// Steps of a teacher's sampler, Heun's method; N steps take 2 N - 1 network evaluations
+    /// [default: 18].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     steps: Option<u16>,
-    /// A PNG (one grid), or a folder (one file an image).
+    /// A PNG file, with all images in a grid, or a folder, with one file per image.
     #[arg(long, default_value = "samples.png")]
     out: PathBuf,
-    /// Columns of a grid.
+    /// Columns of the grid.
     #[arg(long, default_value_t = 10)]
     columns: usize,
-    /// Where it runs: cpu, cuda, cuda:N or metal.
+    /// Device: cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
 }
@@ -44,29 +41,20 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let device = inputs::device(&args.device)?;
-    let model = Model::load(&args.file, args.steps, &device)?;
+    let model = inputs::model(&args.file, args.steps, &device)?;
     let label_dim = model.config.label_dim;
     if args.class.is_some_and(|class| label_dim <= class as usize) {
         let reason = match label_dim {
             0 => "the network is unconditional; leave out --class".to_owned(),
-            k => format!("the network has {k} classes, counted from 0"),
+            k => format!("the network has {k} classes; give a number from 0 to {}", k - 1),
         };
-        return Err(train::Error::unusable("--class", reason).into());
+        return Err(Usage::new("--class", reason).into());
     }
-    let (count, sample) = (args.count.get(), model.sample_shape());
-    let drawing = Drawing {
-        seed: args.seed,
-        first: 0,
-        count,
-        batch: BATCH,
-        sample: &sample,
-        label_dim,
-        class: args.class,
-        device: &device,
-    };
-    let images = drawing.batches(model.maker()).collect::<Result<Vec<Tensor>, _>>()?;
+    let count = args.count.get();
+    let spec = SampleSpec { seed: args.seed, class: args.class, ..model.spec(count) };
+    let images = spec.batches(model.sampler()).collect::<candle_core::Result<Vec<Tensor>>>()?;
     let images = Tensor::cat(&images, 0)?;
-    if args.out.extension().is_some_and(|ending| ending == "png") {
+    if args.out.extension().is_some_and(|extension| extension == "png") {
         run_folder::replace(&args.out, &png::grid(&images, args.columns)?)?;
     } else {
         let fault = || format!("{}: cannot write", args.out.display());

@@ -1,4 +1,4 @@
-//! `uni-instruct teacher`: train a teacher, take it out of its run, verify it.
+//! `uni-instruct teacher`: training, export and verification of teachers.
 
 use std::path::{Path, PathBuf};
 
@@ -9,26 +9,27 @@ use train::{
 };
 
 use crate::{
-    inputs,
+    inputs, job,
     output::{note, say},
     run_folder,
+    usage::Usage,
 };
 
 /// Verbs of `uni-instruct teacher`.
 #[derive(clap::Subcommand)]
 pub enum Verb {
-    /// Train a teacher; a run that has a checkpoint goes on from it.
+    /// Train a teacher; a run with a checkpoint continues from it.
     Train(Train),
-    /// Measure a teacher on data: is it worth distilling?
+    /// Check that a teacher is good enough for a distillation.
     Verify(super::verify::Args),
-    /// Write the averaged network of a run's newest checkpoint as one file.
+    /// Write the averaged network of the newest checkpoint of a run as one file.
     Export(Export),
 }
 
 /// Arguments of `uni-instruct teacher train`.
 #[derive(clap::Args)]
 pub struct Train {
-    /// TOML file.
+    /// TOML file of the run.
     config: PathBuf,
     /// Folder of the run.
     #[arg(long, default_value = "runs/teacher")]
@@ -36,13 +37,13 @@ pub struct Train {
     /// Change a key of the configuration, as in `optimizer.learning_rate=1e-4`.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Stop after so many minutes of training, over all sessions.
+    /// Minutes of training, over all sessions, after which the run stops.
     #[arg(long, value_parser = inputs::not_negative)]
     minutes: Option<f64>,
-    /// Print the configuration in full and stop.
+    /// Print the resolved configuration and stop.
     #[arg(long)]
     dry_run: bool,
-    /// Where it runs: cpu, cuda, cuda:N or metal.
+    /// Device: cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
 }
@@ -52,10 +53,10 @@ pub struct Train {
 pub struct Export {
     /// Folder of the run.
     run: PathBuf,
-    /// The file to write.
+    /// File to write.
     #[arg(long)]
     out: PathBuf,
-    /// Licence of the weights.
+    /// License of the weights.
     #[arg(long)]
     licence: String,
 }
@@ -92,7 +93,7 @@ fn train(args: &Train) -> anyhow::Result<()> {
         return say!("{}", teacher.config.to_toml());
     }
     run_folder::claim(&args.out, &teacher.config.to_toml(), &provenance)?;
-    inputs::run_job(&mut teacher, &args.out, args.minutes)
+    job::run(&mut teacher, &args.out, args.minutes)
 }
 
 fn export(args: &Export) -> anyhow::Result<()> {
@@ -123,9 +124,8 @@ fn export(args: &Export) -> anyhow::Result<()> {
 }
 
 /// The newest checkpoint of a run.
-pub fn newest(run: &Path) -> Result<PathBuf, train::Error> {
-    train::state::latest_checkpoint(&run.join("checkpoints"))?.ok_or_else(|| {
-        let reason = "it has no checkpoint; name the folder of a run";
-        train::Error::unusable(run.display().to_string(), reason)
-    })
+pub fn newest(run: &Path) -> anyhow::Result<PathBuf> {
+    let found = train::state::latest_checkpoint(&run.join("checkpoints"))?;
+    let reason = "has no checkpoint; give the folder of a run";
+    Ok(found.ok_or_else(|| Usage::new(run.display().to_string(), reason))?)
 }

@@ -1,86 +1,85 @@
-//! `uni-instruct teacher verify`: is this teacher worth distilling?
+//! `uni-instruct teacher verify`: checks that a teacher is good enough for a distillation.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use candle_core::{Device, Tensor};
 use data::Dataset;
+use eval::{Images, Plan, Request, Row, Subject};
 use kernels::noise::NoiseStream;
-use models::{Conditioning, Denoiser};
+use models::{Conditioning, Denoiser, sampling::Model};
 use serde::Serialize;
-use train::{evaluate::Row, step::Noised};
+use train::step::Noised;
 
 use crate::{
+    console,
+    embedded::FASHION_MNIST,
     exit::GateNotMet,
-    inputs, judge,
-    model::Model,
+    inputs,
     output::{note, say},
 };
 
-/// Levels at which the denoising error is measured.
+/// Noise levels of the denoising errors.
 const LEVELS: [f64; 8] = [0.01, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 40.0];
-/// Images that it is measured on.
+/// Images of the denoising errors.
 const IMAGES: usize = 200;
-/// Stream of the noise, apart from those of runs.
+/// Stream of the noise, which no run uses.
 const STREAM: u32 = 0x5645_5249;
 
 /// Arguments of `uni-instruct teacher verify`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A teacher.
+    /// A teacher: a file, or the name of an embedded network.
     file: String,
     /// Real images.
-    #[arg(long, default_value = inputs::FASHION_MNIST)]
+    #[arg(long, default_value = FASHION_MNIST)]
     data: String,
-    /// Images to make for the Fréchet distance.
+    /// Number of images to sample for the Fréchet distance.
     #[arg(long, default_value_t = 500)]
     count: usize,
-    /// Feature network; without it, the embedded one of Fashion-MNIST.
+    /// Feature network: a file, `inception` for FID, or `embedded`, the network of Fashion-MNIST
+    /// [default: embedded].
     #[arg(long)]
     features: Option<PathBuf>,
-    /// Largest Fréchet distance of its own samples that is a go.
+    /// Largest Fréchet distance of the teacher's samples for a go.
     #[arg(long, default_value_t = 10.0, value_parser = inputs::not_negative)]
     max_fd: f64,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Where it runs: cpu, cuda, cuda:N or metal.
+    /// Device: cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
 }
 
-/// Denoising error at a level, against the trivial denoisers.
+/// Denoising error at a noise level, and the error of trivial denoisers.
 #[derive(Serialize)]
 struct Level {
     sigma: f64,
-    /// Mean squared error an element.
+    /// Mean squared error per element.
     error: f64,
-    /// The same of the better of doing nothing and answering the mean of a normal law of the data's
-    /// scale: `σ² σ_data² / (σ² + σ_data²)`.
+    /// Mean squared error of the best linear denoiser of a normal distribution with the data's scale:
+    /// `σ² σ_data² / (σ² + σ_data²)`.
     trivial: f64,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    judge::check_count("--count", args.count)?;
+    eval::check_count("--count", args.count)?;
     let device = inputs::device(&args.device)?;
     let (file, hash) = inputs::teacher(&args.file)?;
-    let model = Model::load(&args.file, None, &device)?;
+    let model = inputs::model(&args.file, None, &device)?;
     let dataset = inputs::dataset_for(&model.config, &args.data)?;
-    train::assemble::check_data(&model.config, &dataset, &args.data)?;
     let extractor = inputs::extractor(args.features.as_deref())?;
-    let judge = judge::Judge::new(
-        judge::Against::images(&args.data, &dataset),
-        &*extractor,
-        args.count,
-        &device,
-    )?;
+    let plan = Plan::resolve(Request {
+        real: Some(Images { name: &args.data, dataset: Cow::Borrowed(&dataset) }),
+        cache: inputs::feature_cache(),
+        ..Request::new(Subject::model(&model, 0, args.count), &*extractor, &device)
+    })?;
     let levels = LEVELS
         .iter()
         .map(|&sigma| level(&model, &dataset, sigma, &device))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let sample = model.sample_shape();
-    let drawing = judge.drawing(0, &sample, model.config.label_dim);
-    let rows = judge.rows(&[("teacher", model.maker())], &drawing)?;
+    let rows = plan.run(&mut console::evaluation())?;
     let reasons = reasons(&levels, &rows[0], args.max_fd);
     if args.json {
         let facts = serde_json::json!({
@@ -98,7 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         for Level { sigma, error, trivial } in &levels {
             say!("{sigma:<8} {error:<10.6} {trivial:.6}")?;
         }
-        say!("\n{}", judge::table(&rows))?;
+        say!("\n{}", eval::table(&rows))?;
     }
     match reasons.first() {
         None => {
@@ -122,11 +121,11 @@ fn level(model: &Model, dataset: &Dataset, sigma: f64, device: &Device) -> anyho
     Ok(Level { sigma, error: f64::from(error), trivial: noise * data / (noise + data) })
 }
 
-/// Why not; empty for a go.
+/// Reasons against a distillation; empty for a go.
 fn reasons(levels: &[Level], row: &Row, max_fd: f64) -> Vec<String> {
     let mut reasons = Vec::new();
     for Level { sigma, error, trivial } in levels {
-        // Beyond the data's own scale every denoiser answers little more than the mean.
+        // Above the data's scale every denoiser returns little more than the mean.
         if (error.is_nan() || trivial < error) && *sigma <= 3.0 {
             let worse = format!(
                 "at sigma {sigma} its error is {error:.2e}, above the trivial {trivial:.2e}"

@@ -1,12 +1,12 @@
-//! What does not work: an error that names the input and what to do, the documented exit code,
-//! nothing overwritten.
+//! Failures: an error that names the input and what to do, the documented exit code, nothing
+//! overwritten.
 
 use models::TensorFile;
 
 use crate::program::{check, folder, folder_with_teacher, program};
 
 #[test]
-fn configurations_are_refused_with_exit_code_3() {
+fn rejects_configurations_with_exit_code_3() {
     let folder = folder_with_teacher();
     std::fs::write(folder.path().join("features.toml"), "data = \"digits\"\n").unwrap();
     let table = [
@@ -17,7 +17,7 @@ fn configurations_are_refused_with_exit_code_3() {
         ("distill --preset mnist", "there is no such preset"),
         ("distill distill.toml --set augment=0.5", "augment = 0"),
         ("distill distill.toml --set phase.0.images=0", "at least one image"),
-        ("distill distill.toml --data fashion-mnist", "the network takes"),
+        ("distill distill.toml --data fashion-mnist", "the network requires"),
         ("sample teacher.safetensors --class 7", "2 classes"),
         ("sample teacher.safetensors --device tpu", "unknown device `tpu`"),
         ("distill distill.toml --device cuda", "no CUDA support"),
@@ -31,7 +31,7 @@ fn configurations_are_refused_with_exit_code_3() {
         ("features train features.toml --set batch=99999999", "at most"),
         ("distill distill.toml --divergence js --set phase.0.divergence=pearson", "given twice"),
         ("eval teacher.safetensors --count 3", "--count: 3 are too few"),
-        ("eval teacher.safetensors --data digits", "takes images [1, 32, 32]"),
+        ("eval teacher.safetensors --data digits", "requires images [1, 32, 32]"),
         ("teacher export nothing --out x.safetensors --licence MIT", "nothing"),
     ];
     for (words, expected) in table {
@@ -43,7 +43,7 @@ fn configurations_are_refused_with_exit_code_3() {
 }
 
 #[test]
-fn words_that_are_not_understood_are_refused_with_exit_code_2() {
+fn rejects_invalid_command_lines_with_exit_code_2() {
     let folder = folder();
     for words in [
         "distil",
@@ -60,7 +60,7 @@ fn words_that_are_not_understood_are_refused_with_exit_code_2() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_limit_on_the_kernels_that_is_none_is_refused_with_exit_code_2() {
+fn rejects_invalid_kernel_limit_with_exit_code_2() {
     let folder = folder();
     for (name, code) in [("avx1", 2), ("portable", 0)] {
         let mut program = program(&folder, "list");
@@ -76,7 +76,7 @@ fn a_limit_on_the_kernels_that_is_none_is_refused_with_exit_code_2() {
 }
 
 #[test]
-fn results_that_nobody_takes_are_an_error_with_exit_code_4() {
+fn rejects_unwritable_standard_output_with_exit_code_4() {
     let folder = folder();
     for words in [
         "list",
@@ -96,7 +96,7 @@ fn results_that_nobody_takes_are_an_error_with_exit_code_4() {
 }
 
 #[test]
-fn an_unconditional_network_takes_no_label() {
+fn rejects_class_of_unconditional_network() {
     let folder = folder();
     let words = "teacher train teacher.toml --out free --set network.label_dim=0 --set images=0";
     check(&folder, words, 0, &[]);
@@ -107,7 +107,7 @@ fn an_unconditional_network_takes_no_label() {
 }
 
 #[test]
-fn numbers_that_explode_end_the_run_with_exit_code_5() {
+fn non_finite_values_end_the_run_with_exit_code_5() {
     let folder = folder_with_teacher();
     let words = "distill distill.toml --out run --eval-images 0 --set max_skipped=0 \
                  --set generator.learning_rate=1e38 --set log.checkpoint=4";
@@ -123,7 +123,7 @@ fn numbers_that_explode_end_the_run_with_exit_code_5() {
 }
 
 #[test]
-fn a_generator_is_no_teacher() {
+fn rejects_generator_as_teacher() {
     let folder = folder_with_teacher();
     check(&folder, "distill distill.toml --out run --eval-images 0", 0, &[]);
     for words in [
@@ -138,7 +138,7 @@ fn a_generator_is_no_teacher() {
 }
 
 #[test]
-fn files_are_refused_by_name_with_exit_code_4() {
+fn rejects_files_by_name_with_exit_code_4() {
     let folder = folder_with_teacher();
     let path = |name: &str| folder.path().join(name);
     let teacher = std::fs::read(path("teacher.safetensors")).unwrap();
@@ -169,7 +169,7 @@ fn files_are_refused_by_name_with_exit_code_4() {
 }
 
 #[test]
-fn another_runs_folder_is_left_alone() {
+fn leaves_the_folder_of_another_run_unchanged() {
     let folder = folder_with_teacher();
     check(&folder, "distill distill.toml --out run --eval-images 0", 0, &[]);
     let config = folder.path().join("run/config.resolved.toml");
@@ -188,7 +188,7 @@ fn another_runs_folder_is_left_alone() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_refused_and_kept() {
+fn rejects_and_keeps_damaged_checkpoint() {
     let folder = folder_with_teacher();
     let words = "distill distill.toml --out run --eval-images 0";
     check(&folder, words, 0, &[]);
@@ -200,7 +200,7 @@ fn a_damaged_checkpoint_is_refused_and_kept() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() {
+fn names_a_folder_that_cannot_be_written() {
     let folder = folder_with_teacher();
     std::fs::write(folder.path().join("file"), b"").unwrap();
     check(&folder, "distill distill.toml --out file/run", 4, &["file/run"]);
@@ -209,7 +209,7 @@ fn a_folder_that_cannot_be_written_is_named() {
 /// A limit on the size of files fails writes as a full disk does, half way through a file.
 #[test]
 #[cfg(unix)]
-fn a_full_disk_costs_no_earlier_checkpoint() {
+fn a_full_disk_leaves_earlier_checkpoints_intact() {
     let folder = folder_with_teacher();
     let short = "distill distill.toml --out run --eval-images 0 --minutes 0";
     check(&folder, short, 0, &[]);
@@ -227,7 +227,7 @@ fn a_full_disk_costs_no_earlier_checkpoint() {
     assert_eq!(output.status.code(), Some(4), "{text}");
     assert!(text.contains("error: ") && text.contains("run/checkpoints"), "{text}");
     assert_eq!(before, std::fs::read(&first).unwrap());
-    // Not even the configuration fits, which is not written when it has not changed.
+    // The configuration does not fit either; an unchanged one is not written.
     let output = limited(1, "distill distill.toml --out run --eval-images 0 --set log.tick=9");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("config.resolved.toml"), "{text}");

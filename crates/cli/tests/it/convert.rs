@@ -45,7 +45,7 @@ fn module(params: &ParamSet) -> ModuleSpec {
     ModuleSpec::of_tensors(class, params.tensors().iter().map(|(key, it)| (key.clone(), spec(it))))
 }
 
-/// A pickle with a network, and what it makes of an input, `off` of what is right.
+/// A pickle with a network and a reference output, which differs by `off` from the right one.
 fn pickle(off: f64) -> Vec<u8> {
     let (config, params) = (config(), config().init(3).unwrap());
     let x = Tensor::ones((2, 1, 8, 8), candle_core::DType::F32, &Device::Cpu).unwrap();
@@ -84,21 +84,21 @@ fn a_pickle_becomes_a_teacher_with_its_provenance() {
     let hash = blake3::hash(&pickle(0.0)).to_hex().to_string();
     assert_eq!(entries["source_blake3"], hash);
     check(&folder, "inspect teacher.safetensors", 0, &["CC-BY-NC-SA-4.0", &hash]);
-    // A student has its teacher's licence in its file and in its card.
+    // A student inherits its teacher's license.
     check(&folder, "distill distill.toml --out run --eval-images 0", 0, &[]);
     let student = NetworkFile::load(folder.path().join("run/generator.safetensors")).unwrap();
     assert_eq!(student.provenance.entries["licence"], "CC-BY-NC-SA-4.0");
 }
 
 #[test]
-fn without_a_licence_the_tool_speaks_of_edms() {
+fn warns_about_edms_license() {
     let folder = folder();
     write(folder.path(), "edm.pkl", &pickle(0.0));
     check(&folder, "convert edm.pkl --out a.safetensors", 0, &["CC BY-NC-SA 4.0", "--licence"]);
 }
 
 #[test]
-fn a_reference_that_differs_is_no_pass() {
+fn rejects_differing_reference() {
     let folder = folder();
     write(folder.path(), "edm.pkl", &pickle(0.01));
     let words = "convert edm.pkl --out teacher.safetensors --licence MIT --verify";
@@ -107,7 +107,7 @@ fn a_reference_that_differs_is_no_pass() {
 }
 
 #[test]
-fn a_generator_goes_to_pytorch_and_back() {
+fn a_generator_converts_to_pytorch_and_back() {
     let folder = folder();
     check(&folder, "convert fashion-mnist-student --to state-dict --out s.pt", 0, &["s.pt: "]);
     check(&folder, "inspect s.pt", 0, &["torch.save", "import torch._utils._rebuild_tensor_v2"]);
@@ -128,7 +128,7 @@ fn a_generator_goes_to_pytorch_and_back() {
 }
 
 #[test]
-fn files_that_would_run_something_are_listed_and_refused() {
+fn lists_and_rejects_files_that_run_code() {
     let folder = folder();
     let mut pickler = Pickler::new(Protocol::Four);
     pickler

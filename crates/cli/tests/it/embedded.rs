@@ -1,10 +1,10 @@
-//! What the program carries: its teacher, its feature network, its published runs.
+//! Embedded files: the teacher, the student, the feature network, the published runs.
 
 use std::path::Path;
 
 use crate::program::{check, folder};
 
-/// Ten images of 32x32, one of each class.
+/// Ten images of 32x32, one per class.
 pub fn few(folder: &Path) {
     for class in 0..10u8 {
         let images = folder.join("few").join(format!("class{class}"));
@@ -16,9 +16,9 @@ pub fn few(folder: &Path) {
 }
 
 #[test]
-fn the_embedded_run_ends_with_figures() {
+fn the_embedded_run_ends_with_metrics() {
     let folder = folder();
-    // A folder of the embedded set's name is not what is meant.
+    // The embedded set takes precedence over a folder of its name.
     std::fs::create_dir(folder.path().join("fashion-mnist")).unwrap();
     let words = "distill --out run --eval-images 40 --set batch=4 --set phase.0.images=8 \
                  --set phase.1.images=8";
@@ -45,13 +45,13 @@ fn gates_pass_and_stop() {
     check(&folder, &format!("{verify} --max-fd 0.001"), 6, &["FD is", "licence     MIT"]);
     let json = check(&folder, &format!("{verify} --max-fd 1e9 --json"), 6, &[]);
     let facts: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    // Noise is not what this teacher was trained on: its errors are no better than trivial.
+    // The teacher was not trained on noise: its errors are no better than trivial.
     assert_eq!(facts["go"], false);
     assert_eq!(facts["levels"].as_array().unwrap().len(), 8);
 }
 
 #[test]
-fn the_embedded_student_makes_clothing_of_the_right_class() {
+fn the_embedded_student_samples_the_requested_classes() {
     let folder = folder();
     let eval = "eval fashion-mnist-student --count 200 --require accuracy>0.8 --require fd<2";
     check(&folder, eval, 0, &["| student | 1 |", "200 images each"]);
@@ -61,14 +61,19 @@ fn the_embedded_student_makes_clothing_of_the_right_class() {
 }
 
 #[test]
-fn without_data_figures_compare_with_the_teacher() {
+fn without_data_metrics_compare_with_the_teacher() {
     let folder = folder();
     few(folder.path());
     let words = "distill --smoke --set batch=4 --data teacher-samples --method sida";
-    check(&folder, words, 0, &["against the teacher's samples", "| student | 1 |", "against 6"]);
+    check(
+        &folder,
+        words,
+        0,
+        &["compare with the teacher's samples", "| student | 1 |", "against 6"],
+    );
     check(&folder, &format!("{words} --eval-data few"), 0, &["against 10"]);
     let words = "distill --smoke --data teacher-samples --method sid";
-    check(&folder, words, 0, &["no figures at the end: there are neither"]);
+    check(&folder, words, 0, &["no metrics at the end: there are neither"]);
     assert!(!folder.path().join("runs").exists(), "a smoke test keeps nothing");
 }
 
@@ -100,7 +105,7 @@ fn a_feature_network_is_trained_and_measured() {
 }
 
 #[test]
-fn accuracy_is_left_out_where_classes_differ() {
+fn accuracy_is_absent_if_classes_differ() {
     let folder = folder();
     few(folder.path());
     for class in 2..10 {
@@ -111,7 +116,7 @@ fn accuracy_is_left_out_where_classes_differ() {
     check(&folder, words, 0, &[]);
     let export = "teacher export teacher --out teacher.safetensors --licence CC0-1.0";
     check(&folder, export, 0, &[]);
-    // Enough images for every figure.
+    // Enough images for every metric.
     for class in 0..2 {
         let images = folder.path().join("few").join(format!("class{class}"));
         for i in 1..4 {

@@ -1,4 +1,4 @@
-//! The program as its users run it: verbs, exit codes, interruptions, bad input.
+//! The program as users run it: verbs, exit codes, interruptions, bad input.
 
 mod bad_input;
 mod convert;

@@ -1,4 +1,4 @@
-//! Figures: statistics of references, what they belong to, protocols, logs, copies of training images.
+//! Metrics: reference statistics and their provenance, protocols, logs, copies of training images.
 
 use crate::embedded::few;
 use crate::program::{check, folder};
@@ -7,9 +7,9 @@ fn json(output: &std::process::Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Statistics of images give the distance that the images give, and no other's.
+/// Statistics of images give the same distance as the images, and are refused for other images.
 #[test]
-fn statistics_are_written_shown_and_refused_where_they_do_not_belong() {
+fn statistics_are_written_shown_and_checked() {
     let folder = folder();
     few(folder.path());
     check(&folder, "ref-stats write few.npz --data few", 0, &["few.npz"]);
@@ -37,16 +37,21 @@ fn statistics_are_written_shown_and_refused_where_they_do_not_belong() {
     check(&folder, &other, 4, &[differs]);
     let more = format!("{eval} --data fashion-mnist#0..11 --reference few.npz");
     check(&folder, &more, 4, &["number of reference images differs: expected 11, found 10"]);
-    let beside = folder.path().join("few.npz.json");
-    let text = std::fs::read_to_string(&beside).unwrap();
-    std::fs::write(&beside, text.replace("\"resize\": \"none\"", "\"resize\": \"bicubic\""))
+    let sidecar = folder.path().join("few.npz.json");
+    let text = std::fs::read_to_string(&sidecar).unwrap();
+    std::fs::write(&sidecar, text.replace("\"resize\": \"none\"", "\"resize\": \"bicubic\""))
         .unwrap();
     let refused = format!("{eval} --reference few.npz");
     check(&folder, &refused, 4, &["resize of the feature extractor differs"]);
-    // Another tool's file says nothing but its numbers.
-    std::fs::remove_file(&beside).unwrap();
+    // A file of another program holds no provenance.
+    std::fs::remove_file(&sidecar).unwrap();
     check(&folder, &refused, 0, &[]);
-    check(&folder, "ref-stats show few.npz", 0, &["unknown: there is no file beside it"]);
+    check(
+        &folder,
+        "ref-stats show few.npz",
+        0,
+        &["unknown: there is no file few.npz.json next to it"],
+    );
     std::fs::write(folder.path().join("few.npz"), b"PK").unwrap();
     check(&folder, &refused, 4, &["few.npz"]);
 }
@@ -56,7 +61,7 @@ fn images_are_padded_for_statistics_as_for_networks() {
     let folder = folder();
     let write = "ref-stats write half.npz --data fashion-mnist#0..20";
     check(&folder, write, 0, &[]);
-    check(&folder, &format!("{write} --pad-to 30"), 3, &["takes images [1, 32, 32]"]);
+    check(&folder, &format!("{write} --pad-to 30"), 3, &["requires images [1, 32, 32]"]);
     check(&folder, &format!("{write} --pad-to 31"), 3, &["--pad-to 31", "cannot be padded evenly"]);
     check(&folder, &format!("{write} --pad-to 32"), 0, &[]);
     let eval = "eval fashion-mnist-student --count 10 --data fashion-mnist#0..20";
@@ -69,9 +74,9 @@ fn images_are_padded_for_statistics_as_for_networks() {
     }
 }
 
-/// Trials are of different latents, and what is quoted is what the papers quote of them.
+/// Trials have different latents; the reported value follows the paper.
 #[test]
-fn protocols_repeat_and_say_what_they_quote() {
+fn protocols_repeat_and_report() {
     let folder = folder();
     few(folder.path());
     let eval = "eval fashion-mnist --steps 1 --count 10 --data few --bootstrap 0";
@@ -82,14 +87,14 @@ fn protocols_repeat_and_say_what_they_quote() {
     assert!(trials[0] != trials[1] && trials[1] != trials[2] && trials[0] != trials[2]);
     let least = trials.iter().fold(f64::INFINITY, |least, &fd| least.min(fd));
     assert_eq!(facts["quoted"]["figures"]["fd"], least);
-    // The first trial is what a single one is.
+    // The first trial equals a single evaluation.
     let single = json(&check(&folder, &format!("{eval} --json"), 0, &[]));
     assert_eq!(single["rows"][0]["report"]["fd"], trials[0]);
     let text = ["trial 10 |", "mean and standard deviation of 10 trials", "- fd: ", " ± "];
     check(&folder, &format!("{eval} --protocol sid"), 0, &text);
 }
 
-/// A line in the field's form, whose value is what was quoted.
+/// A line in the field's format, with the reported value.
 #[test]
 fn measurements_are_logged() {
     let folder = folder();
@@ -107,17 +112,18 @@ fn measurements_are_logged() {
     assert!(0.0 < lines[0]["total_time"].as_f64().unwrap());
 }
 
-/// Images that are copies of the training images are found out, those of the test set are not.
+/// Copies of training images are detected; test images are not copies.
 #[test]
-fn copies_of_training_images_are_shown() {
+fn copies_of_training_images_are_detected() {
     let folder = folder();
     let eval = "eval --images fashion-mnist#0..30 --data fashion-mnist#30..60";
     let copies = format!("{eval} --training fashion-mnist#0..30 --pairs pairs.png");
-    let text = ["| memorization | 1.00000 |", "to one of 30 training images", "pairs.png: nearest"];
+    let text =
+        ["| memorization | 1.00000 |", "to one of 30 training images", "pairs.png: images nearest"];
     check(&folder, &copies, 0, &text);
     let picture = std::fs::read(folder.path().join("pairs.png")).unwrap();
     let picture = data::png::decode(&picture, 1 << 20, "pairs.png").unwrap();
-    // Ten images above the ten that they are copies of.
+    // Ten images above the ten images that they copy.
     assert_eq!((picture.width, picture.height), (320, 64));
     let (above, below) = picture.pixels.split_at(picture.pixels.len() / 2);
     assert!(above == below && above.iter().any(|&it| it != 0));
@@ -132,9 +138,9 @@ fn copies_of_training_images_are_shown() {
     check(&folder, "eval x --bootstrap 1", 3, &["one resample has no spread"]);
 }
 
-/// What a picture of an embedded run is worth is told with how far it could move.
+/// Metrics come with confidence intervals.
 #[test]
-fn figures_have_intervals() {
+fn metrics_have_intervals() {
     let folder = folder();
     few(folder.path());
     let eval = "eval fashion-mnist --steps 1 --count 12 --data few";
@@ -146,14 +152,14 @@ fn figures_have_intervals() {
     let [fd, low, high] = [fd, &interval["low"], &interval["high"]].map(|it| it.as_f64().unwrap());
     assert!(low < fd && fd < high, "{low} {fd} {high}");
     assert_eq!(report["intervals"]["replicates"], 20);
-    // Of so few images a resample may hold but one.
+    // A resample of so few images may hold only one of them.
     let output = check(&folder, "eval fashion-mnist --steps 1 --count 9 --data few", 0, &[]);
     assert!(!String::from_utf8(output.stdout).unwrap().contains("interval"));
 }
 
-/// The name of an image set's form: a folder that `sample` wrote can be judged.
+/// A folder of `sample` gives the metrics of its network.
 #[test]
-fn images_of_a_folder_are_judged() {
+fn evaluates_images_of_a_folder() {
     let folder = folder();
     check(&folder, "sample fashion-mnist-student --count 20 --out images", 0, &[]);
     let data = "--data fashion-mnist#0..50";
@@ -164,13 +170,13 @@ fn images_of_a_folder_are_judged() {
     let fd = |facts: &serde_json::Value| facts["quoted"]["figures"]["fd"].as_f64().unwrap();
     assert!((fd(&images) - fd(&network)).abs() < 1e-5, "{} {}", fd(&images), fd(&network));
 
-    // Of two sizes, the figures would be of the sizes.
+    // Images of two sizes differ by their size alone.
     std::fs::create_dir(folder.path().join("large")).unwrap();
     let image = data::png::Image { width: 40, height: 40, channels: 1, pixels: vec![7; 1600] };
     let image = data::png::encode(&image).unwrap();
     for i in 0..6 {
         std::fs::write(folder.path().join(format!("large/{i}.png")), &image).unwrap();
     }
-    let refused = ["data `large`", "its images have 40 pixels a side, those that are judged 32"];
+    let refused = ["data `large`", "its images have 40 pixels per side, the evaluated images 32"];
     check(&folder, "eval --images images --data large", 3, &refused);
 }

@@ -1,5 +1,4 @@
-//! The published recipes: each is a run that can be known in full before any file is there, and its
-//! numbers are those of the papers' programs.
+//! The published recipes: each resolves without its files, and has the values of the papers' programs.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +27,7 @@ fn path(data: &str, method: &str) -> PathBuf {
     configs().join(data).join(format!("{method}.toml"))
 }
 
-/// What a dry run prints: the configuration in full, and what is said of it.
+/// Output of a dry run: the resolved configuration, and the notes.
 fn dry_run(folder: impl AsRef<Path>, recipe: &Path) -> (Value, String) {
     let mut program = program(folder, "distill --dry-run");
     let output = program.arg(recipe).output().unwrap();
@@ -39,7 +38,7 @@ fn dry_run(folder: impl AsRef<Path>, recipe: &Path) -> (Value, String) {
 }
 
 #[test]
-fn every_recipe_is_known_in_full_without_its_files() {
+fn every_recipe_resolves_without_its_files() {
     let folder = folder();
     let mut found: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(configs()).unwrap() {
@@ -58,17 +57,17 @@ fn every_recipe_is_known_in_full_without_its_files() {
         // EDM's counts (arXiv:2206.00364, Table 7): 55.7 and 295.9 million.
         let imagenet = recipe.to_string_lossy().contains("imagenet");
         let parameters = if imagenet { "generator      295899" } else { "generator      5573" };
-        for part in [parameters, "not there", "discriminator", "activations", "in all"] {
+        for part in [parameters, "not found", "discriminator", "activations", "total"] {
             assert!(notes.contains(part), "{}: no `{part}` in {notes}", recipe.display());
         }
-        // In full: it reads back, and gives the same run.
+        // The resolved configuration gives the same run.
         let resolved = folder.path().join("resolved.toml");
         std::fs::write(&resolved, toml::to_string(&config).unwrap()).unwrap();
         assert_eq!(dry_run(&folder, &resolved).0, config, "{}", recipe.display());
     }
 }
 
-/// The value under a path of keys and indices, as `--set` takes it.
+/// The value under a path of keys and indices, as in `--set`.
 fn at<'a>(config: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(config, |value, key| match key.parse::<usize>() {
         Ok(index) => &value[index],
@@ -81,9 +80,9 @@ fn number(value: &Value) -> f64 {
 }
 
 #[test]
-fn recipes_have_the_numbers_of_the_papers_programs() {
+fn recipes_have_the_settings_of_the_papers_programs() {
     let folder = folder();
-    // Data set, method, images an update, step size, beta1, half-life in millions of images, input
+    // Data set, method, images per update, step size, beta1, half-life in millions of images, input
     // level, fake updates, dropout.
     #[rustfmt::skip]
     let table = [
@@ -117,7 +116,7 @@ fn recipes_have_the_numbers_of_the_papers_programs() {
 }
 
 #[test]
-fn recipes_have_the_levels_and_the_terms_of_the_papers_programs() {
+fn recipes_have_the_noise_levels_and_terms_of_the_papers_programs() {
     let folder = folder();
     let sid = dry_run(&folder, &path("cifar10-uncond", "sid")).0;
     assert_eq!(number(at(&sid, "phase.0.method.objective.sid.alpha")), 1.2);
@@ -128,10 +127,10 @@ fn recipes_have_the_levels_and_the_terms_of_the_papers_programs() {
     assert!(sid["fake"].get("clip_value").is_none());
     let dmd2 = dry_run(&folder, &path("imagenet64-cond", "dmd2")).0;
     for (key, expected) in [("first", 20.0), ("last", 980.0), ("steps", 1000.0), ("rho", 7.0)] {
-        let law = at(&dmd2, "phase.0.method.sigma_law.uniform-index");
-        assert_eq!(number(&law[key]), expected, "{key}");
+        let levels = at(&dmd2, "phase.0.method.sigma_law.uniform-index");
+        assert_eq!(number(&levels[key]), expected, "{key}");
     }
-    // A norm of 10 of the gradient of a mean over 3·64² numbers.
+    // A norm of 10 of the gradient of a mean over 3·64² elements.
     assert_eq!(number(&dmd2["fake"]["clip_norm"]), 10.0 * 12288.0);
     assert_eq!(number(&dmd2["fake"]["weight_decay"]), 0.01);
     let gan = at(&dmd2, "phase.0.method.adversarial");
@@ -160,7 +159,7 @@ const TINY: &str = "architecture={img_resolution=8,img_channels=1,label_dim=2,au
                     attn_resolutions=[]}}";
 
 #[test]
-fn a_recipe_is_tried_without_its_files() {
+fn a_recipe_runs_a_smoke_test_without_its_files() {
     let folder = folder();
     for method in ["uni-instruct-rkl-fkl", "f-distill"] {
         let recipe = path("cifar10-cond", method);
@@ -169,14 +168,14 @@ fn a_recipe_is_tried_without_its_files() {
             &folder,
             &words,
             0,
-            &["random weights", "images of noise stand in", "phase 1", "Norm/generator"],
+            &["random weights", "using images of noise", "phase 1", "Norm/generator"],
         );
     }
     assert!(!folder.path().join("runs").exists(), "a smoke test keeps nothing");
 }
 
 #[test]
-fn a_run_without_its_files_is_refused_and_told_how_to_make_them() {
+fn missing_files_are_an_error_that_says_how_to_make_them() {
     let folder = folder();
     let recipe = path("imagenet64-cond", "sid");
     let name = "edm-imagenet-64x64-cond-adm";
@@ -184,7 +183,7 @@ fn a_run_without_its_files_is_refused_and_told_how_to_make_them() {
     let words = format!("distill {}", recipe.display());
     check(&folder, &words, 4, &[&convert, "imagenet64-adm-cond", "cannot read"]);
     assert!(!folder.path().join("runs").exists());
-    // Without an architecture nothing is known of a teacher that is not there.
+    // Without `architecture`, a missing teacher cannot be described.
     std::fs::write(folder.path().join("own.toml"), "teacher = \"absent.safetensors\"\n").unwrap();
     for words in ["distill own.toml", "distill own.toml --smoke", "distill own.toml --dry-run"] {
         check(&folder, words, 4, &["absent.safetensors: cannot read"]);
@@ -192,20 +191,20 @@ fn a_run_without_its_files_is_refused_and_told_how_to_make_them() {
 }
 
 #[test]
-fn a_teacher_of_another_architecture_is_refused_by_name() {
+fn rejects_teacher_of_another_architecture() {
     let folder = folder_with_teacher();
     let recipe = path("cifar10-cond", "sid");
     let words = format!("distill {} --teacher teacher.safetensors --dry-run", recipe.display());
     let expected = ["teacher.safetensors", "cifar10-ddpmpp-cond", "img_resolution is 8, not 32"];
     check(&folder, &words, 3, &expected);
-    // Its own architecture, written in full, is the right one.
+    // The same architecture, written in full, fits.
     let network = TEACHER.split("[network]").nth(1).unwrap();
     let network = network.replace("[network.architecture]", "[architecture.architecture]");
     let text = std::fs::read_to_string(folder.path().join("distill.toml")).unwrap();
     let own = format!("{text}\n[architecture]{network}");
     std::fs::write(folder.path().join("own.toml"), own).unwrap();
     check(&folder, "distill own.toml --smoke --eval-images 0", 0, &["4 images,"]);
-    // A teacher that is there needs its images in earnest, and none to be tried.
+    // An existing teacher needs its images in a run, and no images in a smoke test.
     check(&folder, "distill own.toml --data gone", 4, &["data `gone`"]);
-    check(&folder, "distill own.toml --data gone --smoke", 0, &["images of noise stand in"]);
+    check(&folder, "distill own.toml --data gone --smoke", 0, &["using images of noise"]);
 }

@@ -1,4 +1,4 @@
-//! What works: each verb, and runs that are stopped and go on.
+//! Successful runs: each verb, and runs that are stopped and resumed.
 
 use std::{
     path::Path,
@@ -9,7 +9,7 @@ use std::{
 use crate::program::{check, folder, folder_with_teacher, program};
 
 #[test]
-fn a_teacher_becomes_a_generator_that_makes_images() {
+fn a_teacher_is_distilled_into_a_generator() {
     let folder = folder_with_teacher();
     check(&folder, "distill distill.toml --out run --eval-images 0", 0, &["32 images,"]);
     for name in ["config.resolved.toml", "provenance.json", "stats.jsonl", "generator.safetensors"]
@@ -42,7 +42,7 @@ fn data_free_and_smoke_runs_work() {
 }
 
 #[test]
-fn settings_change_what_options_chose() {
+fn settings_override_options() {
     let folder = folder();
     let words = "distill --preset fashion-mnist-full --method dmd --divergence js --dry-run \
                  --set phase.1.method.sigma_init=7.5 --set phase.0.method.sigma_init=7.5";
@@ -70,7 +70,7 @@ fn a_teacher_starts_from_another() {
     };
     let start = tensors("teacher.safetensors", "");
     assert_eq!(start, tensors("again.safetensors", ""));
-    // Not only the average starts there, but what is trained.
+    // The average and the trained weights both start there.
     let checkpoint = "again/checkpoints/000000000000.safetensors";
     assert_eq!(start, tensors(checkpoint, "teacher/params/"));
     check(&folder, "inspect again.safetensors", 0, &["init           teacher.safetensors"]);
@@ -80,7 +80,7 @@ fn a_teacher_starts_from_another() {
 }
 
 #[test]
-fn lists_sets_and_completions_print() {
+fn prints_lists_sets_and_completions() {
     let folder = folder();
     let json = check(&folder, "list --json", 0, &[]);
     let all: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
@@ -101,7 +101,7 @@ fn the_quickstart_writes_a_plot() {
     assert!(svg.starts_with("<svg") && svg.contains("student after"));
 }
 
-/// A process that ends with the test, however that ends.
+/// A process that ends when the test ends or fails.
 struct Guard(Child);
 
 impl Drop for Guard {
@@ -111,7 +111,7 @@ impl Drop for Guard {
     }
 }
 
-/// Waits until a folder holds a whole checkpoint; old ones make room for new ones, so any will do.
+/// Waits until a folder holds a complete checkpoint: any, because new ones replace old ones.
 fn wait_for_a_checkpoint_in(folder: &Path) {
     let started = Instant::now();
     let whole = |entry: std::io::Result<std::fs::DirEntry>| {
@@ -123,7 +123,7 @@ fn wait_for_a_checkpoint_in(folder: &Path) {
     }
 }
 
-/// The folder of a run that was sent a signal once it had a checkpoint, and its exit code.
+/// The folder of a run that got a signal after its first checkpoint, and its exit code.
 fn interrupted(signal: &str) -> (tempfile::TempDir, Option<i32>) {
     let folder = folder_with_teacher();
     let long = "distill distill.toml --out run --eval-images 0 --set phase.0.images=4000000 \
@@ -139,33 +139,33 @@ fn interrupted(signal: &str) -> (tempfile::TempDir, Option<i32>) {
 }
 
 #[test]
-fn a_run_goes_on_after_sigterm() {
+fn a_run_resumes_after_sigterm() {
     let (folder, code) = interrupted("-TERM");
     assert_eq!(code, Some(143));
     let again = "distill distill.toml --out run --eval-images 0 --minutes 0.0001 \
                  --set phase.0.images=4000000 --set log.checkpoint=16";
-    check(&folder, again, 0, &["going on after"]);
+    check(&folder, again, 0, &["resuming after"]);
 }
 
 #[test]
-fn a_run_goes_on_after_it_was_killed() {
+fn a_run_resumes_after_sigkill() {
     let (folder, code) = interrupted("-KILL");
     assert_eq!(code, None);
     let again = "distill distill.toml --out run --eval-images 0 --minutes 0.0001 \
                  --set phase.0.images=4000000 --set log.checkpoint=16";
-    check(&folder, again, 0, &["going on after"]);
+    check(&folder, again, 0, &["resuming after"]);
 }
 
 #[test]
 #[cfg(unix)]
-fn a_signal_ends_the_figures() {
+fn a_signal_ends_the_evaluation() {
     use std::os::unix::process::ExitStatusExt;
     let folder = folder();
     let words = "distill --out run --set batch=4 --set phase.0.images=8 --set phase.1.images=8";
     let child = program(&folder, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let mut child = Guard(child.unwrap());
     let started = Instant::now();
-    // Written between the last update and the figures of 1000 images.
+    // Written between the last update and the evaluation of 1000 images.
     while !folder.path().join("run/generator.safetensors").exists() {
         assert!(started.elapsed() < Duration::from_secs(300), "the updates never ended");
         std::thread::sleep(Duration::from_millis(20));
@@ -178,7 +178,7 @@ fn a_signal_ends_the_figures() {
 
 #[test]
 #[cfg(unix)]
-fn a_run_outlives_what_reads_its_lines_and_a_list_does_not() {
+fn a_closed_pipe_ends_a_list_but_not_a_run() {
     use std::os::unix::process::ExitStatusExt;
     let folder = folder_with_teacher();
     let words = "distill distill.toml --out run --eval-images 0";

@@ -43,6 +43,21 @@ fn divergences_expand_in_the_plane() {
     assert_expansion(&ToyProblem::plane(), 2.0, 24, &grid);
 }
 
+/// A divergence that is given by its weight alone has the value of the named one.
+#[test]
+fn custom_divergences_have_the_value_of_their_weight() {
+    let named = [Divergence::JensenShannon, Divergence::ForwardKl, Divergence::LeCam];
+    let custom = named.each_ref().map(|it| Divergence::Custom(it.profile()));
+    let problem = ToyProblem::line();
+    let grid = Grid { half_width: 20.0, points: 401 };
+    let of = |family: &[Divergence]| {
+        divergences(family, &problem.teacher, &problem.student(), 0.5, &grid).unwrap()
+    };
+    for (got, want) in of(&custom).into_iter().zip(of(&named)) {
+        assert!((got - want).abs() < 1e-11, "{got} {want}");
+    }
+}
+
 #[test]
 fn rejects_different_dimensions() {
     let grid = Grid { half_width: 1.0, points: 3 };

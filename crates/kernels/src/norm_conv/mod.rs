@@ -26,7 +26,7 @@ mod weight_gradient;
 
 pub(crate) use forward::{NormConv, norm_conv};
 pub(crate) use images::{Images, Part};
-pub(crate) use input_gradients::{InputGradients, input_gradients};
+pub(crate) use input_gradients::input_gradients;
 pub(crate) use weight_gradient::weight_gradient;
 
 /// Operands of [`norm_conv`].

@@ -192,5 +192,5 @@ fn rejects_windows_that_do_not_fit() {
     let error = layer(Window::valid(3, 1)).unwrap().forward(&x).unwrap_err().to_string();
     assert!(error.contains("x has 2 channels"), "{error}");
     let error = layer(Window::valid(2, 1)).unwrap_err().to_string();
-    assert!(error.contains("do not fit"), "{error}");
+    assert!(error.contains("do not match"), "{error}");
 }

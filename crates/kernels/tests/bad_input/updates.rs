@@ -131,7 +131,7 @@ fn invalid_calls_change_nothing() {
         ("beta NaN", average(f64::NAN)),
         ("[5]", ema_update(param, &normal(4, &[5]), 0.9)),
         ("F64", ema_update(param, &double, 0.9)),
-        ("itself", ema_update(param, param, 0.9)),
+        ("ema and param share", ema_update(param, param, 0.9)),
     ];
     for (expected, outcome) in table {
         let message = first_line(&outcome.expect_err(expected));

@@ -15,7 +15,7 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, evaluate};
+use crate::Error;
 
 pub use architecture::TeacherArchitecture;
 pub use numbers::{Fraction, NonNegative, Positive};
@@ -187,7 +187,7 @@ impl Config {
         }
         self.log = LogConfig { tick: images, samples: images, checkpoint: images };
         // The fewest that a batch and the metrics need.
-        let least = self.batch.get().max(evaluate::NEIGHBORS + 1);
+        let least = self.batch.get().max(metrics::NEIGHBORS + 1);
         let samples = self.teacher_samples.get().min(least);
         self.teacher_samples = NonZeroUsize::new(samples).unwrap_or(NonZeroUsize::MIN);
         self

@@ -41,13 +41,13 @@ pub enum Use {
     /// Order of the cached pairs of a regression term.
     PairOrder = 15,
     /// Latents of sample grids and of evaluation.
-    SampleLatent = 16,
+    SampleLatent = models::sampling::LATENT_STREAM,
     /// Noise levels while a teacher is trained.
     TeacherSigma = 17,
     /// Noise while a teacher is trained.
     TeacherNoise = 18,
     /// Noise of a stochastic sampler.
-    Churn = 19,
+    Churn = models::sampling::CHURN_STREAM,
     /// Pixels of placeholder images.
     PlaceholderPixel = 20,
     /// Classes of placeholder images.

@@ -7,7 +7,7 @@ use data::{Dataset, Labels};
 use models::{
     Denoiser,
     discriminator::{Head, HeadConfig},
-    network::{Architecture, NetworkConfig, NetworkFile},
+    network::{NetworkConfig, NetworkFile},
     params::{ParamSet, Params},
 };
 
@@ -119,11 +119,7 @@ pub fn assemble(
         if device.is_cpu() { teacher.params } else { teacher.params.to_device(&device)? };
     let generator = teacher_params.deep_copy()?;
     let fake = teacher_params.deep_copy()?;
-    let mut fake_config = network.clone();
-    match &mut fake_config.architecture {
-        Architecture::Song(song) => song.dropout = config.dropout.get(),
-        Architecture::Dhariwal(dhariwal) => dhariwal.dropout = config.dropout.get(),
-    }
+    let fake_config = network.clone().with_dropout(config.dropout.get());
     let head_config = head(&fake_config);
     let head = if needs_head(&config) {
         Some(head_config.init(config.seed)?.to_device(&device)?)

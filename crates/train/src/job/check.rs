@@ -71,32 +71,10 @@ pub(super) fn augment(probability: Fraction, network: &NetworkConfig) -> Result<
 ///
 /// If images or labels do not fit; the message names both sides.
 pub fn check_data(network: &NetworkConfig, dataset: &Dataset, name: &str) -> Result<(), Error> {
-    let (found, size) = (dataset.shape(), network.img_resolution);
-    let expected = [network.img_channels, size, size];
-    if found != expected {
-        return Err(Error::unusable(
-            name,
-            format!(
-                "its images are {found:?}, the network takes {expected:?} (channels, height, width); \
-                 resize or pad them, or name another data set"
-            ),
-        ));
-    }
-    match (network.label_dim, dataset.classes()) {
-        (0, _) => Ok(()),
-        (k, 0) => Err(Error::unusable(
-            name,
-            format!(
-                "it has no labels, and the network takes labels of {k} classes; name a labelled set"
-            ),
-        )),
-        (k, found) if found != k => Err(Error::unusable(
-            name,
-            format!(
-                "its labels have {found} classes, the network takes {k}; name another data set"
-            ),
-        )),
-        _ => Ok(()),
+    let size = network.img_resolution;
+    match dataset.misfit([network.img_channels, size, size], network.label_dim) {
+        Some(reason) => Err(Error::unusable(name, reason)),
+        None => Ok(()),
     }
 }
 

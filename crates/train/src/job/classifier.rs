@@ -237,7 +237,12 @@ pub fn accuracy(
     device: &Device,
 ) -> Result<f64, Error> {
     const BATCH: usize = 250;
-    let features = crate::evaluate::features(dataset, BATCH, extractor, device, |_| Ok(()))?;
+    let count = dataset.len();
+    let batches = (0..count).step_by(BATCH).map(|start| -> Result<Tensor, Error> {
+        let indices: Vec<usize> = (start..(start + BATCH).min(count)).collect();
+        Ok(dataset.batch(&indices, device)?.images)
+    });
+    let features = metrics::FeatureSet::collect(extractor, batches)?;
     let labels: Option<Vec<u32>> = (0..dataset.len()).map(|i| dataset.label(i)).collect();
     match (features.logits, labels) {
         (Some(logits), Some(labels)) => Ok(metrics::class_accuracy(&logits, &labels)?),

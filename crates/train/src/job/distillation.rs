@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
+use models::sampling::{SampleSpec, Sampler};
 
 use super::{engine::Engine, run::Job};
 use crate::{
     Error,
     config::LogConfig,
-    evaluate::{Drawing, Maker},
     state::{
         Outcome, Progress,
         checkpoint::{self, RunIdentity},
@@ -33,9 +33,9 @@ impl Engine {
     /// # Errors
     ///
     /// If the run has no phase.
-    pub fn maker(&self) -> Result<Maker<'_>, Error> {
+    pub fn sampler(&self) -> Result<Sampler<'_>, Error> {
         let generator = self.networks.average.as_ref();
-        Ok(Maker::OneStep { generator, sigma_init: self.sigma_init()? })
+        Ok(Sampler::OneStep { generator, sigma_init: self.sigma_init()? })
     }
 }
 
@@ -67,17 +67,13 @@ impl Job for Engine {
         let [_, _, _] = self.networks.sample[..] else { return Ok(None) };
         // At most as many as the run shows, for smoke tests, and in batches of its size.
         let count = PREVIEW.min(usize::try_from(self.config.images()).unwrap_or(PREVIEW));
-        let drawing = Drawing {
+        let (shape, label_dim) = (self.networks.sample.as_slice(), self.source.label_dim);
+        let spec = SampleSpec {
             seed: self.config.seed,
-            first: 0,
-            count,
             batch: self.config.batch.get(),
-            sample: &self.networks.sample,
-            label_dim: self.source.label_dim,
-            class: None,
-            device: &self.device,
+            ..SampleSpec::new(shape, label_dim, count, &self.device)
         };
-        let batches = drawing.batches(self.maker()?).collect::<Result<Vec<_>, _>>()?;
+        let batches = spec.batches(self.sampler()?).collect::<Result<Vec<_>, _>>()?;
         Ok(Some(Tensor::cat(&batches, 0)?))
     }
 

@@ -3,7 +3,8 @@
 use candle_core::{Device, Tensor};
 use kernels::noise::NoiseStream;
 
-use crate::{Error, labels::one_hot, step::RandomInputs};
+use crate::{Error, step::RandomInputs};
+use models::labels::one_hot;
 
 /// A distribution to sample from, for example a mixture in closed form.
 ///

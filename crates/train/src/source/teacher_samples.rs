@@ -10,6 +10,7 @@ use data::{Dataset, Labels};
 use models::{
     Conditioning, Denoiser,
     edm::sampler::{SamplerConfig, sample, stream_noise},
+    labels::one_hot,
     params::is_finite,
     tensor_file::TensorFile,
 };
@@ -17,7 +18,7 @@ use models::{
 use crate::{
     Error,
     config::streams::{Use, stream},
-    labels::{class_at, one_hot},
+    labels::class_at,
 };
 
 /// Name of the cache inside a run's folder.
@@ -106,7 +107,7 @@ impl TeacherSamples {
     /// # Errors
     ///
     /// If the file is damaged.
-    pub fn load(path: &Path, spec: &TeacherSampleSpec) -> Result<Option<Self>, Error> {
+    pub(crate) fn load(path: &Path, spec: &TeacherSampleSpec) -> Result<Option<Self>, Error> {
         if !path.exists() {
             return Ok(None);
         }
@@ -147,7 +148,7 @@ impl TeacherSamples {
     /// # Errors
     ///
     /// If the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn save(&self, path: &Path) -> Result<(), Error> {
         let classes = Tensor::from_slice(&self.classes, self.classes.len(), &Device::Cpu)?;
         let tensors = [("images", self.images.clone()), ("classes", classes)];
         let file = TensorFile {
@@ -178,13 +179,8 @@ impl TeacherSamples {
     }
 
     /// Number of samples.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.spec.count
-    }
-
-    /// Tests for an empty set.
-    pub fn is_empty(&self) -> bool {
-        self.spec.count == 0
     }
 
     /// The images `[B, ...]` at these indices.
@@ -192,7 +188,7 @@ impl TeacherSamples {
     /// # Errors
     ///
     /// If an index is beyond the end.
-    pub fn images(&self, indices: &[usize], device: &Device) -> Result<Tensor, Error> {
+    pub(crate) fn images(&self, indices: &[usize], device: &Device) -> Result<Tensor, Error> {
         let indices: Vec<u32> = indices.iter().map(|&index| index as u32).collect();
         let indices = Tensor::from_slice(&indices, indices.len(), &Device::Cpu)?;
         Ok(self.images.index_select(&indices, 0)?.to_device(device)?)
@@ -203,7 +199,7 @@ impl TeacherSamples {
     /// # Errors
     ///
     /// If the device cannot hold them.
-    pub fn latents(&self, indices: &[usize], device: &Device) -> Result<Tensor, Error> {
+    pub(crate) fn latents(&self, indices: &[usize], device: &Device) -> Result<Tensor, Error> {
         let size = self.spec.sample.iter().product();
         let mut values = vec![0f32; indices.len() * size];
         let latents = stream(self.spec.seed, Use::PairLatent);
@@ -219,7 +215,11 @@ impl TeacherSamples {
     /// # Errors
     ///
     /// If the device cannot hold them.
-    pub fn labels(&self, indices: &[usize], device: &Device) -> Result<Option<Tensor>, Error> {
+    pub(crate) fn labels(
+        &self,
+        indices: &[usize],
+        device: &Device,
+    ) -> Result<Option<Tensor>, Error> {
         if self.spec.label_dim == 0 {
             return Ok(None);
         }

@@ -161,7 +161,7 @@ fn older_and_newer_keys_of_a_method_mean_the_same() {
         method(&format!("method.fake_sigma_distribution.{levels}")),
         method(&format!("method.fake_sigma_law.{levels}")),
     );
-    check_refused(
+    check_rejected(
         "[[phase]]\nmethod = { objective.exact.clip = 1, ratio.correction_clip = 2 }",
         &[],
         &["objective.exact.clip", "is 1", "is 2", "give one"],

@@ -48,7 +48,7 @@ fn rejects_paths_of_one_machine() {
         check(LIBRARY, &format!("// https://example.org/{folder}/x, a/{folder}, ./{folder}"), &[]);
         check(LIBRARY, &format!("// /{folder}shop"), &[]);
     }
-    check(LIBRARY, concat!("// ..", "/shared/x"), &["outside the repository"]);
+    check(LIBRARY, concat!("// ..", "/shared/x"), &["out of the repository"]);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn checks_ends_of_lines() {
     let mut faults = Vec::new();
     check_text("a.md", "text", &mut faults);
     check_text("a.json", "{}", &mut faults);
-    assert_eq!(faults, ["a.md: no line break at the end"]);
+    assert_eq!(faults, ["a.md: the final line break is missing"]);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_library_may_begin_with_its_readme() {
 #[test]
 fn the_loop_names_no_single_method() {
     for code in ["fn sid_loss() {}", "struct SidLoss;", "let a = \"dmd2\";", "DMD", "useSida(1)"] {
-        check(LOOP, code, &["a method is a row"]);
+        check(LOOP, code, &["the loop must not name a method"]);
         check("crates/divergence/src/method.rs", code, &[]);
         check("crates/train/src/step/tests.rs", code, &[]);
     }

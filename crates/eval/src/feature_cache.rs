@@ -1,70 +1,68 @@
-//! Features of images that are there already, kept from one measurement to the next where they take minutes to make.
+//! Features of data sets, kept between evaluations where they take minutes to compute.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use candle_core::Device;
 use data::Dataset;
 use metrics::{
-    ExtractorId, FeatureExtractor, FeatureSet, Matrix,
+    ExtractorId, FeatureExtractor, FeatureSet, Inception, Matrix,
     npz::{self, Array, Arrays, Values},
 };
 
-use train::{
-    evaluate,
-    events::{Event, Sink},
-};
+use crate::{BATCH, Error, Event, Progress, Result};
 
-use crate::{console::Console, inputs, output::note};
-
-/// Images in one forward pass.
-const BATCH: usize = 100;
-
-/// Features of a data set: from the cache if they are there, else made, and kept if the network is
-/// that of FID and its file is where `dataset fetch` leaves it, beside which the cache is.
+/// Features of a data set.
+///
+/// `cache` is the folder that keeps the features of Inception, if it exists; other networks are fast
+/// enough. An unusable cache is an [`Event`], not an error. `set` names the images in errors and
+/// events.
 ///
 /// # Errors
 ///
-/// If the images do not fit the network. A cache that cannot be read or written is no error.
+/// If the images do not fit the network.
 pub fn features(
-    what: &'static str,
+    set: &'static str,
     dataset: &Dataset,
     extractor: &dyn FeatureExtractor,
+    cache: Option<&Path>,
     device: &Device,
-) -> anyhow::Result<FeatureSet> {
+    progress: &mut Progress<'_>,
+) -> Result<FeatureSet> {
     let id = ExtractorId::of(extractor);
-    let path = path(dataset, &id);
-    if let Some(found) = path.as_deref().and_then(|path| read(path, dataset, &id)) {
+    let path = cache.and_then(|folder| path(folder, dataset, &id));
+    if let Some(found) = path.as_deref().and_then(|path| read(path, dataset, &id, progress)) {
         return Ok(found);
     }
-    let found =
-        made(what, dataset, extractor, device).with_context(|| format!("features of {what}"))?;
+    let found = compute(set, dataset, extractor, device, progress)
+        .map_err(|source| Error::Features { set, source: Box::new(source) })?;
     if let Some(path) = path
         && let Err(err) = npz::write(&path, &arrays(&found))
     {
-        note!("features are not kept: {err:#}");
+        progress(Event::CacheNotWritten(&err));
     }
     Ok(found)
 }
 
-/// Features of a data set, with progress on the console.
-fn made(
-    what: &'static str,
+fn compute(
+    step: &'static str,
     dataset: &Dataset,
     extractor: &dyn FeatureExtractor,
     device: &Device,
-) -> Result<FeatureSet, train::Error> {
-    let mut console = Console::new();
-    let total = dataset.len() as u64;
-    evaluate::features(dataset, BATCH, extractor, device, |done| {
-        console.emit(&Event::Preparing { what, done, total })
-    })
+    progress: &mut Progress<'_>,
+) -> Result<FeatureSet> {
+    let count = dataset.len();
+    let batches = (0..count).step_by(BATCH).map(|start| -> Result<_> {
+        progress(Event::Progress { step, done: start as u64, total: count as u64 });
+        let indices: Vec<usize> = (start..(start + BATCH).min(count)).collect();
+        Ok(dataset.batch(&indices, device)?.images)
+    });
+    FeatureSet::collect(extractor, batches)
 }
 
-/// Where features of these images are kept: a name that no other images or network have.
-fn path(dataset: &Dataset, id: &ExtractorId) -> Option<PathBuf> {
-    let folder = Path::new(inputs::INCEPTION).parent()?;
-    let kept = id.name == metrics::Inception::NAME && folder.is_dir();
+/// File of these features, named by the content of the images and of the network; `None` where they
+/// are not kept.
+fn path(folder: &Path, dataset: &Dataset, id: &ExtractorId) -> Option<PathBuf> {
+    let kept = id.name == Inception::NAME && folder.is_dir();
     kept.then(|| {
         let text = [&dataset.content_hash(), &id.hash, &id.resize].map(String::as_str).join(" ");
         let hash = blake3::hash(text.as_bytes()).to_hex();
@@ -72,8 +70,13 @@ fn path(dataset: &Dataset, id: &ExtractorId) -> Option<PathBuf> {
     })
 }
 
-/// What is kept there, if it is whole and of as many images.
-fn read(path: &Path, dataset: &Dataset, id: &ExtractorId) -> Option<FeatureSet> {
+/// Features in a file, if it is complete and has one row per image.
+fn read(
+    path: &Path,
+    dataset: &Dataset,
+    id: &ExtractorId,
+    progress: &mut Progress<'_>,
+) -> Option<FeatureSet> {
     if !path.exists() {
         return None;
     }
@@ -92,7 +95,7 @@ fn read(path: &Path, dataset: &Dataset, id: &ExtractorId) -> Option<FeatureSet> 
         }
         Ok(_) => None,
         Err(err) => {
-            note!("features are made anew: {err:#}");
+            progress(Event::CacheNotRead(&err));
             None
         }
     }
@@ -110,26 +113,32 @@ fn arrays(set: &FeatureSet) -> Arrays {
 
 #[cfg(test)]
 mod tests {
+    use data::Labels;
+
     use super::*;
 
     #[test]
-    fn what_is_kept_comes_back_or_is_made_anew() {
+    fn kept_features_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("features.npz");
-        let dataset = inputs::dataset("fashion-mnist#0..2").unwrap();
+        let dataset = |count: usize| {
+            Dataset::new("test", [1, 2, 2], vec![7; 4 * count], Labels::None).unwrap()
+        };
         let [name, hash, resize] = ["net", "1", "none"].map(str::to_owned);
         let id = ExtractorId { name, hash, resize };
         let rows = |values: &[f32]| Matrix::new("test", values.to_vec(), 3).unwrap();
         let features = rows(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let spatial = Some(rows(&[0.5; 6]));
         let set = FeatureSet { features, spatial, logits: None, extractor: id.clone() };
-        assert_eq!(read(&path, &dataset, &id), None);
+        let mut events = 0;
+        let mut found = |count| read(&path, &dataset(count), &id, &mut |_| events += 1);
+        assert_eq!(found(2), None);
         npz::write(&path, &arrays(&set)).unwrap();
-        assert_eq!(read(&path, &dataset, &id), Some(set));
-        let more = inputs::dataset("fashion-mnist#0..3").unwrap();
-        assert_eq!(read(&path, &more, &id), None, "features of another number of images");
+        assert_eq!(found(2), Some(set));
+        assert_eq!(found(3), None, "another number of images");
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
-        assert_eq!(read(&path, &dataset, &id), None, "a damaged file");
+        assert_eq!(found(2), None, "a damaged file");
+        assert_eq!(events, 1, "only the damage is reported");
     }
 }
