@@ -113,8 +113,11 @@ impl Source {
     }
 }
 
+/// A data set with a function that lists its sources.
+type Entry = (&'static Published, fn() -> Vec<Source>);
+
 /// Each data set with its sources, in the order in which they are tried.
-pub(super) const TABLE: [(&Published, fn() -> Vec<Source>); 3] =
+pub(super) const TABLE: [Entry; 3] =
     [(&FASHION_MNIST, fashion_mnist), (&CIFAR10, cifar10), (&INCEPTION, inception)];
 
 fn fashion_mnist() -> Vec<Source> {
