@@ -3,7 +3,8 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::vector::{EVEN, HIGH, LOW, ODD, QUADS, Vector};
+use super::sums::{Run, multiply};
+use super::vector::{EVEN, HIGH, LOW, ODD, QUADS, VECTORS, Vector};
 use crate::isa::Avx2Fma;
 
 /// Elements of a vector.
@@ -143,6 +144,17 @@ impl Vector<BLOCK> for Avx2Fma {
                 _mm256_shuffle_ps::<HIGH>(ab_high, cd_high),
             ]
         }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(
+        acc: &mut [[__m256; BLOCK]; VECTORS],
+        grads: *const f32,
+        stride: usize,
+        x: [*const f32; VECTORS],
+        run: Run,
+    ) {
+        unsafe { multiply::<Self, BLOCK>(acc, grads, stride, x, run) }
     }
 
     #[inline(always)]

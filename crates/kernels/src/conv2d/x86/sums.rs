@@ -6,14 +6,15 @@
 //! the speed. [`Vector::hold`] after each product keeps the loads in their order, and no sum is
 //! spilled.
 //!
-//! These loops replaced inline assembly (AVX2 for [`accumulate`], AVX-512 for [`multiply`]).
-//! Instructions of an iteration, assembly before and compiled code now:
+//! [`accumulate`] replaced inline assembly for AVX2. Instructions of an iteration, assembly before and
+//! compiled code now:
 //!
 //! | loop | assembly | compiled |
 //! |---|---|---|
-//! | `accumulate`, k = 1, AVX2, one channel | 25 | 23 |
-//! | `accumulate`, k = 3, AVX2, one channel | 177 | 175 |
-//! | `multiply`, AVX-512, one vector of each row | 42 | 38 |
+//! | `accumulate`, k = 1, one channel | 25 | 23 |
+//! | `accumulate`, k = 3, one channel | 177 | 175 |
+//!
+//! For AVX-512, [`multiply`] still spills in its callers; `avx512.rs` keeps its assembly.
 //!
 //! Results are the same to the last bit, because each sum has the same order of operations.
 //! `cargo xtask bench --instructions` counts the instructions of the AVX2 kernels.

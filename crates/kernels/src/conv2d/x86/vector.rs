@@ -4,6 +4,8 @@
 //! [`compile_for_width!`] compiles it for every implementation, with the instructions that it
 //! needs.
 
+use super::sums::Run;
+
 /// Vectors of pixels in a full tile of sums.
 pub(crate) const VECTORS: usize = 3;
 /// Groups of four adjacent elements, *quads*, that four of the widest vectors hold.
@@ -68,6 +70,15 @@ pub(crate) trait Vector<const B: usize>: Copy + Send + Sync {
     /// Separates four vectors into the first, second, third and fourth elements of all quads, in an
     /// order that the same function undoes.
     unsafe fn transpose(v: [Self::Register; 4]) -> [Self::Register; 4];
+
+    /// [`multiply`](super::sums::multiply), or the same in assembly where the compiler spills sums.
+    unsafe fn multiply(
+        acc: &mut [[Self::Register; B]; VECTORS],
+        grads: *const f32,
+        stride: usize,
+        x: [*const f32; VECTORS],
+        run: Run,
+    );
 
     /// Sum over the elements of each vector.
     unsafe fn totals(v: &[Self::Register; B]) -> [f32; B];

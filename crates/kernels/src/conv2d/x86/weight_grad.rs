@@ -10,7 +10,7 @@
 
 use rayon::prelude::*;
 
-use super::sums::{Run, multiply};
+use super::sums::Run;
 use super::vector::{VECTORS, Vector, compile_for_width};
 use crate::buffer::SharedPtr;
 use crate::conv2d::geometry::Geometry;
@@ -198,7 +198,7 @@ unsafe fn sum_up_of<V: Vector<B>, const B: usize>(
             let grad = sum.grad.as_ptr().add(image * sum.image_stride);
             let source = source.as_ptr().add(image * source_stride);
             let x = offsets.map(|it| source.wrapping_add(it));
-            multiply::<V, B>(&mut acc, grad, pixels, x, run);
+            V::multiply(&mut acc, grad, pixels, x, run);
             if ragged != 0 {
                 for row in 0..padded.height {
                     let (grad, x_at) = (grad.add(row * padded.width), row * padded.pitch);

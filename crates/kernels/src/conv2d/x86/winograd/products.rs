@@ -1,6 +1,6 @@
 //! The matrix products of the places.
 
-use crate::conv2d::x86::sums::{Run, Sum, accumulate, multiply};
+use crate::conv2d::x86::sums::{Run, Sum, accumulate};
 use crate::conv2d::x86::vector::{VECTORS, Vector, compile_for_width};
 
 compile_for_width! {
@@ -146,7 +146,7 @@ unsafe fn outer_tile<V: Vector<B>, const B: usize>(
         let tiles = tiles.as_ptr();
         let x = [tiles, tiles.add(row), tiles.add(2 * row)];
         let run = Run { rows: 1, vectors: count, grad_gap: 0, x_gap: 0 };
-        multiply::<V, B>(&mut acc, grads.as_ptr(), row, x, run);
+        V::multiply(&mut acc, grads.as_ptr(), row, x, run);
         for (acc, target) in acc.iter().zip(target.chunks_exact_mut(B)) {
             for (target, total) in target.iter_mut().zip(V::totals(acc)) {
                 *target += total;
