@@ -192,7 +192,7 @@ fn write_samples(job: &dyn Job, folder: &Path, sinks: &mut [Box<dyn Sink>]) -> R
 /// # Errors
 ///
 /// If one of them fails.
-pub fn emit(sinks: &mut [Box<dyn Sink>], event: &Event) -> Result<(), Error> {
+fn emit(sinks: &mut [Box<dyn Sink>], event: &Event) -> Result<(), Error> {
     sinks.iter_mut().try_for_each(|sink| sink.emit(event))
 }
 
