@@ -82,7 +82,8 @@ fn sample_writes_a_picture_and_fid_accepts_folders() {
         for image in 0..8u32 {
             let pixels: Vec<u8> =
                 (0..32 * 32).map(|at| (start + (at * (image + 3)) % 97) as u8).collect();
-            let png = data::png::encode([1, 32, 32], &pixels).expect("an image");
+            let png = data::png::encode(&data::png::Image::from_planar(32, 32, &pixels))
+                .expect("an image");
             std::fs::write(class.join(format!("{image}.png")), png).expect("a file");
         }
     }
