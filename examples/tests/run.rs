@@ -1,5 +1,6 @@
 //! Runs each example and checks its output.
 
+use std::path::Path;
 use std::process::Command;
 
 /// Standard output of a program.
@@ -38,4 +39,33 @@ fn mixture_matches_moments_under_forward_kl_alone() {
 #[test]
 fn custom_loop_matches_moments() {
     check_close(&output(env!("CARGO_BIN_EXE_custom_loop"), &["forward-kl", "800"]), 0.1);
+}
+
+#[test]
+fn sample_writes_a_picture() {
+    let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join("samples.png");
+    let student = "../assets/fashion-mnist-student/network.safetensors";
+    let text = output(env!("CARGO_BIN_EXE_sample"), &[student, picture.to_str().unwrap()]);
+    assert!(text.contains("30 images in 1 evaluation each"), "{text}");
+    let bytes = std::fs::read(&picture).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG"));
+}
+
+/// A set has distance 0 from itself, and another distance from another set.
+#[test]
+fn fid_measures_two_folders() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fid");
+    for (name, step) in [("a", 37), ("b", 53)] {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+        for i in 0..12 {
+            let pixels = (0..32 * 32).map(|at| ((at + i) * step % 251) as u8).collect();
+            let image = data::png::Image { width: 32, height: 32, channels: 1, pixels };
+            let bytes = data::png::encode(&image).unwrap();
+            std::fs::write(folder.join(name).join(format!("{i}.png")), bytes).unwrap();
+        }
+    }
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let fd =
+        |other| numbers(&output(env!("CARGO_BIN_EXE_fid"), &[&path("a"), &path(other)]), "FD")[0];
+    assert!(fd("a").abs() < 1e-3 && 0.1 < fd("b"));
 }
