@@ -1,5 +1,6 @@
 //! Runs each example and checks its output.
 
+use std::path::Path;
 use std::process::Command;
 
 /// Standard output of a program.
@@ -67,27 +68,30 @@ fn convert_keeps_names_and_values() {
 }
 
 #[test]
-fn sample_writes_a_picture_and_fid_accepts_folders() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| folder.path().join(name).to_str().expect("a path in UTF-8").to_owned();
-    let student =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/fashion-mnist-student/network.safetensors");
-    output(env!("CARGO_BIN_EXE_sample"), &[student, &path("samples.png")]);
-    let picture = std::fs::read(path("samples.png")).expect("a picture");
-    assert_eq!(&picture[1..4], b"PNG");
-    assert!(1000 < picture.len());
-    for (set, start) in [("real", 0), ("generated", 90)] {
-        let class = folder.path().join(set).join("class");
-        std::fs::create_dir_all(&class).expect("a folder");
-        for image in 0..8u32 {
-            let pixels: Vec<u8> =
-                (0..32 * 32).map(|at| (start + (at * (image + 3)) % 97) as u8).collect();
-            let png = data::png::encode(&data::png::Image::from_planar(32, 32, &pixels))
-                .expect("an image");
-            std::fs::write(class.join(format!("{image}.png")), png).expect("a file");
+fn sample_writes_a_picture() {
+    let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join("samples.png");
+    let student = "../assets/fashion-mnist-student/network.safetensors";
+    let text = output(env!("CARGO_BIN_EXE_sample"), &[student, picture.to_str().unwrap()]);
+    assert!(text.contains("30 images in 1 evaluation each"), "{text}");
+    let bytes = std::fs::read(&picture).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG"));
+}
+
+/// A set has distance 0 from itself, and another distance from another set.
+#[test]
+fn fid_measures_two_folders() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fid");
+    for (name, step) in [("a", 37), ("b", 53)] {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+        for i in 0..12 {
+            let pixels = (0..32 * 32).map(|at| ((at + i) * step % 251) as u8).collect();
+            let image = data::png::Image { width: 32, height: 32, channels: 1, pixels };
+            let bytes = data::png::encode(&image).unwrap();
+            std::fs::write(folder.join(name).join(format!("{i}.png")), bytes).unwrap();
         }
     }
-    let text = output(env!("CARGO_BIN_EXE_fid"), &[&path("real"), &path("generated")]);
-    let distance = numbers(&text, "").pop().expect("a distance");
-    assert!(distance.is_finite(), "{text}");
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let fd =
+        |other| numbers(&output(env!("CARGO_BIN_EXE_fid"), &[&path("a"), &path(other)]), "FD")[0];
+    assert!(fd("a").abs() < 1e-3 && 0.1 < fd("b"));
 }

@@ -39,7 +39,7 @@ impl Component {
     /// A component with the same variance in every direction.
     pub fn isotropic(weight: f64, mean: Vec<f64>, variance: f64) -> Self {
         let dim = mean.len();
-        let element = |i: usize| if i % (dim + 1) == 0 { variance } else { 0.0 };
+        let element = |i: usize| if i.is_multiple_of(dim + 1) { variance } else { 0.0 };
         Self { weight, mean, covariance: (0..dim * dim).map(element).collect() }
     }
 }

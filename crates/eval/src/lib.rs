@@ -13,6 +13,10 @@ mod protocol;
 mod row;
 mod run;
 
+pub use data;
+pub use metrics;
+pub use models;
+
 pub use error::{Error, Result};
 pub use event::{Event, Progress};
 pub use feature_cache::features;

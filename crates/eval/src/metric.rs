@@ -45,11 +45,9 @@ pub fn by_name(report: &Report) -> BTreeMap<&'static str, f64> {
 /// All metrics of a report with their intervals, as a Markdown table.
 pub fn list(report: &Report) -> String {
     let intervals = report.intervals.as_ref();
-    let level = intervals.map_or(0.0, |it| 100.0 * it.level);
-    let mut text = match intervals {
-        Some(_) => format!("| metric | value | {level:.0} % interval |\n|---|---|---|\n"),
-        None => "| metric | value |\n|---|---|\n".to_owned(),
-    };
+    let mut columns = vec!["metric".to_owned(), "value".to_owned()];
+    columns.extend(intervals.map(|it| format!("{:.0} % interval", 100.0 * it.level)));
+    let mut text = format!("| {} |\n|{}\n", columns.join(" | "), "---|".repeat(columns.len()));
     // Under the field's name where there is one.
     let renamed = |name: &str| is_fid(report) && ["fd", "spatial_fd"].contains(&name);
     for Metric { name, interval, value } in METRICS.iter().filter(|it| !renamed(it.name)) {
@@ -83,4 +81,25 @@ pub fn list(report: &Report) -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::{ExtractorId, Interval, Intervals};
+
+    use super::*;
+
+    /// Programs read this table: its columns stay.
+    #[test]
+    fn the_list_keeps_its_columns() {
+        let [name, hash, resize] = [Inception::NAME, "h", "none"].map(str::to_owned);
+        let report = Report::new(ExtractorId { name, hash, resize }, 10, 1.5);
+        assert_eq!(list(&report), "| figure | value |\n|---|---|\n| fid | 1.50000 |\n");
+        let of = [("fd".to_owned(), Interval { low: 1.0, high: 2.0 })].into();
+        let intervals = Some(Intervals { level: 0.95, replicates: 7, of });
+        let text = list(&Report { intervals, ..report });
+        let expected = "| figure | value | 95 % interval |\n|---|---|---|\n\
+                        | fid | 1.50000 | 1.00000 to 2.00000 |\n\nIntervals: 7 resamples";
+        assert!(text.starts_with(expected), "{text}");
+    }
 }

@@ -150,6 +150,8 @@ pub(crate) unsafe fn multiply<V: Vector<B>, const B: usize>(
 /// Otherwise the compiler derives the pointers to all rows from one of them and their distance,
 /// which takes six more instructions per iteration than keeping them in registers.
 #[inline(always)]
+// The pointer is a number here: nothing is read or written through it.
+#[allow(clippy::pointers_in_nomem_asm_block)]
 fn opaque(mut pointer: *const f32) -> *const f32 {
     // SAFETY: no instruction; the register keeps its value.
     unsafe {
