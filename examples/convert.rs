@@ -40,7 +40,7 @@ fn main() -> Result<()> {
 }
 
 /// Named tensors of the first network or state dict in a file.
-fn tensors<'a>(contents: &'a Contents) -> Result<Vec<(String, &'a StoredTensor)>> {
+fn tensors(contents: &Contents) -> Result<Vec<(String, &StoredTensor)>> {
     if let Ok((network, _)) = contents.network(None) {
         return Ok(network.tensors.iter().map(|it| (it.name.clone(), it)).collect());
     }

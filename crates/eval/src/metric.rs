@@ -94,11 +94,11 @@ mod tests {
     fn the_list_keeps_its_columns() {
         let [name, hash, resize] = [Inception::NAME, "h", "none"].map(str::to_owned);
         let report = Report::new(ExtractorId { name, hash, resize }, 10, 1.5);
-        assert_eq!(list(&report), "| figure | value |\n|---|---|\n| fid | 1.50000 |\n");
+        assert_eq!(list(&report), "| metric | value |\n|---|---|\n| fid | 1.50000 |\n");
         let of = [("fd".to_owned(), Interval { low: 1.0, high: 2.0 })].into();
         let intervals = Some(Intervals { level: 0.95, replicates: 7, of });
         let text = list(&Report { intervals, ..report });
-        let expected = "| figure | value | 95 % interval |\n|---|---|---|\n\
+        let expected = "| metric | value | 95 % interval |\n|---|---|---|\n\
                         | fid | 1.50000 | 1.00000 to 2.00000 |\n\nIntervals: 7 resamples";
         assert!(text.starts_with(expected), "{text}");
     }
