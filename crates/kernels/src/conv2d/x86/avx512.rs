@@ -1,7 +1,7 @@
 //! AVX-512F: vectors of 16 elements.
 //!
 //! [`Vector::multiply`] is inline assembly. We tried the generic [`multiply`](super::sums::multiply):
-//! compiled as a function of its own it takes 38 instructions per vector of each row, but inlined
+//! compiled as a separate function, it takes 38 instructions per vector of each row, but inlined
 //! into its callers it spills vectors and takes 62 to 70. The assembly takes 42.
 
 use std::arch::asm;

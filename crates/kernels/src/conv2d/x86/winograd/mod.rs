@@ -15,7 +15,7 @@
 //!      ⎣0  1  0 −1⎦       ⎣ 0   0   1 ⎦
 //! ```
 //!
-//! and the error equals that of the direct form. For M = 4, the points are 0, ±p and ±q with p =
+//! and the error equals the direct form's. For M = 4, the points are 0, ±p and ±q with p =
 //! 2/3 and q = 3/2, so that p q = 1 and s = p² + q² = 97/36:
 //!
 //! ```text
