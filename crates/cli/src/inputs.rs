@@ -86,7 +86,7 @@ pub fn teacher(name: &str) -> anyhow::Result<(NetworkFile, String)> {
     let (file, hash) = network(name)?;
     if file.role != Role::Teacher {
         let reason =
-            "is a one-step generator, which denoises at a single noise level; give a teacher";
+            "it is a one-step generator, which denoises at a single noise level; give a teacher";
         return Err(Usage::new(name, reason).into());
     }
     Ok((file, hash))

@@ -95,7 +95,7 @@ mod tests {
         let [name, hash, resize] = [Inception::NAME, "h", "none"].map(str::to_owned);
         let report = Report::new(ExtractorId { name, hash, resize }, 10, 1.5);
         assert_eq!(list(&report), "| metric | value |\n|---|---|\n| fid | 1.50000 |\n");
-        let of = [("fd".to_owned(), Interval { low: 1.0, high: 2.0 })].into();
+        let of = [("fd".to_owned(), Interval { low: 1.0, high: 2.0, standard_error: 0.3 })].into();
         let intervals = Some(Intervals { level: 0.95, replicates: 7, of });
         let text = list(&Report { intervals, ..report });
         let expected = "| metric | value | 95 % interval |\n|---|---|---|\n\

@@ -109,7 +109,7 @@ fn import<'a>(contents: &'a Contents, args: &Args) -> anyhow::Result<Import<'a>>
     if contents.kind == Kind::Script {
         bail!(Usage::new(
             &args.file,
-            "is a TorchScript program, which does not contain its configuration; give a state dict"
+            "it is a TorchScript program, which does not contain its configuration; give a state dict"
         ));
     }
     if !contents.networks.is_empty() && args.config.is_none() {

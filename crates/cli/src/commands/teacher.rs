@@ -126,6 +126,6 @@ fn export(args: &Export) -> anyhow::Result<()> {
 /// The newest checkpoint of a run.
 pub fn newest(run: &Path) -> anyhow::Result<PathBuf> {
     let found = train::state::latest_checkpoint(&run.join("checkpoints"))?;
-    let reason = "has no checkpoint; give the folder of a run";
+    let reason = "it has no checkpoint; give the folder of a run";
     Ok(found.ok_or_else(|| Usage::new(run.display().to_string(), reason))?)
 }
