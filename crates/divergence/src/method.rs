@@ -43,7 +43,7 @@ pub struct Method {
     pub fake_weighting: FakeWeighting,
     /// Weight of a noise level in the generator's loss.
     pub weighting: Weighting,
-    /// From a discriminator's logits to weights; read only if [`Method::needs_ratio`].
+    /// Conversion of the discriminator's logits to weights; used only if [`Method::needs_ratio`].
     pub ratio: RatioConfig,
     /// An additional GAN term.
     pub adversarial: Option<Adversarial>,
@@ -159,7 +159,7 @@ pub enum Weighting {
     Theory,
 }
 
-/// From logits to weights: see [`crate::RatioState`].
+/// Conversion of logits to weights: see [`crate::RatioState`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RatioConfig {
     /// The log-ratio is clamped to `±clamp`. 3 allows ratios from 0.05 to 20, as f-distill does.

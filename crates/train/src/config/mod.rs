@@ -144,7 +144,7 @@ impl Config {
         toml::to_string_pretty(self).expect("a configuration is plain data")
     }
 
-    /// Hash of everything that decides the run's numbers; logging intervals are not part of it.
+    /// Hash of all settings that affect the run's values. Logging intervals are excluded.
     pub fn fingerprint(&self) -> String {
         let numbers = Self { log: LogConfig::default(), max_skipped: 0, ..self.clone() };
         blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()

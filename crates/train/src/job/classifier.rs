@@ -81,7 +81,8 @@ impl ClassifierConfig {
         toml::to_string_pretty(self).expect("a configuration is plain data")
     }
 
-    /// Hash of everything that decides the numbers, including the length, which sets the step sizes.
+    /// Hash of all settings that affect the run's values, including the length, which sets the step
+    /// sizes.
     pub fn fingerprint(&self) -> String {
         let numbers = Self { log: LogConfig::default(), ..self.clone() };
         blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()

@@ -53,7 +53,7 @@ pub(crate) trait Checkpointed {
 pub(crate) struct RunIdentity<'a> {
     /// Full text of the configuration.
     pub config: &'a str,
-    /// Hash of the part of it that decides the numbers.
+    /// Hash of the settings that affect the run's values.
     pub fingerprint: &'a str,
 }
 
