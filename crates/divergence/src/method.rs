@@ -153,9 +153,9 @@ pub enum Weighting {
     },
     /// 1.
     Uniform,
-    /// `σ⁻³/π(σ)` with `π` the density of the noise levels: the surrogate's gradient is then half the
-    /// gradient of the divergence at σ = 0. Not for [`Objective::Integral`], where each noise level is a
-    /// separate divergence.
+    /// `σ⁻³/π(σ)` with `π` the density of the noise levels: the surrogate's gradient is then half
+    /// the gradient of the divergence at σ = 0. Not for [`Objective::Integral`], where each noise
+    /// level is a separate divergence.
     Theory,
 }
 
@@ -170,7 +170,8 @@ pub struct RatioConfig {
     /// Number of bins in `ln σ`, in each of which the weights are divided by their running mean;
     /// 0 for none.
     pub bins: usize,
-    /// Decay of a bin's mean for each new sample, in (0, 1): the memory is `1/(1-bin_decay)` samples.
+    /// Decay of a bin's mean for each new sample, in (0, 1): the memory is `1/(1-bin_decay)`
+    /// samples.
     pub bin_decay: f64,
     /// Divides the weights of a batch by their mean.
     pub normalize_batch: bool,

@@ -7,7 +7,8 @@ use crate::gpu::metal::{Call, Library, Word, empty, library, tensor};
 
 static KERNELS: Library = library!("noise", "noise/philox.metal", "noise/noise.metal");
 
-/// Standard normal values. The CPU computes them, because Metal has no f64, and copies them to the GPU.
+/// Standard normal values. The CPU computes them, because Metal has no f64, and copies them to the
+/// GPU.
 pub(super) fn normal(
     stream: &NoiseStream,
     start: u64,

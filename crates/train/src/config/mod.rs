@@ -99,7 +99,8 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiscriminatorHead {
-    /// The mean of the encoder's last activation, without additional parameters (SiDA, Uni-Instruct).
+    /// The mean of the encoder's last activation, without additional parameters (SiDA,
+    /// Uni-Instruct).
     Bottleneck,
     /// A small head on that activation, conditioned on the noise level and the class.
     #[default]

@@ -105,8 +105,8 @@ impl Classifier {
     ///
     /// # Errors
     ///
-    /// If the images have no classes, if their shape or number of classes does not fit the network, or
-    /// if a batch is too large.
+    /// If the images have no classes, if their shape or number of classes does not fit the network,
+    /// or if a batch is too large.
     pub fn new(config: ClassifierConfig, dataset: Dataset, device: Device) -> Result<Self, Error> {
         check::sizes(config.batch.get(), 1)?;
         let dataset = dataset.pad(config.pad)?;
@@ -168,8 +168,8 @@ impl Classifier {
     }
 }
 
-/// Shifts each image by up to `reach` pixels in both directions. Pixels that leave on one side return
-/// on the other; they are black if the padding is as wide as the reach.
+/// Shifts each image by up to `reach` pixels in both directions. Pixels that leave on one side
+/// return on the other; they are black if the padding is as wide as the reach.
 ///
 /// Images are not mirrored: the direction of a shoe is a property of the distribution that features
 /// must capture.

@@ -102,8 +102,8 @@ impl TeacherConfig {
         toml::to_string_pretty(self).expect("a configuration is plain data")
     }
 
-    /// Hash of all settings that affect the run's values. The length is excluded, so that training can
-    /// be extended. The name of the initial file is excluded, because it does not determine the
+    /// Hash of all settings that affect the run's values. The length is excluded, so that training
+    /// can be extended. The name of the initial file is excluded, because it does not determine the
     /// file's content.
     pub fn fingerprint(&self) -> String {
         let log = LogConfig::default();
