@@ -111,7 +111,7 @@ pub enum Error {
         /// Channels, height and width.
         shape: [usize; 3],
     },
-    /// An entry of an archive, or a name in its labels, points outside of it.
+    /// An entry of an archive, or a name in its labels, points outside the archive.
     #[error(
         "{archive}: the name {name:?} is absolute or climbs out of the archive; build it again"
     )]

@@ -92,7 +92,7 @@ pub fn encode(dims: &[usize], bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let problem = |problem: String| malformed("the data to write", problem);
     let rank = u8::try_from(dims.len()).map_err(|_| problem("more than 255 dimensions".into()))?;
     if dims.iter().product::<usize>() != bytes.len() {
-        return Err(problem(format!("{} bytes for dimensions {dims:?}", bytes.len())));
+        return Err(problem(format!("{} bytes do not fill dimensions {dims:?}", bytes.len())));
     }
     let mut file = vec![0, 0, UNSIGNED_BYTES, rank];
     for &dim in dims {

@@ -1,4 +1,4 @@
-//! Order of the images: each epoch is a permutation, and no list of it is kept.
+//! Order of the images: each epoch is a permutation, which is computed and never stored as a list.
 //!
 //! # Why not a shuffled list
 //!

@@ -43,7 +43,7 @@ pub struct Method {
     pub fake_weighting: FakeWeighting,
     /// Weight of a noise level in the generator's loss.
     pub weighting: Weighting,
-    /// From a discriminator's logits to weights; read only if [`Method::needs_ratio`].
+    /// Conversion of the discriminator's logits to weights; used only if [`Method::needs_ratio`].
     pub ratio: RatioConfig,
     /// An additional GAN term.
     pub adversarial: Option<Adversarial>,
@@ -153,13 +153,13 @@ pub enum Weighting {
     },
     /// 1.
     Uniform,
-    /// `σ⁻³/π(σ)` with `π` the density of the noise levels: the surrogate's gradient is then half the
-    /// gradient of the divergence at σ = 0. Not for [`Objective::Integral`], where each noise level is a
-    /// separate divergence.
+    /// `σ⁻³/π(σ)` with `π` the density of the noise levels: the surrogate's gradient is then half
+    /// the gradient of the divergence at σ = 0. Not for [`Objective::Integral`], where each noise
+    /// level is a separate divergence.
     Theory,
 }
 
-/// From logits to weights: see [`crate::RatioState`].
+/// Conversion of logits to weights: see [`crate::RatioState`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RatioConfig {
     /// The log-ratio is clamped to `±clamp`. 3 allows ratios from 0.05 to 20, as f-distill does.
@@ -170,7 +170,8 @@ pub struct RatioConfig {
     /// Number of bins in `ln σ`, in each of which the weights are divided by their running mean;
     /// 0 for none.
     pub bins: usize,
-    /// Decay of a bin's mean for each new sample, in (0, 1): the memory is `1/(1-bin_decay)` samples.
+    /// Decay of a bin's mean for each new sample, in (0, 1): the memory is `1/(1-bin_decay)`
+    /// samples.
     pub bin_decay: f64,
     /// Divides the weights of a batch by their mean.
     pub normalize_batch: bool,

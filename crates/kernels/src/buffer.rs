@@ -114,7 +114,7 @@ impl<T: Copy> SharedSlice<T> {
         unsafe { self.start.add(at).write(value) };
     }
 
-    /// The address of `len` values from `at` on.
+    /// The address of `len` values starting at `at`.
     ///
     /// # Safety
     ///
@@ -125,7 +125,7 @@ impl<T: Copy> SharedSlice<T> {
         unsafe { self.start.add(at) }
     }
 
-    /// Writes several values, from `at` on.
+    /// Writes several values, starting at `at`.
     ///
     /// # Safety
     ///

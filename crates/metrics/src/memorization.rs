@@ -69,7 +69,7 @@ pub fn memorization(
     if training.len() != held_out.len() {
         let (expected, found) = (training.len(), held_out.len());
         return Err(Error::Size {
-            what: "held-out images, as many as training images",
+            what: "held-out images (must equal the number of training images)",
             expected,
             found,
         });

@@ -132,7 +132,7 @@ pub enum PickleError {
         /// Description of the fault and the remedy.
         reason: String,
     },
-    /// A valid file lacks the requested content, or several parts of it match.
+    /// A valid file lacks the requested content, or several parts of the file match.
     #[error("{file}: {reason}")]
     Content {
         /// The file.

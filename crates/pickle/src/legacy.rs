@@ -114,7 +114,7 @@ fn check_machine(walk: &Walk<'_>) -> Result<()> {
         Node::Bool(false) => {
             Err(PickleError::BigEndian { file: walk.file.to_owned(), at: walk.at(little) })
         }
-        _ => Err(walk.malformed(little, "the byte order is not a boolean")),
+        _ => Err(walk.malformed(little, "the entry `little_endian` is not a boolean")),
     }
 }
 

@@ -83,7 +83,8 @@ impl StoredTensor {
         if shape.len() != strides.len() || MAX_AXES < shape.len() {
             let (axes, strides) = (shape.len(), strides.len());
             return Err(self.fault(format!(
-                "{axes} axes (at most {MAX_AXES}) and {strides} strides; fetch the file again"
+                "{axes} axes and {strides} strides; their numbers must be equal and at most {MAX_AXES}; \
+                 fetch the file again"
             )));
         }
         let held = self.storage.len() / self.dtype.bytes();

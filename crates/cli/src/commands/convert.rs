@@ -16,7 +16,8 @@ use crate::{
 
 /// Name of the state dict with reference inputs and outputs of the network.
 const REFERENCE: &str = "reference";
-/// Largest difference from a reference, over its largest magnitude: f32 summed in another order.
+/// Allowed difference from the reference outputs, relative to their largest magnitude. It covers
+/// the rounding of f32 sums in another order.
 const TOLERANCE: f64 = 1e-4;
 
 /// Arguments of `uni-instruct convert`.

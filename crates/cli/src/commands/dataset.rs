@@ -20,7 +20,7 @@ pub enum Verb {
 /// Arguments of `uni-instruct dataset fetch`.
 #[derive(clap::Args)]
 pub struct Fetch {
-    /// fashion-mnist, cifar10, or inception: the feature network of FID.
+    /// Name: fashion-mnist, cifar10, or inception (the feature network of FID).
     name: String,
     /// Parent of the set's folder.
     #[arg(long, default_value = "data-cache")]
@@ -42,7 +42,7 @@ pub struct Check {
 pub struct Build {
     /// File, folder or name of an embedded set.
     data: String,
-    /// Zip file, by its extension, or folder to write; must not exist.
+    /// Zip file (ending in .zip) or folder to write; must not exist.
     #[arg(long)]
     out: PathBuf,
 }

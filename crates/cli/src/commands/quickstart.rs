@@ -15,7 +15,7 @@ pub struct Args {
     /// Folder for the plot and the statistics.
     #[arg(long, default_value = "runs/quickstart")]
     out: PathBuf,
-    /// Updates; the first fifth of them trains the fake score alone.
+    /// Number of updates; the first fifth trains the fake score alone.
     #[arg(long, default_value_t = 2500, value_parser = clap::value_parser!(u64).range(10..1_000_000))]
     updates: u64,
     /// Seed of all random numbers.

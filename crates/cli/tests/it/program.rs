@@ -25,7 +25,7 @@ attn_resolutions = []
 dropout = 0.0
 "#;
 
-/// A distillation of it.
+/// A distillation of this teacher.
 pub const DISTILL: &str = r#"
 teacher = "teacher.safetensors"
 data = "digits"

@@ -77,7 +77,7 @@ pub fn decode(bytes: &[u8], max_pixels: usize, file: &str) -> Result<Image, Erro
         (ColorType::Grayscale, BitDepth::Eight) => 1,
         (ColorType::Rgb, BitDepth::Eight) => 3,
         (color, depth) => {
-            return Err(malformed(file, format!("colors are {color:?} of {depth:?} bits")));
+            return Err(malformed(file, format!("color type {color:?} with {depth:?} bits")));
         }
     };
     let mut pixels = vec![0; width * height * channels];

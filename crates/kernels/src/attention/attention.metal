@@ -23,8 +23,8 @@ struct Rows {
     float row[4];
 };
 
-// Σ_c a[c, i] b[c, j] for the rows i of this thread, `simd + 8 r` from `a_first` on, and the column
-// j, `lane` from `b_first` on; zero beyond the pixels. `staging` holds two tiles.
+// Σ_c a[c, i] b[c, j] for the rows i of this thread, `a_first + simd + 8 r`, and the column
+// j = `b_first + lane`; zero beyond the pixels. `staging` holds two tiles.
 template <typename T>
 static inline Rows products(
     device const T* a, uint a_stride, uint a_first, device const T* b, uint b_stride, uint b_first,

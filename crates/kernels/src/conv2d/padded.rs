@@ -57,8 +57,8 @@ impl Padded {
         Self { height: 1, width: pixels, pitch: pixels, channel: pixels, border: 0, lanes: 1 }
     }
 
-    /// Sets all of a channel except the pixels to zero. Returns the channel from its first pixel
-    /// on.
+    /// Sets all of a channel except the pixels to zero. Returns the channel starting at its first
+    /// pixel.
     pub(super) fn clear_border<'a>(&self, channel: &'a mut [f32]) -> &'a mut [f32] {
         if self.pitch == self.width && self.border == 0 {
             return channel;

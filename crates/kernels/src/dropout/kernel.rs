@@ -57,7 +57,7 @@ fn apply_to<const FMA: bool>(x: &[f32], keep: &[u8], factor: f32, y: &mut [Maybe
     }
 }
 
-/// [`NoiseStream::words`] of eight blocks from `first` on; `[word][block]`.
+/// [`NoiseStream::words`] of eight blocks starting at `first`; `[word][block]`.
 ///
 /// The words are stored in 64 bits, for which processors have vector products.
 #[inline(always)]

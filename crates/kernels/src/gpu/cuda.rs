@@ -161,7 +161,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Adds an array that the kernel reads: the storage from `start` on.
+    /// Adds an array that the kernel reads: the storage starting at `start`.
     pub(crate) fn scratch(mut self, storage: &'a CudaStorage, start: usize) -> Result<Self> {
         self.arguments.push(match &storage.slice {
             CudaStorageSlice::F32(it) => Argument::F32(it.slice(start..)),
@@ -172,7 +172,7 @@ impl<'a> Call<'a> {
         Ok(self)
     }
 
-    /// Adds an array that the kernel writes: the storage from `start` on.
+    /// Adds an array that the kernel writes: the storage starting at `start`.
     pub(crate) fn output(mut self, storage: &'a mut CudaStorage, start: usize) -> Result<Self> {
         let dtype = storage.dtype();
         self.arguments.push(match &mut storage.slice {

@@ -35,7 +35,7 @@ fn fill(
     device: &Device,
 ) -> Result<Tensor> {
     let Device::Cuda(device) = device else {
-        bail!("noise: the GPU implementation received another device")
+        bail!("noise: the CUDA implementation received a device that is not a CUDA device")
     };
     let rows = shape.dims().first().copied().unwrap_or(1);
     let width = shape.elem_count().checked_div(rows).unwrap_or(0);

@@ -7,7 +7,8 @@ use crate::gpu::metal::{Call, Library, Word, empty, library, tensor};
 
 static KERNELS: Library = library!("noise", "noise/philox.metal", "noise/noise.metal");
 
-/// Normal numbers. The CPU computes them, because Metal has no f64, and copies them to the GPU.
+/// Standard normal values. The CPU computes them, because Metal has no f64, and copies them to the
+/// GPU.
 pub(super) fn normal(
     stream: &NoiseStream,
     start: u64,
@@ -24,7 +25,7 @@ pub(super) fn uniform(
     device: &Device,
 ) -> Result<Tensor> {
     let Device::Metal(device) = device else {
-        bail!("noise: the GPU implementation received another device")
+        bail!("noise: the Metal implementation received a device that is not a Metal device")
     };
     let count = shape.elem_count();
     let samples = shape.dims().first().copied().unwrap_or(1);
@@ -38,7 +39,7 @@ pub(super) fn uniform(
 }
 
 impl NoiseStream {
-    /// The kernels' `Stream`: `samples` samples of `length` elements from `position` on.
+    /// The kernels' `Stream`: `samples` samples of `length` elements starting at `position`.
     pub(crate) fn words_of_constant(
         &self,
         position: u64,

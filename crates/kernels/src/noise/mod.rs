@@ -74,7 +74,7 @@ impl NoiseStream {
         if element.is_multiple_of(2) { cos } else { sin }
     }
 
-    /// Fills `out` with the standard normal numbers of one position, elements `0..out.len()`.
+    /// Fills `out` with the standard normal values of one position, elements `0..out.len()`.
     pub fn fill_normal(&self, position: u64, out: &mut [f32]) {
         for (block, out) in out.chunks_mut(4).enumerate() {
             let [a, b, c, d] = self.words(position, block as u32);
@@ -153,10 +153,10 @@ impl NoiseStream {
     }
 }
 
-/// Checks that the positions of `samples` samples from `start` on exist.
+/// Returns an error if `samples` samples starting at `start` exceed the stream's last position.
 pub(super) fn check_positions(start: u64, samples: usize) -> Result<()> {
     if start.checked_add((samples as u64).saturating_sub(1)).is_none() {
-        bail!("noise: {samples} samples from position {start} on exceed the last position");
+        bail!("noise: {samples} samples starting at position {start} exceed the last position");
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ impl<T: Copy + Default> SharedVec<T> {
         Self { elements, shared }
     }
 
-    /// Writes `values`, from element `at` on.
+    /// Writes `values`, starting at element `at`.
     ///
     /// # Safety
     ///

@@ -127,7 +127,7 @@ impl Stash {
     }
 }
 
-/// A network that has run.
+/// A network's completed forward pass, as one operation of candle's graph.
 struct Network {
     output: Tensor,
     input: Option<Node>,

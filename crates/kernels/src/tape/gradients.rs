@@ -34,8 +34,8 @@ impl Gradients {
     }
 
     /// Removes and returns the gradient accumulated so far. It is complete once every consumer of
-    /// the value has run; a step that calls this earlier must put the sum of it and its own term
-    /// back.
+    /// the value has run; a step that calls this earlier must add its own term to the gradient and
+    /// put the sum back.
     pub(super) fn take(&mut self, node: Node) -> Result<Option<Scaled>> {
         let mut terms = std::mem::take(&mut self.0[node]).into_iter();
         let Some(first) = terms.next() else { return Ok(None) };

@@ -189,7 +189,8 @@ impl Tape {
         Value { tensor: output, moments: None, place: Some((self.clone(), node)) }
     }
 
-    /// The backward pass from `output`, if anything needs a gradient of it. Empties the tape.
+    /// Returns the backward pass of `output`, or `None` if no operand requires a gradient. Empties
+    /// the tape.
     fn reverse(&self, output: &Value) -> Option<Reverse> {
         let Records { nodes, steps, params, .. } = self.0.take();
         output.node().map(|output| Reverse { output, nodes, steps, params })

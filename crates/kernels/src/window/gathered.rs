@@ -1,5 +1,5 @@
 //! Convolution with any window as a matrix product. The elements under the window are gathered for
-//! one tile of places at a time.
+//! one tile of output pixels at a time.
 //!
 //! Images are not unrolled in memory: the columns of a tile, for some terms of the sum at a time,
 //! fit into the first cache, where they are multiplied with all outputs. Tiles extend over the
@@ -63,7 +63,7 @@ impl<W: Vector<B>, const B: usize> Way for Gathered<W, B> {
                     let (panel, sums) = scratch.split_at_mut(panel);
                     // SAFETY: `_proof` shows that the instructions exist. The weight has the blocks
                     // of `start` and the terms of `offsets`, panel and sums have the required
-                    // length, and no other tile has these places of the target.
+                    // length, and no other tile has these output pixels.
                     unsafe {
                         run::<W, B>(&task, &self.start, panel, sums);
                         write::<W, B>(sums, self.outputs, &runs(&segments), target);
@@ -91,7 +91,7 @@ compile_for_width! {
     ///
     /// # Safety
     ///
-    /// The runs are within a tile, and no other thread writes their places of the target.
+    /// The runs are within a tile, and no other thread writes their output pixels.
     unsafe fn write(sums: &[f32], outputs: usize, runs: &[Segment], target: Target) = write_of
 }
 
@@ -130,7 +130,7 @@ struct Task<'a> {
     /// Distance of each term from the first term.
     offsets: &'a [usize],
     source: &'a [f32],
-    /// Positions of the first term for the places of the tile.
+    /// Output pixels of the tile, with the positions of their windows in `source`.
     segments: &'a [Segment],
 }
 
@@ -170,8 +170,8 @@ unsafe fn run_of<W: Vector<B>, const B: usize>(
         for (block, (sums, start)) in blocks {
             let weight = task.weight[(block * terms + first) * B..].as_ptr();
             let x = [0, 1, 2].map(|q| panel[q * W::LANES..].as_ptr());
-            // SAFETY: the block has this number of terms from `first` on, the panel has as many
-            // rows, and `sums` has B rows.
+            // SAFETY: the block has this number of terms starting at `first`, the panel has as
+            // many rows, and `sums` has B rows.
             unsafe {
                 let mut acc = [[W::splat(0.0); VECTORS]; B];
                 for ((acc, start), sums) in acc.iter_mut().zip(start).zip(sums.chunks_exact(tile)) {
@@ -194,7 +194,7 @@ unsafe fn run_of<W: Vector<B>, const B: usize>(
     }
 }
 
-/// Writes the values of one term at the places of a tile, followed by arbitrary values.
+/// Writes one term's value for each output pixel of a tile, followed by arbitrary values.
 ///
 /// # Safety
 ///

@@ -115,7 +115,7 @@ impl Joined {
     ///
     /// # Safety
     ///
-    /// `write` writes all places of these channels in all images.
+    /// `write` writes all pixels of these channels in all images.
     ///
     /// # Errors
     ///

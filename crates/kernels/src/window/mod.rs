@@ -32,7 +32,7 @@ pub use layer::ConvRelu;
 pub struct Window {
     /// Height and width, in pixels.
     pub size: [usize; 2],
-    /// Distance of neighboring places in pixels, in both directions.
+    /// Distance between neighboring positions of the window in pixels, in both directions.
     pub stride: usize,
     /// Pixels beyond the edge: above and below, left and right.
     pub padding: [usize; 2],
@@ -49,11 +49,11 @@ impl Window {
         Self { size, stride: 1, padding: size.map(|it| it / 2) }
     }
 
-    /// Number of places per column and row, in images of this height and width.
+    /// Height and width of the output, for images of this height and width.
     ///
     /// # Errors
     ///
-    /// If there is no place, or the padding could contain the whole window.
+    /// If the window does not fit the image, or the padding could contain the whole window.
     fn places(&self, what: &str, sides: [usize; 2]) -> Result<[usize; 2]> {
         let mut places = [0; 2];
         for (i, places) in places.iter_mut().enumerate() {
@@ -105,7 +105,7 @@ impl Sizes {
         [0, 1].map(|axis| self.sides[axis] + 2 * self.window.padding[axis])
     }
 
-    /// Pixels of an axis that the window covers at a place.
+    /// Number of pixels along an axis that the window covers at output position `place`.
     fn covered(&self, axis: usize, place: usize) -> usize {
         let start = place * self.window.stride;
         let (padding, size) = (self.window.padding[axis], self.window.size[axis]);

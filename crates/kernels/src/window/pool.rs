@@ -10,7 +10,7 @@ use super::{Images, Pool, Sizes};
 use crate::buffer::with_scratch;
 use crate::isa::{Isa, compile_for_isa};
 
-/// Writes all places of all channels of all images.
+/// Writes all output pixels of all channels of all images.
 pub(super) fn pool(isa: Isa, x: Images<'_>, sizes: Sizes, pool: Pool, target: Target) {
     let counts = counts(sizes);
     let channels = x.numbers.par_chunks_exact(sizes.pixels()).enumerate();
@@ -29,7 +29,7 @@ pub(super) fn pool(isa: Isa, x: Images<'_>, sizes: Sizes, pool: Pool, target: Ta
     });
 }
 
-/// Number of pixels of the image under the window, per place.
+/// Number of image pixels under the window, for each output pixel.
 fn counts(sizes: Sizes) -> Vec<f32> {
     let covered = |axis: usize| (0..sizes.places[axis]).map(move |i| sizes.covered(axis, i));
     let pairs = covered(0).flat_map(|rows| covered(1).map(move |columns| (rows, columns)));
@@ -63,8 +63,8 @@ fn mean_of<const FMA: bool>(
     y.iter_mut().zip(counts).for_each(|(y, count)| *y /= count);
 }
 
-/// Reduces the elements under the window at every place of a channel. Beyond the edge they are
-/// `nothing`.
+/// Reduces the elements under the window, for every output pixel of a channel. Elements beyond the
+/// edge are `nothing`.
 #[inline(always)]
 fn fold(
     x: &[f32],
@@ -92,7 +92,7 @@ fn fold(
     // With stride 1, all rows form one row.
     let (stretches, rows) = if window.stride == 1 { (1, rows) } else { (rows, 1) };
     for (i, y) in y.chunks_exact_mut(rows * width).enumerate().take(stretches) {
-        // From the first pixel of the first place to the last pixel of the last place.
+        // From the first pixel of the first window to the last pixel of the last window.
         let len = (rows - 1) * pitch + (width - 1) * window.stride + window.size[1];
         let source = &source[i * window.stride * pitch..];
         let down = &mut down[..len];

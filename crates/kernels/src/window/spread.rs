@@ -1,4 +1,4 @@
-//! Layout of images in which a window's elements at neighboring places are neighbors in memory.
+//! Layout of images in which neighboring output pixels read neighboring elements in memory.
 
 use std::ops::Range;
 
@@ -7,18 +7,18 @@ use rayon::prelude::*;
 use super::{Images, Sizes, Window};
 use crate::buffer::with_scratch;
 
-/// Neighboring places of the output in one row of one image.
+/// Neighboring output pixels in one row of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     /// Index of the image.
     pub(super) image: usize,
-    /// First place, in the image.
+    /// First output pixel, counted in the image.
     pub(super) place: usize,
-    /// First place, in the tile.
+    /// First output pixel, counted in the tile.
     pub(super) at: usize,
-    /// Number of places.
+    /// Number of output pixels.
     pub(super) len: usize,
-    /// Position in the source of the window's first pixel at the first place.
+    /// Position in the source of the first pixel under the window, for the first output pixel.
     pub(super) from: usize,
 }
 
@@ -107,7 +107,7 @@ impl Spread {
         all.map(|(channel, u, v)| term(channel, u, v)).collect()
     }
 
-    /// The segments of these places, which are numbered through the batch.
+    /// The segments of these output pixels, which are numbered through the batch.
     pub(super) fn segments(&self, places: Range<usize>) -> Vec<Segment> {
         let [_, width] = self.sizes.places;
         let (mut segments, mut next) = (Vec::new(), places.start);

@@ -5,7 +5,7 @@ use crate::buffer::SharedSlice;
 
 /// An implementation of a prepared convolution, for checked operands.
 pub(super) trait Way: Send + Sync {
-    /// Writes all places of all outputs of all images, and nothing else.
+    /// Writes all pixels of all output channels of all images, and nothing else.
     fn run(&self, x: Images<'_>, sizes: Sizes, target: Target);
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Writes elements of one channel of one image, from `place` on.
+    /// Writes elements of one channel of one image, starting at pixel `place`.
     ///
     /// # Safety
     ///
@@ -33,7 +33,7 @@ impl Target {
         unsafe { self.numbers.write_slice(at, numbers) };
     }
 
-    /// Address for `len` elements of one channel of one image, from `place` on.
+    /// Address for `len` elements of one channel of one image, starting at pixel `place`.
     ///
     /// # Safety
     ///

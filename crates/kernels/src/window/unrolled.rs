@@ -43,8 +43,8 @@ impl Way for Unrolled {
     }
 }
 
-/// Writes `[C · h · w, H' · W']`: for each element of the window, the pixels under it at all
-/// places.
+/// Writes `[C · h · w, H' · W']`: for each element of the window, the pixel under it for every
+/// output pixel.
 fn unroll(x: &[f32], columns: &mut [f32], sizes: Sizes) {
     let Sizes { sides: [height, width], places: [rows, row], window, .. } = sizes;
     let Window { size: [_, window_width], stride, padding } = window;

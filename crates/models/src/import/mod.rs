@@ -138,7 +138,7 @@ impl<'a> Import<'a> {
     }
 }
 
-/// The numbers of a stored tensor, in f32.
+/// The elements of a stored tensor, in f32.
 fn read(stored: &StoredTensor) -> Result<Tensor> {
     Ok(Tensor::from_vec(stored.to_f32()?, stored.shape(), &Device::Cpu)?)
 }

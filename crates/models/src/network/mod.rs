@@ -21,8 +21,8 @@ use crate::unet::song::SongUNet;
 
 /// A network over the tensors that it was built from ([`NetworkConfig::build`]).
 ///
-/// From trainable tensors it is trained; from frozen ones it follows them and passes gradients to
-/// its input alone.
+/// If the tensors are trainable, the network is trained. If they are frozen, it follows their
+/// updates and passes gradients to its input alone.
 #[derive(Debug)]
 pub struct Network {
     config: NetworkConfig,
@@ -72,7 +72,8 @@ impl Network {
         &self.config
     }
 
-    /// The activation of the last encoder block (the bottleneck) at a noised image: `[B, C', h, w]`.
+    /// The activation of the last encoder block (the bottleneck) at a noised image: `[B, C', h,
+    /// w]`.
     ///
     /// # Shapes
     ///

@@ -32,7 +32,7 @@ impl Waves {
     }
 
     /// `νₖ = 10000^(−k / steps)`: the last is 1/10000 if `steps` is `count − 1`, as in DDPM++, and
-    /// one step short of it if `steps` is `count`, as in ADM.
+    /// one step before 1/10000 if `steps` is `count`, as in ADM.
     pub fn positional(count: usize, steps: usize) -> Self {
         let exponent = |k| -(k as f64) / steps as f64;
         Self::Positional((0..count).map(|k| MAX_POSITIONS.powf(exponent(k))).collect())

@@ -261,7 +261,8 @@ fn a_set_copies_all_of_a_state_or_nothing() {
     assert!(text.contains(key) && text.contains("[1, 32]"), "{text}");
 }
 
-/// An empty axis makes no numbers of any others, whose product still is a stride.
+/// A tensor with an empty axis has no elements, but the product of its other axes is still a
+/// stride.
 #[test]
 fn rejects_axes_beyond_memory_next_to_an_empty_one() {
     let huge = 1u64 << 40;

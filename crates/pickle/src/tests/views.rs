@@ -81,7 +81,7 @@ fn rejects_views_beyond_their_storage() {
         // With strides of 0, one element could be read any number of times.
         (view(&[1 << 40], &[0], 0),               "needs more than the 24 elements of its storage"),
         (view(&[1 << 40, 1 << 40], &[0, 0], 0),   "is larger than memory"),
-        (view(&[2, 3], &[1], 0),                  "2 axes (at most 64) and 1 strides"),
+        (view(&[2, 3], &[1], 0),                  "2 axes and 1 strides; their numbers must be equal and at most 64"),
     ];
     for (tensor, expected) in table {
         let message = one(tensor.clone()).unwrap_err().to_string();

@@ -19,7 +19,7 @@ impl Pickler {
     ///
     /// # Errors
     ///
-    /// If a part of it is not plain.
+    /// If the value has a part that is not plain.
     pub fn plain(&mut self, value: &Plain) -> Result<()> {
         let mut tasks = vec![Task::Value(value.root())];
         while let Some(task) = tasks.pop() {

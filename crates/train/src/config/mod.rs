@@ -99,7 +99,8 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiscriminatorHead {
-    /// The mean of the encoder's last activation, without additional parameters (SiDA, Uni-Instruct).
+    /// The mean of the encoder's last activation, without additional parameters (SiDA,
+    /// Uni-Instruct).
     Bottleneck,
     /// A small head on that activation, conditioned on the noise level and the class.
     #[default]
@@ -144,7 +145,7 @@ impl Config {
         toml::to_string_pretty(self).expect("a configuration is plain data")
     }
 
-    /// Hash of everything that decides the run's numbers; logging intervals are not part of it.
+    /// Hash of all settings that affect the run's values. Logging intervals are excluded.
     pub fn fingerprint(&self) -> String {
         let numbers = Self { log: LogConfig::default(), max_skipped: 0, ..self.clone() };
         blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()

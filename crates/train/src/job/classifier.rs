@@ -81,7 +81,8 @@ impl ClassifierConfig {
         toml::to_string_pretty(self).expect("a configuration is plain data")
     }
 
-    /// Hash of everything that decides the numbers, including the length, which sets the step sizes.
+    /// Hash of all settings that affect the run's values, including the length, which sets the step
+    /// sizes.
     pub fn fingerprint(&self) -> String {
         let numbers = Self { log: LogConfig::default(), ..self.clone() };
         blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()
@@ -104,8 +105,8 @@ impl Classifier {
     ///
     /// # Errors
     ///
-    /// If the images have no classes, if their shape or number of classes does not fit the network, or
-    /// if a batch is too large.
+    /// If the images have no classes, if their shape or number of classes does not fit the network,
+    /// or if a batch is too large.
     pub fn new(config: ClassifierConfig, dataset: Dataset, device: Device) -> Result<Self, Error> {
         check::sizes(config.batch.get(), 1)?;
         let dataset = dataset.pad(config.pad)?;
@@ -167,8 +168,8 @@ impl Classifier {
     }
 }
 
-/// Shifts each image by up to `reach` pixels in both directions. Pixels that leave on one side return
-/// on the other; they are black if the padding is as wide as the reach.
+/// Shifts each image by up to `reach` pixels in both directions. Pixels that leave on one side
+/// return on the other; they are black if the padding is as wide as the reach.
 ///
 /// Images are not mirrored: the direction of a shoe is a property of the distribution that features
 /// must capture.

@@ -102,9 +102,9 @@ impl TeacherConfig {
         toml::to_string_pretty(self).expect("a configuration is plain data")
     }
 
-    /// Hash of everything that decides the numbers. The length is not part of it, so that training
-    /// can be extended, and neither is the name of the initial file, which does not determine its
-    /// content.
+    /// Hash of all settings that affect the run's values. The length is excluded, so that training
+    /// can be extended. The name of the initial file is excluded, because it does not determine the
+    /// file's content.
     pub fn fingerprint(&self) -> String {
         let log = LogConfig::default();
         let numbers = Self { log, max_skipped: 0, images: 0, init: None, ..self.clone() };

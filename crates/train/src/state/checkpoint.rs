@@ -53,11 +53,12 @@ pub(crate) trait Checkpointed {
 pub(crate) struct RunIdentity<'a> {
     /// Full text of the configuration.
     pub config: &'a str,
-    /// Hash of the part of it that decides the numbers.
+    /// Hash of the settings that affect the run's values.
     pub fingerprint: &'a str,
 }
 
-/// Writes the state into `folder`, under a name that sorts by progress, and removes old checkpoints.
+/// Writes the state into `folder`, under a name that sorts by progress, and removes old
+/// checkpoints.
 ///
 /// # Errors
 ///
@@ -107,8 +108,8 @@ pub fn latest(folder: &Path) -> Result<Option<PathBuf>, Error> {
     Ok(if folder.is_dir() { list(folder)?.pop() } else { None })
 }
 
-/// Reads a checkpoint into a state of the same configuration. After an error the state may be partly
-/// overwritten; the file never is.
+/// Reads a checkpoint into a state of the same configuration. After an error the state may be
+/// partly overwritten; the file never is.
 ///
 /// # Errors
 ///

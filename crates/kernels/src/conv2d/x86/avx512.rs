@@ -195,13 +195,13 @@ macro_rules! row {
         )
     };
 }
-/// Loads the sums of one of three vectors, from this many bytes on.
+/// Loads the sums of one of three vectors, which begin at byte offset `$bytes`.
 macro_rules! load {
     ($bytes:literal, $($register:literal $offset:literal)+) => {
         concat!($("vmovups ", $register, ", [{n} + ", $bytes, " + ", $offset, "]\n"),+)
     };
 }
-/// Stores the sums of one of three vectors, from this many bytes on.
+/// Stores the sums of one of three vectors, which begin at byte offset `$bytes`.
 macro_rules! store {
     ($bytes:literal, $($register:literal $offset:literal)+) => {
         concat!($("vmovups [{n} + ", $bytes, " + ", $offset, "], ", $register, "\n"),+)

@@ -147,8 +147,8 @@ unsafe fn run_of<V: Vector<B>, const B: usize, const K: usize>(task: &Task<'_>, 
 }
 
 impl Task<'_> {
-    /// Finds the places where `count` vectors, from number `vector` on, are read in input channel
-    /// `channel` and written in output channel 0.
+    /// Returns the addresses of `count` vectors starting at number `vector`: where to read them in
+    /// input channel `channel`, and where to write them in output channel 0.
     fn locate(&self, vector: usize, count: usize, channel: usize, y: *mut f32) -> Pixels {
         let (padded, lanes) = (&self.padded, self.padded.lanes);
         let (row_vectors, &Geometry { inputs, outputs, .. }) =

@@ -50,8 +50,8 @@ pub(crate) trait Vector<const B: usize>: Copy + Send + Sync {
     /// and spills the sums (see [`super::sums`]).
     unsafe fn hold(v: Self::Register) -> Self::Register;
 
-    /// Loads one vector of quads, from quad `first` on. Every `NEAR` quads (1, 2 or 4) are adjacent
-    /// in memory.
+    /// Loads one vector of quads, starting at quad `first`. Every `NEAR` quads (1, 2 or 4) are
+    /// adjacent in memory.
     unsafe fn load_near<const NEAR: usize>(
         quads: &[*const f32; QUADS],
         first: usize,

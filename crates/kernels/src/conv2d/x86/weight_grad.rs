@@ -127,7 +127,7 @@ impl Task<'_> {
         }
     }
 
-    /// Copies the gradient of the channels from `output` on, and adds channels of zeros up to a
+    /// Copies the gradient of the channels starting at `output`, and adds channels of zeros up to a
     /// block.
     fn gather<const B: usize>(
         &self,
@@ -150,7 +150,7 @@ impl Task<'_> {
 /// Sum over the pixels of some images.
 struct Sum<'a> {
     padded: &'a Padded,
-    /// Gradient of a block of output channels, from the first image on.
+    /// Gradient of a block of output channels, starting at the first image.
     grad: &'a [f32],
     /// Elements of `grad` from an image to the next.
     image_stride: usize,

@@ -9,7 +9,7 @@ use crate::conv2d::x86::vector::{QUADS, Vector};
 ///
 /// As for the functions of [`Vector`].
 pub(super) trait Tile<const M: usize, const N: usize> {
-    /// Loads the columns of a row of the input's tiles, from the first element of each quad on.
+    /// Loads the columns of a row of the input's tiles, starting at the first element of each quad.
     unsafe fn load_input<V: Vector<B>, const B: usize, const NEAR: usize>(
         quads: &[*const f32; QUADS],
     ) -> [V::Register; N];

@@ -61,9 +61,9 @@ impl Tiling {
         (image, quad / self.in_row * self.size, quad % self.in_row * QUAD)
     }
 
-    /// Returns the quads of a vector of `lanes` tiles, from quad `first` of `total` on. Positions
-    /// beyond the last quad repeat it and its adjacent ones; a shorter vector repeats its own
-    /// quads.
+    /// Returns the quads of a vector of `lanes` tiles, starting at quad `first` of `total`.
+    /// Positions beyond the last quad repeat it and its adjacent ones; a shorter vector repeats its
+    /// own quads.
     pub(super) fn of_vector(
         &self,
         first: usize,
