@@ -1,5 +1,6 @@
 //! A distillation method as data.
 
+use std::fmt;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,16 @@ pub enum Objective {
 
 impl Objective {
     pub(crate) const DEFAULT_CLIP: f64 = 0.1;
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact { .. } => f.write_str("exact expansion"),
+            Self::Sid { alpha } => write!(f, "score identity (alpha {alpha})"),
+            Self::Integral => f.write_str("integral"),
+        }
+    }
 }
 
 impl Default for Objective {

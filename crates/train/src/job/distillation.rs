@@ -56,7 +56,7 @@ impl Job for Engine {
         let (index, phase) = self.config.phase_at(self.state.progress.images).ok()?;
         let method = &phase.method;
         let trained = if phase.train_generator { "" } else { ", fake score alone" };
-        Some((index + 1, format!("{:?} of {}{trained}", method.objective, method.divergence)))
+        Some((index + 1, format!("{} of {}{trained}", method.objective, method.divergence)))
     }
 
     fn update(&mut self) -> Result<Outcome, Error> {
