@@ -1,5 +1,7 @@
 //! Engines over networks, distributions and log-ratios of a user's own.
 
+use std::error::Error as _;
+
 use candle_core::{Device, Tensor};
 use divergence::{
     Method,
@@ -113,7 +115,12 @@ fn discriminated(config: Config, source: Source, sample: &[usize]) -> Result<Eng
         Ok(Discriminated { denoiser: mlp.build(params)?, ratio })
     };
     let networks = Networks::new(teacher(), &state, generator, fake, sample, 0.5).unwrap();
-    Engine::new(config, networks, state, source, Device::Cpu).map_err(|err| err.to_string())
+    Engine::new(config, networks, state, source, Device::Cpu).map_err(chain)
+}
+
+/// An error with its source.
+fn chain(err: uni_instruct_train::Error) -> String {
+    err.source().map_or_else(|| err.to_string(), |source| format!("{err}: {source}"))
 }
 
 fn values(params: &ParamSet) -> Vec<f32> {
@@ -201,14 +208,14 @@ fn known(preset: &str, ratio: impl LogRatio + Copy + 'static) -> Result<Engine, 
     };
     let networks = Networks::new(teacher(), &state, generator, fake, &[2], 0.5).unwrap();
     let engine = Engine::new(config(preset), networks, state, Source::none(), Device::Cpu);
-    engine.map_err(|err| err.to_string())
+    engine.map_err(chain)
 }
 
 #[test]
 fn a_known_log_ratio_must_fit_the_method() {
     assert!(known("sid", NoRatio).unwrap().update().is_ok());
     let err = known("f-distill", NoRatio).err().expect("must be rejected");
-    assert!(err.contains("tensor operation failed"), "{err}");
+    assert!(err.contains("this fake score has none"), "{err}");
     let err = known("f-distill", Column).err().expect("must be rejected");
     assert!(err.contains("log-ratio of fake.tracked: its shape is [2, 1], expected [2]"), "{err}");
 }
