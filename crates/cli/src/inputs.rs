@@ -50,7 +50,12 @@ pub fn dataset_for(network: &NetworkConfig, name: &str) -> anyhow::Result<Datase
 pub fn bytes(name: &str) -> anyhow::Result<Vec<u8>> {
     match embedded::network(name) {
         Some(bytes) => Ok(bytes.to_vec()),
-        None => std::fs::read(name).with_context(|| format!("{name}: cannot read")),
+        None => std::fs::read(name).with_context(|| {
+            format!(
+                "{name}: cannot read; give a file, or an embedded network: {FASHION_MNIST} or \
+                 fashion-mnist-student"
+            )
+        }),
     }
 }
 

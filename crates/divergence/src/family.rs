@@ -152,7 +152,7 @@ impl Divergence {
             Self::Mixture(parts) => {
                 for (weight, part) in parts {
                     if !(weight.is_finite() && 0.0 < *weight) {
-                        return fault(format!("weight {weight} is not a positive number"));
+                        return fault(format!("weight {weight} is not a positive, finite number"));
                     }
                     if matches!(part, Self::Mixture(_)) {
                         return fault("a mixture of mixtures must be written as one".into());
@@ -168,7 +168,7 @@ impl Divergence {
                     let Term { coefficient, ratio_power, s_power, rest_power } = *term;
                     if !(coefficient.is_finite() && 0.0 < coefficient) {
                         return fault(format!(
-                            "coefficient {coefficient} is not a positive number"
+                            "coefficient {coefficient} is not a positive, finite number"
                         ));
                     }
                     if !ratio_power.is_finite() || LARGEST_POWER < ratio_power.abs() {

@@ -69,7 +69,11 @@ impl fmt::Display for GateNotMet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.measured {
             Some(found) => write!(f, "required {}, measured {found}", self.gate),
-            None => write!(f, "required {}, which has no value here", self.gate),
+            None => write!(
+                f,
+                "required {}, which has no value here; require a metric that the output lists",
+                self.gate
+            ),
         }
     }
 }
@@ -99,6 +103,8 @@ mod tests {
         };
         assert_eq!(check("fd<5"), Ok(()));
         assert_eq!(check("fd>5"), Err("required fd>5, measured 4".to_owned()));
-        assert_eq!(check("fid<5"), Err("required fid<5, which has no value here".to_owned()));
+        let absent =
+            "required fid<5, which has no value here; require a metric that the output lists";
+        assert_eq!(check("fid<5"), Err(absent.to_owned()));
     }
 }

@@ -20,7 +20,10 @@ pub enum Error {
     #[error("cannot access the file")]
     Io(#[from] std::io::Error),
     /// Bytes are not in the safetensors format, or are cut short.
-    #[error("not a complete safetensors file")]
+    #[error(
+        "not a complete safetensors file; fetch or write it again, or make one from a PyTorch file \
+         with `uni-instruct convert`"
+    )]
     Format(#[from] safetensors::SafeTensorError),
     /// A tensor of a type that no network uses.
     #[error("tensor `{key}` is of type {dtype}: convert it to F32")]

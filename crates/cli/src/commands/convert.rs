@@ -118,8 +118,8 @@ fn import<'a>(contents: &'a Contents, args: &Args) -> anyhow::Result<Import<'a>>
         return Ok(Import::of_network(network).map_err(|err| err.in_file(&args.file))?);
     }
     let Some(path) = &args.config else {
-        let reason = "the file holds weights alone; give their configuration, a TOML file as \
-                      `uni-instruct inspect` prints it";
+        let reason = "the file holds weights alone; give their configuration, a TOML file with the \
+                      keys that `uni-instruct inspect fashion-mnist` prints from `img_resolution` on";
         return Err(Usage::new("--config", reason).into());
     };
     let config: NetworkConfig = toml::from_str(&inputs::text(path)?)
