@@ -125,6 +125,7 @@ fn of_eval(err: &eval::Error) -> Option<u8> {
     match err {
         eval::Error::Unusable { .. }
         | eval::Error::TooFew { .. }
+        | eval::Error::TooMany { .. }
         | eval::Error::ImageShape { .. } => Some(CONFIGURATION),
         eval::Error::Features { source, .. } => of_eval(source),
         eval::Error::Io { .. } | eval::Error::Model(_) => Some(INPUT),

@@ -27,6 +27,16 @@ pub enum Error {
         /// Smallest number of images.
         needed: usize,
     },
+    /// A set has more images than can be sampled.
+    #[error("{name}: {found} are too many; use at most {most}")]
+    TooMany {
+        /// Option with the number of images.
+        name: String,
+        /// Number of images.
+        found: usize,
+        /// Largest number of images.
+        most: usize,
+    },
     /// The feature network does not accept the images.
     #[error(
         "feature network `{extractor}`: requires images {required:?} (channels, height, width), \

@@ -4,20 +4,24 @@ use std::borrow::Cow;
 
 use data::Dataset;
 use metrics::{DatasetId, FeatureExtractor};
+use models::sampling::MAX_COUNT;
 
 use crate::{Error, Result};
 
 /// Fewest images that every metric can be computed from: a neighborhood and its center.
 pub const FEWEST: usize = metrics::NEIGHBORS + 1;
 
-/// Checks that `count` images are enough for all metrics. `name` identifies them in the error.
+/// Checks that `count` images are enough for all metrics, and not too many. `name` identifies them in the error.
 ///
 /// # Errors
 ///
-/// If there are fewer than [`FEWEST`].
+/// If there are fewer than [`FEWEST`], or more than [`MAX_COUNT`].
 pub fn check_count(name: &str, count: usize) -> Result<()> {
     if count < FEWEST {
         return Err(Error::TooFew { name: name.to_owned(), found: count, needed: FEWEST });
+    }
+    if MAX_COUNT < count {
+        return Err(Error::TooMany { name: name.to_owned(), found: count, most: MAX_COUNT });
     }
     Ok(())
 }

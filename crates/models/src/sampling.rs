@@ -23,6 +23,10 @@ pub const CHURN_STREAM: u32 = 19;
 /// of different steps shares no position.
 const POSITIONS: u64 = 1 << 32;
 
+/// Largest number of images of a spec. A larger number is more likely a typing error than a wish, and
+/// its classes alone would fill the memory.
+pub const MAX_COUNT: usize = 1 << 24;
+
 /// Latents and classes of a set of images: equal for every sampler that it is given to.
 #[derive(Clone, Debug)]
 pub struct SampleSpec {

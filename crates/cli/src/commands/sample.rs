@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use anyhow::Context;
 use candle_core::Tensor;
 use data::png;
-use models::sampling::SampleSpec;
+use models::sampling::{MAX_COUNT, SampleSpec};
 
 use crate::{inputs, output::say, run_folder, usage::Usage};
 
@@ -51,6 +51,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Err(Usage::new("--class", reason).into());
     }
     let count = args.count.get();
+    if MAX_COUNT < count {
+        let reason = format!("{count} are too many; give at most {MAX_COUNT}");
+        return Err(Usage::new("--count", reason).into());
+    }
     let spec = SampleSpec { seed: args.seed, class: args.class, ..model.spec(count) };
     let images = spec.batches(model.sampler()).collect::<candle_core::Result<Vec<Tensor>>>()?;
     let images = Tensor::cat(&images, 0)?;

@@ -31,6 +31,9 @@ fn rejects_configurations_with_exit_code_3() {
         ("features train features.toml --set batch=99999999", "at most"),
         ("distill distill.toml --divergence js --set phase.0.divergence=pearson", "given twice"),
         ("eval teacher.safetensors --count 3", "--count: 3 are too few"),
+        ("eval teacher.safetensors --count 99999999999", "use at most 16777216"),
+        ("sample teacher.safetensors --count 99999999999", "give at most 16777216"),
+        ("distill distill.toml --eval-images 99999999999", "use at most 16777216"),
         ("eval teacher.safetensors --data digits", "requires images [1, 32, 32]"),
         ("teacher export nothing --out x.safetensors --licence MIT", "nothing"),
     ];
