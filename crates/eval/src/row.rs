@@ -27,7 +27,7 @@ pub fn table(rows: &[Row]) -> String {
         _ => "FD",
     };
     let mut text = format!(
-        "| model | evaluations | {distance} | KID | precision | recall | accuracy | ms an image |\n\
+        "| model | evaluations | {distance} | KID | precision | recall | accuracy | ms per image |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
     let absent = || "-".to_owned();

@@ -144,7 +144,7 @@ fn metrics_have_intervals() {
     let folder = folder();
     few(folder.path());
     let eval = "eval fashion-mnist --steps 1 --count 12 --data few";
-    let text = ["| figure | value | 95 % interval |", "| inception_score |", "100 resamples"];
+    let text = ["| metric | value | 95 % interval |", "| inception_score |", "100 resamples"];
     check(&folder, eval, 0, &text);
     let facts = json(&check(&folder, &format!("{eval} --bootstrap 20 --json"), 0, &[]));
     let report = &facts["rows"][0]["report"];
