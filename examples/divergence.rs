@@ -3,7 +3,9 @@
 //! Usage: `divergence [NAME]`, for example `divergence jensen-shannon` or `divergence '0.4*forward-kl+0.6*reverse-kl'`.
 
 use candle_core::{Device, Tensor, Var};
-use divergence::{Divergence, Method, Objective, RatioState, SurrogateInputs, surrogate};
+use divergence::{
+    Divergence, Method, Objective, RatioState, SurrogateInputs, Weighting, surrogate,
+};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "forward-kl".into());
@@ -19,7 +21,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // 2. On a batch of logits l = ln(teacher/student): normalized weights of the samples.
     let device = Device::Cpu;
-    let method = Method { divergence, objective: Objective::Integral, ..Method::default() };
+    let (objective, weighting) = (Objective::Integral, Weighting::Uniform);
+    let method = Method { divergence, objective, weighting, ..Method::default() };
     let logits = Tensor::new(&[-1.0f64, 0.0, 1.0], &device)?;
     let sigma = Tensor::new(&[0.5f64, 0.5, 0.5], &device)?;
     let (weights, monitor) = RatioState::default().weights(&method, &logits, &sigma, 0.0)?;

@@ -53,7 +53,7 @@ fn bad_idx_files_are_named() {
     check(
         &idx_folder(cut, labels.clone()),
         "",
-        "DIR/train-images-idx3-ubyte: the header announces 18 bytes, 17 follow; give an IDX file",
+        "DIR/train-images-idx3-ubyte: the header announces 18 bytes, 17 follow; give a complete IDX file",
     );
     let long = [images.clone(), vec![0]].concat();
     check(&idx_folder(long, labels.clone()), "", "holds more than the 18 bytes allowed");
@@ -127,7 +127,7 @@ fn bad_archives_of_cifar_are_named() {
     check(
         &[("c.tar", bytes.clone())],
         "/c.tar",
-        "DIR/c.tar: no entry data_batch_1.bin; give CIFAR",
+        "DIR/c.tar: no entry data_batch_1.bin; give the complete binary",
     );
     check(&[("c.tar", bytes)], "/c.tar#test", "DIR/c.tar: test_batch.bin: 4 bytes are not whole");
 }
