@@ -231,7 +231,7 @@ fn rejects_mismatched_inputs_before_the_first_step() {
             engine(config, inputs, folder.path()).err().expect("must be rejected").to_string();
         assert!(err.contains(expected), "`{expected}` is not in: {err}");
     };
-    rejected(config("sid", 8, ""), inputs(4, Some(3)), "3 classes, the network takes 4");
+    rejected(config("sid", 8, ""), inputs(4, Some(3)), "3 classes, the network requires 4");
     rejected(config("sid", 8, "augment = 0.5"), inputs(4, Some(4)), "set augment = 0");
     let values = vec![0.25; 40 * 4];
     let pixels = vec![0; 40 * 64];
