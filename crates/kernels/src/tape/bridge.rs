@@ -82,7 +82,7 @@ impl Drop for Collection {
 ///
 /// A forward pass can be back-propagated once. For several losses, back-propagate their sum.
 ///
-/// See the [module](self) for an example.
+/// See [`crate::tape`] for an example.
 ///
 /// # Errors
 ///
