@@ -13,6 +13,9 @@ mod presets;
 #[path = "../../../../../../crates/kernels/tests/gpu/updates.rs"]
 mod updates;
 
+// The shared tests use the names that they have in their own crates.
+extern crate uni_instruct_models as models;
+
 // Links the kernels.
 use metal_host as _;
 
