@@ -18,7 +18,8 @@ struct Outside {
     without: &'static [&'static str],
 }
 
-const DOWNLOADS_AND_ARCHIVES: &[&str] = &["ureq", "tar", "sha2"];
+/// Clients of downloads and archives. candle itself depends on `zip`.
+const DOWNLOADS_AND_ARCHIVES: &[&str] = &["ureq", "tar"];
 
 const CRATES: [Outside; 8] = [
     Outside { name: "outside-divergence", without: &["candle-core", "uni-instruct-kernels"] },
@@ -27,7 +28,7 @@ const CRATES: [Outside; 8] = [
     Outside { name: "outside-models", without: &["uni-instruct-train", "uni-instruct-data"] },
     Outside {
         name: "outside-data",
-        without: &["uni-instruct-models", "uni-instruct-train", "ureq", "tar", "sha2"],
+        without: &["uni-instruct-models", "uni-instruct-train", "ureq", "tar"],
     },
     Outside { name: "outside-metrics", without: &["uni-instruct-train", "uni-instruct-data"] },
     Outside { name: "outside-eval", without: &["uni-instruct-train"] },
