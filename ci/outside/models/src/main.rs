@@ -11,8 +11,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let network = config.build(&config.init(42)?.frozen())?;
     let latents = Tensor::ones((2, 1, 8, 8), DType::F32, &Device::Cpu)?;
     let heun = SamplerConfig::heun(2);
-    let no_noise = &mut |_, _| unreachable!("the deterministic sampler adds no noise");
-    let images = sample(&network, &heun, &latents, &Conditioning::default(), no_noise)?;
+    let cond = Conditioning::default();
+    // The deterministic sampler adds no noise.
+    let images = sample(&network, &heun, &latents, &cond, &mut |_, _| unreachable!())?;
     assert_eq!(images.dims(), [2, 1, 8, 8]);
     println!("models: {:?}", images.shape());
     Ok(())
