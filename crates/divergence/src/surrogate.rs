@@ -101,7 +101,7 @@ pub fn surrogate(
 /// Size of the gap relative to the noise, `t = |Δ|/σ`, `[B]`, detached.
 ///
 /// The correction of [`Objective::Exact`] is of the order of `t` and `t²` relative to score matching.
-/// Where `t` is far above 1, neither the correction nor the ratio is reliable.
+/// If `t` is far above 1, neither the correction nor the ratio is reliable.
 ///
 /// # Errors
 ///

@@ -169,7 +169,7 @@ fn updates(
     }
 }
 
-/// Tests for a multiple of `every` in (`before`, `after`]; there is none for 0.
+/// Returns true if (`before`, `after`] contains a multiple of `every`. Always false if `every` is 0.
 fn crossed(before: u64, after: u64, every: u64) -> bool {
     every != 0 && before / every != after / every
 }
