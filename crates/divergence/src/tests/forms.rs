@@ -265,7 +265,7 @@ fn weightings_match_their_formulas() {
         let density = base.sigma_law.density(sigma);
         assert_close(theory[row], uniform[row] / (sigma.powi(3) * density), 1e-14);
     }
-    // Where the teacher returns the sample, the per-sample normalizer stops at 1e-5.
+    // If the teacher returns the sample, the per-sample normalizer stops at 1e-5.
     let teacher = made.x0.as_tensor().clone();
     let inputs = SurrogateInputs { teacher: &teacher, ..made.inputs() };
     let method = |weighting| Method { weighting, ..base.clone() };

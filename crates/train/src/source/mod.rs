@@ -147,7 +147,7 @@ impl Source {
         self.samples.as_ref().ok_or_else(|| {
             Error::unusable(
                 "data",
-                "the method needs images, and there are none; name a data set, or \
+                "the method needs images, but the run has none; name a data set, or \
                  `teacher-samples` for the teacher's own",
             )
         })

@@ -30,7 +30,7 @@ pub(crate) fn term(
 ) -> Result<Tensor> {
     let Some(pairs) = pairs else {
         candle_core::bail!(
-            "the method regresses on the teacher's samples, and there are none; give Source::samples"
+            "the method regresses on the teacher's samples, but the run has none; give Source::samples"
         );
     };
     let x0 = generate(generator, &pairs.z, sigma_init, &pairs.cond)?;

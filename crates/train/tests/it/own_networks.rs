@@ -181,8 +181,8 @@ fn rejects_parts_that_do_not_fit() {
         let err = discriminated(config(preset), source, sample).err().expect("must be rejected");
         assert!(err.contains(expected), "`{expected}` is not in: {err}");
     };
-    rejected("sida", Source::none(), &[2], "the method needs images, and there are none");
-    rejected("dmd", Source::none(), &[2], "the method needs images, and there are none");
+    rejected("sida", Source::none(), &[2], "the method needs images, but the run has none");
+    rejected("dmd", Source::none(), &[2], "the method needs images, but the run has none");
     rejected("sid", Source::none(), &[3], "takes [B, 2]");
     let teacher_samples = Source { real: RealImages::TeacherSamples, samples: None, label_dim: 2 };
     discriminated(config("sid"), teacher_samples, &[2]).unwrap();
