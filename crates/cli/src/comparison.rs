@@ -5,10 +5,13 @@ use std::{borrow::Cow, path::Path, time::Instant};
 use data::{Dataset, Labels};
 use eval::{Images, Plan, Request, Row, Subject, metric_log};
 use metrics::FeatureExtractor;
-use models::sampling::{SampleSpec, Sampler};
+use models::{
+    NetworkConfig,
+    sampling::{SampleSpec, Sampler},
+};
 use train::{
     Config, Engine,
-    assemble::{RunInputs, check_data, needs_samples},
+    assemble::{check_data, needs_samples},
 };
 
 use crate::{
@@ -19,7 +22,7 @@ use crate::{
 
 /// Options of the comparison.
 #[derive(Clone, Copy)]
-pub struct Options<'a> {
+pub struct ComparisonOptions<'a> {
     /// Images of each sampler; 0 for no comparison.
     pub images: usize,
     /// Real images in place of the run's own.
@@ -34,7 +37,7 @@ pub struct Options<'a> {
 
 /// Inputs of the comparison, checked against the run.
 pub struct Comparison<'a> {
-    options: Options<'a>,
+    options: ComparisonOptions<'a>,
     extractor: Box<dyn FeatureExtractor>,
     /// Real images in place of the run's own.
     reference: Option<Dataset>,
@@ -44,16 +47,16 @@ impl<'a> Comparison<'a> {
     /// Resolves the options before the first update, so that a misfit costs no training. `None` if
     /// there is nothing to compare with.
     pub fn resolve(
-        options: Options<'a>,
+        options: ComparisonOptions<'a>,
         config: &Config,
-        parts: &RunInputs,
+        network: &NetworkConfig,
+        dataset: Option<&Dataset>,
     ) -> anyhow::Result<Option<Self>> {
-        let Options { images, data, features, smoke, .. } = options;
+        let ComparisonOptions { images, data, features, smoke, .. } = options;
         if images == 0 {
             return Ok(None);
         }
         let images = if smoke { images.min(eval::FEWEST) } else { images };
-        let network = &parts.teacher.config;
         let shape = [network.img_channels, network.img_resolution, network.img_resolution];
         // Papers report FID. It takes minutes, too many for a smoke test.
         let fid = features.is_none() && !smoke && Path::new(inputs::INCEPTION).is_file();
@@ -70,7 +73,7 @@ impl<'a> Comparison<'a> {
             note!("no metrics at the end: {reason}");
             Ok(None)
         };
-        match reference.as_ref().or(parts.dataset.as_ref()) {
+        match reference.as_ref().or(dataset) {
             Some(dataset) if matches!(dataset.labels(), Labels::Soft { .. }) => {
                 return none("labels are vectors, and images are sampled by class");
             }
@@ -82,7 +85,7 @@ impl<'a> Comparison<'a> {
         }
         match (eval::check_shape(&*extractor, shape), features) {
             (Ok(()), _) => {
-                let options = Options { images, ..options };
+                let options = ComparisonOptions { images, ..options };
                 Ok(Some(Self { options, extractor, reference }))
             }
             (Err(err), Some(_)) => Err(err.into()),

@@ -37,6 +37,12 @@ pub fn dataset(name: &str) -> anyhow::Result<Dataset> {
     if name == FASHION_MNIST {
         return Ok(embedded::dataset()?);
     }
+    if let Some(part) = name.strip_prefix(FASHION_MNIST).and_then(|it| it.strip_prefix('#')) {
+        let reason = format!(
+            "the embedded set has no part `{part}`; select its images as {FASHION_MNIST}#0..1000"
+        );
+        return Err(Usage::new(name, reason).into());
+    }
     Dataset::open(Path::new(name)).with_context(|| format!("data `{name}`"))
 }
 

@@ -12,7 +12,7 @@ use anyhow::bail;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use train::{
     events::{JsonLines, Sink},
-    run::{self, Ending, Job, Limits},
+    run::{self, Ending, Job, StopConditions},
 };
 
 use crate::{console::Console, exit::Interrupted};
@@ -31,8 +31,8 @@ pub fn run(job: &mut dyn Job, folder: &Path, minutes: Option<f64>) -> anyhow::Re
     }
     let stats = JsonLines::append(&folder.join("stats.jsonl"))?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Console::new()), Box::new(stats)];
-    let limits = Limits { stop: &stop, seconds: minutes.map(|minutes| 60.0 * minutes) };
-    let ending = run::run(job, folder, &mut sinks, &limits);
+    let conditions = StopConditions { stop: &stop, seconds: minutes.map(|minutes| 60.0 * minutes) };
+    let ending = run::run(job, folder, &mut sinks, &conditions);
     over.store(true, Ordering::SeqCst);
     kernels::runtime::end_on_closed_pipe();
     match ending? {

@@ -15,7 +15,7 @@ mod usage;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Distill diffusion models into one-step generators.
 #[derive(Parser)]
@@ -70,7 +70,7 @@ const STACK: usize = 64 << 20;
 
 fn main() -> ExitCode {
     kernels::runtime::configure();
-    let cli = Cli::parse();
+    let cli = parse();
     if let Err(err) = kernels::runtime::limit_kernels_from_environment() {
         output::note!("error: {err}");
         return ExitCode::from(exit::USAGE);
@@ -92,6 +92,19 @@ fn main() -> ExitCode {
             ExitCode::from(exit::code(&err))
         }
     }
+}
+
+/// Parses the command line. A value may be a negative number, which its option then rejects by name.
+fn parse() -> Cli {
+    fn accept_negative_numbers(command: clap::Command) -> clap::Command {
+        let numbers = |arg: clap::Arg| {
+            let takes_values = arg.get_action().takes_values();
+            arg.allow_negative_numbers(takes_values)
+        };
+        command.mut_args(numbers).mut_subcommands(accept_negative_numbers)
+    }
+    let matches = accept_negative_numbers(Cli::command()).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|err| err.exit())
 }
 
 fn run(command: Command) -> anyhow::Result<()> {

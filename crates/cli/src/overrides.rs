@@ -55,9 +55,17 @@ impl Overrides {
             }
         }
         // As text again, so that errors in the values show a line.
+        let origin = self.described(origin);
         let text =
-            toml::to_string(&table).map_err(|err| Error::unusable(origin, err.to_string()))?;
-        Config::parse(origin, &text, set)
+            toml::to_string(&table).map_err(|err| Error::unusable(&origin, err.to_string()))?;
+        Config::parse(&origin, &text, set)
+    }
+
+    /// The origin with the options that change its text, for errors.
+    fn described(&self, origin: &str) -> String {
+        let method = self.method.as_ref().map(|it| format!(" --method {it}"));
+        let divergence = self.divergence.as_ref().map(|it| format!(" --divergence {it}"));
+        format!("{origin}{}{}", method.unwrap_or_default(), divergence.unwrap_or_default())
     }
 
     fn change_phases(&self) -> bool {
@@ -140,7 +148,8 @@ mod tests {
         let seed = Overrides { seed: Some(u64::MAX), ..Overrides::default() };
         assert!(parse(&seed, &[]).unwrap_err().to_string().starts_with("--seed"));
         let method = Overrides { method: Some("didi".into()), ..Overrides::default() };
-        assert!(parse(&method, &[]).is_err());
+        let message = parse(&method, &["seed=x"]).unwrap_err().to_string();
+        assert!(message.starts_with("test --method didi --set seed=x: "), "{message}");
         assert!(method.parse("test", "phase = 3", &[]).is_err());
         assert!(method.parse("test", "phase = [", &[]).is_err());
     }

@@ -45,13 +45,23 @@ pub fn open(config: &Config, device: Device, absent: Absent) -> anyhow::Result<R
     Ok(RunInputs { teacher, teacher_hash, dataset, device })
 }
 
-/// Estimated size of a run. Existing files are checked against each other.
+/// A run that is not started: the files of it that exist, and its estimated size.
+pub struct RunPlan {
+    /// Network of the teacher.
+    pub network: NetworkConfig,
+    /// Images of the run.
+    pub dataset: Option<Dataset>,
+    /// Estimated size.
+    pub estimate: Estimate,
+}
+
+/// Plans a run. Existing files are checked against each other.
 ///
 /// # Errors
 ///
 /// If a file is damaged or does not fit the others, or the teacher is missing and the configuration does
 /// not describe its network.
-pub fn plan(config: &Config) -> anyhow::Result<Estimate> {
+pub fn plan(config: &Config) -> anyhow::Result<RunPlan> {
     let network = match &config.architecture {
         Some(architecture) if !exists(&config.teacher) => {
             note!("teacher `{}`: not found, file not checked", config.teacher);
@@ -68,7 +78,8 @@ pub fn plan(config: &Config) -> anyhow::Result<Estimate> {
         }
     };
     check(config, &network, dataset.as_ref())?;
-    Ok(estimate(config, &network)?)
+    let estimate = estimate(config, &network)?;
+    Ok(RunPlan { network, dataset, estimate })
 }
 
 fn teacher(config: &Config, absent: Absent) -> anyhow::Result<(NetworkFile, String)> {

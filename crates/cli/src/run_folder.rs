@@ -14,14 +14,14 @@ const CONTENT: [&str; 2] = ["config.resolved.toml", "checkpoints"];
 
 /// Origin of a run. Two runs are the same if their entries named in `identity` are equal; the other
 /// entries inform.
-pub struct Provenance {
+pub struct RunProvenance {
     /// Free text by key.
     pub entries: BTreeMap<String, String>,
     /// Keys that a resumed run must find unchanged.
     pub identity: &'static [&'static str],
 }
 
-impl Provenance {
+impl RunProvenance {
     /// These entries, with the keys that identify the run.
     pub fn new<const N: usize>(
         entries: [(&str, String); N],
@@ -39,7 +39,7 @@ impl Provenance {
 /// # Errors
 ///
 /// If the folder holds another run or cannot be written.
-pub fn claim(folder: &Path, config: &str, provenance: &Provenance) -> anyhow::Result<()> {
+pub fn claim(folder: &Path, config: &str, provenance: &RunProvenance) -> anyhow::Result<()> {
     let path = folder.join(PROVENANCE);
     if path.exists() {
         let text = crate::inputs::text(&path)?;
@@ -91,9 +91,9 @@ pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    fn provenance(data: &str, command: &str) -> Provenance {
+    fn provenance(data: &str, command: &str) -> RunProvenance {
         let entries = [("kind", "test"), ("data", data), ("command", command)];
-        Provenance::new(entries.map(|(key, text)| (key, text.to_owned())), &["data"])
+        RunProvenance::new(entries.map(|(key, text)| (key, text.to_owned())), &["data"])
     }
 
     #[test]

@@ -136,11 +136,9 @@ impl Divergence {
             |problem: String| Err(Error::InvalidDivergence { text: self.to_string(), problem });
         match self {
             Self::Jeffreys { reverse, forward } => {
-                let allowed = |b: f64| b.is_finite() && 0.0 <= b;
+                let allowed = |b: f64| (0.0..=LARGEST_WEIGHT).contains(&b);
                 if !(allowed(*reverse) && allowed(*forward) && 0.0 < reverse + forward) {
-                    return fault(
-                        "its two weights must be finite, not negative, not both 0".into(),
-                    );
+                    return fault("its two weights must be from 0 to 1e30, and not both 0".into());
                 }
             }
             Self::Alpha(a) if !a.is_finite() || LARGEST_ALPHA < a.abs() => {
@@ -151,8 +149,8 @@ impl Divergence {
             }
             Self::Mixture(parts) => {
                 for (weight, part) in parts {
-                    if !(weight.is_finite() && 0.0 < *weight) {
-                        return fault(format!("weight {weight} is not a positive, finite number"));
+                    if !is_weight(*weight) {
+                        return fault(format!("weight {weight} is not in (0, {LARGEST_WEIGHT:e}]"));
                     }
                     if matches!(part, Self::Mixture(_)) {
                         return fault("a mixture of mixtures must be written as one".into());
@@ -166,9 +164,9 @@ impl Divergence {
             Self::Custom(weight) => {
                 for term in weight.terms() {
                     let Term { coefficient, ratio_power, s_power, rest_power } = *term;
-                    if !(coefficient.is_finite() && 0.0 < coefficient) {
+                    if !is_weight(coefficient) {
                         return fault(format!(
-                            "coefficient {coefficient} is not a positive, finite number"
+                            "coefficient {coefficient} is not in (0, {LARGEST_WEIGHT:e}]"
                         ));
                     }
                     if !ratio_power.is_finite() || LARGEST_POWER < ratio_power.abs() {
@@ -272,6 +270,13 @@ const LARGEST_ALPHA: f64 = 100.0;
 
 /// The same for the powers of a [`Profile`].
 const LARGEST_POWER: f64 = LARGEST_ALPHA + 1.0;
+
+/// Largest weight of a part: sums of the parts stay far below the largest f32.
+const LARGEST_WEIGHT: f64 = 1e30;
+
+fn is_weight(weight: f64) -> bool {
+    0.0 < weight && weight <= LARGEST_WEIGHT
+}
 
 /// Amari's generator `(rᵃ - a r + a - 1)/(a(a-1))`, free of cancellation as `a` nears 0 or 1.
 fn amari<T: Scalar>(a: f64, r: T) -> T {

@@ -20,4 +20,4 @@ pub enum Event<'a> {
 }
 
 /// A callback for the events of an evaluation.
-pub type Progress<'a> = dyn FnMut(Event<'_>) + 'a;
+pub type OnEvent<'a> = dyn FnMut(Event<'_>) + 'a;

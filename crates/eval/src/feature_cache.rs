@@ -9,7 +9,7 @@ use metrics::{
     npz::{self, Array, Arrays, Values},
 };
 
-use crate::{BATCH, Error, Event, Progress, Result};
+use crate::{BATCH, Error, Event, OnEvent, Result};
 
 /// Features of a data set.
 ///
@@ -26,7 +26,7 @@ pub fn features(
     extractor: &dyn FeatureExtractor,
     cache: Option<&Path>,
     device: &Device,
-    progress: &mut Progress<'_>,
+    progress: &mut OnEvent<'_>,
 ) -> Result<FeatureSet> {
     let id = ExtractorId::of(extractor);
     let path = cache.and_then(|folder| path(folder, dataset, &id));
@@ -48,7 +48,7 @@ fn compute(
     dataset: &Dataset,
     extractor: &dyn FeatureExtractor,
     device: &Device,
-    progress: &mut Progress<'_>,
+    progress: &mut OnEvent<'_>,
 ) -> Result<FeatureSet> {
     let count = dataset.len();
     let batches = (0..count).step_by(BATCH).map(|start| -> Result<_> {
@@ -75,7 +75,7 @@ fn read(
     path: &Path,
     dataset: &Dataset,
     id: &ExtractorId,
-    progress: &mut Progress<'_>,
+    progress: &mut OnEvent<'_>,
 ) -> Option<FeatureSet> {
     if !path.exists() {
         return None;

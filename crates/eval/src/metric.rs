@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use metrics::{Inception, Report};
+use metrics::{Inception, MetricReport};
 
-/// A metric of a [`Report`].
+/// A metric of a [`MetricReport`].
 pub(crate) struct Metric {
     pub name: &'static str,
     /// Name under which the report keeps the interval.
     interval: &'static str,
-    value: fn(&Report) -> Option<f64>,
+    value: fn(&MetricReport) -> Option<f64>,
 }
 
 /// All metrics, in the order of a table. `fid` and `sfid` are `fd` and `spatial_fd` of Inception, and
@@ -33,17 +33,17 @@ pub(crate) const METRICS: [Metric; 13] = [
 ];
 
 /// True if the Fréchet distance of this report is the field's FID: on Inception's features.
-pub fn is_fid(report: &Report) -> bool {
+pub fn is_fid(report: &MetricReport) -> bool {
     report.extractor.name == Inception::NAME
 }
 
 /// Metrics of a report, by name.
-pub fn by_name(report: &Report) -> BTreeMap<&'static str, f64> {
+pub fn by_name(report: &MetricReport) -> BTreeMap<&'static str, f64> {
     METRICS.iter().filter_map(|it| Some((it.name, (it.value)(report)?))).collect()
 }
 
 /// All metrics of a report with their intervals, as a Markdown table.
-pub fn list(report: &Report) -> String {
+pub fn list(report: &MetricReport) -> String {
     let intervals = report.intervals.as_ref();
     let mut columns = vec!["metric".to_owned(), "value".to_owned()];
     columns.extend(intervals.map(|it| format!("{:.0} % interval", 100.0 * it.level)));
@@ -93,11 +93,11 @@ mod tests {
     #[test]
     fn the_list_keeps_its_columns() {
         let [name, hash, resize] = [Inception::NAME, "h", "none"].map(str::to_owned);
-        let report = Report::new(ExtractorId { name, hash, resize }, 10, 1.5);
+        let report = MetricReport::new(ExtractorId { name, hash, resize }, 10, 1.5);
         assert_eq!(list(&report), "| metric | value |\n|---|---|\n| fid | 1.50000 |\n");
         let of = [("fd".to_owned(), Interval { low: 1.0, high: 2.0, standard_error: 0.3 })].into();
         let intervals = Some(Intervals { level: 0.95, replicates: 7, of });
-        let text = list(&Report { intervals, ..report });
+        let text = list(&MetricReport { intervals, ..report });
         let expected = "| metric | value | 95 % interval |\n|---|---|---|\n\
                         | fid | 1.50000 | 1.00000 to 2.00000 |\n\nIntervals: 7 resamples";
         assert!(text.starts_with(expected), "{text}");

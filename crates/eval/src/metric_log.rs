@@ -7,13 +7,13 @@ use std::{
 };
 
 use candle_core::Device;
-use metrics::Report;
+use metrics::MetricReport;
 
 use crate::{Error, Result, metric};
 
 /// Name of the metric: `fid50k_full` for Inception's distance of 50,000 images from the whole
 /// reference. Other numbers of images give other names, and other networks `fd`.
-pub fn name(report: &Report) -> String {
+pub fn name(report: &MetricReport) -> String {
     let distance = if metric::is_fid(report) { "fid" } else { "fd" };
     let images = report.images;
     match images % 1000 {
@@ -30,7 +30,7 @@ pub fn name(report: &Report) -> String {
 /// If the file cannot be written.
 pub fn append(
     folder: &Path,
-    report: &Report,
+    report: &MetricReport,
     value: f64,
     seconds: f64,
     snapshot: &str,
@@ -72,7 +72,7 @@ mod tests {
         for (extractor, images, expected) in table {
             let [hash, resize] = ["h", "none"].map(str::to_owned);
             let extractor = ExtractorId { name: extractor.to_owned(), hash, resize };
-            assert_eq!(name(&Report::new(extractor, images, 1.0)), expected);
+            assert_eq!(name(&MetricReport::new(extractor, images, 1.0)), expected);
         }
     }
 }

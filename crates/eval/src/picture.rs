@@ -5,7 +5,7 @@ use data::{
     Dataset,
     png::{self, GridStyle},
 };
-use metrics::Report;
+use metrics::MetricReport;
 use models::sampling::{SampleSpec, Sampler};
 
 use crate::{Plan, Result, Subject};
@@ -54,7 +54,7 @@ impl Plan<'_> {
     /// # Errors
     ///
     /// If the network fails.
-    pub fn nearest_pairs(&self, report: &Report) -> Result<Option<Vec<u8>>> {
+    pub fn nearest_pairs(&self, report: &MetricReport) -> Result<Option<Vec<u8>>> {
         let pairs = report.memorization.as_ref().map_or(&[][..], |it| &it.nearest);
         let (Some(training), false) = (&self.training, pairs.is_empty()) else { return Ok(None) };
         let device = &Device::Cpu;

@@ -8,7 +8,7 @@ use metrics::{ExtractorId, FeatureExtractor, ReferenceStats};
 use models::sampling::{Model, SampleSpec, Sampler};
 
 use crate::{
-    BATCH, Error, Protocol, Result,
+    BATCH, Error, EvalProtocol, Result,
     fit::{check_count, check_shape, dataset_id, pad_for, pad_to},
 };
 
@@ -100,7 +100,7 @@ pub struct Request<'a> {
     /// was not trained on.
     pub training: Option<Images<'a>>,
     /// Protocol of a paper; without it, one trial.
-    pub protocol: Option<Protocol>,
+    pub protocol: Option<EvalProtocol>,
     /// Resamples for confidence intervals; 0 for no intervals, `None` for as many as are fast.
     pub replicates: Option<usize>,
     /// Subsets for the kernel distance of older tables; 0 for none.
@@ -134,7 +134,7 @@ impl<'a> Request<'a> {
 }
 
 /// Real images of an evaluation: images, statistics of images, or both.
-pub struct Reference<'a> {
+pub struct RealImageSet<'a> {
     /// The images.
     pub images: Option<Cow<'a, Dataset>>,
     /// Their statistics.
@@ -145,9 +145,9 @@ pub struct Reference<'a> {
 pub struct Plan<'a> {
     pub(crate) subject: Subject<'a>,
     pub(crate) extractor: &'a dyn FeatureExtractor,
-    pub(crate) reference: Reference<'a>,
+    pub(crate) reference: RealImageSet<'a>,
     pub(crate) training: Option<Cow<'a, Dataset>>,
-    pub(crate) protocol: Option<Protocol>,
+    pub(crate) protocol: Option<EvalProtocol>,
     pub(crate) replicates: usize,
     pub(crate) kid_subsets: usize,
     pub(crate) cache: Option<&'a Path>,
@@ -211,7 +211,7 @@ impl<'a> Plan<'a> {
         Ok(Self {
             subject,
             extractor,
-            reference: Reference { images: real.map(|it| it.dataset), statistics },
+            reference: RealImageSet { images: real.map(|it| it.dataset), statistics },
             training: training.map(Cow::Owned),
             protocol: request.protocol,
             replicates: request.replicates.unwrap_or(replicates),
@@ -225,7 +225,7 @@ impl<'a> Plan<'a> {
     pub fn trials(&self) -> usize {
         match self.subject {
             Subject::Images(_) => 1,
-            Subject::Samplers { .. } => self.protocol.map_or(1, Protocol::trials),
+            Subject::Samplers { .. } => self.protocol.map_or(1, EvalProtocol::trials),
         }
     }
 }

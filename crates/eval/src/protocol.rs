@@ -10,7 +10,7 @@ use crate::{Row, metric};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Protocol {
+pub enum EvalProtocol {
     /// Three sets of latents; the metrics of the set with the lowest Fréchet distance (Karras et al.
     /// 2022, arXiv:2206.00364, appendix F.1).
     Edm,
@@ -19,7 +19,7 @@ pub enum Protocol {
     Sid,
 }
 
-impl Protocol {
+impl EvalProtocol {
     /// Number of times that images are sampled.
     pub fn trials(self) -> usize {
         match self {
@@ -34,7 +34,7 @@ impl Protocol {
 pub struct Quoted {
     /// Protocol; absent for a single trial.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<Protocol>,
+    pub protocol: Option<EvalProtocol>,
     /// Number of trials.
     pub trials: usize,
     /// Metrics by name.
@@ -47,7 +47,7 @@ pub struct Quoted {
 
 impl Quoted {
     /// Metrics of these trials under a protocol.
-    pub fn of(protocol: Option<Protocol>, trials: &[Row]) -> Self {
+    pub fn of(protocol: Option<EvalProtocol>, trials: &[Row]) -> Self {
         let all: Vec<BTreeMap<_, f64>> =
             trials.iter().map(|row| metric::by_name(&row.report)).collect();
         let mut quoted = Self {
@@ -57,7 +57,7 @@ impl Quoted {
             deviations: BTreeMap::new(),
         };
         match protocol {
-            Some(Protocol::Sid) => {
+            Some(EvalProtocol::Sid) => {
                 for &name in all.first().into_iter().flat_map(BTreeMap::keys) {
                     let values: Vec<f64> =
                         all.iter().filter_map(|it| it.get(name).copied()).collect();
@@ -68,7 +68,7 @@ impl Quoted {
                     quoted.deviations.insert(name, (squares / (count - 1.0)).sqrt());
                 }
             }
-            Some(Protocol::Edm) | None => {
+            Some(EvalProtocol::Edm) | None => {
                 let best = all.into_iter().min_by(|a, b| a["fd"].total_cmp(&b["fd"]));
                 quoted.metrics = best.unwrap_or_default();
             }
@@ -81,10 +81,10 @@ impl Quoted {
         let trials = self.trials;
         let mut text = match self.protocol {
             None => return String::new(),
-            Some(Protocol::Edm) => {
+            Some(EvalProtocol::Edm) => {
                 format!("\nProtocol of EDM: the trial of {trials} with the lowest distance.\n\n")
             }
-            Some(Protocol::Sid) => {
+            Some(EvalProtocol::Sid) => {
                 format!("\nProtocol of SiD: mean and standard deviation of {trials} trials.\n\n")
             }
         };
@@ -99,15 +99,17 @@ impl Quoted {
 
 #[cfg(test)]
 mod tests {
-    use metrics::{ExtractorId, Report};
+    use metrics::{ExtractorId, MetricReport};
 
     use super::*;
 
     fn rows(fds: &[f64]) -> Vec<Row> {
         let [name, hash, resize] = ["net", "h", "none"].map(str::to_owned);
         let extractor = ExtractorId { name, hash, resize };
-        let report =
-            |fd: f64| Report { recall: Some(fd / 10.0), ..Report::new(extractor.clone(), 10, fd) };
+        let report = |fd: f64| MetricReport {
+            recall: Some(fd / 10.0),
+            ..MetricReport::new(extractor.clone(), 10, fd)
+        };
         let row = |fd: &f64| Row {
             name: "student".into(),
             evaluations: Some(1),
@@ -119,14 +121,14 @@ mod tests {
 
     #[test]
     fn edm_quotes_all_metrics_of_the_best_trial() {
-        let quoted = Quoted::of(Some(Protocol::Edm), &rows(&[3.0, 1.0, 2.0]));
+        let quoted = Quoted::of(Some(EvalProtocol::Edm), &rows(&[3.0, 1.0, 2.0]));
         assert_eq!((quoted.metrics["fd"], quoted.metrics["recall"]), (1.0, 0.1));
         assert!(quoted.text().contains("the trial of 3 with the lowest"));
     }
 
     #[test]
     fn sid_quotes_mean_and_deviation() {
-        let quoted = Quoted::of(Some(Protocol::Sid), &rows(&[1.0, 2.0, 3.0, 6.0]));
+        let quoted = Quoted::of(Some(EvalProtocol::Sid), &rows(&[1.0, 2.0, 3.0, 6.0]));
         assert_eq!(quoted.metrics["fd"], 3.0);
         // Deviations -2, -1, 0, 3 with three degrees of freedom.
         assert!((quoted.deviations["fd"] - (14f64 / 3.0).sqrt()).abs() < 1e-12);
@@ -142,7 +144,9 @@ mod tests {
         let single = r#"{"trials":1,"figures":{"fd":3.0,"recall":0.3}}"#;
         assert_eq!(json(None, &[3.0]), single);
         let sid = r#"{"protocol":"sid","trials":2,"figures":{"fd":3.0,"recall":0.3},"deviations":{"fd":0.0,"recall":0.0}}"#;
-        assert_eq!(json(Some(Protocol::Sid), &[3.0, 3.0]), sid);
-        assert!(json(Some(Protocol::Edm), &[3.0]).starts_with(r#"{"protocol":"edm","trials":1,"#));
+        assert_eq!(json(Some(EvalProtocol::Sid), &[3.0, 3.0]), sid);
+        assert!(
+            json(Some(EvalProtocol::Edm), &[3.0]).starts_with(r#"{"protocol":"edm","trials":1,"#)
+        );
     }
 }

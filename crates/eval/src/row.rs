@@ -1,6 +1,6 @@
 //! Rows of a comparison, and their table.
 
-use metrics::Report;
+use metrics::MetricReport;
 use serde::{Deserialize, Serialize};
 
 use crate::metric;
@@ -17,7 +17,7 @@ pub struct Row {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub milliseconds: Option<f64>,
     /// Its metrics.
-    pub report: Report,
+    pub report: MetricReport,
 }
 
 /// Rows as a Markdown table.
@@ -68,13 +68,13 @@ mod tests {
         let report = |name: &str| {
             let [hash, resize] = ["h", "none"].map(str::to_owned);
             let extractor = ExtractorId { name: name.to_owned(), hash, resize };
-            Report {
+            MetricReport {
                 references: Some(20),
                 kid: Some(0.5),
                 precision: Some(0.75),
                 recall: Some(0.25),
                 accuracy: Some(0.9),
-                ..Report::new(extractor, 10, 1.25)
+                ..MetricReport::new(extractor, 10, 1.25)
             }
         };
         let row = |network| {

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use data::Dataset;
-use metrics::{Bootstrap, FeatureSet, Matrix, NEIGHBORS, Options, Reference};
+use metrics::{Bootstrap, EvaluateOptions, FeatureSet, Matrix, NEIGHBORS, Reference};
 use models::sampling::{SampleSpec, Sampler};
 
-use crate::{Error, Event, Plan, Progress, Result, Row, Subject, feature_cache::features};
+use crate::{Error, Event, OnEvent, Plan, Result, Row, Subject, feature_cache::features};
 
 /// Images in a subset for the kernel distance, as in public tools.
 const KID_SUBSET: usize = 1000;
@@ -18,7 +18,7 @@ impl Plan<'_> {
     /// # Errors
     ///
     /// If a network fails or a metric cannot be computed.
-    pub fn run(&self, progress: &mut Progress<'_>) -> Result<Vec<Row>> {
+    pub fn run(&self, progress: &mut OnEvent<'_>) -> Result<Vec<Row>> {
         let real = &self.reference;
         let images = real.images.as_deref();
         let images = images.map(|it| self.features("the real images", it, progress)).transpose()?;
@@ -37,7 +37,7 @@ impl Plan<'_> {
         &self,
         set: &'static str,
         dataset: &Dataset,
-        progress: &mut Progress<'_>,
+        progress: &mut OnEvent<'_>,
     ) -> Result<FeatureSet> {
         features(set, dataset, self.extractor, self.cache, self.device, progress)
     }
@@ -52,7 +52,7 @@ struct Evaluator<'a> {
 
 impl Evaluator<'_> {
     /// The row of existing images.
-    fn images(&self, dataset: &Dataset, progress: &mut Progress<'_>) -> Result<Row> {
+    fn images(&self, dataset: &Dataset, progress: &mut OnEvent<'_>) -> Result<Row> {
         let features = self.plan.features("the images", dataset, progress)?;
         let labels: Option<Vec<u32>> = (0..dataset.len()).map(|i| dataset.label(i)).collect();
         let labels = labels.filter(|_| dataset.classes() == known_classes(&features));
@@ -64,7 +64,7 @@ impl Evaluator<'_> {
         &self,
         samplers: &[(String, Sampler<'_>)],
         spec: &SampleSpec,
-        progress: &mut Progress<'_>,
+        progress: &mut OnEvent<'_>,
     ) -> Result<Vec<Row>> {
         let trials = self.plan.trials();
         let cost: u64 = samplers.iter().map(|(_, it)| it.evaluations() as u64).sum();
@@ -123,7 +123,7 @@ impl Evaluator<'_> {
         let &Plan { replicates, kid_subsets, .. } = self.plan;
         // A resample of fewer images may hold only one of them.
         let resampled = replicates != 0 && Bootstrap::FEWEST <= self.plan.subject.count();
-        let options = Options {
+        let options = EvaluateOptions {
             labels,
             neighbors: NEIGHBORS,
             kid_subsets: [kid_subsets, KID_SUBSET],

@@ -38,4 +38,4 @@ pub use memorization::{Memorization, NearestPair, memorization};
 pub use moments::Moments;
 pub use prdc::{NEIGHBORS, Prdc, prdc};
 pub use reference::{DatasetId, Origin, ReferenceStats};
-pub use report::{Intervals, Options, Reference, Report, evaluate};
+pub use report::{EvaluateOptions, Intervals, MetricReport, Reference, evaluate};

@@ -61,21 +61,21 @@ impl Reference {
 
 /// Options of [`evaluate`]: labels, settings, and metrics that are computed on request.
 #[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
+pub struct EvaluateOptions<'a> {
     /// Class that each generated image is conditioned on.
     pub labels: Option<&'a [u32]>,
     /// Neighbors of precision, recall, density and coverage, `k`: see [`NEIGHBORS`].
     pub neighbors: usize,
-    /// Number and largest size of the subsets for [`Report::kid_subsets`]; no subsets leave it out.
+    /// Number and largest size of the subsets for [`MetricReport::kid_subsets`]; no subsets leave it out.
     pub kid_subsets: [usize; 2],
-    /// Features of training images for [`Report::memorization`], at most as many as references. The
+    /// Features of training images for [`MetricReport::memorization`], at most as many as references. The
     /// references must not have been used for training.
     pub training: Option<&'a FeatureSet>,
     /// Settings of confidence intervals; `None` leaves them out.
     pub bootstrap: Option<Bootstrap>,
 }
 
-impl Default for Options<'_> {
+impl Default for EvaluateOptions<'_> {
     /// [`NEIGHBORS`], and no metric on request.
     fn default() -> Self {
         Self {
@@ -88,13 +88,13 @@ impl Default for Options<'_> {
     }
 }
 
-/// Number of nearest pairs in [`Report::memorization`].
+/// Number of nearest pairs in [`MetricReport::memorization`].
 const PAIRS: usize = 10;
 
 /// Metrics of a set of generated images against a reference. A metric whose input was not given is
 /// absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct MetricReport {
     /// Extractor of the features.
     pub extractor: ExtractorId,
     /// Number of generated images.
@@ -142,7 +142,7 @@ pub struct Report {
     pub intervals: Option<Intervals>,
 }
 
-impl Report {
+impl MetricReport {
     /// Makes a report of the Fréchet distance, the only metric that is never absent.
     pub fn new(extractor: ExtractorId, images: usize, fd: f64) -> Self {
         Self {
@@ -166,7 +166,7 @@ impl Report {
     }
 }
 
-/// Confidence intervals of a [`Report`]'s metrics over other generated images, by name.
+/// Confidence intervals of a [`MetricReport`]'s metrics over other generated images, by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intervals {
     /// Share of the resamples inside.
@@ -188,8 +188,8 @@ pub struct Intervals {
 pub fn evaluate(
     generated: &FeatureSet,
     reference: &Reference,
-    options: &Options<'_>,
-) -> Result<Report> {
+    options: &EvaluateOptions<'_>,
+) -> Result<MetricReport> {
     let x = &generated.features;
     let mut intervals = Collected { bootstrap: options.bootstrap, of: Default::default() };
     if let Some(extractor) = &reference.extractor {
@@ -200,12 +200,12 @@ pub fn evaluate(
     let spatial_fd = spatial.map(|(x, y)| intervals.frechet("spatial_fd", x, y)).transpose()?;
 
     let logits = generated.logits.as_ref();
-    let mut report = Report {
+    let mut report = MetricReport {
         references: reference.count,
         neighbors: options.neighbors,
         spatial_fd,
         inception_score: logits.map(|it| intervals.inception_score(it)).transpose()?,
-        ..Report::new(generated.extractor.clone(), x.len(), fd)
+        ..MetricReport::new(generated.extractor.clone(), x.len(), fd)
     };
     if let Some((logits, labels)) = logits.zip(options.labels) {
         report.accuracy = Some(intervals.accuracy(logits, labels)?);
@@ -219,11 +219,11 @@ pub fn evaluate(
 
 /// Adds the metrics that need the features of each reference image.
 fn add_image_metrics(
-    report: &mut Report,
+    report: &mut MetricReport,
     intervals: &mut Collected,
     x: &Matrix,
     images: &FeatureSet,
-    options: &Options<'_>,
+    options: &EvaluateOptions<'_>,
 ) -> Result<()> {
     let y = &images.features;
     report.kid = Some(intervals.kid(x, y)?);

@@ -35,7 +35,7 @@ pub use file::FileBytes;
 pub use limits::Limits;
 pub use network::{PickledModule, PickledNetwork, PickledObject};
 pub use plain::{Plain, PlainRef};
-pub use scan::{GlobalUse, Report, SourceText, scan};
+pub use scan::{GlobalUse, ScanReport, SourceText, scan};
 pub use state_dict::{Choice, StateDict};
 pub use storage::Storage;
 pub use tensor::StoredTensor;

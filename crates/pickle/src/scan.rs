@@ -26,7 +26,7 @@ const LOADERS: [(&str, &str); 5] = [
 
 /// Names and code that Python's loader would use for a file.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct ScanReport {
     /// Names that would be imported, in alphabetical order.
     pub globals: Vec<GlobalUse>,
     /// Python sources that would be run as modules (EDM's `module_src`), each once.
@@ -63,10 +63,10 @@ pub struct SourceText {
     pub bytes: usize,
 }
 
-impl Report {
+impl ScanReport {
     /// True if all names are on the list and the whole file was scanned.
     ///
-    /// Even then, Python's loader may run code from the file: see [`Report::sources`].
+    /// Even then, Python's loader may run code from the file: see [`ScanReport::sources`].
     pub fn is_allowed(&self) -> bool {
         self.stopped.is_empty() && self.globals.iter().all(|it| it.allowed)
     }
@@ -80,14 +80,18 @@ impl Report {
 /// Lists the names that Python's loader would import and call, including forbidden names.
 ///
 /// The scan continues after names and opcodes that [`open`](crate::open) refuses. A damaged pickle
-/// is listed up to the damage, and [`Report::stopped`] contains the error.
+/// is listed up to the damage, and [`ScanReport::stopped`] contains the error.
 ///
 /// # Errors
 ///
 /// If the kind of the file is not supported, or a zip file is damaged or unsafe.
-pub fn scan(file: &FileBytes, limits: &Limits) -> Result<Report> {
-    let mut scan =
-        Scan { limits, report: Report::default(), uses: BTreeMap::new(), sources: BTreeMap::new() };
+pub fn scan(file: &FileBytes, limits: &Limits) -> Result<ScanReport> {
+    let mut scan = Scan {
+        limits,
+        report: ScanReport::default(),
+        uses: BTreeMap::new(),
+        sources: BTreeMap::new(),
+    };
     match by_magic(file)? {
         Kind::Pickle => scan.pickles(file.name(), file.bytes(), 1),
         // Magic, version, machine, object, keys.
@@ -107,7 +111,7 @@ pub fn scan(file: &FileBytes, limits: &Limits) -> Result<Report> {
 
 struct Scan<'s> {
     limits: &'s Limits,
-    report: Report,
+    report: ScanReport,
     uses: BTreeMap<String, GlobalUse>,
     sources: BTreeMap<String, SourceText>,
 }

@@ -92,22 +92,24 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (name, config) = config(args)?;
     let device = inputs::device(&args.device)?;
-    if args.dry_run {
-        let estimate = parts::plan(&config)?;
-        say!("{}", config.to_toml())?;
-        parts::report(&estimate);
-        return Ok(());
-    }
-    let absent = if args.smoke { Absent::StandIn } else { Absent::Refuse };
-    let parts = parts::open(&config, device, absent)?;
-    let options = comparison::Options {
+    let options = comparison::ComparisonOptions {
         images: args.eval_images,
         data: args.eval_data.as_deref(),
         features: args.features.as_deref(),
         smoke: args.smoke,
         json: args.json,
     };
-    let comparison = Comparison::resolve(options, &config, &parts)?;
+    if args.dry_run {
+        let plan = parts::plan(&config)?;
+        Comparison::resolve(options, &config, &plan.network, plan.dataset.as_ref())?;
+        say!("{}", config.to_toml())?;
+        parts::report(&plan.estimate);
+        return Ok(());
+    }
+    let absent = if args.smoke { Absent::StandIn } else { Absent::Refuse };
+    let parts = parts::open(&config, device, absent)?;
+    let network = &parts.teacher.config;
+    let comparison = Comparison::resolve(options, &config, network, parts.dataset.as_ref())?;
     let scratch;
     let folder = match (&args.out, args.smoke) {
         (Some(out), _) => out.clone(),
@@ -160,7 +162,7 @@ fn config(args: &Args) -> anyhow::Result<(String, Config)> {
     Ok((name, config))
 }
 
-fn provenance(config: &Config, parts: &RunInputs) -> run_folder::Provenance {
+fn provenance(config: &Config, parts: &RunInputs) -> run_folder::RunProvenance {
     let unknown = || "unknown".to_owned();
     let licence = parts.teacher.provenance.entries.get("licence").cloned();
     let data = parts.dataset.as_ref().map(Dataset::content_hash);
@@ -178,7 +180,7 @@ fn provenance(config: &Config, parts: &RunInputs) -> run_folder::Provenance {
         ("config", config.fingerprint()),
         ("command", command.join(" ")),
     ];
-    run_folder::Provenance::new(entries, &["kind", "config", "teacher_blake3", "data_sha256"])
+    run_folder::RunProvenance::new(entries, &["kind", "config", "teacher_blake3", "data_sha256"])
 }
 
 /// Writes the averaged generator, with its provenance and the noise level of its input.

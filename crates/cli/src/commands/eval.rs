@@ -7,7 +7,7 @@ use std::{
 };
 
 use data::Dataset;
-use eval::{Gate, Images, Plan, Protocol, Quoted, Request, Subject, metric_log};
+use eval::{EvalProtocol, Gate, Images, Plan, Quoted, Request, Subject, metric_log};
 use models::sampling::Model;
 
 use crate::{
@@ -84,7 +84,7 @@ enum ProtocolName {
     Sid,
 }
 
-impl From<ProtocolName> for Protocol {
+impl From<ProtocolName> for EvalProtocol {
     fn from(name: ProtocolName) -> Self {
         match name {
             ProtocolName::Edm => Self::Edm,
@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Evaluated::Images(dataset) => Subject::Images(Cow::Borrowed(dataset)),
     };
     let extractor = inputs::extractor(args.features.as_deref())?;
-    let protocol = args.protocol.map(Protocol::from);
+    let protocol = args.protocol.map(EvalProtocol::from);
     let plan = Plan::resolve(Request {
         real: data.map(images).transpose()?,
         statistics: args.reference.as_deref(),

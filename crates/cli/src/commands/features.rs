@@ -73,7 +73,7 @@ fn train(args: &Train) -> anyhow::Result<()> {
         ("config", config.fingerprint()),
         ("data_sha256", dataset.content_hash()),
     ];
-    let provenance = run_folder::Provenance::new(entries, &["kind", "config", "data_sha256"]);
+    let provenance = run_folder::RunProvenance::new(entries, &["kind", "config", "data_sha256"]);
     let mut classifier = Classifier::new(config, dataset, inputs::device(&args.device)?)?;
     if args.dry_run {
         return say!("{}", classifier.config.to_toml());

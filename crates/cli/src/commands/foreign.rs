@@ -1,7 +1,7 @@
 //! `uni-instruct inspect` of Python's files: pickles and files of PyTorch.
 
 use models::import::Import;
-use pickle::{self, Contents, FileBytes, GlobalUse, Kind, Limits, Report, StoredTensor};
+use pickle::{self, Contents, FileBytes, GlobalUse, Kind, Limits, ScanReport, StoredTensor};
 use serde::Serialize;
 
 use crate::output::say;
@@ -86,7 +86,7 @@ struct Global {
 }
 
 impl Facts {
-    fn new(source: &FileBytes, report: &Report, contents: Option<&Contents>) -> Self {
+    fn new(source: &FileBytes, report: &ScanReport, contents: Option<&Contents>) -> Self {
         let kind = contents.map(|it| it.kind);
         Self {
             kind: match kind {

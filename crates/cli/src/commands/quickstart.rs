@@ -27,7 +27,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut engine = quickstart::engine(args.updates, args.seed)?;
     let entries = [("kind", "quickstart".to_owned()), ("config", engine.config.fingerprint())];
-    let provenance = run_folder::Provenance::new(entries, &["kind", "config"]);
+    let provenance = run_folder::RunProvenance::new(entries, &["kind", "config"]);
     run_folder::claim(&args.out, &engine.config.to_toml(), &provenance)?;
     let start = quickstart::student_points(&engine, POINTS)?;
     job::run(&mut engine, &args.out, None)?;

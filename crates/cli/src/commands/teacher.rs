@@ -82,7 +82,7 @@ fn train(args: &Train) -> anyhow::Result<()> {
         ("init_blake3", init.as_ref().map_or("none".into(), |(_, hash)| hash.clone())),
     ];
     let provenance =
-        run_folder::Provenance::new(entries, &["kind", "config", "data_sha256", "init_blake3"]);
+        run_folder::RunProvenance::new(entries, &["kind", "config", "data_sha256", "init_blake3"]);
     let mut teacher = Teacher::new(config, dataset, inputs::device(&args.device)?)?;
     if let Some((file, _)) = init {
         teacher.start_from(&file)?;

@@ -34,6 +34,10 @@ fn rejects_configurations_with_exit_code_3() {
         ("eval teacher.safetensors --count 99999999999", "use at most 16777216"),
         ("sample teacher.safetensors --count 99999999999", "give at most 16777216"),
         ("distill distill.toml --eval-images 99999999999", "use at most 16777216"),
+        ("distill distill.toml --dry-run --eval-images 3", "at least 6"),
+        ("distill distill.toml --dry-run --eval-data digits", "the network requires"),
+        ("distill distill.toml --set seed=x", "distill.toml --set seed=x: not a configuration"),
+        ("eval teacher.safetensors --data fashion-mnist#test", "has no part `test`"),
         ("eval teacher.safetensors --data digits", "requires images [1, 32, 32]"),
         ("teacher export nothing --out x.safetensors --licence MIT", "nothing"),
     ];
@@ -59,6 +63,7 @@ fn rejects_invalid_command_lines_with_exit_code_2() {
     ] {
         check(&folder, words, 2, &[]);
     }
+    check(&folder, "sample x --count -1", 2, &["invalid value '-1' for '--count"]);
 }
 
 #[cfg(target_os = "linux")]

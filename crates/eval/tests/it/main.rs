@@ -9,7 +9,7 @@ use models::{
     Conditioning, Denoiser,
     sampling::{SampleSpec, Sampler},
 };
-use uni_instruct_eval::{Error, Event, Images, Plan, Protocol, Quoted, Request, Subject};
+use uni_instruct_eval::{Error, EvalProtocol, Event, Images, Plan, Quoted, Request, Subject};
 
 /// A feature network without weights: features are pixels, class logits the first two pixels.
 struct Pixels {
@@ -103,14 +103,14 @@ fn trials_sample_different_latents() {
         assert_eq!(last, Some((images, images)), "progress ends at its total");
         rows
     };
-    let (trials, single) = (rows(Some(Protocol::Edm)), rows(None));
+    let (trials, single) = (rows(Some(EvalProtocol::Edm)), rows(None));
     assert_eq!(trials.len(), 3);
     let fds: Vec<f64> = trials.iter().map(|row| row.report.fd).collect();
     assert!(fds[0] != fds[1] && fds[1] != fds[2], "{fds:?}");
     assert_eq!(trials[0].name, "student, trial 1");
     assert_eq!((trials[0].report.clone(), "student"), (single[0].report.clone(), &*single[0].name));
     let least = fds.iter().copied().fold(f64::INFINITY, f64::min);
-    assert_eq!(Quoted::of(Some(Protocol::Edm), &trials).metrics["fd"], least);
+    assert_eq!(Quoted::of(Some(EvalProtocol::Edm), &trials).metrics["fd"], least);
     assert_eq!(single[0].evaluations, Some(1));
     assert!(single[0].report.accuracy.is_some() && single[0].report.intervals.is_none());
 }

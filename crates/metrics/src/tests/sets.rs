@@ -88,7 +88,7 @@ fn images_of(set: &FeatureSet) -> Reference {
 fn a_report_has_each_metric_and_round_trips_json() {
     let (x, y, z) = (set(1, 60), set(2, 80), set(3, 50));
     let labels: Vec<u32> = (0..60).map(|i| i % 3).collect();
-    let options = Options {
+    let options = EvaluateOptions {
         labels: Some(&labels),
         neighbors: 3,
         kid_subsets: [4, 1000],
@@ -100,7 +100,7 @@ fn a_report_has_each_metric_and_round_trips_json() {
     let neighbors = prdc(&x.features, &y.features, 3).unwrap();
     let spatial = [&x, &y].map(|set| gaussian(set.spatial.as_ref().unwrap()));
     let thinned = y.features.select(&(0..50).map(|i| i * 80 / 50).collect::<Vec<_>>());
-    let expected = Report {
+    let expected = MetricReport {
         references: Some(80),
         neighbors: 3,
         spatial_fd: Some(frechet_distance(&spatial[0], &spatial[1]).unwrap()),
@@ -115,7 +115,7 @@ fn a_report_has_each_metric_and_round_trips_json() {
         inception_score: Some(inception_score(logits).unwrap()),
         memorization: Some(memorization(&x.features, &z.features, &thinned, 10).unwrap()),
         intervals: report.intervals.clone(),
-        ..Report::new(
+        ..MetricReport::new(
             ExtractorId::of(&PIXELS),
             60,
             frechet_distance(&gaussian(&x.features), &gaussian(&y.features)).unwrap(),
@@ -143,7 +143,7 @@ fn a_report_has_each_metric_and_round_trips_json() {
     assert!(fd.low < expected.fd && expected.fd < fd.high);
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["intervals"]["replicates"], 50);
-    let again: Report = serde_json::from_value(json).unwrap();
+    let again: MetricReport = serde_json::from_value(json).unwrap();
     assert_eq!((again.images, again.accuracy), (60, expected.accuracy));
     assert!((again.fd - expected.fd).abs() <= f64::EPSILON * expected.fd);
 }
@@ -151,7 +151,7 @@ fn a_report_has_each_metric_and_round_trips_json() {
 #[test]
 fn metrics_without_input_are_absent() {
     let (x, y) = (set(1, 60), set(2, 80));
-    let report = evaluate(&x, &images_of(&y), &Options::default()).unwrap();
+    let report = evaluate(&x, &images_of(&y), &EvaluateOptions::default()).unwrap();
     assert!(report.accuracy.is_none() && report.intervals.is_none());
     assert!(report.memorization.is_none() && report.kid_subsets.is_none());
     let got = message(Reference::new(None, None));
@@ -162,16 +162,16 @@ fn metrics_without_input_are_absent() {
 #[test]
 fn statistics_replace_images_for_frechet_distances() {
     let (x, y) = (set(1, 60), set(2, 80));
-    let of_images = evaluate(&x, &images_of(&y), &Options::default()).unwrap();
+    let of_images = evaluate(&x, &images_of(&y), &EvaluateOptions::default()).unwrap();
     let (name, hash) = ("noise".to_owned(), "abc".to_owned());
     let dataset = DatasetId { name, hash, images: 80 };
     let statistics = Some(ReferenceStats::of(&y, dataset).unwrap());
     let reference = Reference::new(None, statistics).unwrap();
-    let got = evaluate(&x, &reference, &Options::default()).unwrap();
+    let got = evaluate(&x, &reference, &EvaluateOptions::default()).unwrap();
     let inception_score = of_images.inception_score;
     let (references, spatial_fd) = (Some(80), of_images.spatial_fd);
-    let bare = Report::new(ExtractorId::of(&PIXELS), 60, of_images.fd);
-    let expected = Report { references, spatial_fd, inception_score, neighbors: 5, ..bare };
+    let bare = MetricReport::new(ExtractorId::of(&PIXELS), 60, of_images.fd);
+    let expected = MetricReport { references, spatial_fd, inception_score, neighbors: 5, ..bare };
     assert_eq!(got, expected);
 }
 
@@ -179,14 +179,14 @@ fn statistics_replace_images_for_frechet_distances() {
 fn rejects_metrics_of_different_extractors() {
     let other = Pixels { hash: "2", ..PIXELS };
     let other = collect(&other, vec![Ok(images(0, 30))]).unwrap();
-    let got = message(evaluate(&set(0, 30), &images_of(&other), &Options::default()));
+    let got = message(evaluate(&set(0, 30), &images_of(&other), &EvaluateOptions::default()));
     assert!(got.contains("hash of the feature extractor differs: expected 2, found 1"), "{got}");
-    let training = Options { training: Some(&other), ..Options::default() };
+    let training = EvaluateOptions { training: Some(&other), ..EvaluateOptions::default() };
     let got = message(evaluate(&set(0, 30), &images_of(&set(1, 30)), &training));
     assert!(got.contains("hash of the feature extractor"), "{got}");
     let statistics = Some(stats());
     let reference = Reference::new(None, statistics).unwrap();
-    let got = message(evaluate(&set(0, 30), &reference, &Options::default()));
+    let got = message(evaluate(&set(0, 30), &reference, &EvaluateOptions::default()));
     assert!(got.contains("feature dimension: expected 7, found 2"), "{got}");
     let got = message(Reference::new(Some(set(1, 30)), Some(stats())));
     assert!(got.contains("features of the reference statistics: expected 2, found 7"), "{got}");

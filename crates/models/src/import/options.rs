@@ -9,12 +9,12 @@ use crate::unet::config::{
 use pickle::{PickledModule, PlainRef};
 
 /// The arguments of a class. Each must be read: an unknown one would mean another network.
-struct Options<'a> {
+struct Arguments<'a> {
     class: &'a str,
     entries: Vec<(&'a str, PlainRef<'a>, bool)>,
 }
 
-impl<'a> Options<'a> {
+impl<'a> Arguments<'a> {
     fn new(module: &'a PickledModule) -> Result<Self> {
         let class = module.class_name.as_str();
         let positional = module.init_args.root().items().map_or(0, |it| it.len());
@@ -113,7 +113,7 @@ impl<'a> Options<'a> {
 ///
 /// Naming the class, or the argument without a counterpart here.
 pub(super) fn config(module: &PickledModule) -> Result<NetworkConfig> {
-    let mut options = Options::new(module)?;
+    let mut options = Arguments::new(module)?;
     let precond = precond(&mut options)?;
     let default = match precond {
         Precond::Edm {} | Precond::Iddpm { .. } => Model::Dhariwal,
@@ -152,7 +152,7 @@ enum Model {
     Dhariwal,
 }
 
-fn precond(options: &mut Options<'_>) -> Result<Precond> {
+fn precond(options: &mut Arguments<'_>) -> Result<Precond> {
     match options.class {
         "EDMPrecond" => Ok(Precond::Edm {}),
         "VEPrecond" => Ok(Precond::Ve {}),
@@ -186,11 +186,11 @@ fn precond(options: &mut Options<'_>) -> Result<Precond> {
     }
 }
 
-fn count(options: &mut Options<'_>) -> Result<Option<u32>> {
+fn count(options: &mut Arguments<'_>) -> Result<Option<u32>> {
     options.take("M", "a number of steps", |it| u32::try_from(it.as_i64()?).ok())
 }
 
-fn song(options: &mut Options<'_>) -> Result<SongConfig> {
+fn song(options: &mut Arguments<'_>) -> Result<SongConfig> {
     let embeddings = [("positional", Embedding::Positional), ("fourier", Embedding::Fourier)];
     let encoders =
         [("standard", Encoder::Standard), ("skip", Encoder::Skip), ("residual", Encoder::Residual)];
@@ -223,7 +223,7 @@ fn song(options: &mut Options<'_>) -> Result<SongConfig> {
     })
 }
 
-fn dhariwal(options: &mut Options<'_>) -> Result<DhariwalConfig> {
+fn dhariwal(options: &mut Arguments<'_>) -> Result<DhariwalConfig> {
     let default = DhariwalConfig::default();
     Ok(DhariwalConfig {
         model_channels: options.size("model_channels")?.unwrap_or(default.model_channels),

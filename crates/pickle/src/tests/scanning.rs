@@ -3,13 +3,13 @@
 use super::files::{
     archive_bytes, edm_bytes, edm_file, global, legacy_bytes, program, script_bytes,
 };
-use crate::{FileBytes, Limits, Report, scan};
+use crate::{FileBytes, Limits, ScanReport, scan};
 
-fn report(bytes: Vec<u8>) -> Report {
+fn report(bytes: Vec<u8>) -> ScanReport {
     scan(&FileBytes::new("x", bytes), &Limits::default()).unwrap()
 }
 
-fn names(report: &Report) -> Vec<(&str, usize, usize, bool)> {
+fn names(report: &ScanReport) -> Vec<(&str, usize, usize, bool)> {
     report.globals.iter().map(|it| (it.name.as_str(), it.imports, it.calls, it.allowed)).collect()
 }
 

@@ -33,8 +33,9 @@ pub(super) fn parse_prepared<T: DeserializeOwned>(
         set(&mut table, assignment)?;
     }
     // Printed and parsed again, so that errors in overrides show a line as well.
-    let text = toml::to_string(&table).map_err(|err| Error::unusable(name, err.to_string()))?;
-    toml::from_str(&text).map_err(fault)
+    let name = overrides.iter().fold(name.to_owned(), |name, it| format!("{name} --set {it}"));
+    let text = toml::to_string(&table).map_err(|err| Error::unusable(&name, err.to_string()))?;
+    toml::from_str(&text).map_err(|source| Error::Config { name, source: Box::new(source) })
 }
 
 /// Applies one `key.path=value`; integers in the path index arrays, as in `phase.0.images=1000`.

@@ -68,8 +68,8 @@ pub enum Ending {
     Interrupted,
 }
 
-/// Limits that stop a run before all its images are shown.
-pub struct Limits<'a> {
+/// Conditions that stop a run before all its images are shown.
+pub struct StopConditions<'a> {
     /// Request to stop, set from outside, for example by a signal handler.
     pub stop: &'a AtomicBool,
     /// Time limit of all updates, over all sessions, in seconds.
@@ -87,7 +87,7 @@ pub fn run(
     job: &mut dyn Job,
     folder: &Path,
     sinks: &mut [Box<dyn Sink>],
-    limits: &Limits<'_>,
+    conditions: &StopConditions<'_>,
 ) -> Result<Ending, Error> {
     let checkpoints = folder.join("checkpoints");
     let newest = latest_checkpoint(&checkpoints)?;
@@ -96,7 +96,7 @@ pub fn run(
     }
     let (images, total) = (job.progress().images, job.total());
     emit(sinks, &Event::Started { images, total, resumed: newest.is_some() })?;
-    let ending = updates(job, folder, sinks, limits);
+    let ending = updates(job, folder, sinks, conditions);
     // A failed update leaves the state of the last applied one.
     let saved = if job.progress().images == images && newest.is_some() {
         None
@@ -123,17 +123,18 @@ fn updates(
     job: &mut dyn Job,
     folder: &Path,
     sinks: &mut [Box<dyn Sink>],
-    limits: &Limits<'_>,
+    conditions: &StopConditions<'_>,
 ) -> Result<Ending, Error> {
     let total = job.total();
     let mut sums: BTreeMap<&'static str, Accumulator> = BTreeMap::new();
     let mut phase = None;
     loop {
         let before = job.progress();
-        if total <= before.images || limits.seconds.is_some_and(|limit| limit <= before.seconds) {
+        if total <= before.images || conditions.seconds.is_some_and(|limit| limit <= before.seconds)
+        {
             return Ok(Ending::Finished);
         }
-        if limits.stop.load(Ordering::Relaxed) {
+        if conditions.stop.load(Ordering::Relaxed) {
             return Ok(Ending::Interrupted);
         }
         if let Some((number, method)) = job.phase().filter(|now| Some(now.0) != phase) {

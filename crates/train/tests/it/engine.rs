@@ -12,7 +12,7 @@ use models::{
 use uni_instruct_train::{
     Config, Engine, Error, Outcome,
     assemble::{RunInputs, assemble},
-    run::{self, Ending, Job, Limits},
+    run::{self, Ending, Job, StopConditions},
     state::{TrainedParams, latest_checkpoint},
 };
 
@@ -102,9 +102,9 @@ fn a_resumed_run_ends_with_the_same_bits() {
     let in_two = tempfile::tempdir().unwrap();
     let config = config("uni-instruct", 24, "");
     let stop = AtomicBool::new(false);
-    let limits = Limits { stop: &stop, seconds: None };
+    let conditions = StopConditions { stop: &stop, seconds: None };
     let mut whole = engine(config.clone(), inputs(4, Some(4)), at_once.path()).unwrap();
-    let ending = run::run(&mut whole, at_once.path(), &mut [], &limits).unwrap();
+    let ending = run::run(&mut whole, at_once.path(), &mut [], &conditions).unwrap();
     assert_eq!(ending, Ending::Finished);
 
     let mut first = engine(config.clone(), inputs(4, Some(4)), in_two.path()).unwrap();
@@ -114,7 +114,7 @@ fn a_resumed_run_ends_with_the_same_bits() {
     first.save(&in_two.path().join("checkpoints")).unwrap();
     drop(first);
     let mut second = engine(config, inputs(4, Some(4)), in_two.path()).unwrap();
-    run::run(&mut second, in_two.path(), &mut [], &limits).unwrap();
+    run::run(&mut second, in_two.path(), &mut [], &conditions).unwrap();
     assert_eq!(second.state.progress.images, 24);
     assert_eq!(weights(&whole), weights(&second));
     assert_eq!(whole.state.ratio, second.state.ratio);
@@ -125,8 +125,8 @@ fn a_stopped_run_leaves_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = engine(config("sid", 80, ""), inputs(0, None), folder.path()).unwrap();
     let stop = AtomicBool::new(true);
-    let limits = Limits { stop: &stop, seconds: None };
-    let ending = run::run(&mut engine, folder.path(), &mut [], &limits).unwrap();
+    let conditions = StopConditions { stop: &stop, seconds: None };
+    let ending = run::run(&mut engine, folder.path(), &mut [], &conditions).unwrap();
     assert_eq!(ending, Ending::Interrupted);
     assert!(folder.path().join("checkpoints/000000000000.safetensors").exists());
 }

@@ -6,7 +6,7 @@ use candle_core::Device;
 use data::{Dataset, Labels};
 
 use uni_instruct_train::{
-    run::{self, Job, Limits},
+    run::{self, Job, StopConditions},
     state::AveragedState,
     teacher::{Teacher, TeacherConfig},
 };
@@ -68,8 +68,8 @@ fn a_resumed_teacher_ends_with_the_same_bits() {
     drop(first);
     let mut second = teacher(&[]);
     let stop = AtomicBool::new(false);
-    let limits = Limits { stop: &stop, seconds: None };
-    run::run(&mut second, folder.path(), &mut [], &limits).unwrap();
+    let conditions = StopConditions { stop: &stop, seconds: None };
+    run::run(&mut second, folder.path(), &mut [], &conditions).unwrap();
     assert_eq!(second.state.progress.images, 16);
     assert_eq!(second.state.trained.updates, 4);
     assert!(weights(&second.state) == trained(&[]), "resumed or not, the weights differ");
