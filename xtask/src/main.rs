@@ -11,6 +11,7 @@ mod fuzz;
 mod gpu;
 mod msrv;
 mod outside;
+mod results;
 mod sanitize;
 mod tidy;
 
@@ -38,8 +39,9 @@ usage: cargo xtask <task>
   fuzz [target...] [--minutes N]
                  runs every fuzz target, or the named ones, under libFuzzer for N minutes each
                  (default: 10)
-  outside        builds and runs the crates in ci/outside, each of which uses one crate of the
-                 workspace
+  outside [--alone]
+                 builds and runs the crates in ci/outside, each of which uses one crate of the
+                 workspace; --alone builds each by itself, which takes ten minutes
   check-gpu [step...]
                  checks GPU kernels and their host code on a machine without a GPU; requires
                  the network once (`cuda` or `metal`: all steps of that kind)
@@ -56,6 +58,10 @@ usage: cargo xtask <task>
       --variants A,B     measure only these: kernels, avx2, candle, eager, tcmalloc,
                          channels_last, compile
       --threads N        threads of every variant (default: 2)
+  results LIST.toml... [--table]
+                 trains the runs of the lists in benches/results that have no line in
+                 docs/results yet, and writes the tables of docs/results.md; --table only
+                 writes the tables
   convert FILE --out FILE [option...]
                  converts networks of other programs to ours and back, like
                  `uni-instruct convert`
@@ -72,8 +78,10 @@ fn main() -> ExitCode {
         ["msrv", words @ ..] => msrv::run(&root, words),
         ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["sanitize", tools @ ..] => sanitize::run(&root, tools),
-        ["outside"] => outside::run(&root),
+        ["outside"] => outside::run(&root, false),
+        ["outside", "--alone"] => outside::run(&root, true),
         ["check-gpu", steps @ ..] => gpu::run(&root, steps),
+        ["results", words @ ..] => results::run(&root, words),
         ["bench", words @ ..] => bench::run(&root, words),
         ["convert", words @ ..] => convert(&root, words),
         ["tidy", "--bless-language"] => bless_language(&root),

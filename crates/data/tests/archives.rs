@@ -1,5 +1,5 @@
-//! Gzip, tar and zip files are read, or the error names the feature that reads them. Run with and
-//! without default features by `cargo xtask ci features`.
+//! Gzip, tar and zip files are read, or without default features the error names the feature that reads
+//! them, as `ci/outside/data` also checks.
 
 use std::fmt::Debug;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Checks of the CUDA kernels and their host code on a machine without an NVIDIA GPU.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
@@ -23,8 +23,8 @@ const SCHEDULES: u32 = 6;
 /// The packages whose tests together launch every kernel: operations, then whole networks.
 const TESTED: [&str; 2] = ["uni-instruct-kernels", "uni-instruct-models"];
 
-/// Cargo's variable for the command that each test program is run with.
-const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
+/// The package whose tests run whole updates.
+const STEPPED: &str = "uni-instruct-train";
 
 /// Compiles every kernel to machine code with NVIDIA's compiler. Registers must not spill to
 /// memory.
@@ -75,19 +75,21 @@ fn host(root: &Path) -> anyhow::Result<()> {
     let toolkit = Toolkit::find(root)?;
     let mock = Mock::build(&toolkit, Threads::Fibers)?;
     println!("{} kernels, {} of them candle's", mock.kernels, mock.kernels - mock.own.len());
+    let programs = Program::build_all(&toolkit)?;
+    let of = |package| Program::of(&programs, package);
     let mut launched = BTreeSet::new();
     for package in TESTED {
-        launched.extend(traced(tests(&toolkit, package)?.env(RUNNER, mock.runner(0)))?);
+        launched.extend(traced(&mut of(package)?.run(&mock.runner(0)))?);
     }
     let missing: Vec<_> = mock.own.iter().filter(|it| !launched.contains(*it)).collect();
     ensure!(missing.is_empty(), "kernels that no test launches: {missing:?}");
     for schedule in 1..SCHEDULES {
         println!("schedule {schedule}");
         for package in TESTED {
-            call(tests(&toolkit, package)?.env(RUNNER, mock.runner(schedule)))?;
+            call(&mut of(package)?.run(&mock.runner(schedule)))?;
         }
     }
-    call(tests(&toolkit, "uni-instruct-train")?.env(RUNNER, mock.runner(0)))
+    call(&mut of(STEPPED)?.run(&mock.runner(0)))
 }
 
 /// Runs the kernels whose threads share memory under the thread sanitizer, with the threads of a
@@ -95,16 +97,64 @@ fn host(root: &Path) -> anyhow::Result<()> {
 fn races(root: &Path) -> anyhow::Result<()> {
     let toolkit = Toolkit::find(root)?;
     let mock = Mock::build(&toolkit, Threads::System)?;
-    let mut command = tests(&toolkit, "uni-instruct-kernels")?;
-    command.env(RUNNER, mock.runner(0)).args(["--", "--test-threads", "1", "races::"]);
-    call(&mut command)
+    let programs = Program::build_all(&toolkit)?;
+    let mut command = Program::of(&programs, TESTED[0])?.run(&mock.runner(0));
+    call(command.args(["--test-threads", "1", "races::"]))
 }
 
-/// The tests of a package against a CUDA driver.
-fn tests(toolkit: &Toolkit, package: &str) -> anyhow::Result<Command> {
-    let mut command = toolkit.cargo()?;
-    command.args(["test", "--locked", "--package", package, "--features", "cuda", "--test", "gpu"]);
-    Ok(command)
+/// A compiled test program that runs against a CUDA driver.
+struct Program {
+    package: &'static str,
+    executable: PathBuf,
+    /// Folder of the package, in which cargo would run it.
+    folder: PathBuf,
+    /// Folder of the empty libraries that it is linked with.
+    stubs: PathBuf,
+}
+
+impl Program {
+    /// Compiles the test programs of all packages in one build, because each selection of packages would
+    /// compile candle anew.
+    fn build_all(toolkit: &Toolkit) -> anyhow::Result<Vec<Self>> {
+        let packages = [TESTED[0], TESTED[1], STEPPED];
+        let mut command = toolkit.cargo()?;
+        command.args(["test", "--locked", "--no-run", "--test", "gpu"]);
+        for package in packages {
+            command.args(["--package", package, "--features", &format!("{package}/cuda")]);
+        }
+        command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+        let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+        ensure!(output.status.success(), "{command:?} failed ({})", output.status);
+        let lines = String::from_utf8(output.stdout)?;
+        let messages = lines.lines().map(serde_json::from_str);
+        let messages: Vec<serde_json::Value> = messages.collect::<Result<_, _>>()?;
+        let program = |package: &'static str| {
+            let crates = toolkit.root.join("crates");
+            let folder = crates.join(package.trim_start_matches("uni-instruct-"));
+            let found = messages.iter().find_map(|it| {
+                let source = Path::new(it["target"]["src_path"].as_str()?);
+                let executable = it["executable"].as_str()?;
+                source.starts_with(&folder).then(|| PathBuf::from(executable))
+            });
+            let executable = found.with_context(|| format!("{package} has no test program gpu"))?;
+            Ok(Self { package, executable, folder, stubs: toolkit.stubs() })
+        };
+        packages.into_iter().map(program).collect()
+    }
+
+    fn of<'a>(programs: &'a [Self], package: &str) -> anyhow::Result<&'a Self> {
+        let found = programs.iter().find(|it| it.package == package);
+        found.with_context(|| format!("no test program of {package}"))
+    }
+
+    /// Returns the command that runs it under a runner: words of a command line.
+    fn run(&self, runner: &str) -> Command {
+        let mut words = runner.split(' ');
+        let mut command = Command::new(words.next().unwrap_or("env"));
+        command.args(words).arg(&self.executable).current_dir(&self.folder);
+        command.env("LD_LIBRARY_PATH", &self.stubs);
+        command
+    }
 }
 
 /// Runs tests and returns the names of the kernels that were launched.

@@ -79,7 +79,7 @@ impl Mock {
         Ok(Self { library, threads, suppressions, own, kernels })
     }
 
-    /// Returns the command that starts a test program, for cargo's variable.
+    /// Returns the words of the command that starts a test program.
     pub fn runner(&self, schedule: u32) -> String {
         let library = self.library.display();
         match self.threads {

@@ -63,11 +63,16 @@ impl Toolkit {
         Ok(found)
     }
 
+    /// Returns the folder of empty libraries that take the place of CUDA's.
+    pub fn stubs(&self) -> PathBuf {
+        self.target.join("stubs")
+    }
+
     /// Returns cargo with the environment for crates with the feature `cuda`.
     ///
     /// The linker receives empty libraries and ignores unresolved symbols.
     pub fn cargo(&self) -> anyhow::Result<Command> {
-        let stubs = self.target.join("stubs");
+        let stubs = self.stubs();
         fs::create_dir_all(&stubs).with_context(|| stubs.display().to_string())?;
         for name in LIBRARIES {
             let path = stubs.join(format!("lib{name}.so"));

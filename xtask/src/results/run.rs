@@ -1,0 +1,153 @@
+//! One run: training, evaluation, and the line that it leaves.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use serde_json::{Map, Value, json};
+
+use super::list::{Budget, List, Row};
+
+/// Result of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Identity of its row.
+    pub key: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Everything, as JSON.
+    pub value: Value,
+}
+
+impl Line {
+    /// Parses a line of a file.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let value: Value = serde_json::from_str(text)?;
+        let key = value["key"].as_str().context("no `key`")?.to_owned();
+        let seed = value["seed"].as_u64().context("no `seed`")?;
+        Ok(Self { key, seed, value })
+    }
+
+    /// Returns the line without its end.
+    pub fn json(&self) -> String {
+        self.value.to_string()
+    }
+
+    /// Returns a metric, or `seconds` or `updates`.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        match name {
+            "seconds" | "updates" => self.value[name].as_f64(),
+            _ => self.value["metrics"][name].as_f64(),
+        }
+    }
+}
+
+/// Compiles the program and returns its path.
+///
+/// # Errors
+///
+/// If it does not compile.
+pub fn build(root: &Path) -> anyhow::Result<PathBuf> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--release", "--locked", "--package", "uni-instruct"]).current_dir(root);
+    call(&mut command)?;
+    Ok(root.join("target/release/uni-instruct"))
+}
+
+/// Trains and evaluates one run in a folder, from its checkpoint if there is one.
+///
+/// # Errors
+///
+/// If a command fails or leaves no results.
+pub fn measure(
+    root: &Path,
+    program: &Path,
+    list: &List,
+    row: &Row,
+    seed: u64,
+    folder: &Path,
+) -> anyhow::Result<Line> {
+    let mut command = Command::new(program);
+    command.current_dir(root).arg("distill").arg(&list.config);
+    for (option, value) in [("--method", &row.method), ("--divergence", &row.divergence)] {
+        if let Some(value) = value {
+            command.args([option, value]);
+        }
+    }
+    command.args(["--seed", &seed.to_string(), "--eval-images", "0"]);
+    for assignment in list.set.iter().chain(&row.set) {
+        command.args(["--set", assignment]);
+    }
+    match list.budget {
+        Budget::Updates(updates) => {
+            let images = updates * batch(root, program, list, row)?;
+            command.args(["--set", &format!("phase.0.images={images}")]);
+        }
+        Budget::Seconds(seconds) => {
+            command.args(["--minutes", &(seconds / 60.0).to_string()]);
+            // More than any number of seconds needs.
+            command.args(["--set", "phase.0.images=1000000000"]);
+        }
+    }
+    call(command.arg("--out").arg(folder))?;
+
+    let generator = folder.join("generator.safetensors");
+    let mut command = Command::new(program);
+    command.current_dir(root).arg("eval").arg(&generator).args(["--bootstrap", "0", "--json"]);
+    command.args(["--count", &list.eval_images.to_string(), "--seed", &seed.to_string()]);
+    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} failed:\n{error}");
+    let rows: Value = serde_json::from_slice(&output.stdout).context("the evaluation's JSON")?;
+    let metrics = rows.as_array().and_then(|it| it.first()).unwrap_or(&rows);
+    let metrics: Map<String, Value> = metrics
+        .as_object()
+        .context("the evaluation printed no metrics")?
+        .iter()
+        .filter(|(_, value)| value.is_number())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let path = folder.join("stats.jsonl");
+    let stats = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let last = stats.lines().last().with_context(|| format!("{}: no tick", path.display()))?;
+    let last: Value = serde_json::from_str(last).with_context(|| path.display().to_string())?;
+    let images = last["Progress/kimg"]["mean"].as_f64().context("no progress")? * 1e3;
+    let value = json!({
+        "key": list.key(row),
+        "row": row.name,
+        "seed": seed,
+        "method": row.method,
+        "divergence": row.divergence,
+        "set": row.set,
+        "updates": (images / batch(root, program, list, row)? as f64).round(),
+        "seconds": last["Timing/total_sec"]["mean"],
+        "metrics": metrics,
+        "monitors": last["Monitor"],
+    });
+    Line::parse(&value.to_string())
+}
+
+/// Returns the number of images in an update of the row's configuration.
+fn batch(root: &Path, program: &Path, list: &List, row: &Row) -> anyhow::Result<u64> {
+    let mut command = Command::new(program);
+    command.current_dir(root).arg("distill").arg(&list.config).arg("--dry-run");
+    for assignment in list.set.iter().chain(&row.set) {
+        command.args(["--set", assignment]);
+    }
+    if let Some(method) = &row.method {
+        command.args(["--method", method]);
+    }
+    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} failed:\n{error}");
+    let config: toml::Table = toml::from_str(&String::from_utf8_lossy(&output.stdout))?;
+    let number = |key: &str| config.get(key).and_then(toml::Value::as_integer);
+    let images = number("batch").zip(number("accumulation")).map(|(a, b)| (a * b).unsigned_abs());
+    images.context("the configuration has no batch")
+}
+
+fn call(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(status.success(), "{command:?} failed ({status})");
+    Ok(())
+}
