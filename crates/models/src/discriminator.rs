@@ -5,8 +5,9 @@
 //! fake score), so that a ratio costs half a forward pass, or nothing if the network is also
 //! evaluated at the same point ([`Network::denoise_and_encode`]).
 //!
-//! A head outputs one logit per patch; a sample's logit is their mean. A mean of patch logits is a
-//! *tempered* log-ratio: right in sign and order, not in scale.
+//! A head outputs one logit per patch; a sample's logit is their mean. The discriminator is trained on
+//! that mean, so the mean itself is the log-ratio. If each patch were trained by itself, as in SiDA, the
+//! mean would be a *tempered* log-ratio: right in sign and order, not in scale.
 
 use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};

@@ -14,6 +14,7 @@ mod layout;
 pub mod mlp;
 pub mod network;
 pub mod params;
+pub mod path_ratio;
 pub mod sampling;
 pub mod tensor_file;
 pub mod unet;
