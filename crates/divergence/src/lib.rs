@@ -3,6 +3,7 @@
 pub mod mixture;
 pub mod quadrature;
 
+mod cumulative;
 mod custom;
 mod error;
 mod family;
@@ -15,7 +16,9 @@ mod profile;
 mod profile_tensor;
 #[cfg(feature = "tensor")]
 mod ratio;
+mod ratio_config;
 mod scalar;
+mod sigma_bins;
 mod sigma_distribution;
 #[cfg(feature = "tensor")]
 mod surrogate;
@@ -25,17 +28,19 @@ mod written;
 #[cfg(all(test, feature = "tensor"))]
 mod tests;
 
+pub use cumulative::CumulativeWeight;
 pub use error::Error;
 pub use family::Divergence;
 pub use method::{
-    Adversarial, Distance, FakeScoreSource, FakeWeighting, Method, Objective, RatioConfig,
-    Regression, Weighting,
+    Adversarial, Distance, FakeScoreSource, FakeWeighting, Method, Objective, Regression, Weighting,
 };
 pub use names::DivergenceInfo;
 pub use presets::{Paper, Preset, preset, presets};
 pub use profile::{Profile, Term};
 #[cfg(feature = "tensor")]
 pub use ratio::{Bin, RatioMonitor, RatioState, RatioWeights, constant_weights};
+pub use ratio_config::{PathConfig, RatioConfig, RatioEstimator};
+pub use sigma_bins::SigmaBins;
 pub use sigma_distribution::SigmaDistribution;
 #[cfg(feature = "tensor")]
 pub use surrogate::{SurrogateInputs, relative_gap, surrogate};

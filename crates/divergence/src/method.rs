@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use crate::written::WrittenMethod;
-use crate::{Divergence, Error, SigmaDistribution};
+use crate::{CumulativeWeight, Divergence, Error, RatioConfig, RatioEstimator, SigmaDistribution};
 
 /// A distillation method: its objective, divergence, noise levels, weights and auxiliary terms.
 ///
@@ -150,7 +150,7 @@ impl FakeWeighting {
 }
 
 /// Weight of a noise level: the factor before the surrogate in denoiser form.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Weighting {
@@ -168,24 +168,9 @@ pub enum Weighting {
     /// the gradient of the divergence at σ = 0. Not for [`Objective::Integral`], where each noise
     /// level is a separate divergence.
     Theory,
-}
-
-/// Conversion of logits to weights: see [`crate::RatioState`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RatioConfig {
-    /// The log-ratio is clamped to `±clamp`. 3 allows ratios from 0.05 to 20, as f-distill does.
-    pub clamp: f64,
-    /// Exponent of the ratio, `l → temper·l` after the clamp; below 1 it evens out the weights
-    /// (forward KL becomes `alpha(1-temper)`).
-    pub temper: f64,
-    /// Number of bins in `ln σ`, in each of which the weights are divided by their running mean;
-    /// 0 for none.
-    pub bins: usize,
-    /// Decay of a bin's mean for each new sample, in (0, 1): the memory is `1/(1-bin_decay)`
-    /// samples.
-    pub bin_decay: f64,
-    /// Divides the weights of a batch by their mean.
-    pub normalize_batch: bool,
+    /// `w(σ)/(π(σ) σ²)` with `w` the derivative of a cumulative weight: the surrogate descends
+    /// `∫ w(σ) D_f(q_σ‖p_σ) dσ`. For [`Objective::Integral`] alone.
+    Cumulative(CumulativeWeight),
 }
 
 /// A non-saturating GAN term on the noised images, `softplus(-l)`.
@@ -235,12 +220,6 @@ impl Default for Method {
     }
 }
 
-impl Default for RatioConfig {
-    fn default() -> Self {
-        Self { clamp: 3.0, temper: 1.0, bins: 10, bin_decay: 0.999, normalize_batch: true }
-    }
-}
-
 impl Method {
     /// The method with another weight of the squared gap; `None` if its objective has no alpha.
     #[must_use]
@@ -258,7 +237,8 @@ impl Method {
 
     /// True if a discriminator must be trained, for the ratio or for the GAN term.
     pub fn needs_discriminator(&self) -> bool {
-        self.needs_ratio() || self.adversarial.is_some()
+        let estimates = self.ratio.estimator == RatioEstimator::Discriminator;
+        (self.needs_ratio() && estimates) || self.adversarial.is_some()
     }
 
     /// True if a network for the student's denoiser must be trained.
@@ -282,7 +262,7 @@ impl Method {
         self.divergence.validate()?;
         self.sigma_law.validate("sigma_law")?;
         self.fake_sigma_law.validate("fake_sigma_law")?;
-        self.ratio.validate()?;
+        self.ratio.validate(&self.sigma_law)?;
         positive("sigma_init", self.sigma_init)?;
         match self.objective {
             Objective::Sid { alpha } if !alpha.is_finite() => {
@@ -304,18 +284,33 @@ impl Method {
                 );
             }
         }
-        match self.weighting {
-            Weighting::Gaussian { variance } => positive("weighting.gaussian.variance", variance)?,
+        match &self.weighting {
+            Weighting::Gaussian { variance } => positive("weighting.gaussian.variance", *variance)?,
+            Weighting::Cumulative(_) if self.objective != Objective::Integral => {
+                return at_fault(
+                    "weighting",
+                    "cumulative is a weight of the objective integral; choose it, or one of theory, \
+                     uniform, gaussian and per-sample",
+                );
+            }
+            Weighting::Cumulative(weight) => weight.validate(&self.sigma_law)?,
             Weighting::Theory if self.objective == Objective::Integral => {
                 return at_fault(
                     "weighting",
                     "theory is the weight of the expanded divergence, not of the objective integral; \
-                     choose uniform, gaussian or per-sample",
+                     choose cumulative, uniform, gaussian or per-sample",
                 );
             }
             Weighting::PerSample | Weighting::Uniform | Weighting::Theory => {}
         }
         if self.fake_score == FakeScoreSource::Instance {
+            if self.ratio.estimator.is_path() {
+                return at_fault(
+                    "ratio.estimator",
+                    "a path integral needs the student's denoiser, and a student that is one point \
+                     has none; choose the fake score trained",
+                );
+            }
             if self.objective != Objective::Integral {
                 return at_fault(
                     "fake_score",
@@ -362,34 +357,13 @@ impl Method {
     }
 }
 
-impl RatioConfig {
-    fn validate(&self) -> Result<(), Error> {
-        let at_fault = |field, problem: &str| Err(Error::method(field, problem));
-        // Infinity is allowed where it means "off"; NaN nowhere.
-        if self.clamp.is_nan() || self.clamp <= 0.0 {
-            return at_fault("ratio.clamp", "must be positive (\"inf\" for none)");
-        }
-        positive("ratio.temper", self.temper)?;
-        if !(0.0 < self.bin_decay && self.bin_decay < 1.0) {
-            return at_fault("ratio.bin_decay", "must be between 0 and 1");
-        }
-        if LARGEST_BINS < self.bins {
-            return at_fault("ratio.bins", "must be at most 10000");
-        }
-        Ok(())
-    }
-}
-
 /// `ln` of the largest weight allowed in an `f32` without normalization, halfway to overflow.
 const LARGEST_LOG_WEIGHT: f64 = 40.0;
 
 /// Largest logit for which unclamped weights must stay finite.
 const LARGEST_LOGIT: f64 = 1e4;
 
-/// More bins than this would each hold no samples.
-const LARGEST_BINS: usize = 10_000;
-
-fn positive(field: &'static str, x: f64) -> Result<(), Error> {
+pub(crate) fn positive(field: &'static str, x: f64) -> Result<(), Error> {
     if x.is_finite() && 0.0 < x {
         Ok(())
     } else {

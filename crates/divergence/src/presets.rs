@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use crate::{
-    Adversarial, Distance, Divergence, FakeScoreSource, Method, Objective, Regression,
-    SigmaDistribution, Weighting,
+    Adversarial, CumulativeWeight, Distance, Divergence, FakeScoreSource, Method, Objective,
+    PathConfig, RatioConfig, RatioEstimator, Regression, SigmaDistribution, Weighting,
 };
 
 /// A published method: a [`Method`] with a name and a source.
@@ -58,16 +58,19 @@ const fn thousand(first: u32, last: u32) -> SigmaDistribution {
     SigmaDistribution::UniformIndex { steps: 1000, first, last, min: 0.002, max: 80.0, rho: 7.0 }
 }
 
-/// SiDA's GAN term at the scale of its CIFAR-10 runs, per element: the generator's 0.01 relative to
-/// 100 times the matching loss, and the mean `λ(σ)/2 = 100` of 3072 elements on the discriminator.
-const SIDA_GAN: Adversarial = Adversarial { generator_weight: 1e-4, discriminator_weight: 0.03 };
+/// SiDA's GAN term at the scale of its CIFAR-10 runs, per element. SiDA and Uni-Instruct give the
+/// generator 0.01 relative to 100 times the matching loss, and divide both by `ω`, whose mean inverse is
+/// about 40 over SiD's noise levels (38 for normal data of deviation 0.5). The discriminator has the mean
+/// `λ(σ)/2 = 100` of 3072 elements.
+const SIDA_GAN: Adversarial = Adversarial { generator_weight: 4e-3, discriminator_weight: 0.03 };
 
 const UNI_INSTRUCT: Paper = Paper {
     title: "Uni-Instruct: One-step Diffusion Model through Unified Diffusion Divergence Instruction",
     arxiv: "2505.20755",
 };
 
-/// DMD2's and f-distill's updates of the fake score for each of the generator.
+/// Updates of the fake score for each of the generator's: DMD2's, and f-distill's in its paper, whose
+/// published loop makes four.
 const FIVE: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
@@ -93,6 +96,24 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
             method: Method { adversarial: Some(SIDA_GAN), ..Method::default() },
             summary: "the expanded f-divergence with all terms of its gradient, and a GAN term",
             formula: "λ h { -A + (1+κ₁)/2 B + sg(clip[((κ₁+κ₂)B - 2κ₁A)/(2σ²)] Δ)·x }",
+            paper: UNI_INSTRUCT,
+        },
+        Preset {
+            name: "uni-instruct-integral",
+            method: Method {
+                objective: Objective::Integral,
+                weighting: Weighting::Cumulative(CumulativeWeight::Sid { variance: 0.25 }),
+                ratio: RatioConfig {
+                    estimator: RatioEstimator::Path,
+                    recalibrate: true,
+                    path: PathConfig { strata: 1, ..PathConfig::default() },
+                    ..RatioConfig::default()
+                },
+                ..Method::default()
+            },
+            summary: "the same objective as an integral of divergences, which needs no gradient through \
+                      a denoiser; the ratio is a path integral over the denoisers",
+            formula: "w(σ)/(π σ²) h sg(Δ)·x₀",
             paper: UNI_INSTRUCT,
         },
         Preset {
@@ -156,6 +177,7 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
             method: Method {
                 divergence: Divergence::ForwardKl,
                 sigma_law: thousand(2, 998),
+                ratio: RatioConfig { recalibrate: true, ..RatioConfig::default() },
                 adversarial: Some(Adversarial {
                     generator_weight: 1e-3,
                     discriminator_weight: 1e-2,

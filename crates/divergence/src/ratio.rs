@@ -5,10 +5,11 @@
 //! With real = 1 a trained logit is `ln(p/q)` plus the log-odds of the training batches, and forward
 //! KL weighs a sample by its exponential. In image dimension those weights degenerate: if
 //! `l` is normal with variance `v` under the student, the effective share of a batch is
-//! `exp(-v)`. So the log-ratio is clamped, perhaps tempered, and the weights are made relative:
-//! to a running mean within a bin of `ln σ`, and to the mean of the batch. The first changes only
-//! how much a noise level counts, the second only the scale, which Adam ignores; the relative
-//! slopes κ₁ and κ₂ are bounded and need nothing.
+//! `exp(-v)`. So the log-ratio is clamped, perhaps tempered, and made relative to a running mean within
+//! a bin of `ln σ`: either `l` is recalibrated, so that the mean of `eˡ` is 1 as it is for the true
+//! ratio, or the weights are divided by their mean, which changes only how much a noise level counts.
+//! Dividing by the mean of the batch changes only the scale, which Adam ignores. The relative slopes κ₁
+//! and κ₂ are bounded and need nothing.
 //!
 //! Weights are a few numbers per batch, and their statistics outlive it, so they are computed on the
 //! host in `f64`, whatever the device and type of the logits.
@@ -17,7 +18,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::profile::log_sum_exp;
-use crate::{Method, SigmaDistribution};
+use crate::{Method, SigmaBins};
 
 /// Weights that the surrogate reads from the log-ratio. All `[B]`, without gradient.
 #[derive(Clone, Debug)]
@@ -76,10 +77,10 @@ impl RatioMonitor {
     }
 }
 
-/// The running mean of the weights in one bin of `ln σ`.
+/// A running mean over the samples of one bin of `ln σ`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
-    /// `ln` of the running mean of `h`.
+    /// `ln` of the running mean of `h`, or of `eˡ` if [`crate::RatioConfig::recalibrate`] is set.
     pub log_mean: f64,
     /// Share of the mean's memory that is filled, from 0 (no samples yet) to 1.
     pub fill: f64,
@@ -91,16 +92,26 @@ pub struct Bin {
 pub struct RatioState {
     /// In order of σ, over the range of the generator's noise levels.
     pub bins: Vec<Bin>,
+    /// Running mean of the weights of all noise levels, for batches too small to have one.
+    #[serde(default, skip_serializing_if = "Bin::is_empty")]
+    pub overall: Bin,
 }
+
+/// Fewest samples of a batch whose weights are divided by their own mean. Of `B` weights, one that is
+/// `e` times the others keeps 1.7 times at 2 samples, 2.2 at 8 and 2.7 at any number.
+const FEWEST_TO_NORMALIZE: usize = 8;
 
 impl RatioState {
     /// The weights and statistics of a batch. Updates the bins with it.
     ///
     /// ```text
-    /// l = temper · clamp(logit - prior_log_odds, ±clamp)
+    /// l = temper · clamp(logit - prior_log_odds - ln(running mean of eˡ in the bin of σ), ±clamp)
     /// w = h(l) / (running mean of h in the bin of σ) / (mean over the batch of the same)
-    /// κ₁, κ₂ = temper κ₁(l), temper² κ₂(l)        derivatives of u ↦ h(temper·u)
+    /// κ₁, κ₂ = temper κ₁(l), temper² κ₂(l)        derivatives of u ↦ h(temper·u); 0 beyond the clamp
     /// ```
+    ///
+    /// Of the two running means a method has at most one ([`crate::RatioConfig::recalibrate`]). The mean
+    /// of `eˡ` is over clamped values, so that one outlier does not move it.
     ///
     /// A state whose number of bins is not the method's starts anew.
     ///
@@ -130,17 +141,24 @@ impl RatioState {
         let shifted = |(logit, &sigma): (f64, &f64)| {
             if is_level(sigma) { logit - prior_log_odds } else { f64::NAN }
         };
-        let raw: Vec<f64> = to_host(logits)?.into_iter().zip(&sigma).map(shifted).collect();
+        let mut raw: Vec<f64> = to_host(logits)?.into_iter().zip(&sigma).map(shifted).collect();
+        let bin_of = self.bins_of(method, &sigma);
+        if 0 < config.bins && config.recalibrate {
+            let clamped: Vec<f64> = raw.iter().map(|&l| clamp(l, config.clamp)).collect();
+            self.note(method, &bin_of, &clamped);
+            self.subtract_bin_means(&bin_of, &mut raw);
+        }
         let log_ratio: Vec<f64> =
             raw.iter().map(|&l| config.temper * clamp(l, config.clamp)).collect();
 
         let profile = method.divergence.profile();
         let mut log_weight: Vec<f64> = log_ratio.iter().map(|&l| profile.log_eval(l)).collect();
-        if 0 < config.bins {
-            self.divide_by_bin_means(method, &sigma, &mut log_weight);
+        if 0 < config.bins && !config.recalibrate {
+            self.note(method, &bin_of, &log_weight);
+            self.subtract_bin_means(&bin_of, &mut log_weight);
         }
         if config.normalize_batch {
-            let log_mean = log_mean_exp(&log_weight);
+            let log_mean = self.log_mean_of_batch(&log_weight, config.bin_decay);
             log_weight.iter_mut().for_each(|it| *it -= log_mean);
         }
         let weight: Vec<f64> = log_weight.iter().map(|it| it.exp()).collect();
@@ -157,8 +175,15 @@ impl RatioState {
             non_finite: raw.iter().filter(|it| !it.is_finite()).count(),
         };
         let temper = config.temper;
-        let kappa1 = log_ratio.iter().map(|&l| temper * profile.kappa1(l)).collect();
-        let kappa2 = log_ratio.iter().map(|&l| temper * temper * profile.kappa2(l)).collect();
+        // Beyond the clamp the weight is constant.
+        let slope = |value: &dyn Fn(f64) -> f64| -> Vec<f64> {
+            let at = |(&l, &raw): (&f64, &f64)| {
+                if config.clamp < raw.abs() { 0.0 } else { value(l) }
+            };
+            log_ratio.iter().zip(&raw).map(at).collect()
+        };
+        let kappa1 = slope(&|l| temper * profile.kappa1(l));
+        let kappa2 = slope(&|l| temper * temper * profile.kappa2(l));
         let weights = RatioWeights {
             weight: to_device(weight, logits)?,
             kappa1: to_device(kappa1, logits)?,
@@ -167,33 +192,53 @@ impl RatioState {
         Ok((weights, monitor))
     }
 
-    /// Updates the bins with the batch, then divides each weight by its bin's mean.
-    fn divide_by_bin_means(&mut self, method: &Method, sigma: &[f64], log_weight: &mut [f64]) {
+    /// The bin of each noise level; a state of another number of bins starts anew.
+    fn bins_of(&mut self, method: &Method, sigma: &[f64]) -> Vec<usize> {
         let count = method.ratio.bins;
         if self.bins.len() != count {
             self.bins = vec![Bin::default(); count];
         }
-        let bin_of: Vec<usize> = {
-            let (low, high) = log_range(&method.sigma_law);
-            // Broken levels also fall into the first bin; their weights are NaN, which bins ignore.
-            let place = |s: f64| count as f64 * (s.ln() - low) / (high - low);
-            // The cast saturates, so levels beyond the range fall into the outermost bins.
-            sigma.iter().map(|&s| (place(s) as usize).min(count - 1)).collect()
-        };
+        let bins = SigmaBins::new(&method.sigma_law, count);
+        sigma.iter().map(|&sigma| bins.index(sigma)).collect()
+    }
+
+    /// Updates the bins with the logarithms of a batch's values.
+    fn note(&mut self, method: &Method, bin_of: &[usize], log_values: &[f64]) {
         for (index, bin) in self.bins.iter_mut().enumerate() {
-            let members = bin_of.iter().zip(log_weight.iter()).filter(|(at, _)| **at == index);
+            let members = bin_of.iter().zip(log_values).filter(|(at, _)| **at == index);
             let seen: Vec<f64> = members.map(|(_, w)| *w).filter(|it| it.is_finite()).collect();
             if !seen.is_empty() {
                 bin.note(&seen, method.ratio.bin_decay);
             }
         }
-        for (weight, &index) in log_weight.iter_mut().zip(&bin_of) {
-            *weight -= self.bins[index].log_mean;
+    }
+
+    fn subtract_bin_means(&self, bin_of: &[usize], log_values: &mut [f64]) {
+        for (value, &index) in log_values.iter_mut().zip(bin_of) {
+            *value -= self.bins[index].log_mean;
         }
+    }
+
+    /// `ln` of the mean of the weights: of the batch, or a running mean that a small batch updates.
+    fn log_mean_of_batch(&mut self, log_weight: &[f64], decay: f64) -> f64 {
+        if FEWEST_TO_NORMALIZE <= log_weight.len() {
+            return log_mean_exp(log_weight);
+        }
+        // One broken weight breaks its batch, as in a mean over the batch.
+        if !log_weight.iter().all(|it| it.is_finite()) {
+            return f64::NAN;
+        }
+        self.overall.note(log_weight, decay);
+        self.overall.log_mean
     }
 }
 
 impl Bin {
+    /// True before the first sample.
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Moves the mean toward the mean of new samples: each multiplies the weight of the past by
     /// `decay`. The first samples set the mean.
     fn note(&mut self, log_weights: &[f64], decay: f64) {
@@ -206,12 +251,6 @@ impl Bin {
         ];
         *self = Self { log_mean: log_sum_exp(parts.into_iter()), fill };
     }
-}
-
-/// `ln σ` over all but the outermost thousandths of a distribution.
-fn log_range(levels: &SigmaDistribution) -> (f64, f64) {
-    const TAIL: f64 = 1e-3;
-    (levels.sigma(TAIL).ln(), levels.sigma(1.0 - TAIL).ln())
 }
 
 /// True for a noise level: a positive number.

@@ -126,7 +126,7 @@ fn direction(distance: Distance, gap: &Tensor) -> Result<Tensor> {
 /// `λ(σ)`: `[B]`, without gradient.
 fn level_weight(method: &Method, inputs: &SurrogateInputs<'_>) -> Result<Tensor> {
     let sigma = inputs.sigma.detach();
-    match method.weighting {
+    match &method.weighting {
         Weighting::PerSample => {
             let error = (inputs.x0.detach() - inputs.teacher.detach())?.abs()?;
             error.flatten_from(1)?.mean(1)?.maximum(SMALLEST_OMEGA)?.recip()
@@ -143,6 +143,10 @@ fn level_weight(method: &Method, inputs: &SurrogateInputs<'_>) -> Result<Tensor>
             let weigh = |s: f64| s.powi(-3) / method.sigma_law.density(s.max(low).min(high));
             let weights = to_host(&sigma)?.into_iter().map(weigh).collect();
             to_device(weights, &sigma)
+        }
+        Weighting::Cumulative(weight) => {
+            let weigh = |s: f64| weight.factor(s, &method.sigma_law);
+            to_device(to_host(&sigma)?.into_iter().map(weigh).collect(), &sigma)
         }
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::unbounded::Unbounded;
 use crate::{
     Adversarial, Distance, Divergence, Error, FakeScoreSource, FakeWeighting, Method, Objective,
-    RatioConfig, Regression, SigmaDistribution, Weighting,
+    PathConfig, RatioConfig, RatioEstimator, Regression, SigmaDistribution, Weighting,
 };
 
 /// See [`Method`].
@@ -46,13 +46,20 @@ pub(crate) struct WrittenMethod {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct WrittenRatio {
+    #[serde(skip_serializing_if = "RatioEstimator::is_discriminator")]
+    estimator: RatioEstimator,
     clamp: Unbounded,
     temper: f64,
     bins: usize,
     bin_decay: f64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    recalibrate: bool,
     normalize_batch: bool,
     /// [`Objective::Exact`]'s clip; absent if the file gives it elsewhere or not at all.
     correction_clip: Option<Unbounded>,
+    // A table comes last in TOML.
+    #[serde(skip_serializing_if = "PathConfig::is_default")]
+    path: PathConfig,
 }
 
 /// See [`Objective`].
@@ -80,9 +87,19 @@ impl Default for WrittenRatio {
 
 impl From<RatioConfig> for WrittenRatio {
     fn from(ratio: RatioConfig) -> Self {
-        let RatioConfig { clamp, temper, bins, bin_decay, normalize_batch } = ratio;
-        let clamp = Unbounded(clamp);
-        Self { clamp, temper, bins, bin_decay, normalize_batch, correction_clip: None }
+        let RatioConfig { clamp, temper, bins, bin_decay, normalize_batch, .. } = ratio;
+        let RatioConfig { estimator, path, recalibrate, .. } = ratio;
+        Self {
+            estimator,
+            clamp: Unbounded(clamp),
+            temper,
+            bins,
+            bin_decay,
+            recalibrate,
+            normalize_batch,
+            correction_clip: None,
+            path,
+        }
     }
 }
 
@@ -115,8 +132,8 @@ impl TryFrom<WrittenMethod> for Method {
     type Error = Error;
 
     fn try_from(written: WrittenMethod) -> Result<Self, Error> {
-        let WrittenRatio { clamp, temper, bins, bin_decay, normalize_batch, correction_clip } =
-            written.ratio;
+        let WrittenRatio { clamp, temper, bins, bin_decay, normalize_batch, .. } = written.ratio;
+        let WrittenRatio { estimator, path, recalibrate, correction_clip, .. } = written.ratio;
         let objective = match written.objective {
             WrittenObjective::Exact(own) => {
                 let other = correction_clip.map(|it| it.0);
@@ -142,7 +159,16 @@ impl TryFrom<WrittenMethod> for Method {
             fake_sigma_law: written.fake_sigma_law,
             fake_weighting: written.fake_weighting,
             weighting: written.weighting,
-            ratio: RatioConfig { clamp: clamp.0, temper, bins, bin_decay, normalize_batch },
+            ratio: RatioConfig {
+                estimator,
+                path,
+                clamp: clamp.0,
+                temper,
+                bins,
+                bin_decay,
+                recalibrate,
+                normalize_batch,
+            },
             adversarial: written.adversarial,
             regression: written.regression,
             fake_updates: written.fake_updates,

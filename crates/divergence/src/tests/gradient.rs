@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Wide and fine enough for every noise level used here.
-const LINE: Grid = Grid { half_width: 24.0, points: 1201 };
+pub(super) const LINE: Grid = Grid { half_width: 24.0, points: 1201 };
 const PLANE: Grid = Grid { half_width: 10.0, points: 121 };
 
 /// No clip, and a weight that depends on nothing.
@@ -32,7 +32,11 @@ pub(super) fn true_weights(
 }
 
 /// The expected gradient of the method's surrogate for each divergence.
-fn surrogate_gradients(problem: &ToyProblem, sigma: f64, methods: &[Method]) -> Vec<Vec<f64>> {
+pub(super) fn surrogate_gradients(
+    problem: &ToyProblem,
+    sigma: f64,
+    methods: &[Method],
+) -> Vec<Vec<f64>> {
     let losses = |inputs: &SurrogateInputs<'_>, log_ratio: &Tensor| {
         let loss = |it: &Method| surrogate(it, inputs, &true_weights(&it.divergence, log_ratio)?);
         methods.iter().map(loss).collect()

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::family;
 use crate::{
-    Adversarial, Distance, Divergence, FakeScoreSource, FakeWeighting, Method, Objective,
-    RatioConfig, Regression, SigmaDistribution, Weighting, preset, presets,
+    Adversarial, CumulativeWeight, Distance, Divergence, FakeScoreSource, FakeWeighting, Method,
+    Objective, PathConfig, RatioConfig, RatioEstimator, Regression, SigmaDistribution, Weighting,
+    preset, presets,
 };
 
 #[test]
@@ -29,6 +30,7 @@ fn presets_are_complete() {
     let names: Vec<_> = presets().iter().map(|it| it.name).collect();
     let wanted = [
         "uni-instruct",
+        "uni-instruct-integral",
         "uni-instruct-paper",
         "diff-instruct",
         "dmd",
@@ -50,6 +52,7 @@ fn table_of_what_presets_need() {
     let table = [
         // preset               ratio  disc.  fake   ∇ in  per update
         ("uni-instruct",       [true,  true,  true,  true ], 1),
+        ("uni-instruct-integral", [true, false, true, false], 1),
         ("uni-instruct-paper", [true,  true,  true,  true ], 1),
         ("diff-instruct",      [false, false, true,  false], 1),
         ("dmd",                [false, false, true,  false], 1),
@@ -115,8 +118,12 @@ fn rejects_invalid_combinations() {
     let gan = |g, d| Some(Adversarial { generator_weight: g, discriminator_weight: d });
     let instance = FakeScoreSource::Instance;
     let nested = Divergence::Mixture(vec![(1.0, Divergence::Mixture(vec![]))]);
+    let integral = |weighting| Method { weighting, objective: Objective::Integral, ..base() };
+    let table = |rows: &[[f64; 2]]| Weighting::Cumulative(CumulativeWeight::Table(rows.to_vec()));
+    let path_ratio = RatioConfig { estimator: RatioEstimator::Path, ..usual };
+    let path = |path: PathConfig| ratio(RatioConfig { path, ..path_ratio });
     #[rustfmt::skip]
-    let table = [
+    let cases = [
         (Method { divergence: nested, ..base() }, "divergence"),
         (Method { objective: Objective::Sid { alpha: f64::NAN }, ..base() }, "objective.sid.alpha"),
         (Method { distance: huber(0.1), ..base() }, "distance: pseudo-huber"),
@@ -130,6 +137,24 @@ fn rejects_invalid_combinations() {
         (Method { fake_score: instance, objective: Objective::Integral, ..base() }, "fake_score"),
         (Method { adversarial: gan(1.0, 1.0), ..preset("sds").unwrap().method.clone() }, "adversarial: "),
         (ratio(RatioConfig { clamp: f64::INFINITY, normalize_batch: false, ..usual }), "ratio.clamp"),
+        (Method { weighting: table(&[[0.1, 0.0], [1.0, 1.0]]), ..base() }, "weighting: cumulative"),
+        (integral(table(&[[0.1, 0.0]])), "weighting.cumulative: table needs"),
+        (integral(table(&[[0.1, 0.0], [1.0, -1.0]])), "weighting.cumulative: a cumulative weight must not decrease"),
+        (integral(table(&[[1.0, 0.0], [0.1, 1.0]])), "weighting.cumulative: the noise levels of table must increase, but 0.1 follows 1"),
+        (integral(table(&[[0.0, 0.0], [0.1, 1.0]])), "weighting.cumulative: a noise level of table = 0"),
+        (integral(table(&[[0.1, f64::NAN], [1.0, 1.0]])), "weighting.cumulative: table has the weight NaN"),
+        (integral(table(&[[0.1, 1.0], [1.0, 1.0]])), "weighting.cumulative: it does not grow"),
+        (integral(table(&[[100.0, 1.0], [200.0, 2.0]])), "weighting.cumulative: it does not grow"),
+        (integral(Weighting::Cumulative(CumulativeWeight::Theory { sigma: 90.0 })), "weighting.cumulative: it does not grow"),
+        (integral(Weighting::Cumulative(CumulativeWeight::Sid { variance: -1.0 })), "weighting.cumulative: sid.variance"),
+        (path(PathConfig { strata: 0, ..PathConfig::default() }), "ratio.path.strata: 0"),
+        (path(PathConfig { every: 0, ..PathConfig::default() }), "ratio.path.every"),
+        (path(PathConfig { end: f64::NAN, ..PathConfig::default() }), "ratio.path.end"),
+        (path(PathConfig { min: 3.0, ..PathConfig::default() }), "ratio.path: min = 3, max = 3"),
+        (path(PathConfig { max: 90.0, ..PathConfig::default() }), "ratio.path: "),
+        (path(PathConfig { min: 40.0, max: 50.0, ..PathConfig::default() }), "ratio.path: its noise levels 40 to 50"),
+        (Method { ratio: path_ratio, ..preset("sds").unwrap().method.clone() }, "ratio.estimator"),
+        (ratio(RatioConfig { recalibrate: true, bins: 0, ..usual }), "ratio.recalibrate"),
         (Method { adversarial: gan(-1.0, 1.0), ..base() }, "adversarial.generator_weight"),
         (Method { adversarial: gan(1.0, 0.0), ..base() }, "adversarial.discriminator_weight"),
         (Method { adversarial: gan(1.0, f64::INFINITY), ..base() }, "adversarial.discriminator_weight"),
@@ -145,9 +170,37 @@ fn rejects_invalid_combinations() {
         (Method { objective: Objective::Exact { clip: f64::NAN }, ..base() }, "objective.exact.clip"),
     ];
     Method { adversarial: gan(0.0, 1.0), ..base() }.validate().unwrap();
-    for (method, part) in table {
+    for (method, part) in cases {
         let error = method.validate().unwrap_err().to_string();
         assert!(error.starts_with(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn estimators_and_cumulative_weights_parse_from_files() {
+    let text = r#"
+        objective = "integral"
+        weighting = { cumulative = { table = [[0.05, 0], [3.0, 1.5]] } }
+        ratio = { estimator = "path", recalibrate = true, path = { strata = 2, every = 3 } }
+    "#;
+    let method: Method = toml::from_str(text).unwrap();
+    let rows = vec![[0.05, 0.0], [3.0, 1.5]];
+    assert_eq!(method.weighting, Weighting::Cumulative(CumulativeWeight::Table(rows)));
+    assert_eq!(method.ratio.estimator, RatioEstimator::Path);
+    assert!(method.ratio.recalibrate);
+    let path = PathConfig { strata: 2, every: 3, ..PathConfig::default() };
+    assert_eq!(method.ratio.path, path);
+    method.validate().unwrap();
+    // The whole method comes back from its text.
+    let written = toml::to_string(&method).unwrap();
+    assert_eq!(toml::from_str::<Method>(&written).unwrap(), method, "{written}");
+    for (text, part) in [
+        ("ratio.estimator = \"paths\"", "unknown variant `paths`"),
+        ("ratio.path.stratum = 3", "unknown field `stratum`"),
+        ("weighting = { cumulative = \"sids\" }", "unknown variant `sids`"),
+    ] {
+        let error = toml::from_str::<Method>(text).unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
     }
 }
 

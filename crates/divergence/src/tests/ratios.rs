@@ -4,7 +4,9 @@ use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 
 use super::{any_divergence, assert_close};
-use crate::{Divergence, Method, RatioConfig, RatioMonitor, RatioState};
+use crate::{
+    Divergence, Method, PathConfig, RatioConfig, RatioEstimator, RatioMonitor, RatioState,
+};
 
 /// The weights of a batch, a row each of `w`, κ₁ and κ₂.
 struct Weighed {
@@ -35,10 +37,13 @@ fn method(divergence: Divergence, ratio: RatioConfig) -> Method {
 
 /// Neither clamp nor normalization.
 const RAW: RatioConfig = RatioConfig {
+    estimator: RatioEstimator::Discriminator,
+    path: PathConfig { strata: 8, antithetic: true, min: 0.0, max: 3.0, end: 80.0, every: 1 },
     clamp: f64::INFINITY,
     temper: 1.0,
     bins: 0,
     bin_decay: 0.999,
+    recalibrate: false,
     normalize_batch: false,
 };
 
@@ -145,6 +150,59 @@ fn clamp_comes_before_temper() {
         assert_close(*got, l.exp(), 1e-14);
     }
     assert_close(got.monitor.clamped, 2.0 / 3.0, 1e-15);
+}
+
+#[test]
+fn slopes_are_zero_where_the_clamp_makes_the_weight_constant() {
+    let ratio = RatioConfig { clamp: 3.0, ..RAW };
+    let got = once(&method(Divergence::JensenShannon, ratio), &[-3.1, -2.9, 2.9, 3.1], 0.0);
+    for row in &got.rows[1..] {
+        assert_eq!((row[0], row[3]), (0.0, 0.0));
+        assert!(row[1] != 0.0 && row[2] != 0.0, "{row:?}");
+    }
+}
+
+/// A shift of all logits of a noise level, as by a miscalibrated estimator, is removed before the clamp.
+#[test]
+fn recalibration_removes_a_shift_of_the_logits() {
+    let ratio = RatioConfig { clamp: 3.0, bins: 1, bin_decay: 0.99, recalibrate: true, ..RAW };
+    let method = method(Divergence::JensenShannon, ratio);
+    // Of mean 1 in exp.
+    let (low, high) = (0.5f64.ln(), 1.5f64.ln());
+    for shift in [-1.0, 0.0, 2.0] {
+        let mut state = RatioState::default();
+        let logits = [low + shift, high + shift];
+        for _ in 0..400 {
+            weigh(&mut state, &method, &logits, &[1.0, 1.0], 0.0);
+        }
+        let rows = weigh(&mut state, &method, &logits, &[1.0, 1.0], 0.0).rows;
+        for (got, l) in rows[0].iter().zip([low, high]) {
+            assert_close(*got, l.exp() / (1.0 + l.exp()), 1e-6);
+        }
+    }
+}
+
+/// The mean of one or two weights would be the weights themselves.
+#[test]
+fn small_batches_keep_their_contrast() {
+    let ratio = RatioConfig { normalize_batch: true, bin_decay: 0.999, ..RAW };
+    let method = method(Divergence::ForwardKl, ratio);
+    let mut state = RatioState::default();
+    for _ in 0..5000 {
+        for l in [0.0, 1.0] {
+            weigh(&mut state, &method, &[l], &[1.0], 0.0);
+        }
+    }
+    let high = weigh(&mut state, &method, &[1.0], &[1.0], 0.0).rows[0][0];
+    let expected = 2.0 * 1f64.exp() / (1.0 + 1f64.exp());
+    assert!((high - expected).abs() < 0.01, "{high} {expected}");
+    let text = serde_json::to_string(&state).unwrap();
+    assert_eq!(serde_json::from_str::<RatioState>(&text).unwrap(), state);
+    // Files of batches of 8 and more hold no such mean.
+    let eight = [0.5; 8];
+    let mut state = RatioState::default();
+    weigh(&mut state, &method, &eight, &[1.0; 8], 0.0);
+    assert_eq!(serde_json::to_string(&state).unwrap(), "{\"bins\":[]}");
 }
 
 #[test]
