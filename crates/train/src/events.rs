@@ -12,7 +12,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::Error;
+use crate::{Error, step::BinMonitor};
 
 /// Event of a run.
 #[derive(Clone, Debug)]
@@ -54,6 +54,13 @@ pub enum Event {
     },
     /// Statistics since the last tick.
     Tick(Tick),
+    /// The estimates of a run are not to be trusted.
+    Warning {
+        /// Images shown so far.
+        images: u64,
+        /// Reason and remedy.
+        text: String,
+    },
     /// An update was skipped because of a non-finite quantity.
     NonFinite {
         /// Images shown so far.
@@ -91,6 +98,8 @@ pub struct Tick {
     pub seconds: f64,
     /// Statistics, by name.
     pub stats: BTreeMap<&'static str, Stat>,
+    /// Monitors of the estimates, in order of the noise level; empty for jobs that have none.
+    pub monitors: Vec<BinMonitor>,
 }
 
 /// Count, mean and standard deviation of a quantity.
@@ -166,6 +175,9 @@ impl Sink for JsonLines {
         for (name, stat) in &tick.stats {
             line.insert((*name).into(), serde_json::json!(stat));
         }
+        if !tick.monitors.is_empty() {
+            line.insert("Monitor".into(), serde_json::json!(tick.monitors));
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         line.insert("timestamp".into(), now.as_secs_f64().into());
         let line = format!("{}\n", serde_json::Value::Object(line));
@@ -193,7 +205,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stats.jsonl");
         let stats = BTreeMap::from([("Loss/fake", Stat { num: 2, mean: 0.5, std: 0.25 })]);
-        let tick = Tick { images: 1500, total: 3000, seconds: 4.0, stats };
+        let monitor = BinMonitor { sigma: [0.1, 1.0], advantage: Some(0.5), ..Default::default() };
+        let monitors = vec![monitor];
+        let tick = Tick { images: 1500, total: 3000, seconds: 4.0, stats, monitors };
         JsonLines::append(&path).unwrap().emit(&Event::Tick(tick.clone())).unwrap();
         JsonLines::append(&path).unwrap().emit(&Event::Tick(tick)).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
@@ -201,5 +215,7 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(line["Progress/kimg"]["mean"], 1.5);
         assert_eq!(line["Loss/fake"]["std"], 0.25);
+        assert_eq!(line["Monitor"][0]["advantage"], 0.5);
+        assert!(line["Monitor"][0].get("auc").is_none());
     }
 }

@@ -62,6 +62,10 @@ pub struct Config {
     pub fake: OptimizerConfig,
     /// Moving average of the generator's weights, which is evaluated and exported.
     pub ema: EmaConfig,
+    /// Moving average of the fake score's weights, its half-life in images shown to the fake score. The
+    /// generator's step evaluates the average in place of the weights themselves. `None` for no average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fake_ema: Option<EmaConfig>,
     /// Updates in a row that may be skipped for a non-finite loss or gradient.
     pub max_skipped: u32,
     /// Intervals of statistics, sample grids and checkpoints.
@@ -88,6 +92,7 @@ impl Default for Config {
             generator: OptimizerConfig::default(),
             fake: OptimizerConfig::default(),
             ema: EmaConfig::default(),
+            fake_ema: None,
             max_skipped: 20,
             log: LogConfig::default(),
             phase: vec![Phase::default()],
@@ -117,11 +122,27 @@ pub struct LogConfig {
     pub samples: u64,
     /// A checkpoint; one is always written at the end and when interrupted.
     pub checkpoint: u64,
+    /// Ticks in a row with a fake score that is worse than the teacher on the student's own samples, in
+    /// most bins of the noise level, after which a warning is given; 0 for none.
+    #[serde(skip_serializing_if = "is_default_ticks")]
+    pub low_advantage_ticks: u32,
+}
+
+const LOW_ADVANTAGE_TICKS: u32 = 5;
+
+/// True for the default, which files leave out: fingerprints of earlier versions are of such files.
+fn is_default_ticks(ticks: &u32) -> bool {
+    *ticks == LOW_ADVANTAGE_TICKS
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { tick: 2_000, samples: 20_000, checkpoint: 20_000 }
+        Self {
+            tick: 2_000,
+            samples: 20_000,
+            checkpoint: 20_000,
+            low_advantage_ticks: LOW_ADVANTAGE_TICKS,
+        }
     }
 }
 
@@ -149,6 +170,12 @@ impl Config {
     pub fn fingerprint(&self) -> String {
         let numbers = Self { log: LogConfig::default(), max_skipped: 0, ..self.clone() };
         blake3::hash(numbers.to_toml().as_bytes()).to_hex()[..16].to_owned()
+    }
+
+    /// [`Self::fingerprint`] without the average of the fake score. A checkpoint that was written before
+    /// the average was configured has this one.
+    pub(crate) fn fingerprint_without_fake_ema(&self) -> String {
+        Self { fake_ema: None, ..self.clone() }.fingerprint()
     }
 
     /// Number of images in one update.
@@ -186,7 +213,7 @@ impl Config {
         for phase in &mut self.phase {
             phase.images = images;
         }
-        self.log = LogConfig { tick: images, samples: images, checkpoint: images };
+        self.log = LogConfig { tick: images, samples: images, checkpoint: images, ..self.log };
         // The fewest that a batch and the metrics need.
         let least = self.batch.get().max(metrics::NEIGHBORS + 1);
         let samples = self.teacher_samples.get().min(least);

@@ -54,6 +54,10 @@ pub enum Use {
     PlaceholderLabel = 21,
     /// Samples of a distribution that provides the real images.
     RealSample = 22,
+    /// Noise along the path of a log-ratio.
+    PathNoise = models::path_ratio::PATH_NOISE_STREAM,
+    /// Noise levels along it.
+    PathLevel = models::path_ratio::PATH_LEVEL_STREAM,
 }
 
 /// The stream of one use, in a run with this seed.

@@ -12,7 +12,7 @@ use models::{
 };
 
 use super::{
-    check::{at_most, augment, phases, sizes},
+    check::{at_most, augment, paths, phases, sizes},
     engine::Engine,
     networks::{NetworkViews, Networks},
 };
@@ -21,7 +21,7 @@ use crate::{
     config::DiscriminatorHead,
     source::{self, RealImages, Source, TeacherSampleSpec, TeacherSamples},
     state::TrainState,
-    step::{FakeScoreModel, SharedBackbone},
+    step::{FakeScoreModel, Monitors, SharedBackbone},
 };
 
 pub use super::check::check_data;
@@ -126,27 +126,38 @@ pub fn assemble(
     } else {
         None
     };
-    let state = TrainState::new(generator, fake, head)?;
+    let mut state = TrainState::new(generator, fake, head)?;
+    if config.fake_ema.is_some() {
+        state = state.with_fake_average()?;
+    }
 
     let denoiser = |params: &Params| -> Result<Box<dyn Denoiser>, Error> {
         Ok(Box::new(network.build(params)?))
     };
+    type View = fn(&ParamSet) -> Params;
     // The head's parameters are tracked or frozen as the network's are.
-    let fake_score = |view: fn(&ParamSet) -> Params| -> Result<Box<dyn FakeScoreModel>, Error> {
-        let head = match &state.discriminator {
-            Some(head) => Head::Learned(Box::new(head_config.build(&view(&head.params))?)),
+    let fake_score = |view: View,
+                      network: &ParamSet,
+                      head: Option<&ParamSet>|
+     -> Result<Box<dyn FakeScoreModel>, Error> {
+        let head = match head {
+            Some(head) => Head::Learned(Box::new(head_config.build(&view(head))?)),
             None => Head::Bottleneck,
         };
-        let network = fake_config.build(&view(&state.fake.params))?;
-        Ok(Box::new(SharedBackbone { network, head }))
+        Ok(Box::new(SharedBackbone { network: fake_config.build(&view(network))?, head }))
     };
+    let (own, own_head) = (&state.fake.params, state.discriminator.as_ref().map(|it| &it.params));
     let networks = Networks {
         teacher: denoiser(&teacher_params.frozen())?,
         generator: NetworkViews::new(&state.generator.params, denoiser)?,
         average: denoiser(&state.ema.frozen())?,
         fake: NetworkViews {
-            tracked: fake_score(ParamSet::trainable)?,
-            frozen: fake_score(ParamSet::frozen)?,
+            tracked: fake_score(ParamSet::trainable, own, own_head)?,
+            frozen: fake_score(ParamSet::frozen, own, own_head)?,
+        },
+        fake_average: match &state.fake_average {
+            Some(it) => Some(fake_score(ParamSet::frozen, &it.network, it.head.as_ref())?),
+            None => None,
         },
         sigma_data: network.sigma_data,
         sample: vec![network.img_channels, network.img_resolution, network.img_resolution],
@@ -167,7 +178,10 @@ pub fn assemble(
     };
     let real = dataset.map_or(RealImages::TeacherSamples, RealImages::Dataset);
     let source = Source { real, samples, label_dim: network.label_dim };
-    Ok(Engine { config, networks, state, source, device, dtype: DType::F32 })
+    let monitors = Monitors::new(&config.phase_at(0)?.1.method);
+    let engine = Engine { config, networks, state, source, device, dtype: DType::F32, monitors };
+    paths(&engine)?;
+    Ok(engine)
 }
 
 fn samples(

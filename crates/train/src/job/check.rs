@@ -78,6 +78,38 @@ pub fn check_data(network: &NetworkConfig, dataset: &Dataset, name: &str) -> Res
     }
 }
 
+/// Checks that the average of the fake score is there if and only if the configuration has one.
+pub(super) fn fake_average(engine: &Engine) -> Result<(), Error> {
+    let configured = engine.config.fake_ema.is_some();
+    let reason = match (engine.state.fake_average.is_some(), engine.networks.fake_average.is_some())
+    {
+        (state, networks) if state == configured && networks == configured => return Ok(()),
+        _ if configured => {
+            "the state has no average of the fake score; make it with TrainState::with_fake_average \
+             before Networks::new"
+        }
+        _ => "the state has an average of the fake score; give it a half-life",
+    };
+    Err(Error::unusable("fake_ema", reason))
+}
+
+/// Checks that the teacher accepts the noise levels of path integrals.
+pub(super) fn paths(engine: &Engine) -> Result<(), Error> {
+    let largest = engine.networks.teacher.sigma_range()[1];
+    for (index, phase) in engine.config.phase.iter().enumerate() {
+        let ratio = &phase.method.ratio;
+        if ratio.estimator.is_path() && largest < ratio.path.end {
+            let reason = format!(
+                "{} is above {largest}, the largest noise level of the teacher; lower it",
+                ratio.path.end
+            );
+            let key = format!("phase.{index}.method.ratio.path.end");
+            return Err(Error::unusable(key, reason));
+        }
+    }
+    Ok(())
+}
+
 /// Batch of the evaluation that checks shapes: the smallest that distinguishes `[B]` from `[1]`.
 const BATCH: usize = 2;
 
@@ -103,9 +135,10 @@ pub(super) fn shapes(engine: &Engine) -> Result<(), Error> {
             same_shape(name, &x0, z.dims())?;
         }
         same_shape("teacher", &networks.teacher.denoise(&z, &sigma, &cond)?, z.dims())?;
-        for (name, fake) in
-            [("fake.tracked", &networks.fake.tracked), ("fake.frozen", &networks.fake.frozen)]
-        {
+        let average = networks.fake_average.as_ref().map(|it| ("fake_average", it));
+        let views =
+            [("fake.tracked", &networks.fake.tracked), ("fake.frozen", &networks.fake.frozen)];
+        for (name, fake) in views.into_iter().chain(average) {
             if method.fake_score == FakeSource::Trained {
                 same_shape(name, &fake.denoise(&z, &sigma, &cond)?, z.dims())?;
             }

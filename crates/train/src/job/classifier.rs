@@ -61,7 +61,7 @@ impl Default for ClassifierConfig {
                 ..OptimizerConfig::default()
             },
             ema: EmaConfig { half_life: Positive::literal(20e3), ramp: Positive::literal(0.05) },
-            log: LogConfig { tick: 10_000, samples: 0, checkpoint: 50_000 },
+            log: LogConfig { tick: 10_000, samples: 0, checkpoint: 50_000, ..LogConfig::default() },
         }
     }
 }
@@ -217,13 +217,17 @@ impl Job for Classifier {
     fn save(&mut self, folder: &Path) -> Result<PathBuf, Error> {
         let text = self.config.to_toml();
         let hash = self.config.fingerprint();
-        let identity = RunIdentity { config: &text, fingerprint: &hash };
+        let identity = RunIdentity { config: &text, fingerprint: &hash, earlier: None };
         checkpoint::save(folder, identity, self.state.progress.images, &mut self.state)
     }
 
     fn resume(&mut self, path: &Path) -> Result<(), Error> {
         let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
-        checkpoint::load(path, RunIdentity { config: &text, fingerprint: &hash }, &mut self.state)
+        checkpoint::load(
+            path,
+            RunIdentity { config: &text, fingerprint: &hash, earlier: None },
+            &mut self.state,
+        )
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
         Outcome, Progress,
         checkpoint::{self, RunIdentity},
     },
+    step::BinMonitor,
 };
 
 /// Number of images in a grid of samples.
@@ -63,6 +64,10 @@ impl Job for Engine {
         Engine::update(self)
     }
 
+    fn take_monitors(&mut self) -> Vec<BinMonitor> {
+        self.monitors.report()
+    }
+
     fn samples(&self) -> Result<Option<Tensor>, Error> {
         let [_, _, _] = self.networks.sample[..] else { return Ok(None) };
         // At most as many as the run shows, for smoke tests, and in batches of its size.
@@ -79,12 +84,15 @@ impl Job for Engine {
 
     fn save(&mut self, folder: &Path) -> Result<PathBuf, Error> {
         let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
-        let identity = RunIdentity { config: &text, fingerprint: &hash };
+        let identity = RunIdentity { config: &text, fingerprint: &hash, earlier: None };
         checkpoint::save(folder, identity, self.state.progress.images, &mut self.state)
     }
 
     fn resume(&mut self, path: &Path) -> Result<(), Error> {
         let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
-        checkpoint::load(path, RunIdentity { config: &text, fingerprint: &hash }, &mut self.state)
+        let without = self.config.fingerprint_without_fake_ema();
+        let earlier = self.config.fake_ema.map(|_| without.as_str());
+        let identity = RunIdentity { config: &text, fingerprint: &hash, earlier };
+        checkpoint::load(path, identity, &mut self.state)
     }
 }

@@ -13,7 +13,8 @@ use crate::{
     source::Source,
     state::{Outcome, Stats, TrainState, ema},
     step::{
-        Discrimination, Inputs, RandomInputs, RealBatch, StepNetworks, fake_terms, generator_terms,
+        Discrimination, Inputs, Monitors, RandomInputs, RealBatch, StepNetworks, fake_terms,
+        generator_terms,
     },
 };
 
@@ -32,6 +33,8 @@ pub struct Engine {
     pub device: Device,
     /// Data type of the networks.
     pub dtype: DType,
+    /// Monitors of the estimates since they were last taken.
+    pub monitors: Monitors,
 }
 
 impl Engine {
@@ -59,7 +62,10 @@ impl Engine {
             return Err(Error::unusable("generator", reason));
         };
         let dtype = parameter.dtype();
-        let engine = Self { config, networks, state, source, device, dtype };
+        let monitors = Monitors::new(&config.phase_at(0)?.1.method);
+        let engine = Self { config, networks, state, source, device, dtype, monitors };
+        check::fake_average(&engine)?;
+        check::paths(&engine)?;
         check::shapes(&engine)?;
         Ok(engine)
     }
@@ -135,9 +141,11 @@ impl Engine {
     /// If a network fails, or images that the method needs are missing.
     pub fn update_fake_score(&mut self, method: &Method) -> Result<Outcome, Error> {
         let mut pass = Accumulation::new();
+        let mut monitors = self.monitors.clone();
+        monitors.follow(method);
         let mut images = self.state.progress.fake_images;
         for _ in 0..self.config.accumulation.get() {
-            self.fake_backward(method, images, &mut pass)?;
+            self.fake_backward(method, images, &mut pass, &mut monitors)?;
             images += self.config.batch.get() as u64;
         }
         // Counted even if the step is skipped, so that the next one reads other random inputs.
@@ -150,6 +158,11 @@ impl Engine {
         if let Some(head) = &mut self.state.discriminator {
             head.update(&self.config.fake, &pass.head, images)?;
         }
+        if let Some(average) = &self.config.fake_ema {
+            let beta = ema::decay(average, images, self.config.images_per_update());
+            self.state.update_fake_average(beta)?;
+        }
+        self.monitors = monitors;
         Ok(Outcome::Applied(pass.stats))
     }
 
@@ -158,6 +171,7 @@ impl Engine {
         method: &Method,
         position: u64,
         pass: &mut Accumulation,
+        monitors: &mut Monitors,
     ) -> Result<(), Error> {
         let (config, networks) = (&self.config, &self.networks);
         let random = self.random_inputs(position, config.batch.get());
@@ -171,6 +185,9 @@ impl Engine {
             )?,
             noise: random.normal(Use::FakeNoise)?,
             cond,
+            seed: config.seed,
+            position,
+            update: self.updates(),
         };
         let generator = networks.generator.frozen.as_ref();
         let x0 = generate(generator, &inputs.z, method.sigma_init, &inputs.cond)?;
@@ -188,6 +205,7 @@ impl Engine {
         if let Some((on_fake, on_real)) = &terms.logits {
             pass.mean("Logits/fake", on_fake)?;
             pass.mean("Logits/real", on_real)?;
+            monitors.add_logits(&inputs.sigma, on_fake, on_real)?;
         }
         let head = self.state.discriminator.as_ref().map(|head| &head.params);
         self.backward(&terms.total()?, &self.state.fake.params, head, pass)
@@ -203,6 +221,8 @@ impl Engine {
         let mut pass = Accumulation::new();
         // The running statistics of the ratio change only if the update is applied.
         let mut ratio = self.state.ratio.clone();
+        let mut monitors = self.monitors.clone();
+        monitors.follow(method);
         let mut position = self.state.progress.images;
         for _ in 0..self.config.accumulation.get() {
             let random = self.random_inputs(position, self.config.batch.get());
@@ -211,6 +231,9 @@ impl Engine {
                 sigma: random.sigma(Use::GeneratorSigma, &method.sigma_law, None)?,
                 noise: random.normal(Use::GeneratorNoise)?,
                 cond: Conditioning::labels(self.source.labels(&random, Use::GeneratorLabel)?),
+                seed: self.config.seed,
+                position,
+                update: self.updates(),
             };
             let pairs = match method.regression {
                 Some(_) => Some(self.source.pairs(&random)?),
@@ -219,9 +242,13 @@ impl Engine {
             let networks = StepNetworks {
                 generator: self.networks.generator.tracked.as_ref(),
                 teacher: self.networks.teacher.as_ref(),
-                fake: self.networks.fake.frozen.as_ref(),
+                fake: self.networks.evaluated_fake(),
             };
             let terms = generator_terms(&networks, method, &inputs, pairs.as_ref(), &mut ratio)?;
+            monitors.add_errors(&inputs.sigma, &terms.errors)?;
+            if let Some(estimate) = &terms.log_ratio {
+                monitors.add_log_ratios(&inputs.sigma, estimate)?;
+            }
             pass.mean("Loss/generator", &terms.surrogate)?;
             pass.mean("Gap/rms", &terms.gap)?;
             for (name, part) in
@@ -245,12 +272,17 @@ impl Engine {
         if let Some(what) = pass.non_finite() {
             return Ok(Outcome::Skipped(what));
         }
-        self.state.ratio = ratio;
+        (self.state.ratio, self.monitors) = (ratio, monitors);
         let images = position;
         self.state.generator.update(&self.config.generator, &pass.gradients, images)?;
         let beta = ema::decay(&self.config.ema, images, self.config.images_per_update());
         ema::update(&self.state.ema, &self.state.generator.params, beta)?;
         Ok(Outcome::Applied(pass.stats))
+    }
+
+    /// Number of the generator's updates so far.
+    fn updates(&self) -> u64 {
+        self.state.progress.images / self.config.images_per_update()
     }
 
     /// Back-propagates the mean of `[B]` losses, divided by the number of passes of the update.

@@ -27,7 +27,8 @@ pub struct Estimate {
 /// Bytes of memory, by use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// Weights of the teacher, the generator and its average, the fake score and the head.
+    /// Weights of the teacher, the generator and its average, the fake score with its average if it has
+    /// one, and the head.
     pub weights: u64,
     /// Adam's two moments of all trained parameters.
     pub moments: u64,
@@ -62,9 +63,10 @@ pub fn estimate(config: &Config, network: &NetworkConfig) -> Result<Estimate, Er
             activations = activations.max(generator_step(&phase.method, network)?);
         }
     }
+    let averages = config.fake_ema.map_or(0, |_| parameters + head);
     // An assembled run holds the fake score, with its moments, even if no phase trains it.
     let memory = Memory {
-        weights: ELEMENT * (4 * parameters + head),
+        weights: ELEMENT * (4 * parameters + head + averages),
         moments: ELEMENT * 2 * (2 * parameters + head),
         gradients: ELEMENT * passes * (parameters + head),
         activations: ELEMENT * activations * config.batch.get() as u64,

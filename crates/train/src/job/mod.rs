@@ -1,6 +1,7 @@
 //! Jobs: the engine of a distillation, the training of teachers and feature networks, and their loop.
 
 mod accumulation;
+mod advantage;
 mod check;
 mod distillation;
 mod engine;

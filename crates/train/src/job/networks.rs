@@ -36,6 +36,8 @@ pub struct Networks {
     pub average: Box<dyn Denoiser>,
     /// Fake score, and the discriminator on it.
     pub fake: NetworkViews<dyn FakeScoreModel>,
+    /// The same with averaged weights, frozen, if the state has them. The generator's step evaluates it.
+    pub fake_average: Option<Box<dyn FakeScoreModel>>,
     /// Standard deviation of the data, for the denoising loss.
     pub sigma_data: f64,
     /// Shape of one sample.
@@ -43,6 +45,11 @@ pub struct Networks {
 }
 
 impl Networks {
+    /// Fake score that the generator's step evaluates: the average, or the weights themselves.
+    pub fn evaluated_fake(&self) -> &dyn FakeScoreModel {
+        self.fake_average.as_deref().unwrap_or(self.fake.frozen.as_ref())
+    }
+
     /// Builds the networks over the parameters of `state`, from a constructor of the generator and
     /// one of the fake score. `sample` is the shape of one sample, `sigma_data` the standard deviation
     /// of the data.
@@ -72,6 +79,10 @@ impl Networks {
             teacher: Box::new(teacher),
             generator: NetworkViews::new(&state.generator.params, generator)?,
             average: generator(&state.ema.frozen())?,
+            fake_average: match &state.fake_average {
+                Some(average) => Some(fake(&average.network.frozen())?),
+                None => None,
+            },
             fake: NetworkViews::new(&state.fake.params, fake)?,
             sigma_data,
             sample: sample.to_vec(),

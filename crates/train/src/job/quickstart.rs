@@ -75,7 +75,12 @@ pub fn engine(updates: u64, seed: u64) -> Result<Engine, Error> {
         generator: adam(1e-3),
         fake: adam(2e-3),
         ema: EmaConfig { half_life: Positive::literal(20e3), ramp: Positive::literal(0.05) },
-        log: LogConfig { tick: updates * BATCH.get() as u64 / 10, samples: 0, checkpoint: 0 },
+        log: LogConfig {
+            tick: updates * BATCH.get() as u64 / 10,
+            samples: 0,
+            checkpoint: 0,
+            ..LogConfig::default()
+        },
         phase: vec![phase(alone, false), phase(updates - alone, true)],
         ..Config::default()
     };

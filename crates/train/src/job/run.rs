@@ -9,11 +9,13 @@ use std::{
 
 use candle_core::Tensor;
 
+use super::advantage::LowAdvantage;
 use crate::{
     Error,
     config::LogConfig,
     events::{Accumulator, Event, Sink, Tick},
     state::{Outcome, Progress, latest_checkpoint},
+    step::BinMonitor,
 };
 
 /// A training job with checkpoints: a distillation, a teacher, a feature network.
@@ -36,6 +38,11 @@ pub trait Job {
     ///
     /// If the run cannot continue.
     fn update(&mut self) -> Result<Outcome, Error>;
+
+    /// Monitors of the job's estimates since the last call; none by default.
+    fn take_monitors(&mut self) -> Vec<BinMonitor> {
+        Vec::new()
+    }
 
     /// Some images of the averaged network, `[B, C, H, W]` in [-1, 1]; `None` if it makes no images.
     ///
@@ -128,6 +135,7 @@ fn updates(
     let total = job.total();
     let mut sums: BTreeMap<&'static str, Accumulator> = BTreeMap::new();
     let mut phase = None;
+    let mut advantage = LowAdvantage::default();
     loop {
         let before = job.progress();
         if total <= before.images || conditions.seconds.is_some_and(|limit| limit <= before.seconds)
@@ -158,7 +166,12 @@ fn updates(
         if over || crossed(before.images, images, log.tick) {
             let stats = std::mem::take(&mut sums);
             let stats = stats.into_iter().map(|(name, sums)| (name, sums.stat())).collect();
-            emit(sinks, &Event::Tick(Tick { images, total, seconds, stats }))?;
+            let monitors = job.take_monitors();
+            let text = advantage.warning(&monitors, log.low_advantage_ticks);
+            emit(sinks, &Event::Tick(Tick { images, total, seconds, stats, monitors }))?;
+            if let Some(text) = text {
+                emit(sinks, &Event::Warning { images, text })?;
+            }
         }
         if crossed(before.images, images, log.samples) {
             write_samples(job, folder, sinks)?;

@@ -250,13 +250,17 @@ impl Job for Teacher {
 
     fn save(&mut self, folder: &Path) -> Result<PathBuf, Error> {
         let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
-        let identity = RunIdentity { config: &text, fingerprint: &hash };
+        let identity = RunIdentity { config: &text, fingerprint: &hash, earlier: None };
         checkpoint::save(folder, identity, self.state.progress.images, &mut self.state)
     }
 
     fn resume(&mut self, path: &Path) -> Result<(), Error> {
         let (text, hash) = (self.config.to_toml(), self.config.fingerprint());
-        checkpoint::load(path, RunIdentity { config: &text, fingerprint: &hash }, &mut self.state)
+        checkpoint::load(
+            path,
+            RunIdentity { config: &text, fingerprint: &hash, earlier: None },
+            &mut self.state,
+        )
     }
 }
 

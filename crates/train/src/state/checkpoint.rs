@@ -29,8 +29,18 @@ const KEPT: usize = 2;
 pub(crate) struct StateTensors<'a> {
     /// Trained sets, by name.
     pub trained: Vec<(&'static str, &'a mut TrainedParams)>,
-    /// Averages, by name.
-    pub averages: Vec<(&'static str, &'a ParamSet)>,
+    /// Averages.
+    pub averages: Vec<Average<'a>>,
+}
+
+/// A moving average of weights.
+pub(crate) struct Average<'a> {
+    /// Prefix of its tensors.
+    pub name: &'static str,
+    /// The averaged weights.
+    pub params: &'a ParamSet,
+    /// Trained set whose weights it starts from if a checkpoint of an earlier version lacks it.
+    pub starts_from: Option<&'static str>,
 }
 
 /// A state that a checkpoint can hold.
@@ -55,6 +65,8 @@ pub(crate) struct RunIdentity<'a> {
     pub config: &'a str,
     /// Hash of the settings that affect the run's values.
     pub fingerprint: &'a str,
+    /// The same without the averages that an earlier checkpoint may lack.
+    pub earlier: Option<&'a str>,
 }
 
 /// Writes the state into `folder`, under a name that sorts by progress, and removes old
@@ -133,20 +145,27 @@ pub(crate) fn load(
         )));
     }
     let (expected, found) = (identity.fingerprint.to_owned(), entry("fingerprint")?.clone());
-    if expected != found {
+    let is_earlier = identity.earlier == Some(found.as_str());
+    if expected != found && !is_earlier {
         return Err(Error::ForeignCheckpoint { path: path.into(), expected, found });
     }
     let counters = parse(entry("counters")?).map_err(fault)?;
     let updates: BTreeMap<String, u64> = parse(entry("updates")?).map_err(fault)?;
 
     let parts = state.tensors();
+    let mut weights = BTreeMap::new();
     for (name, set) in parts.trained {
         restore(name, set, &mut tensors).map_err(fault)?;
         set.updates =
             *updates.get(name).ok_or_else(|| fault(format!("it does not count `{name}`")))?;
+        weights.insert(name, set.params.tensors());
     }
-    for (name, average) in parts.averages {
-        set_from(average, &mut tensors, &format!("{name}/")).map_err(fault)?;
+    for Average { name, params, starts_from } in parts.averages {
+        if let Some(start) = starts_from.and_then(|name| weights.get(name)).filter(|_| is_earlier) {
+            params.set_from(start).map_err(|err| fault(format!("under `{name}/`: {err}")))?;
+        } else {
+            set_from(params, &mut tensors, &format!("{name}/")).map_err(fault)?;
+        }
     }
     if let Some(name) = tensors.keys().next() {
         return Err(fault(format!("its tensor `{name}` belongs to no part of this run")));
@@ -215,9 +234,9 @@ fn tensors(parts: &StateTensors<'_>) -> BTreeMap<String, Tensor> {
             }
         }
     }
-    for (average_name, average) in &parts.averages {
-        for (name, tensor) in average.tensors() {
-            tensors.insert(format!("{average_name}/{name}"), tensor);
+    for average in &parts.averages {
+        for (name, tensor) in average.params.tensors() {
+            tensors.insert(format!("{}/{name}", average.name), tensor);
         }
     }
     tensors

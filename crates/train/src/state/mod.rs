@@ -12,7 +12,7 @@ use crate::{
     Error,
     config::{EmaConfig, OptimizerConfig},
 };
-use checkpoint::{Checkpointed, StateTensors};
+use checkpoint::{Average, Checkpointed, StateTensors};
 
 pub use checkpoint::latest as latest_checkpoint;
 pub use optim::{Gradients, TrainedParams};
@@ -31,8 +31,18 @@ pub struct TrainState {
     pub discriminator: Option<TrainedParams>,
     /// Moving average of the generator's weights.
     pub ema: ParamSet,
+    /// Moving averages of the fake score, if the run evaluates them.
+    pub fake_average: Option<FakeAverage>,
     /// Running statistics of the ratio estimate.
     pub ratio: RatioState,
+}
+
+/// Moving averages of the fake score's weights and of its discriminator's.
+pub struct FakeAverage {
+    /// Average of the network.
+    pub network: ParamSet,
+    /// Average of the discriminator's own head, if it has one.
+    pub head: Option<ParamSet>,
 }
 
 impl TrainState {
@@ -55,8 +65,36 @@ impl TrainState {
             generator: TrainedParams::new(generator)?,
             fake: TrainedParams::new(fake)?,
             discriminator: discriminator.map(TrainedParams::new).transpose()?,
+            fake_average: None,
             ratio: RatioState::default(),
         })
+    }
+
+    /// The same state with averages of the fake score, which start as copies of its weights. A run whose
+    /// configuration has the key `fake_ema` needs them.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot hold them.
+    pub fn with_fake_average(self) -> Result<Self, Error> {
+        let copy = |set: &TrainedParams| set.params.deep_copy();
+        let head = self.discriminator.as_ref().map(copy).transpose()?;
+        let fake_average = Some(FakeAverage { network: copy(&self.fake)?, head });
+        Ok(Self { fake_average, ..self })
+    }
+
+    /// Moves the averages of the fake score, if there are any, toward its weights.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails.
+    pub(crate) fn update_fake_average(&self, beta: f64) -> Result<(), Error> {
+        let Some(average) = &self.fake_average else { return Ok(()) };
+        ema::update(&average.network, &self.fake.params, beta)?;
+        if let (Some(head), Some(trained)) = (&average.head, &self.discriminator) {
+            ema::update(head, &trained.params, beta)?;
+        }
+        Ok(())
     }
 }
 
@@ -66,7 +104,18 @@ impl Checkpointed for TrainState {
     fn tensors(&mut self) -> StateTensors<'_> {
         let mut trained = vec![("generator", &mut self.generator), ("fake", &mut self.fake)];
         trained.extend(self.discriminator.as_mut().map(|head| ("discriminator", head)));
-        StateTensors { trained, averages: vec![("ema", &self.ema)] }
+        let mut averages = vec![Average { name: "ema", params: &self.ema, starts_from: None }];
+        if let Some(average) = &self.fake_average {
+            let starts_from = Some("fake");
+            averages.push(Average { name: "fake_ema", params: &average.network, starts_from });
+            let head = average.head.as_ref();
+            averages.extend(head.map(|params| Average {
+                name: "discriminator_ema",
+                params,
+                starts_from: Some("discriminator"),
+            }));
+        }
+        StateTensors { trained, averages }
     }
 
     fn counters(&self) -> Self::Counters {
@@ -127,7 +176,7 @@ impl Checkpointed for AveragedState {
     fn tensors(&mut self) -> StateTensors<'_> {
         StateTensors {
             trained: vec![(self.name, &mut self.trained)],
-            averages: vec![("ema", &self.ema)],
+            averages: vec![Average { name: "ema", params: &self.ema, starts_from: None }],
         }
     }
 

@@ -6,7 +6,10 @@ use divergence::{
 };
 use models::generator::generate;
 
-use super::{DenoisedPair, Inputs, Noised, StepNetworks, adversarial, regression};
+use super::{
+    DenoisedPair, DenoiserErrors, Inputs, LogRatioEstimate, Noised, StepNetworks, adversarial,
+    log_ratio, regression,
+};
 
 /// The parts of the generator's loss, each `[B]`, and statistics of the ratio.
 #[derive(Debug)]
@@ -19,7 +22,11 @@ pub struct GeneratorTerms {
     pub regression: Option<Tensor>,
     /// Root mean square of the gap between the denoisers, `[B]`: a distance of student and teacher.
     pub gap: Tensor,
-    /// Statistics of the log-ratio, if the method uses one.
+    /// Squared errors of the denoisers on the samples.
+    pub errors: DenoiserErrors,
+    /// The log-ratio, if the method's weights depend on it.
+    pub log_ratio: Option<LogRatioEstimate>,
+    /// Its statistics.
     pub monitor: Option<RatioMonitor>,
 }
 
@@ -57,7 +64,8 @@ pub fn generator_terms(
     let noised = Noised::new(x0, &inputs.sigma, &inputs.noise)?;
     let denoised = DenoisedPair::at(&noised, networks, &inputs.cond, method)?;
 
-    let (weights, monitor) = weights(method, denoised.log_ratio.as_ref(), &noised, ratio)?;
+    let log_ratio = log_ratio::estimate(method, networks, &noised, &denoised, inputs)?;
+    let (weights, monitor) = weights(method, log_ratio.as_ref(), &noised, ratio)?;
 
     let surrogate = surrogate(
         method,
@@ -83,23 +91,23 @@ pub fn generator_terms(
     };
     let gap = (denoised.fake.detach() - denoised.teacher.detach())?;
     let gap = gap.sqr()?.flatten_from(1)?.mean(1)?.sqrt()?;
-    Ok(GeneratorTerms { surrogate, adversarial, regression, gap, monitor })
+    let errors = DenoiserErrors::new(&denoised.teacher, &denoised.fake, &noised.x0)?;
+    Ok(GeneratorTerms { surrogate, adversarial, regression, gap, errors, log_ratio, monitor })
 }
 
 fn weights(
     method: &Method,
-    log_ratio: Option<&Tensor>,
+    log_ratio: Option<&LogRatioEstimate>,
     noised: &Noised,
     ratio: &mut RatioState,
 ) -> Result<(RatioWeights, Option<RatioMonitor>)> {
     match log_ratio {
-        Some(log_ratio) if method.needs_ratio() => {
+        Some(LogRatioEstimate { values, .. }) => {
             // Real and fake batches have the same size, so the prior odds are even.
-            let (weights, monitor) =
-                ratio.weights(method, &log_ratio.detach(), &noised.sigma, 0.0)?;
+            let (weights, monitor) = ratio.weights(method, values, &noised.sigma, 0.0)?;
             Ok((weights, Some(monitor)))
         }
-        _ => {
+        None => {
             let x = &noised.x;
             Ok((constant_weights(x.dim(0)?, x.device(), x.dtype())?, None))
         }

@@ -34,6 +34,12 @@ pub struct Inputs {
     pub noise: Tensor,
     /// Conditioning, the same for every network of the step.
     pub cond: Conditioning,
+    /// Seed of the run, for noise that a step draws itself.
+    pub seed: u64,
+    /// Position of the batch's first sample in the streams of the run.
+    pub position: u64,
+    /// Number of the update.
+    pub update: u64,
 }
 
 impl RandomInputs<'_> {

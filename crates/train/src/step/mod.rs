@@ -3,7 +3,7 @@
 //! ```text
 //! fake step       x0 = generator(z) ; x = x0 + sigma n ; denoising loss + BCE(real, fake)
 //! generator step  x0 = generator(z) ; Noised { x0, x, sigma } ; DenoisedPair { teacher, fake }
-//!                 l = log_ratio(x, sigma) -> weights -> surrogate [B] + auxiliary terms [B]
+//!                 l = estimate(x, sigma) -> weights -> surrogate [B] + auxiliary terms [B]
 //! ```
 //!
 //! Losses stay per sample, `[B]`, until [`crate::Engine`] takes their mean.
@@ -14,6 +14,8 @@ pub(crate) mod fake;
 mod fake_score;
 mod generator;
 mod inputs;
+mod log_ratio;
+mod monitors;
 mod noised;
 pub(crate) mod regression;
 
@@ -28,6 +30,8 @@ pub use fake::{Discrimination, FakeTerms, RealBatch, denoising_loss, fake_terms}
 pub use fake_score::{FakeScoreModel, KnownRatio, NoRatio, SharedBackbone};
 pub use generator::{GeneratorTerms, generator_terms};
 pub use inputs::{Inputs, RandomInputs};
+pub use log_ratio::LogRatioEstimate;
+pub use monitors::{BinMonitor, DenoiserErrors, Monitors};
 pub use noised::Noised;
 pub use regression::RegressionPairs;
 

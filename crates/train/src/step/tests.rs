@@ -84,6 +84,9 @@ fn real_images_are_noised_with_their_own_noise() {
         sigma: tensor(&[0.5, 2.0]),
         noise: column(&[1.0, -1.0]),
         cond: Conditioning::default(),
+        seed: 0,
+        position: 0,
+        update: 0,
     };
     let cond = Conditioning::default();
     let real = RealBatch { images: column(&[3.0, 1.0]), noise: column(&[2.0, 0.5]), cond };

@@ -125,7 +125,10 @@ fn overrides_reach_every_depth() {
 #[test]
 fn the_fingerprint_ignores_logging_only() {
     let config = Config::default();
-    let logs = Config { log: LogConfig { tick: 1, samples: 2, checkpoint: 3 }, ..config.clone() };
+    let logs = Config {
+        log: LogConfig { tick: 1, samples: 2, checkpoint: 3, low_advantage_ticks: 4 },
+        ..config.clone()
+    };
     assert_eq!(config.fingerprint(), logs.fingerprint());
     let seeded = Config { seed: 1, ..config.clone() };
     assert_ne!(config.fingerprint(), seeded.fingerprint());

@@ -6,7 +6,7 @@
 
 use candle_core::{DType, Device};
 use divergence::{
-    Divergence, Method, Objective, RatioConfig, SigmaDistribution, Weighting,
+    CumulativeWeight, Divergence, Method, Objective, RatioConfig, SigmaDistribution, Weighting,
     mixture::GaussianMixture,
 };
 use models::{
@@ -170,4 +170,18 @@ fn integral_objectives() {
     check(diff_instruct, (0.41725, 1.80445));
     check(ramp(Objective::Integral, Divergence::ReverseKl), (0.41162, 1.81475));
     check(ramp(Objective::Integral, Divergence::ForwardKl), (0.40800, 1.96224));
+}
+
+/// The integral of divergences with the derivative of SiD's cumulative weight. Its fixed points agree
+/// with `sid_weights` up to the boundary term at the largest noise level.
+#[test]
+fn integral_objectives_with_sids_cumulative_weight() {
+    let weighting = Weighting::Cumulative(CumulativeWeight::Sid { variance: 1.5 });
+    let cumulative = |divergence| Method {
+        weighting: weighting.clone(),
+        ..ramp(Objective::Integral, divergence)
+    };
+    check(cumulative(Divergence::ReverseKl), (0.40979, 1.83800));
+    check(cumulative(Divergence::JensenShannon), (0.40860, 1.93870));
+    check(cumulative(Divergence::ForwardKl), (0.40800, 1.96224));
 }

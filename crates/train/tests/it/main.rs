@@ -3,6 +3,7 @@
 mod configuration;
 mod engine;
 mod estimates;
+mod estimators;
 mod fixed_points;
 mod own_networks;
 mod teacher;
