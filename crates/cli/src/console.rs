@@ -6,7 +6,10 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use train::events::{Event, Sink, Tick};
+use train::{
+    events::{Event, Sink, Tick},
+    step::BinMonitor,
+};
 
 use crate::output::note;
 
@@ -48,8 +51,8 @@ impl Console {
         }
         self.last = Instant::now();
         let left = self.begun.elapsed().as_secs_f64() * (total as f64 / done as f64 - 1.0);
-        let left = if left.is_finite() { clock(left) } else { "-".into() };
-        self.say(&format!("{step}: {} %, {left} left", 100 * done / total.max(1)));
+        let left = if left.is_finite() { format!(", {} left", clock(left)) } else { String::new() };
+        self.say(&format!("{step}: {} %{left}", 100 * done / total.max(1)));
     }
 
     fn update(&mut self, images: u64, total: u64, seconds: f64) {
@@ -86,6 +89,9 @@ impl Sink for Console {
             Event::Phase { number, method } => self.say(&format!("phase {number}: {method}")),
             Event::Update { images, total, seconds } => self.update(*images, *total, *seconds),
             Event::Tick(tick) => self.say(&line(tick)),
+            Event::Warning { images, text } => {
+                self.say(&format!("warning: after {images} images: {text}"));
+            }
             Event::NonFinite { images, what } => {
                 self.say(&format!("after {images} images: {what} is not finite, update skipped"));
             }
@@ -132,7 +138,26 @@ pub fn evaluation() -> impl FnMut(eval::Event<'_>) {
 
 fn line(tick: &Tick) -> String {
     let stats = tick.stats.iter().map(|(name, stat)| format!(" {name} {:.4}", stat.mean));
-    format!("{} images, {}:{}", tick.images, clock(tick.seconds), stats.collect::<String>())
+    let (stats, monitors) = (stats.collect::<String>(), monitors(&tick.monitors));
+    format!("{} images, {}:{stats}{monitors}", tick.images, clock(tick.seconds))
+}
+
+/// Smallest and largest value of each monitor over the noise levels.
+fn monitors(bins: &[BinMonitor]) -> String {
+    type Value = fn(&BinMonitor) -> Option<f64>;
+    let named: [(&str, Value); 3] = [
+        ("advantage", |it| it.advantage),
+        ("std_log_ratio", |it| it.std_log_ratio),
+        ("auc", |it| it.auc),
+    ];
+    let range = |(name, value): (&str, Value)| {
+        let values = bins.iter().filter_map(value);
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), it| {
+            (low.min(it), high.max(it))
+        });
+        if low <= high { format!(" {name} {low:.2}..{high:.2}") } else { String::new() }
+    };
+    named.into_iter().map(range).collect()
 }
 
 /// Seconds as `1:02:03` or `2:03`.
@@ -147,7 +172,16 @@ pub fn clock(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::clock;
+    use super::{clock, monitors};
+    use train::step::BinMonitor;
+
+    #[test]
+    fn formats_the_range_of_each_monitor() {
+        let bin = |advantage, auc| BinMonitor { advantage, auc, ..BinMonitor::default() };
+        let bins = [bin(Some(0.5), None), bin(Some(-0.25), Some(0.6))];
+        assert_eq!(monitors(&bins), " advantage -0.25..0.50 auc 0.60..0.60");
+        assert_eq!(monitors(&[]), "");
+    }
 
     #[test]
     fn formats_times() {

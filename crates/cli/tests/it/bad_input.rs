@@ -34,8 +34,27 @@ fn rejects_configurations_with_exit_code_3() {
         ("eval teacher.safetensors --count 99999999999", "use at most 16777216"),
         ("sample teacher.safetensors --count 99999999999", "give at most 16777216"),
         ("distill distill.toml --eval-images 99999999999", "use at most 16777216"),
+        (
+            "distill distill.toml --set phase.0.method.ratio.estimator=paths",
+            "unknown variant `paths`",
+        ),
+        (
+            "distill distill.toml --divergence js --set \
+             phase.0.method.ratio={estimator=\"path\",path={strata=0}}",
+            "ratio.path.strata: 0 must be from 1 to 1000",
+        ),
+        (
+            "distill distill.toml --method sds --set phase.0.method.ratio.estimator=path",
+            "ratio.estimator: a path integral needs the student's denoiser",
+        ),
+        (
+            "distill distill.toml --method uni-instruct-integral --set \
+             phase.0.method.weighting={cumulative={table=[[0.1,1.0],[1.0,0.5]]}}",
+            "weighting.cumulative: a cumulative weight must not decrease",
+        ),
+        ("distill distill.toml --set fake_ema={half_life=-1.0}", "fake_ema"),
         ("distill distill.toml --dry-run --eval-images 3", "at least 6"),
-        ("distill distill.toml --dry-run --eval-data digits", "the network requires"),
+        ("distill distill.toml --dry-run --eval-data fashion-mnist", "the network requires"),
         ("distill distill.toml --set seed=x", "distill.toml --set seed=x: not a configuration"),
         ("eval teacher.safetensors --data fashion-mnist#test", "has no part `test`"),
         ("eval teacher.safetensors --data digits", "requires images [1, 32, 32]"),
