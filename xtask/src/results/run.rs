@@ -98,15 +98,9 @@ pub fn measure(
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?} failed:\n{error}");
-    let rows: Value = serde_json::from_slice(&output.stdout).context("the evaluation's JSON")?;
-    let metrics = rows.as_array().and_then(|it| it.first()).unwrap_or(&rows);
-    let metrics: Map<String, Value> = metrics
-        .as_object()
-        .context("the evaluation printed no metrics")?
-        .iter()
-        .filter(|(_, value)| value.is_number())
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let evaluation: Value =
+        serde_json::from_slice(&output.stdout).context("the evaluation's JSON")?;
+    let metrics = metrics_of(&evaluation)?;
     let path = folder.join("stats.jsonl");
     let stats = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let last = stats.lines().last().with_context(|| format!("{}: no tick", path.display()))?;
@@ -125,6 +119,13 @@ pub fn measure(
         "monitors": last["Monitor"],
     });
     Line::parse(&value.to_string())
+}
+
+/// Returns the metrics that `eval --json` printed, by name.
+fn metrics_of(evaluation: &Value) -> anyhow::Result<Map<String, Value>> {
+    let metrics = evaluation["quoted"]["figures"].as_object().cloned().unwrap_or_default();
+    ensure!(metrics.contains_key("fd"), "the evaluation printed no metrics");
+    Ok(metrics)
 }
 
 /// Returns the number of images in an update of the row's configuration.
@@ -150,4 +151,21 @@ fn call(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     ensure!(status.success(), "{command:?} failed ({status})");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_come_from_the_report_of_the_evaluation() {
+        let printed = json!({ "quoted": { "figures": { "fd": 0.5, "recall": 0.75 } }, "rows": [] });
+        assert_eq!(metrics_of(&printed).unwrap()["recall"], 0.75);
+        assert!(metrics_of(&json!({ "rows": [] })).is_err());
+        let line = json!({ "key": "k", "seed": 3, "seconds": 7.5, "metrics": { "fd": 0.5 } });
+        let line = Line::parse(&line.to_string()).unwrap();
+        let found = ["fd", "seconds", "recall"].map(|it| line.metric(it));
+        assert_eq!(found, [Some(0.5), Some(7.5), None]);
+        assert!(Line::parse("{}").is_err());
+    }
 }
