@@ -38,6 +38,10 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     }
     let lists: Vec<List> =
         paths.iter().map(|it| List::read(it.as_ref())).collect::<Result<_, _>>()?;
+    for list in &lists {
+        // Before hours of training.
+        table::check_place(&root.join(PAGE), &list.name)?;
+    }
     let program = if only_tables { None } else { Some(run::build(root)?) };
     for list in &lists {
         let path = lines_path(root, list);

@@ -110,6 +110,16 @@ pub fn insert(page: &Path, name: &str, table: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Checks that a page has a place for the table of this name.
+///
+/// # Errors
+///
+/// If it does not.
+pub fn check_place(page: &Path, name: &str) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(page).with_context(|| page.display().to_string())?;
+    replaced(&text, name, "").map(|_| ()).with_context(|| page.display().to_string())
+}
+
 fn replaced(text: &str, name: &str, table: &str) -> anyhow::Result<String> {
     let [begin, end] = ["results", "end"].map(|word| format!("<!-- {word}: {name} -->"));
     let (before, rest) = text.split_once(&begin).with_context(|| format!("no `{begin}`"))?;
@@ -170,7 +180,8 @@ mod tests {
         let new = replaced(page, "a", "| t |\n").unwrap();
         assert_eq!(new, "x\n<!-- results: a -->\n\n| t |\n\n<!-- end: a -->\ny\n");
         assert_eq!(replaced(&new, "a", "| t |\n").unwrap(), new);
-        assert!(replaced(page, "b", "").is_err());
+        let error = replaced(page, "b", "").unwrap_err().to_string();
+        assert!(error.contains("<!-- results: b -->"), "{error}");
         let mixed = "<!-- results: a --><!-- end: b --><!-- end: a -->";
         assert!(replaced(mixed, "a", "").is_err());
     }
