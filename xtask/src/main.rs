@@ -6,6 +6,7 @@
 
 mod bench;
 mod ci;
+mod command;
 mod deny;
 mod fuzz;
 mod gpu;

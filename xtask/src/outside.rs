@@ -12,6 +12,8 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use crate::command::call;
+
 /// An outside crate.
 struct Outside {
     /// Name of its package.
@@ -85,12 +87,6 @@ fn cargo(root: &Path, folder: &Path) -> Command {
     // Warnings of other crates are not shown, so these are of the workspace with fewer features.
     command.env("RUSTFLAGS", "-D warnings");
     command
-}
-
-fn call(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(status.success(), "{command:?} failed ({status})");
-    Ok(())
 }
 
 /// Returns the packages of `without` in the output of `cargo tree --prefix none`.

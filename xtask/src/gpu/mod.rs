@@ -9,10 +9,11 @@ mod report;
 mod toolkit;
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
+
+use crate::command::call;
 
 /// A step: its name and its function, which receives the workspace's root.
 type Step = (&'static str, fn(&Path) -> anyhow::Result<()>);
@@ -57,13 +58,6 @@ fn select(names: &[&str]) -> anyhow::Result<Vec<Step>> {
         bail!("unknown step `{name}`; expected one of {}", known.join(", "));
     }
     Ok(steps().filter(|it| names.is_empty() || names.iter().any(|name| is_of(name, it))).collect())
-}
-
-/// Runs a command and passes its output through.
-fn call(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(status.success(), "{command:?} failed ({status})");
-    Ok(())
 }
 
 #[cfg(test)]

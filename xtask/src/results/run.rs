@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Map, Value, json};
 
 use super::list::{Budget, List, Row};
+use crate::command::call;
 
 /// Result of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,12 +146,6 @@ fn batch(root: &Path, program: &Path, list: &List, row: &Row) -> anyhow::Result<
     let number = |key: &str| config.get(key).and_then(toml::Value::as_integer);
     let images = number("batch").zip(number("accumulation")).map(|(a, b)| (a * b).unsigned_abs());
     images.context("the configuration has no batch")
-}
-
-fn call(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(status.success(), "{command:?} failed ({status})");
-    Ok(())
 }
 
 #[cfg(test)]

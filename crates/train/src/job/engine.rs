@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use divergence::{Method, RatioState};
 use models::{Conditioning, DropoutKey, generator::generate, params::ParamSet};
 
-use super::{accumulation::Accumulation, check, networks::Networks};
+use super::{accumulation::Accumulation, networks::Networks};
 use crate::{
     Config, Error,
     config::streams::{Use, derived_seed},
@@ -38,38 +38,6 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Builds an engine from its parts and checks that they fit each other. The generator's parameters
-    /// determine the data type.
-    ///
-    /// [`crate::assemble`] does the same from a teacher's file. Use this constructor for your own
-    /// networks: `networks` are views of the parameters in `state`.
-    ///
-    /// # Errors
-    ///
-    /// If a phase is invalid, a network returns another shape than it must, or `source` lacks images
-    /// that a method needs; the message names the part.
-    pub fn new(
-        config: Config,
-        networks: Networks,
-        state: TrainState,
-        source: Source,
-        device: Device,
-    ) -> Result<Self, Error> {
-        check::phases(&config)?;
-        check::sizes(config.batch.get(), config.accumulation.get())?;
-        let Some(parameter) = state.generator.params.vars().values().next() else {
-            let reason = "it has no parameters to train; give TrainState::new its ParamSet";
-            return Err(Error::unusable("generator", reason));
-        };
-        let dtype = parameter.dtype();
-        let monitors = Monitors::new(&config.phase_at(0)?.1.method);
-        let engine = Self { config, networks, state, source, device, dtype, monitors };
-        check::fake_average(&engine)?;
-        check::paths(&engine)?;
-        check::shapes(&engine)?;
-        Ok(engine)
-    }
-
     /// Runs one update of all networks that the current phase trains, and counts it.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod accumulation;
 mod advantage;
 mod check;
+mod construct;
 mod distillation;
 mod engine;
 mod networks;

@@ -3,7 +3,8 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::sums::{Run, multiply};
+use super::run::Run;
+use super::sums::multiply;
 use super::vector::{EVEN, HIGH, LOW, ODD, QUADS, VECTORS, Vector};
 use crate::isa::Avx2Fma;
 

@@ -8,7 +8,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::avx2::{load_two, store_two};
-use super::sums::Run;
+use super::run::Run;
 use super::vector::{EVEN, HIGH, LOW, ODD, QUADS, VECTORS, Vector};
 use crate::isa::Avx512;
 

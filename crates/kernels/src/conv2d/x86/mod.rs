@@ -3,6 +3,7 @@
 mod avx2;
 mod avx512;
 pub(super) mod direct;
+pub(crate) mod run;
 pub(crate) mod sums;
 pub(crate) mod vector;
 pub(super) mod weight_grad;

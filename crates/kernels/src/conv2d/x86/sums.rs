@@ -19,6 +19,7 @@
 //! Results are the same to the last bit, because each sum has the same order of operations.
 //! `cargo xtask bench --instructions` counts the instructions of the AVX2 kernels.
 
+use super::run::Run;
 use super::vector::{VECTORS, Vector};
 
 /// Range of a sum over input channels.
@@ -88,19 +89,6 @@ unsafe fn accumulate_row<V: Vector<B>, const B: usize, const K: usize, const N: 
             }
         }
     }
-}
-
-/// Rows of vectors.
-#[derive(Clone, Copy)]
-pub(crate) struct Run {
-    /// Number of rows.
-    pub(crate) rows: usize,
-    /// Vectors of a row.
-    pub(crate) vectors: usize,
-    /// Elements from the end of a row to the start of the next, of the gradient.
-    pub(crate) grad_gap: usize,
-    /// The same of `x`.
-    pub(crate) x_gap: usize,
 }
 
 /// Adds `grads[r · stride + t] · x[q][t]` to `acc[q][r]` for all vectors `t` of a [`Run`], lane by

@@ -4,7 +4,7 @@
 //! [`compile_for_width!`] compiles it for every implementation, with the instructions that it
 //! needs.
 
-use super::sums::Run;
+use super::run::Run;
 
 /// Vectors of pixels in a full tile of sums.
 pub(crate) const VECTORS: usize = 3;

@@ -10,7 +10,7 @@
 
 use rayon::prelude::*;
 
-use super::sums::Run;
+use super::run::Run;
 use super::vector::{VECTORS, Vector, compile_for_width};
 use crate::buffer::SharedPtr;
 use crate::conv2d::geometry::Geometry;

@@ -1,6 +1,7 @@
 //! The matrix products of the places.
 
-use crate::conv2d::x86::sums::{Run, Sum, accumulate};
+use crate::conv2d::x86::run::Run;
+use crate::conv2d::x86::sums::{Sum, accumulate};
 use crate::conv2d::x86::vector::{VECTORS, Vector, compile_for_width};
 
 compile_for_width! {
