@@ -12,6 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::presets::SID_RAMP;
 use crate::{Error, SigmaDistribution};
 
 /// A cumulative weight `W(σ)` of noise levels, non-decreasing.
@@ -36,10 +37,6 @@ pub enum CumulativeWeight {
     /// Pairs `[σ, W]`, linear in `ln σ` between them and constant outside.
     Table(Vec<[f64; 2]>),
 }
-
-/// SiD's noise levels (arXiv:2404.04057).
-const SID_RAMP: SigmaDistribution =
-    SigmaDistribution::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
 
 impl CumulativeWeight {
     /// The derivative `σ dW/dσ`, the weight of a unit of `ln σ`; 0 where `W` is constant.
@@ -69,12 +66,8 @@ impl CumulativeWeight {
 
     /// SiD's cumulative weight.
     fn sid(sigma: f64, variance: f64) -> f64 {
-        // Its density as a formula, which holds beyond the support too.
-        let SigmaDistribution::KarrasRamp { min, max, rho, t_max } = SID_RAMP else {
-            return f64::NAN;
-        };
-        let width = max.powf(rho.recip()) - min.powf(rho.recip());
-        let density = sigma.powf(rho.recip() - 1.0) / (rho * t_max * width);
+        // The density is a power of σ, here also beyond its support.
+        let density = SID_RAMP.density(1.0) * sigma.powf(SID_DENSITY_POWER);
         let inverse_omega =
             (std::f64::consts::FRAC_PI_2 * (variance.recip() + (sigma * sigma).recip())).sqrt();
         density * sigma.powi(3) * inverse_omega / 2.0
@@ -154,5 +147,7 @@ impl CumulativeWeight {
     }
 }
 
-/// Power of `σ` in SiD's `W ω`: `1/7 - 1 + 3`.
-const SID_POWER: f64 = 15.0 / 7.0;
+/// Power of `σ` in the density of SiD's noise levels: `1/ρ - 1` of Karras' ramp with `ρ = 7`.
+const SID_DENSITY_POWER: f64 = 1.0 / 7.0 - 1.0;
+/// Power of `σ` in SiD's `W ω`.
+const SID_POWER: f64 = SID_DENSITY_POWER + 3.0;

@@ -50,7 +50,7 @@ pub fn preset(name: &str) -> Option<&'static Preset> {
 const EDM: SigmaDistribution = SigmaDistribution::LogNormal { mean: -1.2, std: 1.2 };
 
 /// SiD's distribution of the generator's noise levels, from 0.002 to 24.4 (arXiv:2404.04057).
-const SID_RAMP: SigmaDistribution =
+pub(crate) const SID_RAMP: SigmaDistribution =
     SigmaDistribution::KarrasRamp { min: 0.002, max: 80.0, rho: 7.0, t_max: 0.8 };
 
 /// The indices `first..=last` of Karras' thousand noise levels.

@@ -41,6 +41,6 @@ pub use group_norm::{group_norm, group_norm_scale_shift_silu, group_norm_silu};
 pub use linear::linear;
 pub use pointwise::{add_channels, add_scaled, sigmoid, silu, softplus};
 pub use resample::{Filter, downsample2, downsample2_valid, upsample2};
-pub use shape::per_sample;
+pub use shape::{from_host, per_sample, to_host};
 pub use tape::backward;
 pub use window::{ConvRelu, Joined, Window, mean_pixels};

@@ -1,6 +1,6 @@
 //! Shapes that several operations need.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 /// One value per sample, `[B]`, as `[B, 1, ..., 1]` of the given rank, to broadcast over samples.
 ///
@@ -26,6 +26,25 @@ pub fn per_sample(values: &Tensor, rank: usize) -> Result<Tensor> {
     values.reshape(shape)
 }
 
+/// Values of a tensor `[B]` in f64, without gradient.
+///
+/// # Errors
+///
+/// If the tensor does not have exactly one dimension, or its device fails.
+pub fn to_host(values: &Tensor) -> Result<Vec<f64>> {
+    // Converted on the CPU, because not every device supports f64.
+    values.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1()
+}
+
+/// Values as a tensor `[B]`, of the type and on the device of another: the inverse of [`to_host`].
+///
+/// # Errors
+///
+/// If the device fails.
+pub fn from_host(values: &[f64], like: &Tensor) -> Result<Tensor> {
+    Tensor::new(values, &Device::Cpu)?.to_dtype(like.dtype())?.to_device(like.device())
+}
+
 /// Images `[B, C, H, W]` with zeros around them: `rows` above and below, `columns` left and right.
 pub(crate) fn pad_pixels(x: &Tensor, [rows, columns]: [usize; 2]) -> Result<Tensor> {
     x.pad_with_zeros(2, rows, rows)?.pad_with_zeros(3, columns, columns)
@@ -33,8 +52,6 @@ pub(crate) fn pad_pixels(x: &Tensor, [rows, columns]: [usize; 2]) -> Result<Tens
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
-
     use super::*;
 
     #[test]

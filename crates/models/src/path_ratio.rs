@@ -11,8 +11,8 @@
 //! one draw of noise in each, and drops the last term: at `S` far above the data both distributions
 //! are the same normal distribution.
 
-use candle_core::{DType, Device, Result, Tensor, bail};
-use kernels::{noise::NoiseStream, per_sample};
+use candle_core::{Result, Tensor, bail};
+use kernels::{from_host, noise::NoiseStream, per_sample, to_host};
 
 use crate::denoiser::{Conditioning, Denoiser, LogRatio};
 
@@ -100,7 +100,7 @@ impl LogRatio for PathRatio<'_> {
                 }
             }
         }
-        to_device(&sums, &x)
+        from_host(&sums, &x)
     }
 }
 
@@ -127,7 +127,7 @@ impl PathRatio<'_> {
         cond: &Conditioning,
     ) -> Result<Vec<f64>> {
         let column =
-            |value: fn(&Point) -> f64| to_device(&points.iter().map(value).collect::<Vec<_>>(), x);
+            |value: fn(&Point) -> f64| from_host(&points.iter().map(value).collect::<Vec<_>>(), x);
         let noised = (x + noise.broadcast_mul(&per_sample(&column(|it| it.tau)?, x.rank())?)?)?;
         let sigma = column(|it| it.sigma)?;
         let teacher = self.teacher.denoise(&noised, &sigma, cond)?.detach();
@@ -173,15 +173,6 @@ impl Point {
 /// `Σ a b` of each sample.
 fn row_dot(a: &Tensor, b: &Tensor) -> Result<Vec<f64>> {
     to_host(&(a * b)?.flatten_from(1)?.sum(1)?)
-}
-
-fn to_host(x: &Tensor) -> Result<Vec<f64>> {
-    x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1()
-}
-
-/// Values as a tensor, of the type and on the device of another.
-fn to_device(values: &[f64], like: &Tensor) -> Result<Tensor> {
-    Tensor::new(values, &Device::Cpu)?.to_dtype(like.dtype())?.to_device(like.device())
 }
 
 #[cfg(test)]

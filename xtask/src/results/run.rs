@@ -68,6 +68,7 @@ pub fn measure(
     seed: u64,
     folder: &Path,
 ) -> anyhow::Result<Line> {
+    let Resolved { images_per_update, data } = Resolved::of(root, program, list, row)?;
     let mut command = Command::new(program);
     command.current_dir(root).arg("distill").arg(&list.config);
     for (option, value) in [("--method", &row.method), ("--divergence", &row.divergence)] {
@@ -81,7 +82,7 @@ pub fn measure(
     }
     match list.budget {
         Budget::Updates(updates) => {
-            let images = updates * batch(root, program, list, row)?;
+            let images = updates * images_per_update;
             command.args(["--set", &format!("phase.0.images={images}")]);
         }
         Budget::Seconds(seconds) => {
@@ -95,6 +96,7 @@ pub fn measure(
     let generator = folder.join("generator.safetensors");
     let mut command = Command::new(program);
     command.current_dir(root).arg("eval").arg(&generator).args(["--bootstrap", "0", "--json"]);
+    command.args(["--data", &data]);
     command.args(["--count", &list.eval_images.to_string(), "--seed", &seed.to_string()]);
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
     let error = String::from_utf8_lossy(&output.stderr);
@@ -114,7 +116,7 @@ pub fn measure(
         "method": row.method,
         "divergence": row.divergence,
         "set": row.set,
-        "updates": (images / batch(root, program, list, row)? as f64).round(),
+        "updates": (images / images_per_update as f64).round(),
         "seconds": last["Timing/total_sec"]["mean"],
         "metrics": metrics,
         "monitors": last["Monitor"],
@@ -129,23 +131,43 @@ fn metrics_of(evaluation: &Value) -> anyhow::Result<Map<String, Value>> {
     Ok(metrics)
 }
 
-/// Returns the number of images in an update of the row's configuration.
-fn batch(root: &Path, program: &Path, list: &List, row: &Row) -> anyhow::Result<u64> {
-    let mut command = Command::new(program);
-    command.current_dir(root).arg("distill").arg(&list.config).arg("--dry-run");
-    for assignment in list.set.iter().chain(&row.set) {
-        command.args(["--set", assignment]);
+/// What a run needs of its row's resolved configuration.
+#[derive(Debug, PartialEq)]
+struct Resolved {
+    images_per_update: u64,
+    /// Images of the run, which the evaluation compares with.
+    data: String,
+}
+
+impl Resolved {
+    fn of(root: &Path, program: &Path, list: &List, row: &Row) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
+        command.current_dir(root).arg("distill").arg(&list.config).arg("--dry-run");
+        for assignment in list.set.iter().chain(&row.set) {
+            command.args(["--set", assignment]);
+        }
+        if let Some(method) = &row.method {
+            command.args(["--method", method]);
+        }
+        let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{command:?} failed:\n{error}");
+        Self::parse(&String::from_utf8_lossy(&output.stdout))
     }
-    if let Some(method) = &row.method {
-        command.args(["--method", method]);
+
+    /// Reads a resolved configuration. Its budget is the length of one phase.
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let config: toml::Table = toml::from_str(text)?;
+        let phases = config.get("phase").and_then(|it| it.as_array()).map_or(0, Vec::len);
+        ensure!(phases == 1, "a budget needs a configuration of one phase, this has {phases}");
+        let number = |key: &str| config.get(key).and_then(toml::Value::as_integer);
+        let images = number("batch").zip(number("accumulation")).map(|(a, b)| a * b);
+        let data = config.get("data").and_then(toml::Value::as_str);
+        Ok(Self {
+            images_per_update: images.context("the configuration has no batch")?.unsigned_abs(),
+            data: data.context("the configuration has no data")?.to_owned(),
+        })
     }
-    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} failed:\n{error}");
-    let config: toml::Table = toml::from_str(&String::from_utf8_lossy(&output.stdout))?;
-    let number = |key: &str| config.get(key).and_then(toml::Value::as_integer);
-    let images = number("batch").zip(number("accumulation")).map(|(a, b)| (a * b).unsigned_abs());
-    images.context("the configuration has no batch")
 }
 
 #[cfg(test)]
@@ -162,5 +184,14 @@ mod tests {
         let found = ["fd", "seconds", "recall"].map(|it| line.metric(it));
         assert_eq!(found, [Some(0.5), Some(7.5), None]);
         assert!(Line::parse("{}").is_err());
+    }
+
+    #[test]
+    fn a_budget_needs_one_phase() {
+        let text = "data = \"set\"\nbatch = 8\naccumulation = 2\n[[phase]]\nimages = 3\n";
+        let expected = Resolved { images_per_update: 16, data: "set".to_owned() };
+        assert_eq!(Resolved::parse(text).unwrap(), expected);
+        let error = Resolved::parse(&format!("{text}[[phase]]\n")).unwrap_err().to_string();
+        assert!(error.contains("this has 2"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! The estimate against the log-ratio of distributions in closed form.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device};
 use divergence::mixture::{Component, GaussianMixture};
 use kernels::noise::NoiseStream;
 

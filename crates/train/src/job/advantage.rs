@@ -27,8 +27,8 @@ impl LowAdvantage {
             .collect();
         Some(format!(
             "the fake score is worse than the teacher on the student's own samples (advantage {}): most \
-             of its gap to the teacher is noise. Average it (fake_ema), lower fake.learning_rate, or \
-             raise batch",
+             of its gap to the teacher is noise. Lower fake.learning_rate, or raise batch or \
+             fake_updates",
             list.join(", ")
         ))
     }
@@ -57,7 +57,10 @@ mod tests {
         );
         assert!(!warned(&[]) && !warned(&bad));
         let text = state.warning(&bad, 2).unwrap();
-        assert!(text.contains("-0.50 at sigma 1.00") && text.contains("fake_ema"), "{text}");
+        assert!(
+            text.contains("-0.50 at sigma 1.00") && text.contains("fake.learning_rate"),
+            "{text}"
+        );
         let mut off = LowAdvantage::default();
         assert!((0..9).all(|_| off.warning(&bad, 0).is_none()));
     }

@@ -213,7 +213,10 @@ impl Engine {
                 fake: self.networks.evaluated_fake(),
             };
             let terms = generator_terms(&networks, method, &inputs, pairs.as_ref(), &mut ratio)?;
-            monitors.add_errors(&inputs.sigma, &terms.errors)?;
+            // A student that is one point is its own denoiser, without an error.
+            if method.needs_fake_score() {
+                monitors.add_errors(&inputs.sigma, &terms.errors)?;
+            }
             if let Some(estimate) = &terms.log_ratio {
                 monitors.add_log_ratios(&inputs.sigma, estimate)?;
             }

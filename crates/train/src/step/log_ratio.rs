@@ -1,7 +1,8 @@
 //! The log-ratio that the weights of a batch are computed from.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use divergence::{Method, PathConfig, RatioEstimator};
+use kernels::{from_host, to_host};
 use models::{
     Conditioning, LogRatio,
     path_ratio::{PathRatio, PathSettings},
@@ -84,7 +85,7 @@ fn path(
     for (row, found) in rows.into_iter().zip(found) {
         values[row] = found;
     }
-    Ok(LogRatioEstimate { values: to_device(values, &noised.sigma)?, estimated })
+    Ok(LogRatioEstimate { values: from_host(&values, &noised.sigma)?, estimated })
 }
 
 /// Gives each sample the estimate of the next one, among those that have one. The samples of a batch
@@ -100,13 +101,5 @@ fn permuted(estimate: LogRatioEstimate) -> Result<LogRatioEstimate> {
     for (row, value) in rows.into_iter().zip(own) {
         host[row] = value;
     }
-    Ok(LogRatioEstimate { values: to_device(host, &values)?, estimated })
-}
-
-fn to_host(x: &Tensor) -> Result<Vec<f64>> {
-    x.detach().to_device(&Device::Cpu)?.to_dtype(candle_core::DType::F64)?.to_vec1()
-}
-
-fn to_device(values: Vec<f64>, like: &Tensor) -> Result<Tensor> {
-    Tensor::new(values, &Device::Cpu)?.to_dtype(like.dtype())?.to_device(like.device())
+    Ok(LogRatioEstimate { values: from_host(&host, &values)?, estimated })
 }

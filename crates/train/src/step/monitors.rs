@@ -2,8 +2,9 @@
 //!
 //! They tell whether a run is evidence about its divergence (docs/methods.md, "Monitors").
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use divergence::{Method, SigmaBins};
+use kernels::to_host;
 use serde::Serialize;
 
 use super::LogRatioEstimate;
@@ -203,12 +204,10 @@ fn auc(above: &[f64], below: &[f64]) -> Option<f64> {
     Some(wins / (above.len() * below.len()) as f64)
 }
 
-fn to_host(x: &Tensor) -> Result<Vec<f64>> {
-    x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1()
-}
-
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     fn tensor(values: &[f64]) -> Tensor {
