@@ -131,7 +131,7 @@ fn metrics_of(evaluation: &Value) -> anyhow::Result<Map<String, Value>> {
     Ok(metrics)
 }
 
-/// What a run needs of its row's resolved configuration.
+/// Parts of a row's resolved configuration that its runs need.
 #[derive(Debug, PartialEq)]
 struct Resolved {
     images_per_update: u64,
