@@ -41,6 +41,7 @@ pub fn engine(network: &NetworkConfig, batch: usize, preset: &str) -> Result<Eng
         teacher: file,
         teacher_hash: String::new(),
         dataset: None,
+        features: None,
         device: Device::Cpu,
     };
     // No samples of the teacher are needed, so nothing is written to the folder.

@@ -144,7 +144,7 @@ impl<'a> Comparison<'a> {
 fn samplers(engine: &Engine) -> anyhow::Result<[(String, Sampler<'_>); 6]> {
     // A generator starts as the teacher at the generator's input noise level.
     let generator = engine.networks.teacher.as_ref();
-    let untrained = Sampler::OneStep { generator, sigma_init: engine.sigma_init()? };
+    let untrained = Sampler::generator(generator, engine.schedule()?);
     let samplers = [
         ("student", engine.sampler()?),
         ("student, untrained", untrained),

@@ -112,11 +112,17 @@ pub fn model(name: &str, steps: Option<u16>, device: &Device) -> anyhow::Result<
     let (file, _) = network(name)?;
     let mut model = Model::new(file, device).map_err(|err| err.in_file(name))?;
     if let Some(steps) = steps {
-        if model.is_generator() {
-            let reason = "a one-step generator makes an image in one evaluation; leave out --steps";
+        let steps = steps.into();
+        if let Some(trained) = model.schedule().map(|it| it.steps)
+            && trained < steps
+        {
+            let reason = format!(
+                "{name} is a generator of {trained} {}; give at most that many, or leave out --steps",
+                if trained == 1 { "step" } else { "steps" }
+            );
             return Err(Usage::new("--steps", reason).into());
         }
-        model.steps = steps.into();
+        model.steps = steps;
     }
     Ok(model)
 }

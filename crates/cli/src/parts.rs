@@ -5,10 +5,11 @@ use std::path::Path;
 use anyhow::Context;
 use candle_core::Device;
 use data::Dataset;
+use metrics::FeatureNetFile;
 use models::{NetworkConfig, NetworkFile};
 use train::{
     Config,
-    assemble::{RunInputs, TEACHER_SAMPLES, check},
+    assemble::{RunInputs, TEACHER_SAMPLES, check, needs_features},
     estimate::{Estimate, estimate},
     placeholder,
 };
@@ -42,7 +43,8 @@ pub fn open(config: &Config, device: Device, absent: Absent) -> anyhow::Result<R
         Found::Absent(err) => return Err(err),
     };
     check(config, network, dataset.as_ref())?;
-    Ok(RunInputs { teacher, teacher_hash, dataset, device })
+    let features = features(config)?;
+    Ok(RunInputs { teacher, teacher_hash, dataset, features, device })
 }
 
 /// A run that is not started: the files of it that exist, and its estimated size.
@@ -78,6 +80,7 @@ pub fn plan(config: &Config) -> anyhow::Result<RunPlan> {
         }
     };
     check(config, &network, dataset.as_ref())?;
+    features(config)?;
     let estimate = estimate(config, &network)?;
     Ok(RunPlan { network, dataset, estimate })
 }
@@ -133,6 +136,17 @@ fn dataset(config: &Config, network: &NetworkConfig) -> anyhow::Result<Found> {
         Err(err) if is_not_found(&err) => Ok(Found::Absent(err)),
         Err(err) => Err(err),
     }
+}
+
+/// The feature network of a run whose methods have a term of it.
+fn features(config: &Config) -> anyhow::Result<Option<FeatureNetFile>> {
+    let name = &config.feature_network;
+    if !needs_features(config) {
+        return Ok(None);
+    }
+    let bytes = inputs::bytes(name).with_context(|| format!("feature_network `{name}`"))?;
+    let file = FeatureNetFile::from_bytes(name, &bytes);
+    Ok(Some(file.with_context(|| format!("feature_network `{name}`"))?))
 }
 
 fn is_not_found(err: &anyhow::Error) -> bool {

@@ -3,6 +3,8 @@
 pub mod mixture;
 pub mod quadrature;
 
+mod auxiliary;
+mod calibration;
 mod cumulative;
 mod custom;
 mod error;
@@ -28,12 +30,12 @@ mod written;
 #[cfg(all(test, feature = "tensor"))]
 mod tests;
 
+pub use auxiliary::{Adversarial, Frechet, Regression, Reward};
+pub use calibration::{Calibration, CalibrationFeatures, FEATURES};
 pub use cumulative::CumulativeWeight;
 pub use error::Error;
 pub use family::Divergence;
-pub use method::{
-    Adversarial, Distance, FakeScoreSource, FakeWeighting, Method, Objective, Regression, Weighting,
-};
+pub use method::{Distance, FakeScoreSource, FakeWeighting, Method, Objective, Weighting};
 pub use names::DivergenceInfo;
 pub use presets::{Paper, Preset, preset, presets};
 pub use profile::{Profile, Term};

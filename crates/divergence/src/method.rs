@@ -6,7 +6,10 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use crate::written::WrittenMethod;
-use crate::{CumulativeWeight, Divergence, Error, RatioConfig, RatioEstimator, SigmaDistribution};
+use crate::{
+    Adversarial, CumulativeWeight, Divergence, Error, Frechet, RatioConfig, RatioEstimator,
+    Regression, Reward, SigmaDistribution,
+};
 
 /// A distillation method: its objective, divergence, noise levels, weights and auxiliary terms.
 ///
@@ -50,10 +53,17 @@ pub struct Method {
     pub adversarial: Option<Adversarial>,
     /// An additional regression on the teacher's own pairs of noise and image.
     pub regression: Option<Regression>,
+    /// An additional Fréchet distance of features.
+    pub frechet: Option<Frechet>,
+    /// An additional reward.
+    pub reward: Option<Reward>,
     /// Updates of the student's denoiser (and discriminator) for each update of the generator.
     pub fake_updates: NonZeroU32,
     /// Noise level of the generator's input, in data units.
     pub sigma_init: f64,
+    /// Calls of the generator for an image, `K`. Each call but the first gets the previous image, noised
+    /// again. The loss is of a uniform mixture of the `K` outputs (SiD's few-step form, arXiv:2505.12674).
+    pub steps: NonZeroU32,
 }
 
 /// Gradient that a method descends at a noise level, with `A = Δ·(D_q - x₀)`, `B = |Δ|²`,
@@ -173,28 +183,6 @@ pub enum Weighting {
     Cumulative(CumulativeWeight),
 }
 
-/// A non-saturating GAN term on the noised images, `softplus(-l)`.
-///
-/// Both weights are per element: they multiply the term by the number of elements of a sample,
-/// because the other losses are sums over elements.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Adversarial {
-    /// Weight in the generator's loss, at least 0: with 0 only the discriminator is trained.
-    pub generator_weight: f64,
-    /// Weight of the discriminator's cross-entropy relative to the denoising loss, positive.
-    pub discriminator_weight: f64,
-}
-
-/// A regression of the generator on pairs of noise and image made by the teacher's sampler (DMD,
-/// arXiv:2311.18828, Eq. 9).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Regression {
-    /// Weight in the generator's loss, positive.
-    pub weight: f64,
-}
-
 impl Default for Method {
     fn default() -> Self {
         Self {
@@ -214,8 +202,11 @@ impl Default for Method {
             ratio: RatioConfig::default(),
             adversarial: None,
             regression: None,
+            frechet: None,
+            reward: None,
             fake_updates: NonZeroU32::MIN,
             sigma_init: 2.5,
+            steps: NonZeroU32::MIN,
         }
     }
 }
@@ -237,8 +228,15 @@ impl Method {
 
     /// True if a discriminator must be trained, for the ratio or for the GAN term.
     pub fn needs_discriminator(&self) -> bool {
-        let estimates = self.ratio.estimator == RatioEstimator::Discriminator;
-        (self.needs_ratio() && estimates) || self.adversarial.is_some()
+        (self.needs_ratio() && self.ratio.estimator.is_discriminator())
+            || self.adversarial.is_some()
+    }
+
+    /// True if real images are needed: for the discriminator, for the calibration of the ratio, or for the
+    /// reference of a Fréchet distance.
+    pub fn needs_real_images(&self) -> bool {
+        let calibrates = self.ratio.estimator == RatioEstimator::PathCalibrated;
+        self.needs_discriminator() || (self.needs_ratio() && calibrates) || self.frechet.is_some()
     }
 
     /// True if a network for the student's denoiser must be trained.
@@ -304,7 +302,7 @@ impl Method {
             Weighting::PerSample | Weighting::Uniform | Weighting::Theory => {}
         }
         if self.fake_score == FakeScoreSource::Instance {
-            if self.ratio.estimator.is_path() {
+            if self.ratio.estimator.uses_path() {
                 return at_fault(
                     "ratio.estimator",
                     "a path integral needs the student's denoiser, and a student that is one point \
@@ -333,14 +331,26 @@ impl Method {
                 );
             }
         }
-        if let Some(Adversarial { generator_weight, discriminator_weight }) = self.adversarial {
-            if generator_weight != 0.0 {
-                positive("adversarial.generator_weight", generator_weight)?;
-            }
-            positive("adversarial.discriminator_weight", discriminator_weight)?;
+        if let Some(term) = &self.adversarial {
+            term.validate()?;
         }
-        if let Some(Regression { weight }) = self.regression {
-            positive("regression.weight", weight)?;
+        if let Some(term) = &self.regression {
+            term.validate()?;
+        }
+        if let Some(term) = &self.frechet {
+            term.validate()?;
+        }
+        if let Some(term) = &self.reward {
+            term.validate()?;
+        }
+        if MOST_STEPS < self.steps.get() {
+            return at_fault("steps", &format!("must be at most {MOST_STEPS}"));
+        }
+        if 1 < self.steps.get() && self.regression.is_some() {
+            return at_fault(
+                "regression",
+                "it pairs the noise of a single step with an image; choose steps = 1, or switch it off",
+            );
         }
         let profile = self.divergence.profile();
         // Without a clamp, logits as large as a broken discriminator may give.
@@ -356,6 +366,9 @@ impl Method {
         Ok(())
     }
 }
+
+/// A generator of more steps costs more than its teacher.
+const MOST_STEPS: u32 = 64;
 
 /// `ln` of the largest weight allowed in an `f32` without normalization, halfway to overflow.
 const LARGEST_LOG_WEIGHT: f64 = 40.0;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     Adversarial, CumulativeWeight, Distance, Divergence, FakeScoreSource, Method, Objective,
-    PathConfig, RatioConfig, RatioEstimator, Regression, SigmaDistribution, Weighting,
+    PathConfig, RatioConfig, RatioEstimator, Regression, Reward, SigmaDistribution, Weighting,
 };
 
 /// A published method: a [`Method`] with a name and a source.
@@ -69,6 +69,9 @@ const UNI_INSTRUCT: Paper = Paper {
     arxiv: "2505.20755",
 };
 
+/// Calls of a few-step generator.
+const FOUR: NonZeroU32 = NonZeroU32::new(4).unwrap();
+
 /// Updates of the fake score for each of the generator's: DMD2's, and f-distill's in its paper, whose
 /// published loop makes four.
 const FIVE: NonZeroU32 = NonZeroU32::new(5).unwrap();
@@ -80,6 +83,13 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         sigma_law: SID_RAMP,
         fake_sigma_law: EDM,
         ..Method::default()
+    };
+    // Score implicit matching. c = 0.00054 √3072, the scale of improved consistency training
+    // (arXiv:2310.14189).
+    let sim = Method {
+        distance: Distance::PseudoHuber { c: 0.03 },
+        weighting: Weighting::Uniform,
+        ..sid(1.0)
     };
     // Distribution matching at DMD's levels, from pure noise.
     let matching = Method {
@@ -195,12 +205,7 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         },
         Preset {
             name: "sim",
-            method: Method {
-                // c = 0.00054 √3072, the scale of improved consistency training (arXiv:2310.14189).
-                distance: Distance::PseudoHuber { c: 0.03 },
-                weighting: Weighting::Uniform,
-                ..sid(1.0)
-            },
+            method: sim.clone(),
             summary: "score implicit matching with the pseudo-Huber distance",
             formula: "-Δ·(D_q - x₀)/√(|Δ|² + c²)",
             paper: Paper {
@@ -228,6 +233,42 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
                 title: "Adversarial Score Identity Distillation: Rapidly Surpassing the Teacher in \
                         One Step",
                 arxiv: "2410.14919",
+            },
+        },
+        Preset {
+            name: "sid-few-step",
+            method: Method { steps: FOUR, ..sid(1.0) },
+            summary: "score identity distillation of a generator that is called four times for an image",
+            formula: "{ -A + (1-α) B }/ω, over a uniform mixture of the outputs of all steps",
+            paper: Paper {
+                title: "Few-Step Diffusion via Score identity Distillation",
+                arxiv: "2505.12674",
+            },
+        },
+        Preset {
+            name: "di-star",
+            method: Method { reward: Some(Reward { weight: 1.0 }), ..sim },
+            summary: "score implicit matching and a reward, the log-probability of the label",
+            formula: "-Δ·(D_q - x₀)/√(|Δ|² + c²) - reward",
+            paper: Paper {
+                title: "Diff-Instruct*: Towards Human-Preferred One-step Text-to-image Generative \
+                        Models",
+                arxiv: "2410.20898",
+            },
+        },
+        Preset {
+            name: "di-bregman",
+            method: Method {
+                divergence: Divergence::JensenShannon,
+                ratio: RatioConfig { recalibrate: true, ..RatioConfig::default() },
+                ..matching.clone()
+            },
+            summary: "Bregman matching of the density ratio to 1: the f-divergence whose f is Bregman's \
+                      function, weighed by h of a classifier's ratio",
+            formula: "h sg(Δ)·x₀/ω",
+            paper: Paper {
+                title: "One-step Diffusion Models with Bregman Density Ratio Matching",
+                arxiv: "2510.16983",
             },
         },
         Preset {

@@ -18,7 +18,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::profile::log_sum_exp;
-use crate::{Method, SigmaBins};
+use crate::{Calibration, CalibrationFeatures, Method, SigmaBins};
 
 /// Weights that the surrogate reads from the log-ratio. All `[B]`, without gradient.
 #[derive(Clone, Debug)]
@@ -95,6 +95,9 @@ pub struct RatioState {
     /// Running mean of the weights of all noise levels, for batches too small to have one.
     #[serde(default, skip_serializing_if = "Bin::is_empty")]
     pub overall: Bin,
+    /// Calibration of path integrals, in bins as above, if the estimator has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calibration: Vec<Calibration>,
 }
 
 /// Fewest samples of a batch whose weights are divided by their own mean. Of `B` weights, one that is
@@ -192,6 +195,30 @@ impl RatioState {
         Ok((weights, monitor))
     }
 
+    /// The calibrated log-ratio of a sample ([`crate::RatioEstimator::PathCalibrated`]).
+    pub fn calibrated(&self, method: &Method, sigma: f64, features: &CalibrationFeatures) -> f64 {
+        let bins = calibration_bins(method);
+        match self.calibration.get(bins.index(sigma)) {
+            Some(it) if self.calibration.len() == bins.count() => it.log_ratio(features),
+            // No samples yet, or bins of another method.
+            _ => Calibration::default().log_ratio(features),
+        }
+    }
+
+    /// Updates the calibration with samples, each with its noise level, its features, and whether it is
+    /// real. [`crate::RatioConfig::bin_decay`] is the decay for each sample.
+    pub fn calibrate(&mut self, method: &Method, samples: &[(f64, CalibrationFeatures, bool)]) {
+        let bins = calibration_bins(method);
+        if self.calibration.len() != bins.count() {
+            self.calibration = vec![Calibration::default(); bins.count()];
+        }
+        for (index, calibration) in self.calibration.iter_mut().enumerate() {
+            let members = samples.iter().filter(|it| is_level(it.0) && bins.index(it.0) == index);
+            let batch: Vec<_> = members.map(|&(_, features, real)| (features, real)).collect();
+            calibration.note(&batch, method.ratio.bin_decay);
+        }
+    }
+
     /// The bin of each noise level; a state of another number of bins starts anew.
     fn bins_of(&mut self, method: &Method, sigma: &[f64]) -> Vec<usize> {
         let count = method.ratio.bins;
@@ -251,6 +278,11 @@ impl Bin {
         ];
         *self = Self { log_mean: log_sum_exp(parts.into_iter()), fill };
     }
+}
+
+/// Bins of the calibration: the method's, at least one.
+fn calibration_bins(method: &Method) -> SigmaBins {
+    SigmaBins::new(&method.sigma_law, method.ratio.bins.max(1))
 }
 
 /// True for a noise level: a positive number.

@@ -16,6 +16,11 @@ pub enum RatioEstimator {
     /// The path integral over the two denoisers (docs/theory.md, "The log-ratio from two denoisers"):
     /// no discriminator and no images.
     Path,
+    /// A logistic regression, in each bin of the noise level, of real images against the student's samples
+    /// on the path integral and two features of the denoisers ([`crate::Calibration`]).
+    PathCalibrated,
+    /// A discriminator that is also regressed on the path integral, at the samples that it is trained on.
+    Regressed,
     /// `l = 0`, a control: of the divergence, only the slopes κ of its weight at 0 remain.
     Constant,
     /// The estimates of [`Self::Path`], permuted within the batch, a control: the same distribution of
@@ -24,18 +29,29 @@ pub enum RatioEstimator {
 }
 
 impl RatioEstimator {
-    /// True if the estimate is a path integral over the denoisers.
-    pub fn is_path(self) -> bool {
-        matches!(self, Self::Path | Self::Permuted)
+    /// True if it evaluates path integrals over the denoisers.
+    pub fn uses_path(self) -> bool {
+        !matches!(self, Self::Discriminator | Self::Constant)
+    }
+
+    /// True if the estimate is the logit of a discriminator.
+    pub fn is_discriminator(self) -> bool {
+        matches!(self, Self::Discriminator | Self::Regressed)
+    }
+
+    /// True if path integrals train the estimator, at the samples of the fake score's step.
+    pub fn trains_on_path(self) -> bool {
+        matches!(self, Self::PathCalibrated | Self::Regressed)
     }
 
     /// True for the default, which files leave out.
-    pub(crate) fn is_discriminator(&self) -> bool {
-        *self == Self::Discriminator
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
-/// Settings of the path integral. Outside its noise levels and between its updates `l` is 0.
+/// Settings of the path integral. Outside its noise levels and between its updates the integral is not
+/// evaluated: `l` is 0, or is not trained.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PathConfig {
@@ -166,7 +182,7 @@ impl RatioConfig {
         if self.recalibrate && self.bins == 0 {
             return at_fault("ratio.recalibrate", "needs bins; set ratio.bins to at least 1");
         }
-        if self.estimator.is_path() {
+        if self.estimator.uses_path() {
             self.path.validate(levels)?;
         }
         Ok(())

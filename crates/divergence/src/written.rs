@@ -14,8 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::unbounded::Unbounded;
 use crate::{
-    Adversarial, Distance, Divergence, Error, FakeScoreSource, FakeWeighting, Method, Objective,
-    PathConfig, RatioConfig, RatioEstimator, Regression, SigmaDistribution, Weighting,
+    Adversarial, Distance, Divergence, Error, FakeScoreSource, FakeWeighting, Frechet, Method,
+    Objective, PathConfig, RatioConfig, RatioEstimator, Regression, Reward, SigmaDistribution,
+    Weighting,
 };
 
 /// See [`Method`].
@@ -38,15 +39,26 @@ pub(crate) struct WrittenMethod {
     adversarial: Option<Adversarial>,
     #[serde(skip_serializing_if = "Option::is_none")]
     regression: Option<Regression>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frechet: Option<Frechet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reward: Option<Reward>,
     fake_updates: NonZeroU32,
     sigma_init: f64,
+    #[serde(skip_serializing_if = "is_one")]
+    steps: NonZeroU32,
+}
+
+/// True for the default, which files leave out.
+fn is_one(number: &NonZeroU32) -> bool {
+    *number == NonZeroU32::MIN
 }
 
 /// See [`RatioConfig`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct WrittenRatio {
-    #[serde(skip_serializing_if = "RatioEstimator::is_discriminator")]
+    #[serde(skip_serializing_if = "RatioEstimator::is_default")]
     estimator: RatioEstimator,
     clamp: Unbounded,
     temper: f64,
@@ -122,8 +134,11 @@ impl From<Method> for WrittenMethod {
             ratio: WrittenRatio { correction_clip: Some(Unbounded(clip)), ..method.ratio.into() },
             adversarial: method.adversarial,
             regression: method.regression,
+            frechet: method.frechet,
+            reward: method.reward,
             fake_updates: method.fake_updates,
             sigma_init: method.sigma_init,
+            steps: method.steps,
         }
     }
 }
@@ -171,8 +186,11 @@ impl TryFrom<WrittenMethod> for Method {
             },
             adversarial: written.adversarial,
             regression: written.regression,
+            frechet: written.frechet,
+            reward: written.reward,
             fake_updates: written.fake_updates,
             sigma_init: written.sigma_init,
+            steps: written.steps,
         })
     }
 }

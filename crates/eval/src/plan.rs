@@ -28,7 +28,7 @@ pub enum Subject<'a> {
 impl<'a> Subject<'a> {
     /// `count` images of a network; its row is called `student` or `teacher`.
     pub fn model(model: &'a Model, seed: u64, count: usize) -> Self {
-        let name = if model.is_generator() { "student" } else { "teacher" };
+        let name = if model.schedule().is_some() { "student" } else { "teacher" };
         let spec = SampleSpec { seed, batch: BATCH, ..model.spec(count) };
         Self::Samplers { samplers: vec![(name.to_owned(), model.sampler())], spec }
     }

@@ -109,6 +109,17 @@ pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> Result<f64> {
     reference?.distance_to(a, &factor?)
 }
 
+/// A Fréchet distance with its gradient, from [`FrechetReference::gradient`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrechetGradient {
+    /// The distance.
+    pub distance: f64,
+    /// Its gradient in the mean, `[D]`.
+    pub mean: Vec<f64>,
+    /// Its gradient in the covariance, `[D, D]`, symmetric, row by row.
+    pub covariance: Vec<f64>,
+}
+
 /// Reference side of the distance, decomposed once for many comparisons.
 #[derive(Debug)]
 pub struct FrechetReference {
@@ -140,6 +151,49 @@ impl FrechetReference {
     fn distance_to(&self, other: &Gaussian, other_factor: &Mat<f64>) -> Result<f64> {
         let overlap = nuclear_norm_of_product(other_factor, &self.factor)?;
         Ok(self.of_parts(&other.mean, trace(other), overlap))
+    }
+
+    /// Computes the distance of `other` with its gradient.
+    ///
+    /// ```text
+    /// ∂FD/∂μ = 2 (μ − μ_r),    ∂FD/∂S = 1 − T,    T = L (Lᵀ S L)^-½ Lᵀ,    S_r = L Lᵀ
+    /// ```
+    ///
+    /// `T` is the optimal transport map from `N(0, S)` to `N(0, S_r)`. Directions in which `Lᵀ S L` is
+    /// singular, where the gradient is infinite, are left out of `T`.
+    ///
+    /// # Errors
+    ///
+    /// As [`frechet_distance`].
+    pub fn gradient(&self, other: &Gaussian) -> Result<FrechetGradient> {
+        same_dim(&self.gaussian, other)?;
+        let (dim, rank) = (other.dim(), self.factor.ncols());
+        let covariance = MatRef::from_row_major_slice(&other.covariance, dim, dim);
+        let mut half = Mat::<f64>::zeros(dim, rank);
+        matmul(&mut half, Accum::Replace, covariance, &self.factor, 1.0, Par::Seq);
+        let mut inner = Mat::<f64>::zeros(rank, rank);
+        matmul(&mut inner, Accum::Replace, self.factor.transpose(), &half, 1.0, Par::Seq);
+        let (values, vectors) = symmetric_eigen(inner.as_ref())?;
+        let largest = values.iter().fold(0.0, |largest: f64, &it| largest.max(it));
+        let noise = dim as f64 * f64::EPSILON * largest;
+        let kept: Vec<usize> = (0..rank).filter(|&i| noise < values[i]).collect();
+        let overlap = kept.iter().map(|&i| values[i].sqrt()).sum();
+        // T = M Mᵀ with M = L U Λ^-¼.
+        let scaled = Mat::from_fn(rank, kept.len(), |row, i| {
+            vectors[(row, kept[i])] * values[kept[i]].powf(-0.25)
+        });
+        let mut root = Mat::<f64>::zeros(dim, kept.len());
+        matmul(&mut root, Accum::Replace, &self.factor, &scaled, 1.0, Par::Seq);
+        let mut transport = Mat::<f64>::zeros(dim, dim);
+        matmul(&mut transport, Accum::Replace, &root, root.transpose(), 1.0, Par::Seq);
+        let means = other.mean.iter().zip(&self.gaussian.mean);
+        let identity = |i: usize, j: usize| f64::from(u8::from(i == j));
+        let entry = |at: usize| identity(at / dim, at % dim) - transport[(at / dim, at % dim)];
+        Ok(FrechetGradient {
+            distance: self.of_parts(&other.mean, trace(other), overlap),
+            mean: means.map(|(a, b)| 2.0 * (a - b)).collect(),
+            covariance: (0..dim * dim).map(entry).collect(),
+        })
     }
 
     /// Computes the distance of a Gaussian from its mean, the trace of its covariance, and

@@ -30,7 +30,7 @@ pub use cross_entropy::cross_entropy;
 pub use error::{Error, Result};
 pub use feature_net::{FeatureNet, FeatureNetFile, TrainedFeatureNet};
 pub use features::{Extracted, ExtractorId, FeatureExtractor, FeatureSet};
-pub use frechet::{FrechetReference, Gaussian, frechet_distance};
+pub use frechet::{FrechetGradient, FrechetReference, Gaussian, frechet_distance};
 pub use inception::Inception;
 pub use kid::{KidSubsets, kid, kid_subsets};
 pub use matrix::Matrix;

@@ -12,6 +12,7 @@
 //! are the same normal distribution.
 
 use candle_core::{Result, Tensor, bail};
+use divergence::CalibrationFeatures;
 use kernels::{from_host, noise::NoiseStream, per_sample, to_host};
 
 use crate::denoiser::{Conditioning, Denoiser, LogRatio};
@@ -168,6 +169,39 @@ impl Point {
         let tau = low * (share * width).exp();
         Self { tau, sigma: tau.hypot(sigma), width }
     }
+}
+
+/// Features of each sample for [`divergence::Calibration`]: `(1, -Δ·(x - (D_p + D_q)/2)/σ², |Δ|²/σ², l)`.
+///
+/// Of the second, `l` is the value that the two posterior means alone suggest: it is exact for two normal
+/// distributions of equal covariance.
+///
+/// # Shapes
+///
+/// - `x` and the two denoised images `[D_p, D_q]` at it: `[B, ...]`
+/// - `sigma` and the path integrals `path`: `[B]`
+///
+/// # Errors
+///
+/// If the shapes disagree.
+pub fn calibration_features(
+    x: &Tensor,
+    sigma: &Tensor,
+    [teacher, student]: [&Tensor; 2],
+    path: &Tensor,
+) -> Result<Vec<CalibrationFeatures>> {
+    let (x, teacher, student) = (x.detach(), teacher.detach(), student.detach());
+    let gap = (&student - &teacher)?;
+    let middle = ((teacher + student)? * 0.5)?;
+    let first = row_dot(&gap, &(x - middle)?)?;
+    let second = row_dot(&gap, &gap)?;
+    let rows = to_host(sigma)?.into_iter().zip(first).zip(second).zip(to_host(path)?);
+    Ok(rows
+        .map(|(((sigma, first), second), path)| {
+            let variance = sigma * sigma;
+            [1.0, -first / variance, second / variance, path]
+        })
+        .collect())
 }
 
 /// `Σ a b` of each sample.

@@ -1,4 +1,4 @@
-//! Images from a network: a one-step generator, or a teacher with Heun's sampler.
+//! Images from a network: a generator, or a teacher with Heun's sampler.
 //!
 //! A [`SampleSpec`] fixes latents and classes, a [`Sampler`] turns them into images. Samplers that
 //! share a spec start from the same noise, so their images can be compared one by one. An image
@@ -10,7 +10,7 @@ use kernels::noise::NoiseStream;
 use crate::{
     Conditioning, Denoiser, Network, NetworkConfig, NetworkFile, Result, Role,
     edm::sampler::{SamplerConfig, sample, stream_noise},
-    generator::generate,
+    generator::StepSchedule,
     labels::one_hot,
 };
 
@@ -18,6 +18,9 @@ use crate::{
 pub const LATENT_STREAM: u32 = 16;
 /// Number of the noise stream of stochastic samplers.
 pub const CHURN_STREAM: u32 = 19;
+
+/// Number of the noise stream between the steps of a generator.
+pub const STEP_NOISE_STREAM: u32 = 27;
 
 /// Images between the noise of two sampler steps: more than any spec of a seed has, so that noise
 /// of different steps shares no position.
@@ -102,8 +105,11 @@ impl SampleSpec {
         };
         let cond = Conditioning::labels(labels);
         let images = match sampler {
-            Sampler::OneStep { generator, sigma_init } => {
-                generate(generator, &z, sigma_init, &cond)?
+            Sampler::Generator { generator, schedule, steps } => {
+                let stream = NoiseStream::new(self.seed, STEP_NOISE_STREAM);
+                let mut noise = stream_noise(stream, position, POSITIONS, &self.device);
+                let mut noise = |step: usize| noise(step, z.dims());
+                schedule.generate(generator, &z, steps, &mut noise, &cond)?
             }
             Sampler::Heun { teacher, steps } => {
                 let churn = NoiseStream::new(self.seed, CHURN_STREAM);
@@ -129,12 +135,14 @@ impl SampleSpec {
 /// A network with the method that samples from it.
 #[derive(Clone, Copy)]
 pub enum Sampler<'a> {
-    /// A one-step generator.
-    OneStep {
+    /// A generator.
+    Generator {
         /// The network.
         generator: &'a dyn Denoiser,
-        /// Noise level of its input, `σ_init`.
-        sigma_init: f64,
+        /// Noise levels of the steps that it was trained for.
+        schedule: StepSchedule,
+        /// Steps of an image, at most the schedule's; each is a network evaluation.
+        steps: usize,
     },
     /// A diffusion model with Heun's deterministic sampler.
     Heun {
@@ -145,11 +153,16 @@ pub enum Sampler<'a> {
     },
 }
 
-impl Sampler<'_> {
+impl<'a> Sampler<'a> {
+    /// A generator that takes all steps of its schedule.
+    pub fn generator(generator: &'a dyn Denoiser, schedule: StepSchedule) -> Self {
+        Self::Generator { generator, schedule, steps: schedule.steps }
+    }
+
     /// Network evaluations per image.
     pub fn evaluations(&self) -> usize {
         match self {
-            Self::OneStep { .. } => 1,
+            Self::Generator { steps, .. } => *steps,
             Self::Heun { steps, .. } => SamplerConfig::heun(*steps).evaluations(),
         }
     }
@@ -159,7 +172,7 @@ impl Sampler<'_> {
 pub struct Model {
     /// Kind and sizes of the network.
     pub config: NetworkConfig,
-    /// Steps of a teacher's sampler; without effect on a generator.
+    /// Steps of an image: of a teacher's sampler, or of a generator, at most as many as it was trained for.
     pub steps: usize,
     network: Network,
     role: Role,
@@ -170,7 +183,8 @@ pub struct Model {
 const DEFAULT_STEPS: usize = 18;
 
 impl Model {
-    /// The network of `file` on `device`, with frozen weights. A teacher samples in 18 steps.
+    /// The network of `file` on `device`, with frozen weights. A teacher samples in 18 steps, a generator
+    /// in all of its own.
     ///
     /// # Errors
     ///
@@ -178,7 +192,11 @@ impl Model {
     pub fn new(file: NetworkFile, device: &Device) -> Result<Self> {
         let network = file.config.build(&file.params.to_device(device)?.frozen())?;
         let device = device.clone();
-        Ok(Self { config: file.config, steps: DEFAULT_STEPS, network, role: file.role, device })
+        let steps = match file.role {
+            Role::Teacher => DEFAULT_STEPS,
+            Role::Generator(schedule) => schedule.steps,
+        };
+        Ok(Self { config: file.config, steps, network, role: file.role, device })
     }
 
     /// The network itself.
@@ -186,9 +204,12 @@ impl Model {
         &self.network
     }
 
-    /// True for a one-step generator, false for a teacher.
-    pub fn is_generator(&self) -> bool {
-        self.role != Role::Teacher
+    /// Noise levels of a generator's steps; `None` for a teacher.
+    pub fn schedule(&self) -> Option<StepSchedule> {
+        match self.role {
+            Role::Teacher => None,
+            Role::Generator(schedule) => Some(schedule),
+        }
     }
 
     /// Shape of one image, `[C, H, W]`.
@@ -199,8 +220,8 @@ impl Model {
     /// The network with its method of sampling.
     pub fn sampler(&self) -> Sampler<'_> {
         match self.role {
-            Role::Generator { sigma_init } => {
-                Sampler::OneStep { generator: &self.network, sigma_init }
+            Role::Generator(schedule) => {
+                Sampler::Generator { generator: &self.network, schedule, steps: self.steps }
             }
             Role::Teacher => Sampler::Heun { teacher: &self.network, steps: self.steps },
         }

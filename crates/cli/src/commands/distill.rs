@@ -183,7 +183,7 @@ fn provenance(config: &Config, parts: &RunInputs) -> run_folder::RunProvenance {
     run_folder::RunProvenance::new(entries, &["kind", "config", "teacher_blake3", "data_sha256"])
 }
 
-/// Writes the averaged generator, with its provenance and the noise level of its input.
+/// Writes the averaged generator, with its provenance and the noise levels of its steps.
 fn export(
     engine: &Engine,
     config: NetworkConfig,
@@ -192,7 +192,7 @@ fn export(
 ) -> anyhow::Result<()> {
     entries.insert("images".into(), engine.state.progress.images.to_string());
     let params = engine.state.ema.to_device(&candle_core::Device::Cpu)?;
-    let role = Role::Generator { sigma_init: engine.sigma_init()? };
+    let role = Role::Generator(engine.schedule()?);
     let file = NetworkFile { config, params, role, provenance: Provenance { entries } };
     Ok(file.save(path)?)
 }

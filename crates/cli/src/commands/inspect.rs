@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let (file, blake3) = inputs::network(&args.file)?;
         let model = inputs::model(&args.file, None, &candle_core::Device::Cpu)?;
         Facts {
-            kind: if model.is_generator() { "student" } else { "teacher" },
+            kind: if model.schedule().is_some() { "student" } else { "teacher" },
             parameters: file.params.parameter_count(),
             config: Some(file.config),
             accuracy: None,

@@ -23,8 +23,9 @@ pub struct Args {
     /// Class of all images; without it, classes alternate.
     #[arg(long)]
     class: Option<u32>,
-    /// Steps of a teacher's sampler, Heun's method; N steps take 2 N - 1 network evaluations
-    /// [default: 18].
+    /// Steps of an image [default: 18 of a teacher, all of a generator]. A teacher has Heun's sampler:
+    /// N steps take 2 N - 1 network evaluations. A generator takes one evaluation for each step, and at
+    /// most as many steps as it was trained for.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     steps: Option<u16>,
     /// A PNG file, with all images in a grid, or a folder, with one file per image.

@@ -1,5 +1,6 @@
 //! Tests of the whole crate: identities, tables, closed-form toy problems.
 
+mod calibration;
 mod cumulative;
 mod expansion;
 mod family;

@@ -7,6 +7,7 @@ use data::{Dataset, Labels};
 use metrics::{Extracted, FeatureExtractor};
 use models::{
     Conditioning, Denoiser,
+    generator::StepSchedule,
     sampling::{SampleSpec, Sampler},
 };
 use uni_instruct_eval::{Error, EvalProtocol, Event, Images, Plan, Quoted, Request, Subject};
@@ -70,7 +71,7 @@ fn named(dataset: &Dataset) -> Option<Images<'_>> {
 }
 
 fn samplers(spec: SampleSpec) -> Subject<'static> {
-    let sampler = Sampler::OneStep { generator: &Scaled, sigma_init: 2.0 };
+    let sampler = Sampler::generator(&Scaled, StepSchedule::one_step(2.0));
     Subject::Samplers { samplers: vec![("student".to_owned(), sampler)], spec }
 }
 

@@ -53,6 +53,52 @@ fn kid_by_definition(x: &Matrix, y: &Matrix) -> f64 {
     mean(x, x, true) + mean(y, y, true) - 2.0 * mean(x, y, false)
 }
 
+/// A Gaussian whose mean and covariance were moved by `by` in the direction of the entry `(i, j)`.
+fn moved(gaussian: &Gaussian, (i, j): (usize, usize), by: [f64; 2]) -> Gaussian {
+    let dim = gaussian.dim();
+    let (mut mean, mut covariance) = (gaussian.mean().to_vec(), gaussian.covariance().to_vec());
+    mean[i] += by[0];
+    covariance[i * dim + j] += by[1];
+    if i != j {
+        covariance[j * dim + i] += by[1];
+    }
+    Gaussian::new(mean, covariance).unwrap()
+}
+
+#[test]
+fn gradient_of_the_frechet_distance_agrees_with_differences() {
+    let [real, other] = [1, 2].map(|seed| gaussian(&normal_rows(seed, 60, 5)));
+    let reference = FrechetReference::new(real).unwrap();
+    let gradient = reference.gradient(&other).unwrap();
+    assert_close(gradient.distance, reference.distance(&other).unwrap(), 1e-10);
+    const STEP: f64 = 1e-5;
+    for i in 0..5 {
+        for j in 0..=i {
+            let difference = |axis: usize| {
+                let by = |step: f64| if axis == 0 { [step, 0.0] } else { [0.0, step] };
+                let at = |step| reference.distance(&moved(&other, (i, j), by(step))).unwrap();
+                (at(STEP) - at(-STEP)) / (2.0 * STEP)
+            };
+            assert_close(gradient.mean[i], difference(0), 1e-7);
+            // An entry off the diagonal moves its mirror image as well.
+            let both = if i == j { 1.0 } else { 2.0 };
+            assert_close(both * gradient.covariance[i * 5 + j], difference(1), 1e-6);
+        }
+    }
+    assert!(reference.gradient(&diagonal(&[0.0], &[1.0])).is_err());
+}
+
+#[test]
+fn gradient_of_the_frechet_distance_is_finite_for_few_rows() {
+    // Four rows have a covariance of rank 3 in 8 dimensions.
+    let [real, few] = [(3, 4), (4, 4)].map(|(seed, rows)| gaussian(&normal_rows(seed, rows, 8)));
+    for (reference, other) in [(&real, &few), (&few, &real), (&few, &few)] {
+        let gradient = FrechetReference::new(reference.clone()).unwrap().gradient(other).unwrap();
+        assert!(gradient.covariance.iter().all(|it| it.is_finite()));
+        assert_close(gradient.distance, frechet_distance(reference, other).unwrap(), 1e-6);
+    }
+}
+
 /// Commuting covariances: `FD = |μ₁ − μ₂|² + Σ (σ₁ − σ₂)²`.
 #[test]
 fn frechet_distance_of_diagonal_gaussians_is_the_sum_over_axes() {

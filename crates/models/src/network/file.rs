@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::NetworkConfig;
 use crate::error::{Error, Result};
+use crate::generator::StepSchedule;
 use crate::params::ParamSet;
 use crate::tensor_file::TensorFile;
 
@@ -17,6 +18,8 @@ const FORMAT_VERSION: &str = "1";
 const KIND: &str = "network";
 /// Entry of a generator's provenance that holds the noise level of its input. A teacher has none.
 const SIGMA_INIT: &str = "sigma_init";
+/// Entry of a generator's provenance that holds the number of its steps; absent for one.
+const STEPS: &str = "steps";
 
 /// Use that a network was trained for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,11 +27,8 @@ pub enum Role {
     /// A diffusion model: denoises at every noise level of its range, and samples by a sampler.
     #[default]
     Teacher,
-    /// A one-step generator: called once, at one noise level.
-    Generator {
-        /// Noise level of its input, in data units.
-        sigma_init: f64,
-    },
+    /// A generator: called at these noise levels, most often a single one.
+    Generator(StepSchedule),
 }
 
 /// Origin of a network: licence, source, images trained, hash of the run's configuration...
@@ -37,8 +37,8 @@ pub enum Role {
 pub struct Provenance {
     /// Free text by key, in the order of the keys.
     ///
-    /// The key `sigma_init` belongs to [`NetworkFile::role`]: files of version 0.1 keep a generator's
-    /// noise level there, so it is set when a file is written.
+    /// The keys `sigma_init` and `steps` belong to [`NetworkFile::role`]: files of version 0.1 keep a
+    /// generator's noise level there, so they are set when a file is written.
     pub entries: BTreeMap<String, String>,
 }
 
@@ -144,12 +144,15 @@ impl Role {
     /// A provenance that states this role.
     pub(crate) fn stated_in(self, provenance: &Provenance) -> Provenance {
         let mut provenance = provenance.clone();
-        match self {
-            Self::Teacher => provenance.entries.remove(SIGMA_INIT),
-            Self::Generator { sigma_init } => {
-                provenance.entries.insert(SIGMA_INIT.to_owned(), sigma_init.to_string())
+        let entries = &mut provenance.entries;
+        entries.remove(SIGMA_INIT);
+        entries.remove(STEPS);
+        if let Self::Generator(StepSchedule { sigma_init, steps }) = self {
+            entries.insert(SIGMA_INIT.to_owned(), sigma_init.to_string());
+            if steps != 1 {
+                entries.insert(STEPS.to_owned(), steps.to_string());
             }
-        };
+        }
         provenance
     }
 
@@ -162,6 +165,16 @@ impl Role {
             expected: "a positive number".to_owned(),
             found: text.clone(),
         })?;
-        Ok(Self::Generator { sigma_init })
+        let steps = match provenance.entries.get(STEPS) {
+            None => 1,
+            Some(text) => {
+                text.parse().ok().filter(|&it| 0 < it).ok_or_else(|| Error::Metadata {
+                    key: STEPS,
+                    expected: "a positive integer".to_owned(),
+                    found: text.clone(),
+                })?
+            }
+        };
+        Ok(Self::Generator(StepSchedule { sigma_init, steps }))
     }
 }

@@ -148,6 +148,51 @@ fn correlates_with_the_log_ratio_in_the_plane() -> Result<()> {
     Ok(())
 }
 
+/// The calibrated estimate of samples of the student, after batches of 32 samples of both distributions.
+fn calibrated(
+    pair: &[MixtureDenoiser; 2],
+    batches: usize,
+    strata: usize,
+    x: &Tensor,
+    sigma: &Tensor,
+) -> Result<Vec<f64>> {
+    let method = divergence::Method::default();
+    let features = |x: &Tensor, sigma: &Tensor, seed| -> Result<_> {
+        let path = Tensor::new(estimate(pair, x, sigma, strata, seed)?, &Device::Cpu)?;
+        let cond = Conditioning::default();
+        let at = |of: &MixtureDenoiser| of.denoise(x, sigma, &cond);
+        calibration_features(x, sigma, [&at(&pair[0])?, &at(&pair[1])?], &path)
+    };
+    let levels = ramp(batches * 32);
+    let mut samples = Vec::new();
+    for (of, is_real) in pair.iter().zip([true, false]) {
+        let (x, sigma) = noised(of, &levels)?;
+        let found = features(&x, &sigma, 21 + u64::from(is_real))?;
+        samples.push(levels.iter().zip(found).map(move |(&sigma, it)| (sigma, it, is_real)));
+    }
+    let student: Vec<_> = samples.pop().into_iter().flatten().collect();
+    let teacher: Vec<_> = samples.pop().into_iter().flatten().collect();
+    let mut state = divergence::RatioState::default();
+    for (student, teacher) in student.chunks(32).zip(teacher.chunks(32)) {
+        state.calibrate(&method, &[student, teacher].concat());
+    }
+    let found = features(x, sigma, 5)?;
+    let levels = to_host(sigma)?;
+    Ok(levels.iter().zip(&found).map(|(&it, row)| state.calibrated(&method, it, row)).collect())
+}
+
+#[test]
+fn a_calibrated_estimate_is_nearer_to_the_log_ratio() -> Result<()> {
+    let pair = pair();
+    let (x, sigma) = noised(&pair[1], &ramp(4000))?;
+    let expected = truth(&pair, &x, &sigma);
+    for (strata, figure) in [(2, 0.78), (4, 0.83), (8, 0.92)] {
+        let found = correlation(&calibrated(&pair, 100, strata, &x, &sigma)?, &expected);
+        assert!((found - figure).abs() < 0.03, "{strata} strata: {found:.3}, expected {figure}");
+    }
+    Ok(())
+}
+
 #[test]
 fn f32_agrees_with_f64() -> Result<()> {
     let pair = pair();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{Architecture, Provenance, unet::config::SongConfig};
 
-const GENERATOR: Role = Role::Generator { sigma_init: 2.5 };
+const GENERATOR: Role = Role::Generator(StepSchedule { sigma_init: 2.5, steps: 1 });
 
 fn file(role: Role) -> NetworkFile {
     let song = SongConfig {
@@ -53,9 +53,9 @@ fn images_do_not_depend_on_the_batch() {
 #[test]
 fn the_role_decides_the_sampler() {
     let generator = Model::new(file(GENERATOR), &Device::Cpu).unwrap();
-    assert!(generator.is_generator() && generator.sampler().evaluations() == 1);
+    assert!(generator.schedule().is_some() && generator.sampler().evaluations() == 1);
     let teacher = Model::new(file(Role::Teacher), &Device::Cpu).unwrap();
-    assert!(!teacher.is_generator() && teacher.sampler().evaluations() == 35);
+    assert!(teacher.schedule().is_none() && teacher.sampler().evaluations() == 35);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 
 use candle_core::{Device, Tensor};
+use uni_instruct_models::generator::StepSchedule;
 use uni_instruct_models::unet::config::SongConfig;
 use uni_instruct_models::{
     Architecture, Error, NetworkConfig, NetworkFile, Provenance, Role, TensorFile,
@@ -78,7 +79,7 @@ fn files_round_trip() {
 #[test]
 fn roles_are_written_as_version_0_1_reads_them() {
     let teacher = small();
-    let generator = NetworkFile { role: Role::Generator { sigma_init: 2.5 }, ..small() };
+    let generator = NetworkFile { role: Role::Generator(StepSchedule::one_step(2.5)), ..small() };
     let provenance = |file: &NetworkFile| raw(file).metadata["provenance"].clone();
     let written = r#"{"images":"1000","license":"MIT","sigma_init":"2.5"}"#;
     assert_eq!(provenance(&generator), written);
@@ -86,7 +87,7 @@ fn roles_are_written_as_version_0_1_reads_them() {
 
     let read = |file: &TensorFile| NetworkFile::from_bytes("x", &file.to_bytes().unwrap()).unwrap();
     let back = read(&raw(&generator));
-    assert_eq!(back.role, Role::Generator { sigma_init: 2.5 });
+    assert_eq!(back.role, Role::Generator(StepSchedule::one_step(2.5)));
     assert_eq!(back.to_bytes().unwrap(), generator.to_bytes().unwrap());
     assert_eq!(read(&raw(&teacher)).role, Role::Teacher);
     // A generator that is made a teacher's start loses the entry.

@@ -56,6 +56,9 @@ pub struct Config {
     pub augment: Fraction,
     /// Head that distinguishes teacher and student.
     pub discriminator: DiscriminatorHead,
+    /// Feature network of the terms `frechet` and `reward`: a file, or the name of an embedded one.
+    #[serde(skip_serializing_if = "is_default_features")]
+    pub feature_network: String,
     /// Optimizer of the generator.
     pub generator: OptimizerConfig,
     /// Optimizer of the fake score and the discriminator.
@@ -74,6 +77,14 @@ pub struct Config {
     pub phase: Vec<Phase>,
 }
 
+/// Name of the embedded feature network.
+const DEFAULT_FEATURES: &str = "fashion-mnist-features";
+
+/// True for the default, which files leave out.
+fn is_default_features(name: &str) -> bool {
+    name == DEFAULT_FEATURES
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -89,6 +100,7 @@ impl Default for Config {
             dropout: Fraction::default(),
             augment: Fraction::default(),
             discriminator: DiscriminatorHead::default(),
+            feature_network: DEFAULT_FEATURES.into(),
             generator: OptimizerConfig::default(),
             fake: OptimizerConfig::default(),
             ema: EmaConfig::default(),

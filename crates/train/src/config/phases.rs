@@ -131,7 +131,7 @@ fn use_written_keys(changes: &mut toml::Table) {
 }
 
 /// Optional parts of a method, which `false` switches off.
-const OPTIONAL: [&str; 2] = ["adversarial", "regression"];
+const OPTIONAL: [&str; 4] = ["adversarial", "regression", "frechet", "reward"];
 
 fn merge(table: &mut toml::Table, changes: toml::Table) -> Result<(), String> {
     for (key, change) in changes {

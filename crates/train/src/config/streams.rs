@@ -58,6 +58,20 @@ pub enum Use {
     PathNoise = models::path_ratio::PATH_NOISE_STREAM,
     /// Noise levels along it.
     PathLevel = models::path_ratio::PATH_LEVEL_STREAM,
+    /// Path integrals at the student's samples in the fake score's update.
+    FakePath = 25,
+    /// Path integrals at real images.
+    RealPath = 26,
+    /// Noise between the steps of a generator that is sampled from.
+    SampleStepNoise = models::sampling::STEP_NOISE_STREAM,
+    /// Steps of a generator's samples in its update.
+    GeneratorStep = 28,
+    /// Noise between its steps.
+    GeneratorStepNoise = 29,
+    /// Steps of a generator's samples in the fake score's update.
+    FakeStep = 30,
+    /// Noise between these steps.
+    FakeStepNoise = 31,
 }
 
 /// The stream of one use, in a run with this seed.

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use data::{Dataset, Labels};
+use divergence::Method;
+use metrics::{FeatureNet, FeatureNetFile};
 use models::{
     Denoiser,
     discriminator::{Head, HeadConfig},
@@ -12,8 +14,9 @@ use models::{
 };
 
 use super::{
-    check::{at_most, augment, paths, phases, sizes},
+    check::{at_most, augment, path_training, phases, sizes},
     engine::Engine,
+    feature_check,
     networks::{NetworkViews, Networks},
 };
 use crate::{
@@ -40,6 +43,8 @@ pub struct RunInputs {
     pub teacher_hash: String,
     /// Real images; `None` in the data-free mode.
     pub dataset: Option<Dataset>,
+    /// Feature network of the terms `frechet` and `reward`; see [`needs_features`].
+    pub features: Option<FeatureNetFile>,
     /// Device of the run.
     pub device: Device,
 }
@@ -62,6 +67,8 @@ pub fn check(
     at_most("teacher_steps", config.teacher_steps.get(), MOST_STEPS)?;
     at_most("teacher_samples", config.teacher_samples.get(), MOST_SAMPLES)?;
     augment(config.augment, network)?;
+    path_training(config)?;
+    feature_check::of_files(config, network)?;
     let Some(dataset) = dataset else { return Ok(()) };
     check_data(network, dataset, &config.data)?;
     if needs_samples(config) && matches!(dataset.labels(), Labels::Soft { .. }) {
@@ -82,7 +89,13 @@ pub fn needs_samples(config: &Config) -> bool {
     let methods = || config.phase.iter().map(|phase| &phase.method);
     let data_free = config.data == TEACHER_SAMPLES;
     methods().any(|method| method.regression.is_some())
-        || (data_free && needs_discriminator(config))
+        || (data_free && methods().any(Method::needs_real_images))
+}
+
+/// Tests for a run that needs a feature network.
+pub fn needs_features(config: &Config) -> bool {
+    let mut methods = config.phase.iter().map(|phase| &phase.method);
+    methods.any(|method| method.frechet.is_some() || method.reward.is_some())
 }
 
 /// Tests for a run that trains a discriminator.
@@ -113,7 +126,7 @@ pub fn assemble(
     progress: impl FnMut(u64, u64) -> Result<(), Error>,
 ) -> Result<Engine, Error> {
     check(&config, &inputs.teacher.config, inputs.dataset.as_ref())?;
-    let RunInputs { teacher, teacher_hash, dataset, device } = inputs;
+    let RunInputs { teacher, teacher_hash, dataset, features, device } = inputs;
     let network = teacher.config;
     let teacher_params =
         if device.is_cpu() { teacher.params } else { teacher.params.to_device(&device)? };
@@ -159,6 +172,12 @@ pub fn assemble(
             Some(it) => Some(fake_score(ParamSet::frozen, &it.network, it.head.as_ref())?),
             None => None,
         },
+        features: match features.filter(|_| needs_features(&config)) {
+            Some(file) => {
+                Some(Box::new(FeatureNet::new(&file.params.to_device(&device)?.frozen())?))
+            }
+            None => None,
+        },
         sigma_data: network.sigma_data,
         sample: vec![network.img_channels, network.img_resolution, network.img_resolution],
     };
@@ -179,9 +198,10 @@ pub fn assemble(
     let real = dataset.map_or(RealImages::TeacherSamples, RealImages::Dataset);
     let source = Source { real, samples, label_dim: network.label_dim };
     let monitors = Monitors::new(&config.phase_at(0)?.1.method);
-    let engine = Engine { config, networks, state, source, device, dtype: DType::F32, monitors };
-    paths(&engine)?;
-    Ok(engine)
+    let dtype = DType::F32;
+    let reference = None;
+    let engine = Engine { config, networks, state, source, device, dtype, monitors, reference };
+    engine.prepared()
 }
 
 fn samples(

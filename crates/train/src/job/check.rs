@@ -25,6 +25,12 @@ pub(super) fn phases(config: &Config) -> Result<(), Error> {
                 "a generator has one input level; give every phase the same",
             ));
         }
+        if phase.method.steps != config.phase[0].method.steps {
+            return Err(Error::unusable(
+                format!("phase.{index}.method.steps"),
+                "a generator has one number of steps; give every phase the same",
+            ));
+        }
         if phase.images == 0 {
             let name = format!("phase.{index}.images");
             return Err(Error::unusable(name, "a phase must show at least one image"));
@@ -65,6 +71,20 @@ pub(super) fn augment(probability: Fraction, network: &NetworkConfig) -> Result<
     Ok(())
 }
 
+/// Checks that no estimator is trained on path integrals if images are augmented: the integrals are of
+/// images without augmentation.
+pub(super) fn path_training(config: &Config) -> Result<(), Error> {
+    for (index, phase) in config.phase.iter().enumerate() {
+        if 0.0 < config.augment.get() && phase.method.ratio.estimator.trains_on_path() {
+            let reason = "path integrals train it, and they are of images without augmentation; set \
+                          augment = 0, or choose the estimator path";
+            let key = format!("phase.{index}.method.ratio.estimator");
+            return Err(Error::unusable(key, reason));
+        }
+    }
+    Ok(())
+}
+
 /// Checks that images and labels fit a network; `name` names the data in errors.
 ///
 /// # Errors
@@ -98,7 +118,7 @@ pub(super) fn paths(engine: &Engine) -> Result<(), Error> {
     let largest = engine.networks.teacher.sigma_range()[1];
     for (index, phase) in engine.config.phase.iter().enumerate() {
         let ratio = &phase.method.ratio;
-        if ratio.estimator.is_path() && largest < ratio.path.end {
+        if ratio.estimator.uses_path() && largest < ratio.path.end {
             let reason = format!(
                 "{} is above {largest}, the largest noise level of the teacher; lower it",
                 ratio.path.end

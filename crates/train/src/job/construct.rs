@@ -31,10 +31,10 @@ impl Engine {
         };
         let dtype = parameter.dtype();
         let monitors = Monitors::new(&config.phase_at(0)?.1.method);
-        let engine = Self { config, networks, state, source, device, dtype, monitors };
+        let engine =
+            Self { config, networks, state, source, device, dtype, monitors, reference: None };
         check::fake_average(&engine)?;
-        check::paths(&engine)?;
         check::shapes(&engine)?;
-        Ok(engine)
+        engine.prepared()
     }
 }

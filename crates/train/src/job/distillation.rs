@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
-use models::sampling::{SampleSpec, Sampler};
+use models::{
+    generator::StepSchedule,
+    sampling::{SampleSpec, Sampler},
+};
 
 use super::{engine::Engine, run::Job};
 use crate::{
@@ -13,20 +16,20 @@ use crate::{
         Outcome, Progress,
         checkpoint::{self, RunIdentity},
     },
-    step::BinMonitor,
+    step::{BinMonitor, schedule},
 };
 
 /// Number of images in a grid of samples.
 const PREVIEW: usize = 50;
 
 impl Engine {
-    /// Noise level of the generator's input, the same in every phase.
+    /// Noise levels of the generator's steps, the same in every phase.
     ///
     /// # Errors
     ///
     /// If the run has no phase.
-    pub fn sigma_init(&self) -> Result<f64, Error> {
-        Ok(self.config.phase_at(0)?.1.method.sigma_init)
+    pub fn schedule(&self) -> Result<StepSchedule, Error> {
+        Ok(schedule(&self.config.phase_at(0)?.1.method))
     }
 
     /// Sampler of the generator with its averaged weights.
@@ -36,7 +39,7 @@ impl Engine {
     /// If the run has no phase.
     pub fn sampler(&self) -> Result<Sampler<'_>, Error> {
         let generator = self.networks.average.as_ref();
-        Ok(Sampler::OneStep { generator, sigma_init: self.sigma_init()? })
+        Ok(Sampler::generator(generator, self.schedule()?))
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use divergence::{Method, RatioState};
-use models::{Conditioning, DropoutKey, generator::generate, params::ParamSet};
+use metrics::FrechetReference;
+use models::{Conditioning, DropoutKey, params::ParamSet};
 
 use super::{accumulation::Accumulation, networks::Networks};
 use crate::{
@@ -13,8 +14,8 @@ use crate::{
     source::Source,
     state::{Outcome, Stats, TrainState, ema},
     step::{
-        Discrimination, Inputs, Monitors, RandomInputs, RealBatch, StepNetworks, fake_terms,
-        generator_terms,
+        AuxiliaryInputs, Discrimination, FrechetInputs, Inputs, Monitors, RandomInputs, RealBatch,
+        StepNetworks, fake_terms, generator_terms, schedule, student_samples,
     },
 };
 
@@ -35,6 +36,8 @@ pub struct Engine {
     pub dtype: DType,
     /// Monitors of the estimates since they were last taken.
     pub monitors: Monitors,
+    /// Features of the real images, if a method has a Fréchet distance from them.
+    pub(super) reference: Option<FrechetReference>,
 }
 
 impl Engine {
@@ -111,9 +114,10 @@ impl Engine {
         let mut pass = Accumulation::new();
         let mut monitors = self.monitors.clone();
         monitors.follow(method);
+        let mut ratio = self.state.ratio.clone();
         let mut images = self.state.progress.fake_images;
         for _ in 0..self.config.accumulation.get() {
-            self.fake_backward(method, images, &mut pass, &mut monitors)?;
+            self.fake_backward(method, images, &mut pass, &mut monitors, &mut ratio)?;
             images += self.config.batch.get() as u64;
         }
         // Counted even if the step is skipped, so that the next one reads other random inputs.
@@ -130,7 +134,7 @@ impl Engine {
             let beta = ema::decay(average, images, self.config.images_per_update());
             self.state.update_fake_average(beta)?;
         }
-        self.monitors = monitors;
+        (self.state.ratio, self.monitors) = (ratio, monitors);
         Ok(Outcome::Applied(pass.stats))
     }
 
@@ -140,6 +144,7 @@ impl Engine {
         position: u64,
         pass: &mut Accumulation,
         monitors: &mut Monitors,
+        ratio: &mut RatioState,
     ) -> Result<(), Error> {
         let (config, networks) = (&self.config, &self.networks);
         let random = self.random_inputs(position, config.batch.get());
@@ -156,13 +161,29 @@ impl Engine {
             seed: config.seed,
             position,
             update: self.updates(),
+            steps: random
+                .steps([Use::FakeStep, Use::FakeStepNoise], method.steps.get() as usize)?,
         };
         let generator = networks.generator.frozen.as_ref();
-        let x0 = generate(generator, &inputs.z, method.sigma_init, &inputs.cond)?;
-        let real = if self.trains_discriminator(method) { Some(self.real(&random)?) } else { None };
+        let Inputs { z, steps, cond, .. } = &inputs;
+        let x0 = student_samples(generator, generator, schedule(method), z, steps, cond)?;
+        let calibrates = self.calibrates(method);
+        let discriminates = self.trains_discriminator(method);
+        let real = if discriminates || calibrates { Some(self.real(&random)?) } else { None };
         let (x0, real, inputs) = self.augmented(&random, x0, real, inputs)?;
+        let targets = match &real {
+            Some(real) => self.path_targets(method, &x0, &inputs, real)?,
+            None => None,
+        };
+        if let Some(real) = real.as_ref().filter(|_| calibrates) {
+            self.calibrate(method, &x0, &inputs, real, ratio)?;
+        }
         let adversarial = method.adversarial.as_ref();
-        let discrimination = real.as_ref().map(|real| Discrimination { real, adversarial });
+        let discrimination = real.as_ref().filter(|_| discriminates).map(|real| Discrimination {
+            real,
+            adversarial,
+            targets: targets.as_ref(),
+        });
         let fake = networks.fake.tracked.as_ref();
         let (weighting, sigma_data) = (method.fake_weighting, networks.sigma_data);
         let terms = fake_terms(fake, x0, &inputs, weighting, sigma_data, discrimination)?;
@@ -192,6 +213,7 @@ impl Engine {
         let mut monitors = self.monitors.clone();
         monitors.follow(method);
         let mut position = self.state.progress.images;
+        let mut features = Vec::new();
         for _ in 0..self.config.accumulation.get() {
             let random = self.random_inputs(position, self.config.batch.get());
             let inputs = Inputs {
@@ -202,6 +224,10 @@ impl Engine {
                 seed: self.config.seed,
                 position,
                 update: self.updates(),
+                steps: random.steps(
+                    [Use::GeneratorStep, Use::GeneratorStepNoise],
+                    method.steps.get() as usize,
+                )?,
             };
             let pairs = match method.regression {
                 Some(_) => Some(self.source.pairs(&random)?),
@@ -209,10 +235,17 @@ impl Engine {
             };
             let networks = StepNetworks {
                 generator: self.networks.generator.tracked.as_ref(),
+                frozen_generator: self.networks.generator.frozen.as_ref(),
                 teacher: self.networks.teacher.as_ref(),
                 fake: self.networks.evaluated_fake(),
+                features: self.networks.features.as_deref(),
             };
-            let terms = generator_terms(&networks, method, &inputs, pairs.as_ref(), &mut ratio)?;
+            let frechet = self.reference.as_ref().zip(self.state.features.as_ref());
+            let auxiliary = AuxiliaryInputs {
+                pairs: pairs.as_ref(),
+                frechet: frechet.map(|(reference, queue)| FrechetInputs { reference, queue }),
+            };
+            let terms = generator_terms(&networks, method, &inputs, auxiliary, &mut ratio)?;
             // A student that is one point is its own denoiser, without an error.
             if method.needs_fake_score() {
                 monitors.add_errors(&inputs.sigma, &terms.errors)?;
@@ -222,13 +255,10 @@ impl Engine {
             }
             pass.mean("Loss/generator", &terms.surrogate)?;
             pass.mean("Gap/rms", &terms.gap)?;
-            for (name, part) in
-                [("Loss/adversarial", &terms.adversarial), ("Loss/regression", &terms.regression)]
-            {
-                if let Some(part) = part {
-                    pass.mean(name, part)?;
-                }
+            for (name, part) in terms.auxiliary() {
+                pass.mean(name, part)?;
             }
+            features.extend(terms.features.clone());
             if let Some(monitor) = &terms.monitor {
                 // Its logarithm, because the mean itself overflows for a large logit, harmless as that is
                 // after the clamp.
@@ -244,6 +274,9 @@ impl Engine {
             return Ok(Outcome::Skipped(what));
         }
         (self.state.ratio, self.monitors) = (ratio, monitors);
+        if let Some(queue) = &mut self.state.features {
+            features.iter().try_for_each(|rows| queue.push(rows))?;
+        }
         let images = position;
         self.state.generator.update(&self.config.generator, &pass.gradients, images)?;
         let beta = ema::decay(&self.config.ema, images, self.config.images_per_update());

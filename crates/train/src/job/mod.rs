@@ -6,7 +6,10 @@ mod check;
 mod construct;
 mod distillation;
 mod engine;
+mod feature_check;
 mod networks;
+mod path_training;
+mod reference;
 
 pub mod assemble;
 pub mod classifier;

@@ -2,7 +2,10 @@
 
 use models::{Denoiser, ParamSet, Params};
 
-use crate::{state::TrainState, step::FakeScoreModel};
+use crate::{
+    state::TrainState,
+    step::{FakeScoreModel, FeatureModel},
+};
 
 /// A network as two views of the same weights: one that is trained, and one that is frozen.
 pub struct NetworkViews<T: ?Sized> {
@@ -38,6 +41,8 @@ pub struct Networks {
     pub fake: NetworkViews<dyn FakeScoreModel>,
     /// The same with averaged weights, frozen, if the state has them. The generator's step evaluates it.
     pub fake_average: Option<Box<dyn FakeScoreModel>>,
+    /// Feature network of the terms `frechet` and `reward`, if a method has one.
+    pub features: Option<Box<dyn FeatureModel>>,
     /// Standard deviation of the data, for the denoising loss.
     pub sigma_data: f64,
     /// Shape of one sample.
@@ -48,6 +53,12 @@ impl Networks {
     /// Fake score that the generator's step evaluates: the average, or the weights themselves.
     pub fn evaluated_fake(&self) -> &dyn FakeScoreModel {
         self.fake_average.as_deref().unwrap_or(self.fake.frozen.as_ref())
+    }
+
+    /// The same networks with a feature network.
+    #[must_use]
+    pub fn with_features(self, features: impl FeatureModel + 'static) -> Self {
+        Self { features: Some(Box::new(features)), ..self }
     }
 
     /// Builds the networks over the parameters of `state`, from a constructor of the generator and
@@ -84,6 +95,7 @@ impl Networks {
                 None => None,
             },
             fake: NetworkViews::new(&state.fake.params, fake)?,
+            features: None,
             sigma_data,
             sample: sample.to_vec(),
         })

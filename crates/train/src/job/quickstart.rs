@@ -121,7 +121,8 @@ pub fn student_points(engine: &Engine, count: usize) -> Result<Vec<[f64; 2]>, Er
     let latents = stream(engine.config.seed, Use::SampleLatent);
     let z = latents.normal_tensor(0, (count, 2), &engine.device)?;
     let generator = engine.networks.average.as_ref();
-    let points = generate(generator, &z, engine.sigma_init()?, &Conditioning::default())?;
+    let sigma_init = engine.schedule()?.sigma_init;
+    let points = generate(generator, &z, sigma_init, &Conditioning::default())?;
     let points: Vec<Vec<f32>> = points.to_vec2()?;
     Ok(points.iter().map(|point| [f64::from(point[0]), f64::from(point[1])]).collect())
 }

@@ -17,7 +17,7 @@ use models::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::TrainedParams;
+use super::{FeatureQueue, TrainedParams};
 use crate::Error;
 
 /// Value of `format` in a checkpoint's metadata. The number grows with incompatible changes.
@@ -31,6 +31,8 @@ pub(crate) struct StateTensors<'a> {
     pub trained: Vec<(&'static str, &'a mut TrainedParams)>,
     /// Averages.
     pub averages: Vec<Average<'a>>,
+    /// A queue of features, by its name. An empty one has no tensor.
+    pub queue: Option<(&'static str, &'a mut FeatureQueue)>,
 }
 
 /// A moving average of weights.
@@ -96,7 +98,7 @@ pub(crate) fn save(
         ("updates", json(&updates)),
     ];
     let metadata = metadata.map(|(key, text)| (key.to_owned(), text)).into();
-    let tensors = tensors(&parts);
+    let tensors = tensors(&parts)?;
     for (name, tensor) in &tensors {
         // A state that cannot be read back must not displace one that can.
         if !is_finite(tensor)? {
@@ -167,6 +169,14 @@ pub(crate) fn load(
             set_from(params, &mut tensors, &format!("{name}/")).map_err(fault)?;
         }
     }
+    if let Some((name, queue)) = parts.queue {
+        let rows = tensors.remove(name);
+        if rows.as_ref().is_some_and(|rows| !is_finite(rows).unwrap_or(false)) {
+            return Err(fault(format!("its tensor `{name}` holds a NaN or an infinity")));
+        }
+        let set = queue.set(rows.as_ref());
+        set.map_err(|err| fault(format!("its tensor `{name}`: {err}")))?;
+    }
     if let Some(name) = tensors.keys().next() {
         return Err(fault(format!("its tensor `{name}` belongs to no part of this run")));
     }
@@ -222,7 +232,7 @@ fn take(tensors: &mut BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String
     inside.into_iter().filter_map(strip).collect()
 }
 
-fn tensors(parts: &StateTensors<'_>) -> BTreeMap<String, Tensor> {
+fn tensors(parts: &StateTensors<'_>) -> Result<BTreeMap<String, Tensor>, Error> {
     let mut tensors = BTreeMap::new();
     for (set_name, set) in &parts.trained {
         for (name, tensor) in set.params.tensors() {
@@ -239,7 +249,12 @@ fn tensors(parts: &StateTensors<'_>) -> BTreeMap<String, Tensor> {
             tensors.insert(format!("{}/{name}", average.name), tensor);
         }
     }
-    tensors
+    if let Some((name, queue)) = &parts.queue
+        && let Some(rows) = queue.tensor()?
+    {
+        tensors.insert((*name).to_owned(), rows);
+    }
+    Ok(tensors)
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {

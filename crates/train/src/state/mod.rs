@@ -4,6 +4,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod ema;
 mod optim;
 mod progress;
+mod queue;
 
 use divergence::RatioState;
 use models::params::ParamSet;
@@ -17,6 +18,7 @@ use checkpoint::{Average, Checkpointed, StateTensors};
 pub use checkpoint::latest as latest_checkpoint;
 pub use optim::{Gradients, TrainedParams};
 pub use progress::{Outcome, Progress, Stats};
+pub use queue::FeatureQueue;
 
 /// State of a distillation. Together with the configuration it determines all further updates.
 pub struct TrainState {
@@ -35,6 +37,8 @@ pub struct TrainState {
     pub fake_average: Option<FakeAverage>,
     /// Running statistics of the ratio estimate.
     pub ratio: RatioState,
+    /// Features of the generator's latest images, if a method has a Fréchet distance of them.
+    pub features: Option<FeatureQueue>,
 }
 
 /// Moving averages of the fake score's weights and of its discriminator's.
@@ -67,6 +71,7 @@ impl TrainState {
             discriminator: discriminator.map(TrainedParams::new).transpose()?,
             fake_average: None,
             ratio: RatioState::default(),
+            features: None,
         })
     }
 
@@ -115,7 +120,8 @@ impl Checkpointed for TrainState {
                 starts_from: Some("discriminator"),
             }));
         }
-        StateTensors { trained, averages }
+        let queue = self.features.as_mut().map(|queue| ("features", queue));
+        StateTensors { trained, averages, queue }
     }
 
     fn counters(&self) -> Self::Counters {
@@ -177,6 +183,7 @@ impl Checkpointed for AveragedState {
         StateTensors {
             trained: vec![(self.name, &mut self.trained)],
             averages: vec![Average { name: "ema", params: &self.ema, starts_from: None }],
+            queue: None,
         }
     }
 

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use divergence::{Adversarial, FakeWeighting};
 use models::Conditioning;
 
-use super::{FakeScoreModel, Inputs, Noised, adversarial::discriminator_loss};
+use super::{FakeScoreModel, Inputs, LogRatioEstimate, Noised, adversarial::discriminator_loss};
 
 /// Real images, with their own noise. They are noised at the levels of the fake images.
 #[derive(Clone, Debug)]
@@ -49,6 +49,9 @@ pub struct Discrimination<'a> {
     pub real: &'a RealBatch,
     /// Weights of the adversarial terms; `None` if the discriminator serves the ratio alone.
     pub adversarial: Option<&'a Adversarial>,
+    /// Estimates of the log-ratio at the noised samples and at the noised real images, on which the
+    /// logits are regressed next to the cross entropy; `None` for the cross entropy alone.
+    pub targets: Option<&'a [LogRatioEstimate; 2]>,
 }
 
 /// Weight per element of the discriminator's loss if it serves the ratio alone: the weight of SiDA's
@@ -75,7 +78,7 @@ pub fn fake_terms(
         FakeWeighting::Edm => denoising_loss(denoised, x0, sigma, sigma_data),
         FakeWeighting::Uniform => squared_error(denoised, x0),
     };
-    let Some(Discrimination { real, adversarial }) = discrimination else {
+    let Some(Discrimination { real, adversarial, targets }) = discrimination else {
         let denoised = fake.denoise(x, sigma, &inputs.cond)?;
         let denoising = loss(&denoised)?;
         return Ok(FakeTerms { denoising, discriminator: None, logits: None });
@@ -86,9 +89,22 @@ pub fn fake_terms(
     let on_real = fake.log_ratio(&real_noised.x, sigma, &real.cond)?;
     let weight = adversarial.map_or(RATIO_WEIGHT, |term| term.discriminator_weight);
     let elements = x0.elem_count() / x0.dim(0)?.max(1);
-    let discriminator = (discriminator_loss(&on_fake, &on_real)? * (weight * elements as f64))?;
+    let mut discriminator = discriminator_loss(&on_fake, &on_real)?;
+    if let Some([fake, real]) = targets {
+        let both = (regression_loss(&on_fake, fake)? + regression_loss(&on_real, real)?)?;
+        discriminator = (discriminator + both)?;
+    }
+    let discriminator = (discriminator * (weight * elements as f64))?;
     let logits = Some((on_fake.detach(), on_real.detach()));
     Ok(FakeTerms { denoising, discriminator: Some(discriminator), logits })
+}
+
+/// Regression of logits on estimates of the log-ratio, `(l − l̂)²/2` where there is an estimate: `[B]`. Its
+/// minimizer over functions of the sample is the conditional mean of the estimate, which is the
+/// log-ratio if the estimate is unbiased.
+fn regression_loss(logits: &Tensor, target: &LogRatioEstimate) -> Result<Tensor> {
+    let ran: Vec<f64> = target.estimated.iter().map(|&ran| f64::from(u8::from(ran))).collect();
+    ((logits - &target.values)?.sqr()? * 0.5)? * kernels::from_host(&ran, logits)?
 }
 
 /// Denoising loss of EDM, summed over a sample's elements: `[B]`.

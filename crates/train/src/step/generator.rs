@@ -4,12 +4,22 @@ use candle_core::{Result, Tensor};
 use divergence::{
     Method, RatioMonitor, RatioState, RatioWeights, SurrogateInputs, constant_weights, surrogate,
 };
-use models::generator::generate;
+use models::Conditioning;
 
 use super::{
-    DenoisedPair, DenoiserErrors, Inputs, LogRatioEstimate, Noised, StepNetworks, adversarial,
-    log_ratio, regression,
+    DenoisedPair, DenoiserErrors, FrechetInputs, Inputs, LogRatioEstimate, Noised, StepNetworks,
+    adversarial, features, log_ratio, regression,
+    student::{schedule, student_samples},
 };
+
+/// Inputs of the auxiliary terms that a method may have.
+#[derive(Clone, Copy, Default)]
+pub struct AuxiliaryInputs<'a> {
+    /// The teacher's own pairs, for a regression.
+    pub pairs: Option<&'a regression::RegressionPairs>,
+    /// Features, for a Fréchet distance.
+    pub frechet: Option<FrechetInputs<'a>>,
+}
 
 /// The parts of the generator's loss, each `[B]`, and statistics of the ratio.
 #[derive(Debug)]
@@ -20,6 +30,12 @@ pub struct GeneratorTerms {
     pub adversarial: Option<Tensor>,
     /// Weighted regression term, if the method has one.
     pub regression: Option<Tensor>,
+    /// Weighted Fréchet distance, if the method has one.
+    pub frechet: Option<Tensor>,
+    /// Weighted reward, if the method has one.
+    pub reward: Option<Tensor>,
+    /// Features of the samples, `[B, D]`, without gradient, if a term needs them.
+    pub features: Option<Tensor>,
     /// Root mean square of the gap between the denoisers, `[B]`: a distance of student and teacher.
     pub gap: Tensor,
     /// Squared errors of the denoisers on the samples.
@@ -38,10 +54,22 @@ impl GeneratorTerms {
     /// If a tensor operation fails.
     pub fn total(&self) -> Result<Tensor> {
         let mut total = self.surrogate.clone();
-        for part in [&self.adversarial, &self.regression].into_iter().flatten() {
+        for (_, part) in self.auxiliary() {
             total = (total + part)?;
         }
         Ok(total)
+    }
+
+    /// The auxiliary terms that the method has, with the names of their statistics.
+    pub fn auxiliary(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
+        [
+            ("Loss/adversarial", &self.adversarial),
+            ("Loss/regression", &self.regression),
+            ("Loss/frechet", &self.frechet),
+            ("Loss/reward", &self.reward),
+        ]
+        .into_iter()
+        .filter_map(|(name, part)| Some((name, part.as_ref()?)))
     }
 }
 
@@ -52,19 +80,21 @@ impl GeneratorTerms {
 ///
 /// # Errors
 ///
-/// If a network fails, or the method needs a ratio or pairs that are missing.
+/// If a network fails, or the method needs a ratio, pairs or features that are missing.
 pub fn generator_terms(
     networks: &StepNetworks<'_>,
     method: &Method,
     inputs: &Inputs,
-    pairs: Option<&regression::RegressionPairs>,
+    auxiliary: AuxiliaryInputs<'_>,
     ratio: &mut RatioState,
 ) -> Result<GeneratorTerms> {
-    let x0 = generate(networks.generator, &inputs.z, method.sigma_init, &inputs.cond)?;
+    let (generator, earlier) = (networks.generator, networks.frozen_generator);
+    let Inputs { z, steps, cond, .. } = inputs;
+    let x0 = student_samples(generator, earlier, schedule(method), z, steps, cond)?;
     let noised = Noised::new(x0, &inputs.sigma, &inputs.noise)?;
     let denoised = DenoisedPair::at(&noised, networks, &inputs.cond, method)?;
 
-    let log_ratio = log_ratio::estimate(method, networks, &noised, &denoised, inputs)?;
+    let log_ratio = log_ratio::estimate(method, networks, &noised, &denoised, inputs, ratio)?;
     let (weights, monitor) = weights(method, log_ratio.as_ref(), &noised, ratio)?;
 
     let surrogate = surrogate(
@@ -86,13 +116,56 @@ pub fn generator_terms(
         _ => None,
     };
     let regression = match &method.regression {
-        Some(term) => Some(regression::term(term, networks.generator, pairs, method.sigma_init)?),
+        Some(term) => Some(regression::term(term, generator, auxiliary.pairs, method.sigma_init)?),
         None => None,
     };
+    let (found, frechet, reward) = feature_terms(networks, method, &noised.x0, cond, auxiliary)?;
     let gap = (denoised.fake.detach() - denoised.teacher.detach())?;
     let gap = gap.sqr()?.flatten_from(1)?.mean(1)?.sqrt()?;
     let errors = DenoiserErrors::new(&denoised.teacher, &denoised.fake, &noised.x0)?;
-    Ok(GeneratorTerms { surrogate, adversarial, regression, gap, errors, log_ratio, monitor })
+    Ok(GeneratorTerms {
+        surrogate,
+        adversarial,
+        regression,
+        frechet,
+        reward,
+        features: found,
+        gap,
+        errors,
+        log_ratio,
+        monitor,
+    })
+}
+
+/// Features of the samples, and the terms that the method has of them.
+fn feature_terms(
+    networks: &StepNetworks<'_>,
+    method: &Method,
+    x0: &Tensor,
+    cond: &Conditioning,
+    auxiliary: AuxiliaryInputs<'_>,
+) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    if method.frechet.is_none() && method.reward.is_none() {
+        return Ok((None, None, None));
+    }
+    let Some(network) = networks.features else {
+        candle_core::bail!(
+            "the method has a term of features, but the run has no feature network; give one"
+        );
+    };
+    let found = network.features(x0)?;
+    let frechet = match (&method.frechet, auxiliary.frechet) {
+        (Some(term), Some(inputs)) => Some(features::frechet_term(term, &found, inputs)?),
+        (Some(_), None) => candle_core::bail!(
+            "the method has a Fréchet distance, but the run has no features of real images"
+        ),
+        (None, _) => None,
+    };
+    let reward = match &method.reward {
+        Some(term) => Some(features::reward_term(term, &network.logits(&found)?, cond)?),
+        None => None,
+    };
+    Ok((Some(found.detach()), frechet, reward))
 }
 
 fn weights(

@@ -4,6 +4,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use divergence::SigmaDistribution;
 use models::Conditioning;
 
+use super::StepInputs;
 use crate::config::streams::{Use, stream};
 
 /// Generator of a step's random inputs, at one position of the run's streams.
@@ -40,6 +41,8 @@ pub struct Inputs {
     pub position: u64,
     /// Number of the update.
     pub update: u64,
+    /// Steps of the samples, for a generator of several.
+    pub steps: StepInputs,
 }
 
 impl RandomInputs<'_> {
@@ -51,6 +54,30 @@ impl RandomInputs<'_> {
     pub fn normal(&self, of: Use) -> Result<Tensor> {
         let shape = [&[self.batch], self.sample].concat();
         stream(self.seed, of).normal_tensor(self.position, shape, self.device)?.to_dtype(self.dtype)
+    }
+
+    /// Steps of a generator's samples and the noise before them: of `[index, noise]`, for a generator of
+    /// this many steps.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot hold them.
+    pub fn steps(&self, [index, noise]: [Use; 2], steps: usize) -> Result<StepInputs> {
+        if steps == 1 {
+            return Ok(StepInputs::default());
+        }
+        let choice = stream(self.seed, index);
+        let positions = (self.position..).take(self.batch);
+        let step = positions.map(|at| choice.below(at, 0, steps as u64) as usize).collect();
+        let shape = [&[self.batch], self.sample].concat();
+        let noise = (1..steps as u64).map(|step| {
+            // Far beyond the positions of a run, so that no two steps share noise.
+            let position = self.position + (step << 40);
+            let noise =
+                stream(self.seed, noise).normal_tensor(position, shape.clone(), self.device)?;
+            noise.to_dtype(self.dtype)
+        });
+        Ok(StepInputs { step, noise: noise.collect::<Result<_>>()? })
     }
 
     /// Noise levels `[B]`. Each follows `distribution`, or, with the given probability, `other`.

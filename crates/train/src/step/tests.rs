@@ -87,11 +87,12 @@ fn real_images_are_noised_with_their_own_noise() {
         seed: 0,
         position: 0,
         update: 0,
+        steps: super::StepInputs::default(),
     };
     let cond = Conditioning::default();
     let real = RealBatch { images: column(&[3.0, 1.0]), noise: column(&[2.0, 0.5]), cond };
     let weighted = |weighting, adversarial: Option<&Adversarial>| {
-        let discrimination = Some(Discrimination { real: &real, adversarial });
+        let discrimination = Some(Discrimination { real: &real, adversarial, targets: None });
         fake_terms(&fake, column(&[-1.0, 0.5]), &inputs, weighting, 0.5, discrimination).unwrap()
     };
     let terms = |adversarial| weighted(FakeWeighting::Edm, adversarial);

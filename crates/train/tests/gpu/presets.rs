@@ -57,6 +57,7 @@ fn engine(preset: &str, device: Device) -> Engine {
         },
         teacher_hash: "of a test".into(),
         dataset: Some(dataset()),
+        features: None,
         device,
     };
     let folder = tempfile::tempdir().unwrap();

@@ -49,6 +49,7 @@ pub(super) fn inputs(label_dim: usize, classes: Option<usize>) -> RunInputs {
         },
         teacher_hash: "of a test".into(),
         dataset: classes.map(dataset),
+        features: None,
         device: Device::Cpu,
     }
 }

@@ -73,6 +73,7 @@ fn placeholders_fit_each_other() {
             teacher,
             teacher_hash: "none".into(),
             dataset: Some(images),
+            features: None,
             device: Device::Cpu,
         };
         let mut engine = engine(config("sida", 8, ""), inputs, folder.path()).unwrap();

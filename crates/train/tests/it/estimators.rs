@@ -16,7 +16,10 @@ use uni_instruct_train::{
     Config, Engine, Error, Networks, Outcome, Source, TrainState,
     config::{EmaConfig, Phase, Positive},
     run::Job,
-    step::{Inputs, KnownRatio, LogRatioEstimate, NoRatio, StepNetworks, generator_terms},
+    step::{
+        AuxiliaryInputs, Inputs, KnownRatio, LogRatioEstimate, NoRatio, StepInputs, StepNetworks,
+        generator_terms,
+    },
 };
 
 const BATCH: usize = 8;
@@ -101,6 +104,7 @@ fn inputs(update: u64) -> Inputs {
         seed: 5,
         position: 40,
         update,
+        steps: StepInputs::default(),
     }
 }
 
@@ -109,11 +113,15 @@ fn estimate(method: &Method, update: u64) -> LogRatioEstimate {
     let engine = engine(config(method.clone())).unwrap();
     let networks = StepNetworks {
         generator: engine.networks.generator.tracked.as_ref(),
+        frozen_generator: engine.networks.generator.frozen.as_ref(),
         teacher: engine.networks.teacher.as_ref(),
         fake: engine.networks.evaluated_fake(),
+        features: None,
     };
     let mut ratio = RatioState::default();
-    let terms = generator_terms(&networks, method, &inputs(update), None, &mut ratio).unwrap();
+    let terms =
+        generator_terms(&networks, method, &inputs(update), AuxiliaryInputs::default(), &mut ratio)
+            .unwrap();
     terms.log_ratio.unwrap()
 }
 
