@@ -92,22 +92,22 @@ pub fn network(name: &str) -> anyhow::Result<(NetworkFile, String)> {
 ///
 /// # Errors
 ///
-/// If the file cannot be read, or holds a one-step generator.
+/// If the file cannot be read, or holds a generator.
 pub fn teacher(name: &str) -> anyhow::Result<(NetworkFile, String)> {
     let (file, hash) = network(name)?;
     if file.role != Role::Teacher {
         let reason =
-            "it is a one-step generator, which denoises at a single noise level; give a teacher";
+            "it is a generator, which denoises at its own noise levels alone; give a teacher";
         return Err(Usage::new(name, reason).into());
     }
     Ok((file, hash))
 }
 
-/// The network of this name on a device, ready to sample. `steps` is for a teacher's sampler.
+/// The network of this name on a device, ready to sample. `steps` is their number for an image.
 ///
 /// # Errors
 ///
-/// If the file is not usable, or `steps` are given for a generator.
+/// If the file is not usable, or a generator was trained for fewer steps.
 pub fn model(name: &str, steps: Option<u16>, device: &Device) -> anyhow::Result<Model> {
     let (file, _) = network(name)?;
     let mut model = Model::new(file, device).map_err(|err| err.in_file(name))?;

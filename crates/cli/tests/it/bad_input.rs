@@ -159,7 +159,7 @@ fn rejects_generator_as_teacher() {
         "teacher train teacher.toml --out again --set init=run/generator.safetensors",
         "sample run/generator.safetensors --steps 3",
     ] {
-        check(&folder, words, 3, &["one-step generator"]);
+        check(&folder, words, 3, &["generator"]);
     }
     assert!(!folder.path().join("again").exists());
 }

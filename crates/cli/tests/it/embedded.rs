@@ -57,7 +57,7 @@ fn the_embedded_student_samples_the_requested_classes() {
     check(&folder, eval, 0, &["| student | 1 |", "200 images each"]);
     check(&folder, "sample fashion-mnist-student --count 2", 0, &["samples.png"]);
     let words = "distill --teacher fashion-mnist-student --smoke";
-    check(&folder, words, 3, &["fashion-mnist-student", "one-step generator"]);
+    check(&folder, words, 3, &["fashion-mnist-student", "it is a generator"]);
 }
 
 #[test]
@@ -128,6 +128,49 @@ fn accuracy_is_absent_if_classes_differ() {
     let table = String::from_utf8(output.stdout).unwrap();
     let row = table.lines().find(|line| line.starts_with("| teacher")).unwrap();
     assert_eq!(row.split('|').nth(7).unwrap().trim(), "-", "{table}");
+}
+
+#[test]
+fn terms_of_the_feature_network_and_several_steps_run_on_the_embedded_teacher() {
+    let folder = folder();
+    let small = "--set batch=4 --set phase.0.images=8 --eval-images 0";
+    let frechet = "--set phase.0.method.frechet.weight=1 --set phase.0.method.frechet.queue=4";
+    for (number, words) in [
+        format!("--method di-star {small} {frechet}"),
+        format!("--method sid-few-step {small} --set phase.0.method.steps=2"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let words = format!("distill compare.toml {words} --out run{number}");
+        std::fs::copy(compare_config(), folder.path().join("compare.toml")).unwrap();
+        check(&folder, &words, 0, &[]);
+    }
+    let stats = std::fs::read_to_string(folder.path().join("run0/stats.jsonl")).unwrap();
+    assert!(stats.contains("Loss/reward") && stats.contains("Loss/frechet"), "{stats}");
+    let generator = "run1/generator.safetensors";
+    for steps in [1, 2] {
+        check(&folder, &format!("sample {generator} --steps {steps} --out {steps}.png"), 0, &[]);
+    }
+    let image = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert_ne!(image("1.png"), image("2.png"));
+    check(&folder, &format!("sample {generator} --out all.png"), 0, &[]);
+    assert_eq!(image("all.png"), image("2.png"));
+    let words = format!("sample {generator} --steps 3");
+    check(&folder, &words, 3, &["--steps", "generator of 2 steps"]);
+    for (key, code, expected) in [
+        ("feature_network=fashion-mnist", 4, "feature_network `fashion-mnist`"),
+        ("feature_network=absent.safetensors", 4, "feature_network `absent.safetensors`"),
+        ("phase.0.method.steps=0", 3, "nonzero"),
+    ] {
+        let words = format!("distill compare.toml --method di-star --dry-run --set {key}");
+        check(&folder, &words, code, &[expected]);
+    }
+}
+
+/// Path of the configuration that compares methods.
+fn compare_config() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/compare-fashion-mnist.toml")
 }
 
 #[test]

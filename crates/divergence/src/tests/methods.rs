@@ -1,12 +1,13 @@
 //! Methods as data: presets, files, and invalid combinations.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use super::family;
 use crate::{
-    Adversarial, CumulativeWeight, Distance, Divergence, FakeScoreSource, FakeWeighting, Method,
-    Objective, PathConfig, RatioConfig, RatioEstimator, Regression, SigmaDistribution, Weighting,
-    preset, presets,
+    Adversarial, CumulativeWeight, Distance, Divergence, FakeScoreSource, FakeWeighting, Frechet,
+    Method, Objective, PathConfig, RatioConfig, RatioEstimator, Regression, Reward,
+    SigmaDistribution, Weighting, preset, presets,
 };
 
 #[test]
@@ -39,6 +40,9 @@ fn presets_are_complete() {
         "sim",
         "sid",
         "sida",
+        "sid-few-step",
+        "di-star",
+        "di-bregman",
         "sds",
         "vsd",
     ];
@@ -61,6 +65,9 @@ fn table_of_what_presets_need() {
         ("sim",                [false, false, true,  true ], 1),
         ("sid",                [false, false, true,  true ], 1),
         ("sida",               [false, true,  true,  true ], 1),
+        ("sid-few-step",       [false, false, true,  true ], 1),
+        ("di-star",            [false, false, true,  true ], 1),
+        ("di-bregman",         [true,  true,  true,  false], 1),
         ("sds",                [false, false, false, false], 1),
         ("vsd",                [false, false, true,  false], 1),
     ];
@@ -75,7 +82,26 @@ fn table_of_what_presets_need() {
         assert_eq!(got, needs, "{name}");
         assert_eq!(it.fake_updates.get(), updates, "{name}");
     }
-    assert!(preset("dmd").unwrap().method.regression.is_some());
+    let method = |name| &preset(name).unwrap().method;
+    assert!(method("dmd").regression.is_some());
+    assert!(method("di-star").reward.is_some());
+    assert_eq!(method("sid-few-step").steps.get(), 4);
+    // Which estimators and terms take real images besides the discriminator's.
+    let images = |estimator, frechet| {
+        let ratio = RatioConfig { estimator, ..RatioConfig::default() };
+        Method { ratio, frechet, ..Method::default() }.needs_real_images()
+    };
+    use RatioEstimator::{Constant, Path, PathCalibrated, Permuted, Regressed};
+    for (estimator, expected) in [
+        (Path, false),
+        (Permuted, false),
+        (Constant, false),
+        (PathCalibrated, true),
+        (Regressed, true),
+    ] {
+        assert_eq!(images(estimator, None), expected, "{estimator:?}");
+        assert!(images(estimator, Some(Frechet { weight: 1.0, queue: 9 })));
+    }
 }
 
 /// The ranges of the published repositories, from the distributions themselves.
@@ -121,6 +147,7 @@ fn rejects_invalid_combinations() {
     let integral = |weighting| Method { weighting, objective: Objective::Integral, ..base() };
     let table = |rows: &[[f64; 2]]| Weighting::Cumulative(CumulativeWeight::Table(rows.to_vec()));
     let path_ratio = RatioConfig { estimator: RatioEstimator::Path, ..usual };
+    let calibrated = RatioConfig { estimator: RatioEstimator::PathCalibrated, ..usual };
     let path = |path: PathConfig| ratio(RatioConfig { path, ..path_ratio });
     #[rustfmt::skip]
     let cases = [
@@ -147,6 +174,12 @@ fn rejects_invalid_combinations() {
         (integral(table(&[[100.0, 1.0], [200.0, 2.0]])), "weighting.cumulative: it does not grow"),
         (integral(Weighting::Cumulative(CumulativeWeight::Theory { sigma: 90.0 })), "weighting.cumulative: it does not grow"),
         (integral(Weighting::Cumulative(CumulativeWeight::Sid { variance: -1.0 })), "weighting.cumulative: sid.variance"),
+        (Method { frechet: Some(Frechet { weight: 0.0, queue: 99 }), ..base() }, "frechet.weight"),
+        (Method { frechet: Some(Frechet { weight: 1.0, queue: 1 }), ..base() }, "frechet.queue: 1"),
+        (Method { reward: Some(Reward { weight: -1.0 }), ..base() }, "reward.weight"),
+        (Method { steps: NonZeroU32::new(65).unwrap(), ..base() }, "steps: must be at most 64"),
+        (Method { steps: NonZeroU32::new(2).unwrap(), ..preset("dmd").unwrap().method.clone() }, "regression: it pairs"),
+        (Method { fake_score: instance, objective: Objective::Integral, ..ratio(calibrated) }, "ratio.estimator: a path integral needs"),
         (path(PathConfig { strata: 0, ..PathConfig::default() }), "ratio.path.strata: 0"),
         (path(PathConfig { every: 0, ..PathConfig::default() }), "ratio.path.every"),
         (path(PathConfig { end: f64::NAN, ..PathConfig::default() }), "ratio.path.end"),

@@ -14,7 +14,7 @@ use models::{
 };
 
 use super::{
-    check::{at_most, augment, path_training, phases, sizes},
+    check::{at_most, augment, phases, sizes},
     engine::Engine,
     feature_check,
     networks::{NetworkViews, Networks},
@@ -67,7 +67,6 @@ pub fn check(
     at_most("teacher_steps", config.teacher_steps.get(), MOST_STEPS)?;
     at_most("teacher_samples", config.teacher_samples.get(), MOST_SAMPLES)?;
     augment(config.augment, network)?;
-    path_training(config)?;
     feature_check::of_files(config, network)?;
     let Some(dataset) = dataset else { return Ok(()) };
     check_data(network, dataset, &config.data)?;

@@ -36,7 +36,7 @@ pub(super) fn phases(config: &Config) -> Result<(), Error> {
             return Err(Error::unusable(name, "a phase must show at least one image"));
         }
     }
-    Ok(())
+    path_training(config)
 }
 
 /// Largest number of images in a forward pass, and of passes in an update. More is a typing error.
@@ -73,7 +73,7 @@ pub(super) fn augment(probability: Fraction, network: &NetworkConfig) -> Result<
 
 /// Checks that no estimator is trained on path integrals if images are augmented: the integrals are of
 /// images without augmentation.
-pub(super) fn path_training(config: &Config) -> Result<(), Error> {
+fn path_training(config: &Config) -> Result<(), Error> {
     for (index, phase) in config.phase.iter().enumerate() {
         if 0.0 < config.augment.get() && phase.method.ratio.estimator.trains_on_path() {
             let reason = "path integrals train it, and they are of images without augmentation; set \

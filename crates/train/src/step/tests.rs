@@ -1,14 +1,19 @@
 //! Values and signs of the terms next to the surrogate. A wrong sign in one of them still trains.
 
 use candle_core::{Device, Result, Tensor, Var};
-use divergence::{Adversarial, FakeWeighting, Regression};
+use divergence::{Adversarial, FakeWeighting, Frechet, Regression};
+use metrics::{FrechetReference, Matrix, Moments};
 use models::{Conditioning, Denoiser, LogRatio};
 
 use super::{
-    Discrimination, Inputs, KnownRatio, RealBatch, RegressionPairs,
+    Discrimination, FrechetInputs, Inputs, KnownRatio, LogRatioEstimate, RealBatch,
+    RegressionPairs,
     adversarial::{discriminator_loss, generator_term},
-    denoising_loss, fake_terms, regression,
+    denoising_loss, fake_terms,
+    features::frechet_term,
+    regression,
 };
+use crate::state::FeatureQueue;
 
 fn tensor(values: &[f64]) -> Tensor {
     Tensor::new(values, &Device::Cpu).unwrap()
@@ -118,6 +123,80 @@ fn real_images_are_noised_with_their_own_noise() {
     // If it serves the ratio alone, it has SiDA's weight.
     let alone = terms(None).discriminator.unwrap();
     assert_close(&values(&alone), &[0.03 * entropy(0), 0.03 * entropy(1)]);
+}
+
+#[test]
+fn a_discriminator_is_regressed_where_there_is_an_estimate() {
+    let fake = KnownRatio { denoiser: Half, ratio: Sum };
+    let column = |values: &[f64]| tensor(values).reshape((2, 1)).unwrap();
+    let inputs = Inputs {
+        z: column(&[0.0, 0.0]),
+        sigma: tensor(&[1.0, 1.0]),
+        noise: column(&[0.0, 0.0]),
+        cond: Conditioning::default(),
+        seed: 0,
+        position: 0,
+        update: 0,
+        steps: super::StepInputs::default(),
+    };
+    let cond = Conditioning::default();
+    let real = RealBatch { images: column(&[1.0, 3.0]), noise: column(&[0.0, 0.0]), cond };
+    let target = |values: &[f64], ran: [bool; 2]| LogRatioEstimate {
+        values: tensor(values),
+        estimated: ran.into(),
+    };
+    let targets = [target(&[-1.0, 0.0], [true, false]), target(&[0.5, 5.0], [true, true])];
+    let discriminator = |targets| {
+        let discrimination = Discrimination { real: &real, adversarial: None, targets };
+        let x0 = column(&[-0.5, 2.0]);
+        let terms =
+            fake_terms(&fake, x0, &inputs, FakeWeighting::Edm, 0.5, Some(discrimination)).unwrap();
+        values(&terms.discriminator.unwrap())
+    };
+    let (with, without) = (discriminator(Some(&targets)), discriminator(None));
+    // Halves of squares of (-0.5 + 1) and (1 - 0.5), then of (3 - 5), at weight 0.03.
+    let expected = [0.03 * (0.125 + 0.125), 0.03 * 2.0];
+    assert_close(&[with[0] - without[0], with[1] - without[1]], &expected);
+}
+
+#[test]
+fn the_gradient_of_the_frechet_term_is_that_of_the_population() {
+    const ROWS: usize = 30;
+    const BATCH: usize = 4;
+    const DIM: usize = 3;
+    let wave = |count: usize, phase: f64| -> Vec<f64> {
+        (0..count).map(|i| (1.7 * i as f64 + phase).sin() + 0.1 * phase).collect()
+    };
+    let moments = |values: &[f64]| {
+        let rows = values.iter().map(|&it| it as f32).collect();
+        Moments::of(&Matrix::new("rows", rows, DIM).unwrap()).gaussian().unwrap()
+    };
+    let reference = FrechetReference::new(moments(&wave(60 * DIM, 2.0))).unwrap();
+    let queued = wave(ROWS * DIM, 0.0);
+    let mut queue = FeatureQueue::new(DIM, ROWS);
+    queue.push(&tensor(&queued).reshape((ROWS, DIM)).unwrap()).unwrap();
+    let own = wave(BATCH * DIM, 5.0);
+    let term = Frechet { weight: 2.0, queue: ROWS };
+    let features = Var::from_tensor(&tensor(&own).reshape((BATCH, DIM)).unwrap()).unwrap();
+    let inputs = FrechetInputs { reference: &reference, queue: &queue };
+    let loss = frechet_term(&term, features.as_tensor(), inputs).unwrap();
+    let distance = |own: &[f64]| reference.distance(&moments(&[&queued, own].concat())).unwrap();
+    for value in values(&loss) {
+        assert!((value - 2.0 * distance(&own)).abs() < 1e-5);
+    }
+    let grads = loss.mean_all().unwrap().backward().unwrap();
+    let found = values(grads.get(&features).unwrap());
+    // The batch stands for the whole population.
+    let scale = 2.0 * (ROWS + BATCH) as f64 / BATCH as f64;
+    for i in 0..own.len() {
+        let moved = |by: f64| {
+            let mut own = own.clone();
+            own[i] += by;
+            distance(&own)
+        };
+        let expected = scale * (moved(0.02) - moved(-0.02)) / 0.04;
+        assert!((found[i] - expected).abs() < 2e-3, "{i}: {}, expected {expected}", found[i]);
+    }
 }
 
 #[test]

@@ -84,7 +84,8 @@ fn trained(preset: &str, device: Device) -> (Vec<Stats>, [BTreeMap<String, Tenso
 fn every_preset_makes_the_same_updates_as_on_the_cpu() {
     let device = parse_device(crate::DEVICE).unwrap();
     let start = tensors(&network().init(5).unwrap());
-    for row in divergence::presets() {
+    // The feature network of a reward takes larger images.
+    for row in divergence::presets().iter().filter(|row| row.method.reward.is_none()) {
         let name = row.name;
         let (expected_stats, expected) = trained(name, Device::Cpu);
         let (stats, got) = trained(name, device.clone());

@@ -4,6 +4,7 @@ mod configuration;
 mod engine;
 mod estimates;
 mod estimators;
+mod few_steps;
 mod fixed_points;
 mod own_networks;
 mod teacher;
