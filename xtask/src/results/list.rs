@@ -20,7 +20,8 @@ pub struct List {
     pub eval_images: u64,
     /// Row that differences are computed to.
     pub baseline: Option<String>,
-    /// Columns of the table: metrics, as `eval --json` names them.
+    /// Columns of the table: metrics, as `eval --json` names them, and monitors at a noise level, as
+    /// `advantage@0.5`.
     pub metrics: Vec<String>,
     /// Assignments `KEY=VALUE` of all rows.
     pub set: Vec<String>,
@@ -48,6 +49,8 @@ pub struct Row {
     pub divergence: Option<String>,
     /// Assignments `KEY=VALUE`, after the assignments of the list.
     pub set: Vec<String>,
+    /// Updates of the generator in place of the list's budget, for rows of equal cost.
+    pub updates: Option<u64>,
 }
 
 impl List {
@@ -104,12 +107,20 @@ impl List {
         Ok(list)
     }
 
+    /// Length of a row's runs.
+    pub fn budget(&self, row: &Row) -> Budget {
+        row.updates.map_or(self.budget, Budget::Updates)
+    }
+
     /// Identity of a row: a hash of everything that its runs depend on but the seed.
     pub fn key(&self, row: &Row) -> String {
-        let Row { name: _, method, divergence, set } = row;
+        let Row { name: _, method, divergence, set, updates: _ } = row;
         let text = format!(
             "{} {:?} {} {:?} {method:?} {divergence:?} {set:?}",
-            self.config, self.budget, self.eval_images, self.set
+            self.config,
+            self.budget(row),
+            self.eval_images,
+            self.set
         );
         // FNV-1a, which a line of the file can be checked with anywhere.
         let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
@@ -127,6 +138,11 @@ impl Row {
             method: optional(&mut table, "method")?,
             divergence: optional(&mut table, "divergence")?,
             set: strings(&mut table, "set")?,
+            updates: match table.remove("updates") {
+                None => None,
+                Some(Value::Integer(updates)) if 0 < updates => Some(updates.cast_unsigned()),
+                Some(other) => bail!("`updates` must be a positive whole number, not {other}"),
+            },
         };
         no_more(&table).with_context(|| format!("row `{}`", row.name))?;
         Ok(row)
@@ -217,6 +233,7 @@ pub(super) mod tests {
             ("baseline = \"b\"", "baseline = \"c\"", "no row is called `c`"),
             ("name = \"b\"", "name = \"a\"", "two rows are called `a`"),
             ("method", "mehtod", "unknown key `mehtod`"),
+            ("method = \"sid\"", "updates = -3", "`updates` must be a positive"),
             ("batch=4\"]", "batch=4\", 3]", "`set` must hold texts"),
             ("metrics = [\"fd\", \"recall\"]", "", "`metrics` is empty"),
             ("config", "cofig", "`config` is missing"),
@@ -236,5 +253,7 @@ pub(super) mod tests {
         assert_eq!(list.key(&renamed), list.key(a));
         let longer = List { budget: Budget::Updates(301), ..list.clone() };
         assert_ne!(longer.key(a), list.key(a));
+        let own = Row { updates: Some(301), ..a.clone() };
+        assert_eq!(list.key(&own), longer.key(a));
     }
 }

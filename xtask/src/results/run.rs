@@ -34,8 +34,17 @@ impl Line {
         self.value.to_string()
     }
 
-    /// Returns a metric, or `seconds` or `updates`.
+    /// Returns a metric, `seconds`, `updates`, or a monitor of the bin that holds a noise level:
+    /// `advantage@0.5`.
     pub fn metric(&self, name: &str) -> Option<f64> {
+        if let Some((name, level)) = name.split_once('@') {
+            let level: f64 = level.parse().ok()?;
+            let holds = |bin: &&Value| {
+                let edge = |i: usize| bin["sigma"][i].as_f64();
+                edge(0).zip(edge(1)).is_some_and(|(low, high)| low <= level && level < high)
+            };
+            return self.value["monitors"].as_array()?.iter().find(holds)?[name].as_f64();
+        }
         match name {
             "seconds" | "updates" => self.value[name].as_f64(),
             _ => self.value["metrics"][name].as_f64(),
@@ -80,7 +89,7 @@ pub fn measure(
     for assignment in list.set.iter().chain(&row.set) {
         command.args(["--set", assignment]);
     }
-    match list.budget {
+    match list.budget(row) {
         Budget::Updates(updates) => {
             let images = updates * images_per_update;
             command.args(["--set", &format!("phase.0.images={images}")]);
@@ -179,10 +188,17 @@ mod tests {
         let printed = json!({ "quoted": { "figures": { "fd": 0.5, "recall": 0.75 } }, "rows": [] });
         assert_eq!(metrics_of(&printed).unwrap()["recall"], 0.75);
         assert!(metrics_of(&json!({ "rows": [] })).is_err());
-        let line = json!({ "key": "k", "seed": 3, "seconds": 7.5, "metrics": { "fd": 0.5 } });
+        let monitors = json!([
+            { "sigma": [0.1, 0.4], "advantage": 0.9 },
+            { "sigma": [0.4, 2.0], "advantage": -0.25 },
+        ]);
+        let metrics = json!({ "fd": 0.5 });
+        let line = json!({ "key": "k", "seed": 3, "seconds": 7.5, "metrics": metrics, "monitors": monitors });
         let line = Line::parse(&line.to_string()).unwrap();
         let found = ["fd", "seconds", "recall"].map(|it| line.metric(it));
         assert_eq!(found, [Some(0.5), Some(7.5), None]);
+        let found = ["advantage@0.4", "advantage@3", "auc@0.2"].map(|it| line.metric(it));
+        assert_eq!(found, [Some(-0.25), None, None]);
         assert!(Line::parse("{}").is_err());
     }
 
