@@ -42,6 +42,7 @@ pub fn engine(network: &NetworkConfig, batch: usize, preset: &str) -> Result<Eng
         teacher_hash: String::new(),
         dataset: None,
         features: None,
+        student: None,
         device: Device::Cpu,
     };
     // No samples of the teacher are needed, so nothing is written to the folder.

@@ -9,7 +9,7 @@ use metrics::FeatureNetFile;
 use models::{NetworkConfig, NetworkFile};
 use train::{
     Config,
-    assemble::{RunInputs, TEACHER_SAMPLES, check, needs_features},
+    assemble::{RunInputs, TEACHER_SAMPLES, check, check_student, needs_features},
     estimate::{Estimate, estimate},
     placeholder,
 };
@@ -43,8 +43,9 @@ pub fn open(config: &Config, device: Device, absent: Absent) -> anyhow::Result<R
         Found::Absent(err) => return Err(err),
     };
     check(config, network, dataset.as_ref())?;
+    let student = student(config, network)?;
     let features = features(config)?;
-    Ok(RunInputs { teacher, teacher_hash, dataset, features, device })
+    Ok(RunInputs { teacher, teacher_hash, student, dataset, features, device })
 }
 
 /// A run that is not started: the files of it that exist, and its estimated size.
@@ -80,6 +81,7 @@ pub fn plan(config: &Config) -> anyhow::Result<RunPlan> {
         }
     };
     check(config, &network, dataset.as_ref())?;
+    student(config, &network)?;
     features(config)?;
     let estimate = estimate(config, &network)?;
     Ok(RunPlan { network, dataset, estimate })
@@ -136,6 +138,14 @@ fn dataset(config: &Config, network: &NetworkConfig) -> anyhow::Result<Found> {
         Err(err) if is_not_found(&err) => Ok(Found::Absent(err)),
         Err(err) => Err(err),
     }
+}
+
+/// The generator that a run starts from, if it is not the teacher.
+fn student(config: &Config, network: &NetworkConfig) -> anyhow::Result<Option<NetworkFile>> {
+    let Some(name) = &config.student else { return Ok(None) };
+    let (file, _) = inputs::network(name).with_context(|| format!("student `{name}`"))?;
+    check_student(config, network, &file)?;
+    Ok(Some(file))
 }
 
 /// The feature network of a run whose methods have a term of it.

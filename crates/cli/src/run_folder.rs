@@ -23,11 +23,12 @@ pub struct RunProvenance {
 
 impl RunProvenance {
     /// These entries, with the keys that identify the run.
-    pub fn new<const N: usize>(
-        entries: [(&str, String); N],
+    pub fn new<'a>(
+        entries: impl IntoIterator<Item = (&'a str, String)>,
         identity: &'static [&'static str],
     ) -> Self {
-        Self { entries: entries.map(|(key, value)| (key.to_owned(), value)).into(), identity }
+        let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value));
+        Self { entries: entries.collect(), identity }
     }
 }
 

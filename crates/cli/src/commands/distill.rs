@@ -120,7 +120,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     };
     let network = parts.teacher.config.clone();
-    let provenance = provenance(&config, &parts);
+    let provenance = provenance(&config, &parts)?;
     run_folder::claim(&folder, &config.to_toml(), &provenance)?;
 
     let progress = console::preparation("samples of the teacher");
@@ -162,14 +162,14 @@ fn config(args: &Args) -> anyhow::Result<(String, Config)> {
     Ok((name, config))
 }
 
-fn provenance(config: &Config, parts: &RunInputs) -> run_folder::RunProvenance {
+fn provenance(config: &Config, parts: &RunInputs) -> anyhow::Result<run_folder::RunProvenance> {
     let unknown = || "unknown".to_owned();
     let licence = parts.teacher.provenance.entries.get("licence").cloned();
     let data = parts.dataset.as_ref().map(Dataset::content_hash);
     // Without the program's path, which is private: the file travels.
     let words = std::env::args().skip(1);
     let command: Vec<String> = std::iter::once("uni-instruct".to_owned()).chain(words).collect();
-    let entries = [
+    let mut entries = vec![
         ("kind", "distillation".to_owned()),
         ("program", format!("uni-instruct {}", env!("CARGO_PKG_VERSION"))),
         ("licence", licence.unwrap_or_else(unknown)),
@@ -180,7 +180,12 @@ fn provenance(config: &Config, parts: &RunInputs) -> run_folder::RunProvenance {
         ("config", config.fingerprint()),
         ("command", command.join(" ")),
     ];
-    run_folder::RunProvenance::new(entries, &["kind", "config", "teacher_blake3", "data_sha256"])
+    if let Some(student) = &parts.student {
+        let hash = blake3::hash(&student.to_bytes()?).to_hex().to_string();
+        entries.push(("student_blake3", hash));
+    }
+    let identity = &["kind", "config", "teacher_blake3", "data_sha256", "student_blake3"];
+    Ok(run_folder::RunProvenance::new(entries, identity))
 }
 
 /// Writes the averaged generator, with its provenance and the noise levels of its steps.

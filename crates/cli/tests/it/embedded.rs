@@ -158,7 +158,14 @@ fn terms_of_the_feature_network_and_several_steps_run_on_the_embedded_teacher() 
     assert_eq!(image("all.png"), image("2.png"));
     let words = format!("sample {generator} --steps 3");
     check(&folder, &words, 3, &["--steps", "generator of 2 steps"]);
+    // A generator is trained further, if it fits.
+    let words = "distill compare.toml --method sid-few-step --set batch=4 --eval-images 0 --out run2 \
+                 --set phase.0.method.steps=2 --set phase.0.images=8 --set student=run1/generator.safetensors";
+    check(&folder, words, 0, &[]);
+    assert!(image("run1/generator.safetensors") != image("run2/generator.safetensors"));
     for (key, code, expected) in [
+        ("student=fashion-mnist", 3, "fashion-mnist: it is a teacher"),
+        ("student=run1/generator.safetensors", 3, "steps = 2, and the method has 2.5 and 1"),
         ("feature_network=fashion-mnist", 4, "feature_network `fashion-mnist`"),
         ("feature_network=absent.safetensors", 4, "feature_network `absent.safetensors`"),
         ("phase.0.method.steps=0", 3, "nonzero"),

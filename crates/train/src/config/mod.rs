@@ -32,6 +32,10 @@ pub struct Config {
     pub seed: u64,
     /// The teacher: a file, or the name of an embedded one.
     pub teacher: String,
+    /// Generator that the run starts from, of an earlier run: a file, or the name of an embedded one.
+    /// `None` starts from the teacher's weights. The fake score always starts from the teacher's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub student: Option<String>,
     /// Network of the teacher; a file that holds another one is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub architecture: Option<TeacherArchitecture>,
@@ -90,6 +94,7 @@ impl Default for Config {
         Self {
             seed: 0,
             teacher: "fashion-mnist".into(),
+            student: None,
             architecture: None,
             data: "fashion-mnist".into(),
             teacher_samples: const { NonZeroUsize::new(2048).unwrap() },

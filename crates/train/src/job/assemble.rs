@@ -9,7 +9,7 @@ use metrics::{FeatureNet, FeatureNetFile};
 use models::{
     Denoiser,
     discriminator::{Head, HeadConfig},
-    network::{NetworkConfig, NetworkFile},
+    network::{NetworkConfig, NetworkFile, Role},
     params::{ParamSet, Params},
 };
 
@@ -24,7 +24,7 @@ use crate::{
     config::DiscriminatorHead,
     source::{self, RealImages, Source, TeacherSampleSpec, TeacherSamples},
     state::TrainState,
-    step::{FakeScoreModel, Monitors, SharedBackbone},
+    step::{FakeScoreModel, Monitors, SharedBackbone, schedule},
 };
 
 pub use super::check::check_data;
@@ -41,6 +41,8 @@ pub struct RunInputs {
     pub teacher: NetworkFile,
     /// Hash of the teacher's file.
     pub teacher_hash: String,
+    /// Generator to start from, if the configuration names one.
+    pub student: Option<NetworkFile>,
     /// Real images; `None` in the data-free mode.
     pub dataset: Option<Dataset>,
     /// Feature network of the terms `frechet` and `reward`; see [`needs_features`].
@@ -74,6 +76,38 @@ pub fn check(
         let reason = "its labels are vectors, and samples of the teacher are drawn by class; choose \
                       a method without regression";
         return Err(Error::unusable(&config.data, reason));
+    }
+    Ok(())
+}
+
+/// Checks that a generator can be trained further in a run.
+///
+/// # Errors
+///
+/// If it is a teacher, has another network than the teacher, or is called at other noise levels than the
+/// run's methods call it.
+pub fn check_student(
+    config: &Config,
+    network: &NetworkConfig,
+    student: &NetworkFile,
+) -> Result<(), Error> {
+    let name = config.student.clone().unwrap_or_default();
+    let Role::Generator(found) = student.role else {
+        let reason = "it is a teacher; give a generator, or leave out the key student";
+        return Err(Error::unusable(name, reason));
+    };
+    if student.config != *network {
+        let reason = "its network differs from the teacher's; give a generator of this teacher";
+        return Err(Error::unusable(name, reason));
+    }
+    let expected = schedule(&config.phase_at(0)?.1.method);
+    if found != expected {
+        let reason = format!(
+            "it was trained for sigma_init = {} and steps = {}, and the method has {} and {}; give \
+             the method the generator's",
+            found.sigma_init, found.steps, expected.sigma_init, expected.steps
+        );
+        return Err(Error::unusable(name, reason));
     }
     Ok(())
 }
@@ -125,11 +159,17 @@ pub fn assemble(
     progress: impl FnMut(u64, u64) -> Result<(), Error>,
 ) -> Result<Engine, Error> {
     check(&config, &inputs.teacher.config, inputs.dataset.as_ref())?;
-    let RunInputs { teacher, teacher_hash, dataset, features, device } = inputs;
+    let RunInputs { teacher, teacher_hash, student, dataset, features, device } = inputs;
     let network = teacher.config;
     let teacher_params =
         if device.is_cpu() { teacher.params } else { teacher.params.to_device(&device)? };
-    let generator = teacher_params.deep_copy()?;
+    let generator = match student.filter(|_| config.student.is_some()) {
+        Some(student) => {
+            check_student(&config, &network, &student)?;
+            student.params.to_device(&device)?.deep_copy()?
+        }
+        None => teacher_params.deep_copy()?,
+    };
     let fake = teacher_params.deep_copy()?;
     let fake_config = network.clone().with_dropout(config.dropout.get());
     let head_config = head(&fake_config);

@@ -58,6 +58,7 @@ fn engine(preset: &str, device: Device) -> Engine {
         teacher_hash: "of a test".into(),
         dataset: Some(dataset()),
         features: None,
+        student: None,
         device,
     };
     let folder = tempfile::tempdir().unwrap();

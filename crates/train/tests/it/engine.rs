@@ -50,6 +50,7 @@ pub(super) fn inputs(label_dim: usize, classes: Option<usize>) -> RunInputs {
         teacher_hash: "of a test".into(),
         dataset: classes.map(dataset),
         features: None,
+        student: None,
         device: Device::Cpu,
     }
 }

@@ -74,6 +74,7 @@ fn placeholders_fit_each_other() {
             teacher_hash: "none".into(),
             dataset: Some(images),
             features: None,
+            student: None,
             device: Device::Cpu,
         };
         let mut engine = engine(config("sida", 8, ""), inputs, folder.path()).unwrap();
