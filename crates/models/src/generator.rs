@@ -1,4 +1,4 @@
-//! The generator: a denoiser called once, at a fixed level, on pure noise, or at a few levels in turn.
+//! The generator: a denoiser called once, at a fixed level, on pure noise, or at a few levels one after the other.
 
 use candle_core::{Result, Tensor};
 

@@ -184,7 +184,7 @@ const DEFAULT_STEPS: usize = 18;
 
 impl Model {
     /// The network of `file` on `device`, with frozen weights. A teacher samples in 18 steps, a generator
-    /// in all of its own.
+    /// in all that it was trained for.
     ///
     /// # Errors
     ///

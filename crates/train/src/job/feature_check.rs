@@ -33,7 +33,7 @@ pub(super) fn of_engine(engine: &Engine) -> Result<(), Error> {
         let Some(term) = term(&phase.method) else { continue };
         let key = format!("phase.{index}.method.{term}");
         let Some(network) = &engine.networks.features else {
-            let reason = "it needs a feature network, and there is none; give RunInputs::features or \
+            let reason = "it needs a feature network, and the run has no such network; give RunInputs::features or \
                           Networks::with_features";
             return Err(Error::unusable(key, reason));
         };

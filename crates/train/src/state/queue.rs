@@ -59,7 +59,7 @@ impl FeatureQueue {
         Tensor::from_vec(values, (self.len(), self.dim), &Device::Cpu).map(Some)
     }
 
-    /// Replaces the rows by those of a tensor, or by none.
+    /// Replaces the rows by the rows of a tensor; `None` empties the queue.
     ///
     /// # Errors
     ///

@@ -35,7 +35,7 @@ impl FeatureModel for FeatureNet {
     }
 }
 
-/// Inputs of a Fréchet distance: the features of real images, and those of the generator so far.
+/// Inputs of a Fréchet distance: the features of real images and of the generator's images.
 #[derive(Clone, Copy)]
 pub struct FrechetInputs<'a> {
     /// Mean and covariance of the features of real images.
@@ -45,7 +45,7 @@ pub struct FrechetInputs<'a> {
 }
 
 /// Weighted Fréchet distance of the batch's features and the queue's from the reference: `[B]`, all equal.
-/// Its gradient is that of the distance of the whole population, estimated from the batch.
+/// Its gradient is the gradient of the distance of the whole population, estimated from the batch.
 ///
 /// Of a population of `N` rows with mean `μ` and covariance `S`,
 ///

@@ -17,7 +17,7 @@ use uni_instruct_train::{
     },
 };
 
-/// Denoiser `a x + σ`, whose calls can be told apart by the noise level.
+/// Denoiser `a x + σ`, whose calls differ by the noise level.
 struct Affine(Tensor);
 
 impl Denoiser for Affine {
