@@ -15,7 +15,7 @@ pub(crate) struct Metric {
 /// All metrics, in the order of a table. `fid` and `sfid` are `fd` and `spatial_fd` of Inception, and
 /// absent for any other feature network.
 #[rustfmt::skip]
-pub(crate) const METRICS: [Metric; 13] = [
+pub(crate) const METRICS: [Metric; 14] = [
     Metric { name: "fd", interval: "fd", value: |it| Some(it.fd) },
     Metric { name: "fid", interval: "fd", value: |it| is_fid(it).then_some(it.fd) },
     Metric { name: "spatial_fd", interval: "spatial_fd", value: |it| it.spatial_fd },
@@ -27,6 +27,7 @@ pub(crate) const METRICS: [Metric; 13] = [
     Metric { name: "density", interval: "density", value: |it| it.density },
     Metric { name: "coverage", interval: "coverage", value: |it| it.coverage },
     Metric { name: "accuracy", interval: "accuracy", value: |it| it.accuracy },
+    Metric { name: "class_kl", interval: "", value: |it| it.class_kl },
     Metric { name: "inception_score", interval: "inception_score", value: |it| it.inception_score },
     Metric { name: "memorization", interval: "memorization",
              value: |it| it.memorization.as_ref().map(|it| it.share) },

@@ -1,6 +1,6 @@
 //! Metrics of the class logits of a feature network: class accuracy and the Inception score.
 
-use crate::matrix::at_least;
+use crate::matrix::{at_least, same_dim};
 use crate::{Error, Matrix, Result};
 
 /// Share of images whose largest logit belongs to the class they are conditioned on, in [0, 1].
@@ -51,6 +51,28 @@ fn largest(row: &[f32]) -> usize {
 pub fn inception_score(logits: &Matrix) -> Result<f64> {
     at_least("Inception score", 1, logits.len())?;
     Ok(Classes::of(logits).score(&vec![1; logits.len()]))
+}
+
+/// Divergence `KL(real ‖ generated)` of the shares of the predicted classes, in nats: 0 if each class has
+/// the same share of both sets. A generator that omits a class has a large one.
+///
+/// The predicted class is the largest logit. Half an image is added to each class (Jeffreys' prior), so
+/// that the divergence is finite for a class without generated images.
+///
+/// # Errors
+///
+/// If a set has no image, or the two have different classes.
+pub fn class_divergence(generated: &Matrix, real: &Matrix) -> Result<f64> {
+    let classes = same_dim(generated, real)?;
+    let shares = |logits: &Matrix| -> Result<Vec<f64>> {
+        at_least("class divergence", 1, logits.len())?;
+        let mut counts = vec![0.5; classes];
+        logits.iter().for_each(|row| counts[largest(row)] += 1.0);
+        let total: f64 = counts.iter().sum();
+        Ok(counts.into_iter().map(|count| count / total).collect())
+    };
+    let (generated, real) = (shares(generated)?, shares(real)?);
+    Ok(real.iter().zip(&generated).map(|(p, q)| p * (p / q).ln()).sum())
 }
 
 /// Log-probabilities of the classes, `[N, K]`.

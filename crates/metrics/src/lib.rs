@@ -25,7 +25,7 @@ mod tiles;
 mod tests;
 
 pub use bootstrap::{Bootstrap, Interval, PrdcIntervals};
-pub use classification::{class_accuracy, inception_score};
+pub use classification::{class_accuracy, class_divergence, inception_score};
 pub use cross_entropy::cross_entropy;
 pub use error::{Error, Result};
 pub use feature_net::{FeatureNet, FeatureNetFile, TrainedFeatureNet};

@@ -6,8 +6,8 @@ use crate::kid::KidSubsets;
 use crate::prdc::{NEIGHBORS, Neighborhoods};
 use crate::{
     Bootstrap, Error, ExtractorId, FeatureSet, FrechetReference, Interval, Matrix, Memorization,
-    Moments, ReferenceStats, Result, class_accuracy, inception_score, kid, kid_subsets,
-    memorization,
+    Moments, ReferenceStats, Result, class_accuracy, class_divergence, inception_score, kid,
+    kid_subsets, memorization,
 };
 
 /// Reference for generated images: features of images, statistics of features, or both. Its
@@ -131,6 +131,9 @@ pub struct MetricReport {
     /// logits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
+    /// See [`crate::class_divergence`]; absent without logits of both sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_kl: Option<f64>,
     /// Inception score with the extractor's classes; absent without logits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inception_score: Option<f64>,
@@ -159,6 +162,7 @@ impl MetricReport {
             density: None,
             coverage: None,
             accuracy: None,
+            class_kl: None,
             inception_score: None,
             memorization: None,
             intervals: None,
@@ -211,6 +215,8 @@ pub fn evaluate(
         report.accuracy = Some(intervals.accuracy(logits, labels)?);
     }
     if let Some(images) = &reference.images {
+        let logits = logits.zip(images.logits.as_ref());
+        report.class_kl = logits.map(|(x, y)| class_divergence(x, y)).transpose()?;
         add_image_metrics(&mut report, &mut intervals, x, images, options)?;
     }
     report.intervals = intervals.finish();

@@ -18,6 +18,22 @@ fn accuracy_compares_the_largest_logit_and_the_lower_class_of_ties() {
 }
 
 #[test]
+fn the_class_divergence_is_of_the_predicted_shares() {
+    let of_classes = |classes: &[usize]| {
+        let row = |&class: &usize| (0..3).map(move |i| if i == class { 2.0 } else { -1.0 });
+        rows(classes.iter().flat_map(row).collect(), 3)
+    };
+    let real = of_classes(&[0, 0, 1, 1, 2, 2]);
+    assert_close(class_divergence(&of_classes(&[0, 1, 2]), &real).unwrap(), 0.0, 1e-12);
+    // Shares (4.5, 2.5, 0.5)/7.5 of six images, against thirds.
+    let found = class_divergence(&of_classes(&[0, 0, 0, 0, 1, 1]), &real).unwrap();
+    let expected: f64 = [4.5f64, 2.5, 0.5].iter().map(|it| (2.5 / it).ln() / 3.0).sum();
+    assert_close(found, expected, 1e-12);
+    assert!(message(class_divergence(&rows(vec![], 3), &real)).contains("0 samples"));
+    assert!(class_divergence(&rows(vec![0.0; 4], 2), &real).is_err());
+}
+
+#[test]
 fn the_inception_score_counts_classes() {
     // Each image is certainly of one class: as many as there are, even if the exponentials
     // underflow.

@@ -112,6 +112,7 @@ fn a_report_has_each_metric_and_round_trips_json() {
         density: Some(neighbors.density),
         coverage: Some(neighbors.coverage),
         accuracy: Some(class_accuracy(logits, &labels).unwrap()),
+        class_kl: Some(class_divergence(logits, y.logits.as_ref().unwrap()).unwrap()),
         inception_score: Some(inception_score(logits).unwrap()),
         memorization: Some(memorization(&x.features, &z.features, &thinned, 10).unwrap()),
         intervals: report.intervals.clone(),
