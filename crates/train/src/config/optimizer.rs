@@ -30,6 +30,15 @@ pub struct OptimizerConfig {
     /// (Karras et al. 2024, arXiv:2312.02696, Eq. 67).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decay_images: Option<Positive>,
+    /// Over the last images of the run, this many, the step size falls linearly to zero. Generator and fake
+    /// score count the generator's images.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cooldown_images: u64,
+}
+
+/// True for the default, which files leave out.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Default for OptimizerConfig {
@@ -45,6 +54,7 @@ impl Default for OptimizerConfig {
             clip_norm: None,
             ramp_images: 0,
             decay_images: None,
+            cooldown_images: 0,
         }
     }
 }
@@ -59,6 +69,17 @@ impl OptimizerConfig {
         };
         let decay = self.decay_images.map_or(1.0, |start| (images / start.get()).max(1.0).sqrt());
         self.learning_rate.get() * ramp / decay
+    }
+
+    /// The settings of an update that starts with this many images of the run left.
+    pub(crate) fn cooled(&self, left: u64) -> Self {
+        if self.cooldown_images <= left {
+            return *self;
+        }
+        // Positive even at the end, where no image is left.
+        let share = (left as f64 / self.cooldown_images as f64).max(1e-6);
+        let rate = self.learning_rate.get() * share;
+        Self { learning_rate: Positive::try_from(rate).unwrap_or(self.learning_rate), ..*self }
     }
 }
 
@@ -82,6 +103,17 @@ impl Default for EmaConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn step_sizes_fall_to_zero_at_the_end() {
+        let rate = Positive::literal(0.1);
+        let config = OptimizerConfig { learning_rate: rate, ..OptimizerConfig::default() };
+        assert_eq!(config.cooled(0).learning_rate, rate);
+        let config = OptimizerConfig { cooldown_images: 200, ..config };
+        for (left, expected) in [(1000, 0.1), (200, 0.1), (100, 0.05), (20, 0.01)] {
+            assert!((config.cooled(left).learning_rate.get() - expected).abs() < 1e-12, "{left}");
+        }
+    }
 
     #[test]
     fn step_sizes_ramp_up_and_decay() {

@@ -126,9 +126,10 @@ impl Engine {
         if let Some(what) = pass.non_finite() {
             return Ok(Outcome::Skipped(what));
         }
-        self.state.fake.update(&self.config.fake, &pass.gradients, images)?;
+        let optimizer = self.config.fake.cooled(self.images_left());
+        self.state.fake.update(&optimizer, &pass.gradients, images)?;
         if let Some(head) = &mut self.state.discriminator {
-            head.update(&self.config.fake, &pass.head, images)?;
+            head.update(&optimizer, &pass.head, images)?;
         }
         if let Some(average) = &self.config.fake_ema {
             let beta = ema::decay(average, images, self.config.images_per_update());
@@ -278,10 +279,16 @@ impl Engine {
             features.iter().try_for_each(|rows| queue.push(rows))?;
         }
         let images = position;
-        self.state.generator.update(&self.config.generator, &pass.gradients, images)?;
+        let optimizer = self.config.generator.cooled(self.images_left());
+        self.state.generator.update(&optimizer, &pass.gradients, images)?;
         let beta = ema::decay(&self.config.ema, images, self.config.images_per_update());
         ema::update(&self.state.ema, &self.state.generator.params, beta)?;
         Ok(Outcome::Applied(pass.stats))
+    }
+
+    /// Images of the generator until the end of the run.
+    fn images_left(&self) -> u64 {
+        self.config.images().saturating_sub(self.state.progress.images)
     }
 
     /// Number of the generator's updates so far.
