@@ -156,10 +156,11 @@ impl Classifier {
         // Half a cosine over the run. The last step size is positive, though tiny.
         let done = position as f64 / config.images.max(1) as f64;
         let factor = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
-        let rate = config.optimizer.learning_rate.get() * factor.max(1e-6);
+        let cooled = config.optimizer.cooled(config.images.saturating_sub(position));
+        let rate = cooled.learning_rate.get() * factor.max(1e-6);
         let optimizer = OptimizerConfig {
-            learning_rate: Positive::try_from(rate).unwrap_or(config.optimizer.learning_rate),
-            ..config.optimizer
+            learning_rate: Positive::try_from(rate).unwrap_or(cooled.learning_rate),
+            ..cooled
         };
         let images = position + config.batch.get() as u64;
         let batch = config.batch.get() as u64;

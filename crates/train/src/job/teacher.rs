@@ -214,7 +214,9 @@ impl Teacher {
             return Ok(Outcome::Skipped(what));
         }
         let (config, batch) = (&self.config, self.images_per_update());
-        self.state.update(&config.optimizer, &config.ema, &pass.gradients, position, batch)?;
+        let left = config.images.saturating_sub(self.state.progress.images);
+        let optimizer = config.optimizer.cooled(left);
+        self.state.update(&optimizer, &config.ema, &pass.gradients, position, batch)?;
         Ok(Outcome::Applied(pass.stats))
     }
 }
