@@ -12,8 +12,8 @@ use uni_instruct_train::{
     run::Job,
     source::{Distribution, NoiseStream},
     step::{
-        AuxiliaryInputs, FeatureModel, Inputs, KnownRatio, NoRatio, StepInputs, StepNetworks,
-        generator_terms, student_samples,
+        AuxiliaryInputs, FeatureModel, Inputs, KnownRatio, NoRatio, RandomInputs, StepInputs,
+        StepNetworks, Use, generator_terms, student_samples,
     },
 };
 
@@ -141,6 +141,14 @@ impl Distribution for Real {
 }
 
 fn engine(method: Method, features: bool) -> Result<Engine, Error> {
+    built(config(method), features)
+}
+
+fn flat(params: &models::ParamSet) -> Vec<f64> {
+    params.tensors().into_values().flat_map(|it| values(&it)).collect()
+}
+
+fn built(config: Config, features: bool) -> Result<Engine, Error> {
     let state = TrainState::new(mlp().init(1).unwrap(), mlp().init(2).unwrap(), None).unwrap();
     let fake = |params: &models::Params| -> models::Result<_> {
         Ok(KnownRatio { denoiser: mlp().build(params)?, ratio: NoRatio })
@@ -149,7 +157,7 @@ fn engine(method: Method, features: bool) -> Result<Engine, Error> {
     let generator = |params: &models::Params| mlp().build(params);
     let networks = Networks::new(teacher, &state, generator, fake, &[2], 0.5).unwrap();
     let networks = if features { networks.with_features(Pixels) } else { networks };
-    Engine::new(config(method), networks, state, Source::distribution(Real, 0), Device::Cpu)
+    Engine::new(config, networks, state, Source::distribution(Real, 0), Device::Cpu)
 }
 
 fn frechet(queue: usize) -> Method {
@@ -258,6 +266,55 @@ fn terms_without_their_network_or_labels_are_refused_before_the_first_step() {
     let reward = Method { reward: Some(Reward { weight: 1.0 }), ..sid };
     let text = refused(reward, true);
     assert!(text.contains("phase.0.method.reward") && text.contains("has 0"), "{text}");
+}
+
+#[test]
+fn steps_are_uniform_and_each_has_its_own_noise() {
+    let device = Device::Cpu;
+    let random = |position, batch| RandomInputs {
+        seed: 7,
+        position,
+        batch,
+        sample: &[2],
+        dtype: DType::F32,
+        device: &device,
+    };
+    let uses = [Use::GeneratorStep, Use::GeneratorStepNoise];
+    let found = random(0, 3000).steps(uses, 3).unwrap();
+    for step in 0..3 {
+        let count = found.step.iter().filter(|&&it| it == step).count();
+        assert!((900..1100).contains(&count), "{step}: {count}");
+    }
+    assert_eq!(found.noise.len(), 2);
+    assert_ne!(values(&found.noise[0]), values(&found.noise[1]));
+    // A batch is a part of the stream, wherever it starts.
+    let later = random(1000, 4).steps(uses, 3).unwrap();
+    assert_eq!(later.step, found.step[1000..1004]);
+    let rows = found.noise[1].narrow(0, 1000, 4).unwrap();
+    assert_eq!(values(&later.noise[1]), values(&rows));
+    assert!(random(0, 4).steps(uses, 1).unwrap().step.is_empty());
+}
+
+#[test]
+fn step_sizes_of_both_networks_fall_to_zero() {
+    let moved = |cooldown: u64| {
+        let mut config = config(preset("sid").unwrap().method.clone());
+        config.generator.cooldown_images = cooldown;
+        config.fake.cooldown_images = cooldown;
+        let mut engine = built(config, false).unwrap();
+        let before = [&engine.state.generator, &engine.state.fake].map(|it| flat(&it.params));
+        applied(&mut engine);
+        let after = [&engine.state.generator, &engine.state.fake].map(|it| flat(&it.params));
+        [0, 1].map(|network| {
+            let pairs = before[network].iter().zip(&after[network]);
+            pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+        })
+    };
+    // 640 images are left of the run.
+    let (whole, tenth) = (moved(640), moved(6400));
+    for (whole, tenth) in whole.into_iter().zip(tenth) {
+        assert!((tenth / whole - 0.1).abs() < 0.02, "{tenth} {whole}");
+    }
 }
 
 #[test]
