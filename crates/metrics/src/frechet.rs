@@ -180,7 +180,7 @@ impl FrechetReference {
         let overlap = kept.iter().map(|&i| values[i].sqrt()).sum();
         // T = M Mᵀ with M = L U Λ^-¼.
         let scaled = Mat::from_fn(rank, kept.len(), |row, i| {
-            vectors[(row, kept[i])] * values[kept[i]].powf(-0.5)
+            vectors[(row, kept[i])] * values[kept[i]].powf(-0.25)
         });
         let mut root = Mat::<f64>::zeros(dim, kept.len());
         matmul(&mut root, Accum::Replace, &self.factor, &scaled, 1.0, Par::Seq);

@@ -288,6 +288,29 @@ fn a_calibrated_path_needs_images_and_no_discriminator() {
 }
 
 #[test]
+fn a_calibrated_path_knows_real_images_from_samples() {
+    let method = method(RatioEstimator::PathCalibrated);
+    let mut engine = trained(RatioEstimator::PathCalibrated);
+    for _ in 0..200 {
+        engine.update_fake_score(&method).unwrap();
+    }
+    let networks = StepNetworks {
+        generator: engine.networks.generator.tracked.as_ref(),
+        frozen_generator: engine.networks.generator.frozen.as_ref(),
+        teacher: engine.networks.teacher.as_ref(),
+        fake: engine.networks.evaluated_fake(),
+        features: None,
+    };
+    let mut ratio = engine.state.ratio.clone();
+    let terms =
+        generator_terms(&networks, &method, &inputs(0), AuxiliaryInputs::default(), &mut ratio);
+    let found = values(&terms.unwrap().log_ratio.unwrap());
+    // E_q[l] = -KL(q‖p) < 0 on the student's own samples, far from the real images.
+    let mean = found[..5].iter().sum::<f32>() / 5.0;
+    assert!(mean < -0.5, "{found:?}");
+}
+
+#[test]
 fn a_regressed_discriminator_is_trained_on_path_integrals_too() {
     let loss = |estimator| {
         let mut engine = trained(estimator);
