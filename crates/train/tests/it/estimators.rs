@@ -2,35 +2,33 @@
 
 use candle_core::{Device, Tensor};
 use divergence::{
-    Divergence, Method, Objective, PathConfig, RatioConfig, RatioEstimator, RatioState,
-    SigmaDistribution,
+    Divergence, Method, Objective, PathConfig, RatioConfig, RatioEstimator, SigmaDistribution,
     mixture::{Component, GaussianMixture},
 };
 use models::{
-    Conditioning, Denoiser, LogRatio, ParamSet, Params,
+    Conditioning, Denoiser, ParamSet, Params,
     analytic::MixtureDenoiser,
-    mlp::{Mlp, MlpConfig},
+    mlp::MlpConfig,
     path_ratio::{PathRatio, PathSettings},
 };
 use uni_instruct_train::{
     Config, Engine, Error, Networks, Outcome, Source, TrainState,
     config::{EmaConfig, Phase, Positive},
     run::Job,
-    source::{Distribution, NoiseStream},
     step::{
-        AuxiliaryInputs, FakeScoreModel, Inputs, KnownRatio, LogRatioEstimate, NoRatio, StepInputs,
-        StepNetworks, generator_terms,
+        AuxiliaryInputs, Inputs, KnownRatio, LogRatioEstimate, NoRatio, StepInputs, StepNetworks,
+        generator_terms,
     },
 };
 
 const BATCH: usize = 8;
 
-fn mlp() -> MlpConfig {
+pub(super) fn mlp() -> MlpConfig {
     MlpConfig { width: 8, label_dim: 0, ..MlpConfig::default() }
 }
 
 /// A teacher whose noise levels end at 85.
-struct Teacher(MixtureDenoiser);
+pub(super) struct Teacher(MixtureDenoiser);
 
 impl Denoiser for Teacher {
     fn denoise(
@@ -51,12 +49,12 @@ impl Denoiser for Teacher {
     }
 }
 
-fn teacher() -> Teacher {
+pub(super) fn teacher() -> Teacher {
     let modes = [-1.0, 1.0].map(|mean| Component::isotropic(1.0, vec![mean; 2], 0.01));
     Teacher(MixtureDenoiser::new(GaussianMixture::new(modes.into()).unwrap()).unwrap())
 }
 
-fn method(estimator: RatioEstimator) -> Method {
+pub(super) fn method(estimator: RatioEstimator) -> Method {
     let path = PathConfig { strata: 2, max: 1.0, ..PathConfig::default() };
     Method {
         objective: Objective::Integral,
@@ -67,7 +65,7 @@ fn method(estimator: RatioEstimator) -> Method {
     }
 }
 
-fn config(method: Method) -> Config {
+pub(super) fn config(method: Method) -> Config {
     let phase = vec![Phase { images: 64, train_generator: true, method }];
     Config { batch: BATCH.try_into().unwrap(), phase, ..Config::default() }
 }
@@ -81,7 +79,7 @@ fn engine(config: Config) -> Result<Engine, Error> {
     build(config, state)
 }
 
-fn build(config: Config, state: TrainState) -> Result<Engine, Error> {
+pub(super) fn build(config: Config, state: TrainState) -> Result<Engine, Error> {
     let generator = |params: &Params| mlp().build(params);
     let fake = |params: &Params| -> models::Result<_> {
         Ok(KnownRatio { denoiser: mlp().build(params)?, ratio: NoRatio })
@@ -110,8 +108,12 @@ fn inputs(update: u64) -> Inputs {
 }
 
 /// The log-ratios of a step.
-fn estimate(method: &Method, update: u64) -> LogRatioEstimate {
-    let engine = engine(config(method.clone())).unwrap();
+pub(super) fn estimate(method: &Method, update: u64) -> LogRatioEstimate {
+    estimate_of(&engine(config(method.clone())).unwrap(), method, update)
+}
+
+/// The log-ratios of an engine's step.
+pub(super) fn estimate_of(engine: &Engine, method: &Method, update: u64) -> LogRatioEstimate {
     let networks = StepNetworks {
         generator: engine.networks.generator.tracked.as_ref(),
         frozen_generator: engine.networks.generator.frozen.as_ref(),
@@ -119,14 +121,14 @@ fn estimate(method: &Method, update: u64) -> LogRatioEstimate {
         fake: engine.networks.evaluated_fake(),
         features: None,
     };
-    let mut ratio = RatioState::default();
+    let mut ratio = engine.state.ratio.clone();
     let terms =
         generator_terms(&networks, method, &inputs(update), AuxiliaryInputs::default(), &mut ratio)
             .unwrap();
     terms.log_ratio.unwrap()
 }
 
-fn values(estimate: &LogRatioEstimate) -> Vec<f32> {
+pub(super) fn values(estimate: &LogRatioEstimate) -> Vec<f32> {
     estimate.values.to_vec1().unwrap()
 }
 
@@ -196,141 +198,6 @@ fn a_run_with_a_path_needs_neither_images_nor_discriminator() {
         assert!(monitors.iter().any(|it| it.advantage.is_some()));
         let estimated = monitors.iter().any(|it| it.std_log_ratio.is_some());
         assert_eq!(estimated, estimator != RatioEstimator::Constant);
-    }
-}
-
-/// An engine with real images and a log-ratio that can be trained.
-fn trained(estimator: RatioEstimator) -> Engine {
-    let state = TrainState::new(mlp().init(1).unwrap(), mlp().init(2).unwrap(), None).unwrap();
-    let fake = |params: &Params| -> models::Result<_> { Ok(Linear(mlp().build(params)?)) };
-    let generator = |params: &Params| mlp().build(params);
-    let networks = Networks::new(teacher(), &state, generator, fake, &[2], 0.5).unwrap();
-    let source = Source::distribution(Ring, 0);
-    Engine::new(config(method(estimator)), networks, state, source, Device::Cpu).unwrap()
-}
-
-/// Real images: points around (1, 1).
-struct Ring;
-
-impl Distribution for Ring {
-    fn sample(&self, noise: &NoiseStream, position: u64, values: &mut [f64]) -> u32 {
-        values
-            .iter_mut()
-            .zip(0..)
-            .for_each(|(it, lane)| *it = 1.0 + 0.1 * noise.normal(position, lane));
-        0
-    }
-}
-
-/// A network whose denoised image, summed, is its logit.
-struct Linear(Mlp);
-
-impl Denoiser for Linear {
-    fn denoise(
-        &self,
-        x: &Tensor,
-        sigma: &Tensor,
-        cond: &Conditioning,
-    ) -> candle_core::Result<Tensor> {
-        self.0.denoise(x, sigma, cond)
-    }
-
-    fn sigma_range(&self) -> [f64; 2] {
-        self.0.sigma_range()
-    }
-
-    fn round_sigma(&self, sigma: f64) -> f64 {
-        sigma
-    }
-}
-
-impl LogRatio for Linear {
-    fn log_ratio(
-        &self,
-        x: &Tensor,
-        sigma: &Tensor,
-        cond: &Conditioning,
-    ) -> candle_core::Result<Tensor> {
-        self.0.denoise(x, sigma, cond)?.sum(1)
-    }
-}
-
-impl FakeScoreModel for Linear {}
-
-#[test]
-fn a_calibrated_path_needs_images_and_no_discriminator() {
-    let mut engine = trained(RatioEstimator::PathCalibrated);
-    let Outcome::Applied(stats) = engine.update().unwrap() else { panic!("skipped") };
-    assert!(stats.contains_key("Ratio/ess") && !stats.contains_key("Loss/discriminator"));
-    assert!(!engine.state.ratio.calibration.is_empty());
-    // The checkpoint holds the calibration.
-    let folder = tempfile::tempdir().unwrap();
-    let path = engine.save(folder.path()).unwrap();
-    let mut again = trained(RatioEstimator::PathCalibrated);
-    again.resume(&path).unwrap();
-    assert_eq!(again.state.ratio, engine.state.ratio);
-    // Of real images near one mode and samples elsewhere, the estimate is not the integral alone.
-    let path = values(&estimate(&method(RatioEstimator::Path), 0));
-    let networks = StepNetworks {
-        generator: engine.networks.generator.tracked.as_ref(),
-        frozen_generator: engine.networks.generator.frozen.as_ref(),
-        teacher: engine.networks.teacher.as_ref(),
-        fake: engine.networks.evaluated_fake(),
-        features: None,
-    };
-    let method = method(RatioEstimator::PathCalibrated);
-    let mut ratio = engine.state.ratio.clone();
-    let terms =
-        generator_terms(&networks, &method, &inputs(0), AuxiliaryInputs::default(), &mut ratio);
-    let calibrated = terms.unwrap().log_ratio.unwrap();
-    assert_ne!(values(&calibrated)[..5], path[..5]);
-    assert_eq!(values(&calibrated)[5..], [0.0; 3]);
-}
-
-#[test]
-fn a_calibrated_path_knows_real_images_from_samples() {
-    let method = method(RatioEstimator::PathCalibrated);
-    let mut engine = trained(RatioEstimator::PathCalibrated);
-    for _ in 0..200 {
-        engine.update_fake_score(&method).unwrap();
-    }
-    let networks = StepNetworks {
-        generator: engine.networks.generator.tracked.as_ref(),
-        frozen_generator: engine.networks.generator.frozen.as_ref(),
-        teacher: engine.networks.teacher.as_ref(),
-        fake: engine.networks.evaluated_fake(),
-        features: None,
-    };
-    let mut ratio = engine.state.ratio.clone();
-    let terms =
-        generator_terms(&networks, &method, &inputs(0), AuxiliaryInputs::default(), &mut ratio);
-    let found = values(&terms.unwrap().log_ratio.unwrap());
-    // E_q[l] = -KL(q‖p) < 0 on the student's own samples, far from the real images.
-    let mean = found[..5].iter().sum::<f32>() / 5.0;
-    assert!(mean < -0.5, "{found:?}");
-}
-
-#[test]
-fn a_regressed_discriminator_is_trained_on_path_integrals_too() {
-    let loss = |estimator| {
-        let mut engine = trained(estimator);
-        let Outcome::Applied(stats) = engine.update().unwrap() else { panic!("skipped") };
-        stats["Loss/discriminator"]
-    };
-    assert!(loss(RatioEstimator::Discriminator) < loss(RatioEstimator::Regressed));
-}
-
-#[test]
-fn path_integrals_train_no_estimator_of_augmented_images() {
-    for (estimator, refused) in [(RatioEstimator::Regressed, true), (RatioEstimator::Path, false)] {
-        let mut config = config(method(estimator));
-        config.augment = 0.5.try_into().unwrap();
-        let state = TrainState::new(mlp().init(1).unwrap(), mlp().init(2).unwrap(), None).unwrap();
-        let found = build(config, state);
-        assert_eq!(found.is_err(), refused);
-        if let Some(err) = found.err() {
-            assert!(err.to_string().contains("phase.0.method.ratio.estimator"), "{err}");
-        }
     }
 }
 

@@ -8,3 +8,4 @@ mod few_steps;
 mod fixed_points;
 mod own_networks;
 mod teacher;
+mod trained_estimators;
