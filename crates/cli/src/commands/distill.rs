@@ -184,7 +184,17 @@ fn provenance(config: &Config, parts: &RunInputs) -> anyhow::Result<run_folder::
         let hash = blake3::hash(&student.to_bytes()?).to_hex().to_string();
         entries.push(("student_blake3", hash));
     }
-    let identity = &["kind", "config", "teacher_blake3", "data_sha256", "student_blake3"];
+    if let Some(features) = &parts.features {
+        entries.push(("feature_network_blake3", features.hash()?));
+    }
+    let identity = &[
+        "kind",
+        "config",
+        "teacher_blake3",
+        "data_sha256",
+        "student_blake3",
+        "feature_network_blake3",
+    ];
     Ok(run_folder::RunProvenance::new(entries, identity))
 }
 

@@ -167,7 +167,8 @@ pub(super) fn shapes(engine: &Engine) -> Result<(), Error> {
                 same_shape(&format!("log-ratio of {name}"), &log_ratio, &[BATCH])?;
             }
         }
-        if engine.has_fake_parameters() && engine.trains_discriminator(method) {
+        let takes_real = engine.trains_discriminator(method) || engine.calibrates(method);
+        if engine.has_fake_parameters() && takes_real {
             same_shape("real images", &engine.real(&random)?.images, z.dims())?;
         }
         if method.regression.is_some() {

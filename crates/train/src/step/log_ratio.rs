@@ -127,6 +127,9 @@ impl PathPoints<'_> {
         &self,
         estimate: &LogRatioEstimate,
     ) -> Result<Vec<(f64, CalibrationFeatures)>> {
+        if !estimate.estimated.contains(&true) {
+            return Ok(Vec::new());
+        }
         let x = self.x.detach();
         let labels = Conditioning::labels(self.cond.labels.clone());
         let teacher = self.teacher.denoise(&x, self.sigma, &labels)?;

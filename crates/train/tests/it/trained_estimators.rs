@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use divergence::RatioEstimator;
 use models::{Conditioning, Denoiser, LogRatio, Params, mlp::Mlp};
 use uni_instruct_train::{
-    Engine, Networks, Outcome, Source, TrainState,
+    Engine, Error, Networks, Outcome, Source, TrainState,
     run::Job,
     source::{Distribution, NoiseStream},
     step::FakeScoreModel,
@@ -14,12 +14,15 @@ use crate::estimators::{build, config, estimate, estimate_of, method, mlp, teach
 
 /// An engine with real images and a log-ratio that can be trained.
 fn trained(estimator: RatioEstimator) -> Engine {
+    with_source(estimator, Source::distribution(Ring, 0)).unwrap()
+}
+
+fn with_source(estimator: RatioEstimator, source: Source) -> Result<Engine, Error> {
     let state = TrainState::new(mlp().init(1).unwrap(), mlp().init(2).unwrap(), None).unwrap();
     let fake = |params: &Params| -> models::Result<_> { Ok(Linear(mlp().build(params)?)) };
     let generator = |params: &Params| mlp().build(params);
     let networks = Networks::new(teacher(), &state, generator, fake, &[2], 0.5).unwrap();
-    let source = Source::distribution(Ring, 0);
-    Engine::new(config(method(estimator)), networks, state, source, Device::Cpu).unwrap()
+    Engine::new(config(method(estimator)), networks, state, source, Device::Cpu)
 }
 
 /// Real images: points around (1, 1).
@@ -87,6 +90,14 @@ fn a_calibrated_path_needs_images_and_no_discriminator() {
     let calibrated = estimate_of(&engine, &method(RatioEstimator::PathCalibrated), 0);
     assert_ne!(values(&calibrated)[..5], path[..5]);
     assert_eq!(values(&calibrated)[5..], [0.0; 3]);
+}
+
+#[test]
+fn a_calibrated_path_without_images_is_refused_before_the_first_step() {
+    let refused = with_source(RatioEstimator::PathCalibrated, Source::none());
+    let text = refused.err().unwrap().to_string();
+    assert!(text.contains("the run has none; name a data set"), "{text}");
+    assert!(with_source(RatioEstimator::Path, Source::none()).is_ok());
 }
 
 #[test]
