@@ -103,7 +103,8 @@ pub fn teacher(name: &str) -> anyhow::Result<(NetworkFile, String)> {
     Ok((file, hash))
 }
 
-/// The network of this name on a device, ready to sample. `steps` is their number for an image.
+/// The network of this name on a device, ready to sample. `steps` is the number of steps for
+/// an image.
 ///
 /// # Errors
 ///

@@ -56,8 +56,8 @@ impl RandomInputs<'_> {
         stream(self.seed, of).normal_tensor(self.position, shape, self.device)?.to_dtype(self.dtype)
     }
 
-    /// Steps of a generator's samples and the noise before them: of `[index, noise]`, for a generator of
-    /// this many steps.
+    /// Steps of a generator's samples and the noise before them, for a generator of `steps` steps. The
+    /// first use is of the steps' indices, the second of the noise.
     ///
     /// # Errors
     ///
